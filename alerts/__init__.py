@@ -1,0 +1,1 @@
+"""Rules, and when they fire."""

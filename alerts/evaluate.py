@@ -1,0 +1,48 @@
+"""Evaluates every rule once a minute, and puts what happened on the bus in the same transaction."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from importlib.resources import files
+
+import msgspec
+
+from db import alerts, events
+from db.alerts import Alert, Rule, Step
+from db.queries import Connection
+
+
+def shipped_rules() -> list[Rule]:
+    """Return the rules of rules.toml."""
+    table = tomllib.loads(files("alerts").joinpath("rules.toml").read_text(encoding="utf-8"))
+    return msgspec.convert(table["rule"], list[Rule])
+
+
+async def add_shipped_rules(connection: Connection) -> None:
+    """Insert the shipped rules that are not there yet."""
+    async with connection.transaction():
+        for rule in shipped_rules():
+            await alerts.add_rule(connection, rule)
+
+
+async def evaluate(
+    connection: Connection, at: datetime, thresholds: Mapping[str, object]
+) -> list[Step]:
+    """Evaluate the windows that end at a whole minute; return the steps that alerts took."""
+    async with connection.transaction():
+        steps = await alerts.evaluate(connection, at, thresholds)
+        if steps:
+            touched = await alerts.read(connection, [step.alert_id for step in steps])
+            await events.append(connection, at, _messages(steps, touched))
+    return steps
+
+
+def _messages(steps: Sequence[Step], touched: Sequence[Alert]) -> list[tuple[str, object]]:
+    """Return the bus messages of some steps: one for all that opened or moved, one per resolved."""
+    resolved_ids = {step.alert_id for step in steps if step.step == "resolved"}
+    open_alerts = [alert for alert in touched if alert.id not in resolved_ids]
+    resolved = [alert for alert in touched if alert.id in resolved_ids]
+    messages: list[tuple[str, object]] = [("alert_resolved", alert) for alert in resolved]
+    if open_alerts:
+        messages.insert(0, ("alerts", {"snapshot": False, "alerts": open_alerts}))
+    return messages

@@ -1,0 +1,178 @@
+"""Who asks: keys and session cookies become principals, and Origins are compared with our own."""
+
+import hashlib
+import hmac
+import time
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import urlsplit
+
+import psycopg
+
+from api.database import connect
+from db import keys
+from db.queries import Pool
+from vigia.model import Principal, Role, UnavailableError, utc_now
+from vigia.settings import Secret, Settings
+
+ADMIN = Principal("admin", Role.ADMIN)
+"""Who holds the bootstrap key, or came by a sign-in link."""
+
+VERIFIED_S = 4.0
+"""How long a found key or cookie is believed: a revoked one must be refused within 5 s."""
+VERIFIED_MAX = 1000
+TOKEN_CHARS_MAX = 1024
+
+
+class Verified:
+    """What was found to be valid a moment ago, by hash; the oldest leaves when it is full."""
+
+    def __init__(self) -> None:
+        self._found: dict[bytes, tuple[Principal, float]] = {}
+
+    def get(self, token: str) -> Principal | None:
+        principal, until = self._found.get(keys.hash_of(token), (None, 0.0))
+        return principal if time.monotonic() < until else None
+
+    def put(self, token: str, principal: Principal) -> None:
+        digest = keys.hash_of(token)
+        self._found.pop(digest, None)
+        if len(self._found) >= VERIFIED_MAX:
+            del self._found[next(iter(self._found))]
+        self._found[digest] = principal, time.monotonic() + VERIFIED_S
+
+    def forget(self, token: str) -> None:
+        self._found.pop(keys.hash_of(token), None)
+
+
+class Authenticator:
+    """Tells who a token, header or cookie stands for; None for nobody.
+
+    Every question may raise UnavailableError, because the database knows the answer.
+    """
+
+    def __init__(self, pool: Pool, settings: Settings) -> None:
+        self._pool = pool
+        self._admin_key = settings.admin_key
+        self._origin = origin_of(settings.url)
+        self._is_public = bool(settings.public_url)
+        self._keys = Verified()
+        self._sessions = Verified()
+        self.is_secure = self._origin.startswith("https:")
+        # The prefix makes browsers refuse a cookie of this name from a subdomain or over http.
+        self.cookie_name = "__Host-vigia" if self.is_secure else "vigia"
+
+    async def principal_of_header(self, authorization: str | None) -> Principal | None:
+        """Return who an Authorization header stands for."""
+        token = bearer_of(authorization)
+        return None if token is None else await self.principal_of_token(token)
+
+    async def principal_of_cookie(self, cookie: str | None) -> Principal | None:
+        """Return who a Cookie header stands for; the caller must check the Origin."""
+        token = self.session_of(cookie)
+        if token is None:
+            return None
+        if known := self._sessions.get(token):
+            return known
+        try:
+            async with connect(self._pool) as connection:
+                found = await keys.find_session(connection, token, utc_now())
+        except (psycopg.OperationalError, TimeoutError) as error:
+            raise UnavailableError("the database is away; try again soon") from error
+        if found is not None:
+            self._sessions.put(token, found)
+        return found
+
+    async def principal_of_token(self, token: str) -> Principal | None:
+        """Return who holds a key."""
+        if self._is_admin_key(token):
+            return ADMIN
+        if known := self._keys.get(token):
+            return known
+        holder = await self._find(token)
+        if holder is None:
+            return None
+        principal = Principal(holder.name, holder.role)
+        self._keys.put(token, principal)
+        return principal
+
+    async def sign_in(self, token: str) -> Secret | None:
+        """Open a session for the holder of a key and return its cookie's value."""
+        if self._is_admin_key(token):
+            return await self._open_session(ADMIN, None)
+        holder = await self._find(token)
+        if holder is None:
+            return None
+        return await self._open_session(Principal(holder.name, holder.role), holder.id)
+
+    async def sign_in_by_link(self, token: str) -> Secret | None:
+        """Use up a sign-in link and open a session for it."""
+        async with connect(self._pool) as connection:
+            taken = await keys.take_link(connection, token, utc_now())
+        return await self._open_session(ADMIN, None) if taken else None
+
+    async def sign_out(self, cookie: str | None) -> None:
+        """End the session of a Cookie header, if there is one."""
+        token = self.session_of(cookie)
+        if token is not None:
+            self._sessions.forget(token)
+            async with connect(self._pool) as connection:
+                await keys.close_session(connection, token)
+
+    def session_of(self, cookie: str | None) -> str | None:
+        """Return the session's token in a Cookie header."""
+        try:
+            morsel = SimpleCookie(cookie or "").get(self.cookie_name)
+        except CookieError:
+            return None
+        return morsel.value if morsel and 0 < len(morsel.value) <= TOKEN_CHARS_MAX else None
+
+    def is_own_origin(self, origin: str | None, host: str | None) -> bool:
+        """Whether an Origin is ours: the public URL, or where none is set also that of the Host.
+
+        A page of another site can choose neither of these two headers.
+        """
+        if origin == self._origin:
+            return True
+        return not self._is_public and bool(host) and origin == f"http://{host}"
+
+    def _is_admin_key(self, token: str) -> bool:
+        if self._admin_key is None:
+            return False
+        wanted = self._admin_key.reveal().encode()
+        # Digests are compared, so that not even the length of the key can be timed.
+        return hmac.compare_digest(_digest(token.encode()), _digest(wanted))
+
+    async def _find(self, token: str) -> keys.Holder | None:
+        if not keys.is_well_formed(token):
+            return None
+        try:
+            async with connect(self._pool) as connection:
+                return await keys.find(connection, token)
+        except (psycopg.OperationalError, TimeoutError) as error:
+            raise UnavailableError("the database is away; try again soon") from error
+
+    async def _open_session(self, principal: Principal, key_id: int | None) -> Secret:
+        async with connect(self._pool) as connection:
+            return await keys.open_session(connection, principal, key_id, utc_now())
+
+
+def bearer_of(authorization: str | None) -> str | None:
+    """Return the key in an Authorization header, which arrives as Latin-1 whatever was sent."""
+    scheme, _, token = (authorization or "").partition(" ")
+    token = token.strip()
+    if scheme.lower() != "bearer" or not 0 < len(token) <= TOKEN_CHARS_MAX:
+        return None
+    return token.encode("latin-1", "replace").decode("utf-8", "replace")
+
+
+def origin_of(url: str) -> str:
+    """Return an address as browsers write it in Origin: without path and without a default port."""
+    parts = urlsplit(url)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    default = {"http": 80, "https": 443}[parts.scheme]
+    port = f":{parts.port}" if parts.port not in (None, default) else ""
+    return f"{parts.scheme}://{host}{port}"
+
+
+def _digest(text: bytes) -> bytes:
+    return hashlib.sha256(text).digest()

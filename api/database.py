@@ -1,0 +1,16 @@
+"""Connections for answering: each use has a deadline."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from db.queries import Connection, Pool
+
+DEADLINE_S = 15.0
+
+
+@asynccontextmanager
+async def connect(pool: Pool, deadline_s: float = DEADLINE_S) -> AsyncIterator[Connection]:
+    """Lend a connection. Raises TimeoutError when what is done with it takes too long."""
+    async with asyncio.timeout(deadline_s), pool.connection() as connection:
+        yield connection

@@ -1,0 +1,115 @@
+"""The one door: nothing is answered to a stranger unless its route is in the open list."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from litestar import Request
+from litestar.connection import ASGIConnection
+from litestar.enums import ScopeType
+from litestar.middleware import ASGIMiddleware
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from api.auth import Authenticator
+from api.errors import problem
+from vigia.model import Principal, Role, UnavailableError
+
+ROLE = "role"
+"""Key of a handler's `opt`: the role it needs; None for any. Without it, viewer."""
+
+OPEN: Mapping[str, Any] = {"open": True}
+"""The `opt` of the open list in `api.app`, and of nothing else."""
+
+AUTHENTICATES: Mapping[str, Any] = {"authenticates": True}
+"""The `opt` of a WebSocket handler, which must ask the Authenticator before it sends anything."""
+
+ALLOWED: Mapping[Role, frozenset[Role]] = {
+    Role.INGEST: frozenset({Role.INGEST, Role.ADMIN}),
+    Role.VIEWER: frozenset({Role.VIEWER, Role.OPERATOR, Role.ADMIN}),
+    Role.OPERATOR: frozenset({Role.OPERATOR, Role.ADMIN}),
+    Role.ADMIN: frozenset({Role.ADMIN}),
+}
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class RefusedError(Exception):
+    """The door stays shut; says with which status, and what to do about it."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+
+
+class Door(ASGIMiddleware):
+    """Lets a request in when its principal may do what its handler does, as `scope["user"]`.
+
+    It also guards answers to paths that have no handler, so that strangers cannot tell them apart.
+    """
+
+    scopes = (ScopeType.HTTP, ScopeType.WEBSOCKET, ScopeType.ASGI)
+
+    def __init__(self, auth: Authenticator) -> None:
+        self._auth = auth
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        try:
+            await self._check(scope)
+        except (RefusedError, UnavailableError) as refusal:
+            await _refuse(scope, receive, send, refusal)
+        else:
+            await next_app(scope, receive, send)
+
+    async def _check(self, scope: Scope) -> None:
+        handler = scope.get("route_handler")
+        opt = handler.opt if handler else {}
+        if scope["type"] == ScopeType.WEBSOCKET and opt.get("authenticates"):
+            return
+        connection: ASGIConnection[Any, Any, Any, Any] = ASGIConnection(scope)
+        if opt.get("open"):
+            self._refuse_foreign_page(connection, by_cookie=False)
+            return
+        principal = await self._principal(connection)
+        needed = opt.get(ROLE, Role.VIEWER)
+        if needed is not None and principal.role not in ALLOWED[needed]:
+            raise RefusedError(
+                403, f"this needs the role {needed}, and {principal.name!r} is {principal.role}"
+            )
+        scope["user"] = principal
+
+    async def _principal(self, connection: ASGIConnection[Any, Any, Any, Any]) -> Principal:
+        authorization = connection.headers.get("authorization")
+        if authorization is not None:
+            found = await self._auth.principal_of_header(authorization)
+        else:
+            found = await self._auth.principal_of_cookie(connection.headers.get("cookie"))
+        if found is None:
+            raise RefusedError(
+                401, "send a valid key as `Authorization: Bearer <key>`, or sign in with a browser"
+            )
+        if authorization is None:
+            self._refuse_foreign_page(connection, by_cookie=True)
+        return found
+
+    def _refuse_foreign_page(
+        self, connection: ASGIConnection[Any, Any, Any, Any], *, by_cookie: bool
+    ) -> None:
+        """Refuse a change asked for by a page of another site, which a browser signs unasked."""
+        headers = connection.headers
+        origin = headers.get("origin")
+        if connection.scope.get("method") in SAFE_METHODS or (origin is None and not by_cookie):
+            return
+        same = headers.get("sec-fetch-site") == "same-origin"
+        if not same and not self._auth.is_own_origin(origin, headers.get("host")):
+            raise RefusedError(403, "the Origin is not this service's; use its own pages, or a key")
+
+
+async def _refuse(
+    scope: Scope, receive: Receive, send: Send, refusal: RefusedError | UnavailableError
+) -> None:
+    status = refusal.status if isinstance(refusal, RefusedError) else 503
+    if scope["type"] == ScopeType.WEBSOCKET:
+        await send({"type": "websocket.close", "code": 4000 + status, "reason": str(refusal)})
+        return
+    request: Request[Any, Any, Any] = Request(scope, receive, send)
+    answer = problem(status, str(refusal))
+    await answer.to_asgi_response(app=None, request=request)(scope, receive, send)

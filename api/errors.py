@@ -1,0 +1,83 @@
+"""Every error as problem+json: 4xx says what to change, 5xx says nothing of the inside."""
+
+from http import HTTPStatus
+from typing import Any
+
+import psycopg
+import structlog
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, ValidationException
+from litestar.types import ExceptionHandlersMap
+from msgspec import Struct
+
+from vigia.model import ConflictError, DomainError, InvalidError, NotFoundError, UnavailableError
+
+log = structlog.get_logger()
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_S = 5
+STATUS = {InvalidError: 400, NotFoundError: 404, ConflictError: 409, UnavailableError: 503}
+HEADERS = {
+    401: {"WWW-Authenticate": 'Bearer realm="vigia"'},
+    503: {"Retry-After": str(RETRY_AFTER_S)},
+}
+
+
+class Problem(Struct, frozen=True):
+    """RFC 9457. `title` is the kind of the problem, `detail` is this one."""
+
+    title: str
+    status: int
+    detail: str
+    type: str = "about:blank"
+
+
+def problem(status: int, detail: str) -> Response[Problem]:
+    """Return the answer to a request that failed."""
+    body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail)
+    return Response(
+        body, status_code=status, media_type=MEDIA_TYPE, headers=HEADERS.get(status, {})
+    )
+
+
+def of_domain(_request: Request[Any, Any, Any], error: DomainError) -> Response[Problem]:
+    return problem(STATUS[type(error)], str(error))
+
+
+def of_http(_request: Request[Any, Any, Any], error: HTTPException) -> Response[Problem]:
+    answer = problem(error.status_code, _detail(error))
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+def of_database(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
+    log.warning("database_away", path=request.scope["path"], error=str(error).strip())
+    return problem(503, "the database does not answer now; try again soon")
+
+
+def of_bug(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
+    log.error("request_failed", path=request.scope["path"], exc_info=error)
+    return problem(500, "something went wrong inside; the service's log says what")
+
+
+def _detail(error: HTTPException) -> str:
+    """Return what to change; validation names its parameters apart from the message."""
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        return "there is nothing at this address; GET /api/v1/monitoring lists what there is"
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        return "this address has other methods; see /api/v1/openapi.json"
+    if error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return "the body is too large; split it"
+    if isinstance(error, ValidationException) and isinstance(error.extra, list):
+        parts = [f"{part.get('key', 'request')}: {part['message']}" for part in error.extra]
+        return "; ".join(parts) or error.detail
+    return error.detail
+
+
+HANDLERS: ExceptionHandlersMap = {
+    DomainError: of_domain,
+    HTTPException: of_http,
+    psycopg.OperationalError: of_database,
+    TimeoutError: of_database,
+    Exception: of_bug,
+}

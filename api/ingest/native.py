@@ -1,0 +1,161 @@
+"""Samples in our own form: checked one by one, so that one bad sample costs only itself."""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+
+import msgspec
+from msgspec import Struct
+
+from api.times import of_epoch, parse_time
+from vigia.model import Category, InvalidError, Kind, Sample, Series, labels_of
+
+SAMPLES_MAX = 50_000
+SERIES_MAX = 10_000
+REASONS_MAX = 20
+LABELS_MAX = 30
+LABEL_NAME_BYTES_MAX = 128
+LABEL_VALUE_BYTES_MAX = 1024
+UNIT_CHARS_MAX = 32
+NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_.:-]{0,127}", re.ASCII)
+
+Time = float | str
+
+
+class Column(Struct, frozen=True, forbid_unknown_fields=True):
+    """Samples of one series: as many `times` (epoch seconds or RFC 3339) as `values`."""
+
+    metric: str
+    component: str
+    times: list[Time]
+    values: list[float | None]
+    category: Category = Category.SYSTEM
+    labels: dict[str, str] = {}
+    unit: str = ""
+    kind: Kind = Kind.GAUGE
+    resolution: float | None = None
+
+
+class Batch(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is sent to `POST /metrics`."""
+
+    series: list[Column]
+
+
+class Reason(Struct, frozen=True):
+    """Why samples were rejected, and how many of them."""
+
+    reason: str
+    count: int
+
+
+class Window(Struct, frozen=True):
+    """The times in which samples are accepted, and the moment that relative checks start from."""
+
+    start: datetime
+    end: datetime
+
+
+class Checked(Struct, frozen=True):
+    """What of a batch can be stored, and why the rest cannot."""
+
+    samples: list[Sample]
+    rejected: Counter[str]
+
+    def reasons(self) -> list[Reason]:
+        """Return the commonest reasons; the others are summed up."""
+        common = [Reason(*item) for item in self.rejected.most_common(REASONS_MAX)]
+        rest = self.rejected.total() - sum(reason.count for reason in common)
+        return [*common, Reason("other reasons", rest)] if rest else common
+
+
+def check(batch: Batch, window: Window) -> Checked:
+    """Judge every sample. Raises InvalidError for a batch that does not even count up."""
+    _check_counts(batch)
+    samples: list[Sample] = []
+    rejected: Counter[str] = Counter()
+    for column in batch.series:
+        problem = _problem(column)
+        if problem:
+            rejected[problem] += len(column.times)
+        else:
+            _check_column(column, window, samples, rejected)
+    return Checked(samples, +rejected)
+
+
+def _check_counts(batch: Batch) -> None:
+    for index, column in enumerate(batch.series):
+        if len(column.times) != len(column.values):
+            raise InvalidError(
+                f"series[{index}] has {len(column.times)} times and {len(column.values)} values; "
+                "send as many of the one as of the other"
+            )
+    count = sum(len(column.times) for column in batch.series)
+    if count > SAMPLES_MAX or len(batch.series) > SERIES_MAX:
+        raise InvalidError(
+            f"a request may hold {SAMPLES_MAX} samples of {SERIES_MAX} series; "
+            f"this one holds {count} of {len(batch.series)}: split it"
+        )
+
+
+def _check_column(
+    column: Column, window: Window, samples: list[Sample], rejected: Counter[str]
+) -> None:
+    series = Series(
+        metric=column.metric,
+        component=column.component,
+        category=column.category,
+        labels=labels_of(column.labels),
+        unit=column.unit,
+        kind=column.kind,
+        resolution=column.resolution,
+    )
+    for time, value in zip(_times(column.times, window.end), column.values, strict=True):
+        if time is None:
+            rejected["a time is neither epoch seconds nor RFC 3339"] += 1
+        elif value is None or not math.isfinite(value):
+            rejected["a value is not a number"] += 1
+        elif time < window.start:
+            rejected[f"older than {window.start:%Y-%m-%dT%H:%M:%SZ}, which is no longer kept"] += 1
+        elif time > window.end:
+            rejected["more than 10 minutes in the future"] += 1
+        else:
+            samples.append(Sample(series, time, value))
+
+
+def _times(given: Iterable[Time], now: datetime) -> Iterator[datetime | None]:
+    for time in given:
+        try:
+            yield parse_time(time if isinstance(time, str) else repr(time), now)
+        except InvalidError:
+            yield None
+
+
+def _problem(column: Column) -> str:
+    """Say what is wrong with the series itself, if anything."""
+    if not NAME.fullmatch(column.metric):
+        return f"metric: the name must match {NAME.pattern}"
+    if not NAME.fullmatch(column.component):
+        return f"component: the name must match {NAME.pattern}"
+    if len(column.unit) > UNIT_CHARS_MAX or not _is_storable(column.unit):
+        return f"unit: at most {UNIT_CHARS_MAX} printable characters"
+    if column.resolution is not None and not 0 < column.resolution < math.inf:
+        return "resolution: must be more than 0"
+    return _problem_of_labels(column.labels)
+
+
+def _problem_of_labels(labels: dict[str, str]) -> str:
+    if len(labels) > LABELS_MAX:
+        return f"labels: at most {LABELS_MAX}"
+    for name, value in labels.items():
+        if not 0 < len(name.encode()) <= LABEL_NAME_BYTES_MAX or not _is_storable(name):
+            return f"labels: a name has 1 to {LABEL_NAME_BYTES_MAX} bytes, printable"
+        if len(value.encode()) > LABEL_VALUE_BYTES_MAX or not _is_storable(value):
+            return f"labels: a value has at most {LABEL_VALUE_BYTES_MAX} bytes, printable"
+    return ""
+
+
+def _is_storable(text: str) -> bool:
+    return text.isprintable()

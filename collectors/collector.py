@@ -1,0 +1,123 @@
+"""A collector's turns: measured under a deadline, and a failure is a sample as well."""
+
+import asyncio
+import re
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Protocol
+
+import structlog
+
+from collectors.metrics import series_of
+from vigia.model import Category, Sample
+from vigia.schedule import Slots, every
+
+DEADLINE_S = 10.0
+DEADLINE_SHARE = 2 / 3
+"""The deadline in shares of the interval, where that is shorter than `DEADLINE_S`."""
+GRACE_SHARE = 0.1
+"""How long a cancelled run may clean up, in shares of its deadline."""
+REASON_CHARS_MAX = 200
+
+log = structlog.get_logger()
+
+Put = Callable[[Sequence[Sample]], None]
+
+
+class Collector(Protocol):
+    """Measures one component."""
+
+    @property
+    def name(self) -> str:
+        """The component."""
+
+    @property
+    def category(self) -> Category: ...
+
+    async def collect(self, time: datetime) -> list[Sample]:
+        """Measure now; every sample carries `time`, the slot's. Whatever is raised is a failure."""
+
+
+class DeadlineError(Exception):
+    """A run did not end in time, or has not ended since."""
+
+
+class Turn:
+    """What a collector does in a slot: its samples and `component_up` go to `put`."""
+
+    def __init__(self, collector: Collector, put: Put) -> None:
+        self._collector = collector
+        self._put = put
+        self._run: asyncio.Task[list[Sample]] | None = None
+        self._reason = ""
+
+    async def take(self, time: datetime, deadline_s: float = DEADLINE_S) -> None:
+        samples: list[Sample] = []
+        try:
+            samples = await self._collect(time, deadline_s)
+            reason = ""
+        except Exception as error:  # noqa: BLE001 (whatever goes wrong is what we are here to tell)
+            reason = reason_of(error)
+        self._put([*samples, self._up(time, reason)])
+
+    async def _collect(self, time: datetime, deadline_s: float) -> list[Sample]:
+        """Run in a task that is left behind at the deadline.
+
+        `asyncio.timeout` would wait until the cancelled run has ended, and a query to a database
+        that is frozen takes another ten seconds to end.
+        """
+        if self._run is not None and not self._run.done():
+            await _give_up(self._run, deadline_s * GRACE_SHARE)
+            raise DeadlineError("the previous run still hangs")
+        run = asyncio.create_task(self._collector.collect(time), name=self._collector.name)
+        self._run = run
+        try:
+            await asyncio.wait({run}, timeout=deadline_s)
+            in_time = run.done()
+        finally:
+            await _give_up(run, deadline_s * GRACE_SHARE)
+        if not in_time:
+            raise DeadlineError(f"no answer within {deadline_s:g} s")
+        if run.cancelled():
+            raise DeadlineError("cancelled from within")
+        return run.result()
+
+    def _up(self, time: datetime, reason: str) -> Sample:
+        if reason != self._reason:
+            log.info("component_up", component=self._collector.name, up=not reason, reason=reason)
+            self._reason = reason
+        series = series_of("component_up", self._collector.name, self._collector.category)
+        return Sample(series, time, 0.0 if reason else 1.0, reason)
+
+
+async def collect_every(
+    interval_s: Callable[[], float], collector: Collector, put: Put, slots: Slots
+) -> None:
+    """Collect in every slot, for ever. Each collector has a service, so none delays another."""
+    turn = Turn(collector, put)
+
+    async def take(time: datetime) -> None:
+        await turn.take(time, min(DEADLINE_S, interval_s() * DEADLINE_SHARE))
+
+    await every(interval_s, take, slots)
+
+
+async def _give_up(run: asyncio.Task[list[Sample]], grace_s: float) -> None:
+    if run.done():
+        return
+    run.cancel()
+    # Nobody awaits it any more: what it still raises has been reported as a missed deadline.
+    run.add_done_callback(lambda task: task.cancelled() or task.exception())
+    await asyncio.wait({run}, timeout=grace_s)
+
+
+_URL = re.compile(r"(\w+://)(?:\S*@)?([^\s/?#\"']+)[^\s\"']*")
+_ASSIGNMENT = re.compile(r"(?i)(\w*(?:password|passwd|pwd|token|secret|key)\s*[=:]\s*)\S+")
+
+
+def reason_of(error: BaseException) -> str:
+    """Say in one line what went wrong, without what may be a secret: the inside of an address."""
+    text = "".join(char if char.isprintable() else " " for char in str(error))
+    text = _ASSIGNMENT.sub(r"\1***", _URL.sub(r"\1\2", text))
+    line = " ".join(f"{type(error).__name__}: {text}".removesuffix(": ").split())
+    return line if len(line) <= REASON_CHARS_MAX else line[: REASON_CHARS_MAX - 1] + "…"

@@ -1,0 +1,76 @@
+"""How the database does: how fast it answers, how busy it is, and what its jobs did."""
+
+import time as clock
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Any
+
+from psycopg import AsyncConnection
+from psycopg_pool import AsyncConnectionPool
+
+from collectors.measurement import Measurement, load
+from collectors.metrics import Reading, samples_of
+from vigia.model import Category, Sample
+
+BLOCKS_HIT = "database_blocks_hit_total"
+BLOCKS_READ = "database_blocks_read_total"
+
+
+class Database:
+    """Component `database`, seen through a connection of the service's own pool."""
+
+    name = "database"
+    category = Category.DATABASE
+
+    def __init__(self, pool: AsyncConnectionPool[Any]) -> None:
+        self._pool = pool
+        self._measurements = load(self.name)
+        self._kept: dict[str, tuple[float, list[Reading]]] = {}
+        self._blocks: tuple[float, float] | None = None
+
+    async def collect(self, time: datetime) -> list[Sample]:
+        readings = list(_pool_readings(self._pool.get_stats()))
+        # The transaction keeps BEGIN, which takes a round trip too, out of the measured one.
+        async with self._pool.connection() as connection, connection.transaction():
+            readings.append(await _latency(connection))
+            for measurement in self._measurements:
+                readings += await self._take(measurement, connection)
+        readings += self._cache_hit(readings)
+        return samples_of(readings, self.name, self.category, time)
+
+    async def _take(
+        self, measurement: Measurement, connection: AsyncConnection[Any]
+    ) -> list[Reading]:
+        """Measure, or repeat what was measured within the time that the measurement holds."""
+        now_s = clock.monotonic()
+        until_s, readings = self._kept.get(measurement.name, (now_s, []))
+        if now_s >= until_s:
+            readings = await measurement.read(connection)
+            self._kept[measurement.name] = (now_s + measurement.every_s, readings)
+        return readings
+
+    def _cache_hit(self, readings: Iterable[Reading]) -> list[Reading]:
+        """Return the share of blocks found in memory since the last turn, if any were asked for."""
+        totals = {reading.metric: reading.value for reading in readings}
+        before, self._blocks = self._blocks, None
+        if BLOCKS_HIT not in totals:
+            return []
+        self._blocks = (totals[BLOCKS_HIT], totals[BLOCKS_READ])
+        if before is None:
+            return []
+        hits, reads = (now - then for now, then in zip(self._blocks, before, strict=True))
+        if hits < 0 or reads < 0 or hits + reads == 0:
+            return []
+        return [Reading("database_cache_hit_percent", 100.0 * hits / (hits + reads))]
+
+
+def _pool_readings(stats: dict[str, int]) -> Iterator[Reading]:
+    yield Reading("database_pool_size", stats["pool_size"])
+    yield Reading("database_pool_available", stats["pool_available"])
+    yield Reading("database_pool_waiting", stats["requests_waiting"])
+
+
+async def _latency(connection: AsyncConnection[Any]) -> Reading:
+    started = clock.perf_counter()
+    await connection.execute("SELECT 1")
+    return Reading("database_latency_ms", (clock.perf_counter() - started) * 1000)

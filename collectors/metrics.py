@@ -1,0 +1,65 @@
+"""A metric's name says its unit, kind and resolution."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from functools import lru_cache
+from typing import NamedTuple
+
+from vigia.model import Category, Kind, Labels, Sample, Series
+
+SERIES_CACHED_MAX = 4096
+
+_SUFFIXES = (
+    ("_percent", "percent", 2.0**-6),
+    ("_ms", "milliseconds", 2.0**-10),
+    ("_seconds", "seconds", 1.0),
+    ("_bytes", "bytes", 1.0),
+    ("_load1", "", 2.0**-7),
+    ("_load5", "", 2.0**-7),
+    ("_load15", "", 2.0**-7),
+)
+"""Suffix, unit, resolution. The kernel gives loads with two decimals, which 2⁻⁷ keeps."""
+
+
+class Reading(NamedTuple):
+    """One measured value, before it has a component and a time."""
+
+    metric: str
+    value: float
+    labels: Labels = ()
+
+
+@lru_cache(SERIES_CACHED_MAX)
+def series_of(metric: str, component: str, category: Category, labels: Labels = ()) -> Series:
+    """Return the series of a metric whose name ends in its unit, and in `_total` if it counts."""
+    kind = Kind.COUNTER if metric.endswith("_total") else Kind.GAUGE
+    unit, resolution = _unit_and_resolution(metric.removesuffix("_total"))
+    return Series(
+        metric=metric,
+        component=component,
+        category=category,
+        labels=labels,
+        unit=unit,
+        kind=kind,
+        resolution=resolution,
+    )
+
+
+def samples_of(
+    readings: Iterable[Reading], component: str, category: Category, time: datetime
+) -> list[Sample]:
+    return [
+        Sample(
+            series_of(reading.metric, component, category, reading.labels),
+            time,
+            float(reading.value),
+        )
+        for reading in readings
+    ]
+
+
+def _unit_and_resolution(metric: str) -> tuple[str, float]:
+    for suffix, unit, resolution in _SUFFIXES:
+        if metric.endswith(suffix):
+            return unit, resolution
+    return "", 1.0

@@ -1,0 +1,8 @@
+-- What the server has counted since its statistics were reset. The embedded engine counts nothing.
+SELECT blks_hit      AS database_blocks_hit_total,
+       blks_read     AS database_blocks_read_total,
+       xact_commit   AS database_commits_total,
+       xact_rollback AS database_rollbacks_total,
+       deadlocks     AS database_deadlocks_total
+FROM   pg_stat_database
+WHERE  datname = current_database() AND xact_commit > 0

@@ -1,0 +1,198 @@
+"""Rules and alerts: the one evaluation, what people do to an alert, and reading them back."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Literal
+
+from msgspec import Struct
+from psycopg.types.json import Jsonb
+
+from db import queries
+from db.queries import Connection
+from vigia.model import Category, Level
+
+_QUERIES = queries.load("alerts")
+UPSERT_RULE = _QUERIES["upsert_rule"]
+EVALUATE = _QUERIES["evaluate"]
+OPEN_TEST = _QUERIES["open_test"]
+LOG_STEP = _QUERIES["log_step"]
+RESOLVE = _QUERIES["resolve"]
+ACKNOWLEDGE = _QUERIES["acknowledge"]
+READ = _QUERIES["read"]
+STEPS = _QUERIES["steps"]
+ACTIVE = _QUERIES["active"]
+PAST = _QUERIES["past"]
+
+ID_MAX = 2**63 - 1
+
+
+class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A threshold rule; without `levels` it takes the thresholds of its metric in the settings."""
+
+    name: str
+    kind: Literal["threshold"] = "threshold"
+    metric: str
+    component: str | None = None
+    category: Category
+    agg: Literal["avg", "min", "max", "sum", "count", "last"] = "avg"
+    window_s: int = 60
+    op: Literal[">", ">=", "<", "<="] = ">"
+    levels: dict[Level, float] | None = None
+    enabled: bool = True
+
+
+class Step(Struct, frozen=True):
+    """One step that an evaluation made an alert take."""
+
+    alert_id: int
+    step: str
+
+
+class Logged(Struct, frozen=True):
+    """One row of an alert's audit."""
+
+    time: datetime
+    type: str
+    level: Level
+    value: float | None
+    threshold: float | None
+    actor: str
+    comment: str
+
+
+class Alert(Struct, frozen=True):
+    """An alert as everybody sees it: in answers, on the live stream, in the bus."""
+
+    id: int
+    rule: str
+    level: Level
+    category: Category
+    component: str
+    labels: dict[str, str]
+    title: str
+    message: str
+    value: float | None
+    threshold: float | None
+    state: str
+    opened_at: datetime
+    acknowledged_at: datetime | None
+    acknowledged_by: str | None
+    resolved_at: datetime | None
+    resolved_by: str | None
+
+
+class Filter(Struct, frozen=True, kw_only=True):
+    """What a list is limited to; `before` is the cursor: ids below it."""
+
+    level: Level | None = None
+    category: Category | None = None
+    component: str | None = None
+    before: int = ID_MAX
+
+
+async def add_rule(connection: Connection, rule: Rule) -> None:
+    """Insert a rule unless there is one of its name."""
+    await queries.run(
+        connection,
+        UPSERT_RULE,
+        name=rule.name,
+        kind=rule.kind,
+        metric=rule.metric,
+        component=rule.component,
+        category=rule.category.value,
+        agg=rule.agg,
+        window_s=rule.window_s,
+        op=rule.op,
+        levels=None if rule.levels is None else Jsonb(rule.levels),
+        enabled=rule.enabled,
+    )
+
+
+async def evaluate(
+    connection: Connection, at: datetime, thresholds: Mapping[str, object]
+) -> list[Step]:
+    """Evaluate every rule over the windows that end at a whole minute; return the steps taken."""
+    return await queries.rows(connection, Step, EVALUATE, at=at, thresholds=Jsonb(dict(thresholds)))
+
+
+async def open_test(
+    connection: Connection,
+    time: datetime,
+    level: Level,
+    category: Category,
+    component: str,
+    title: str,
+    message: str,
+) -> int:
+    """Open a test alert, which no evaluation resolves, and return its id."""
+    alert_id: int = await queries.value(
+        connection,
+        OPEN_TEST,
+        time=time,
+        level=level.value,
+        category=category.value,
+        component=component,
+        title=title,
+        message=message,
+    )
+    return alert_id
+
+
+async def log_step(
+    connection: Connection, alert_id: int, time: datetime, kind: str, actor: str, comment: str = ""
+) -> None:
+    """Write one row of an alert's audit, with its level and value as they are now."""
+    await queries.run(
+        connection,
+        LOG_STEP,
+        alert_id=alert_id,
+        time=time,
+        type=kind,
+        actor=actor,
+        comment=comment,
+    )
+
+
+async def resolve(connection: Connection, alert_id: int, time: datetime, actor: str) -> bool:
+    """Resolve an alert; False when it was not open."""
+    return bool(await queries.run(connection, RESOLVE, alert_id=alert_id, time=time, actor=actor))
+
+
+async def acknowledge(connection: Connection, alert_id: int, time: datetime, actor: str) -> bool:
+    """Acknowledge an alert; False when it was not firing."""
+    return bool(
+        await queries.run(connection, ACKNOWLEDGE, alert_id=alert_id, time=time, actor=actor)
+    )
+
+
+async def read(connection: Connection, ids: Sequence[int]) -> list[Alert]:
+    """Return the alerts with these ids, as far as they exist, in their order."""
+    return await queries.rows(connection, Alert, READ, ids=list(ids))
+
+
+async def steps(connection: Connection, alert_id: int) -> list[Logged]:
+    """Return an alert's audit, oldest first."""
+    return await queries.rows(connection, Logged, STEPS, alert_id=alert_id)
+
+
+async def active(connection: Connection, wanted: Filter, limit: int) -> list[Alert]:
+    """Return open alerts, newest first."""
+    return await queries.rows(connection, Alert, ACTIVE, **_parameters(wanted), limit=limit)
+
+
+async def past(
+    connection: Connection, wanted: Filter, start: datetime, end: datetime, limit: int
+) -> list[Alert]:
+    """Return alerts opened in a range of time, whether open or not, newest first."""
+    return await queries.rows(
+        connection, Alert, PAST, **_parameters(wanted), start=start, end=end, limit=limit
+    )
+
+
+def _parameters(wanted: Filter) -> dict[str, object]:
+    return {
+        "level": wanted.level,
+        "category": wanted.category,
+        "component": wanted.component,
+        "before": wanted.before,
+    }

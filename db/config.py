@@ -1,0 +1,161 @@
+"""Settings that people change at run time: defaults here, changes in monitoring_config."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+import structlog
+from msgspec import Meta, Struct
+from psycopg.types.json import Jsonb
+
+from db import queries
+from db.queries import Connection
+from vigia.model import InvalidError, NotFoundError
+
+log = structlog.get_logger()
+
+_QUERIES = queries.load("config")
+READ = _QUERIES["read"]
+WRITE = _QUERIES["write"]
+LOG = _QUERIES["log"]
+
+Days = Annotated[float, Meta(gt=0, le=36500)]
+
+
+class Threshold(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Limits of one metric; `op` says on which side of them it is bad."""
+
+    warning: float | None = None
+    critical: float | None = None
+    emergency: float | None = None
+    info: float | None = None
+    op: Literal[">", "<"] = ">"
+
+
+class Intervals(Struct, frozen=True, forbid_unknown_fields=True):
+    """How often, in seconds. Evaluation looks at whole minutes and is not to be set."""
+
+    collect_s: Annotated[float, Meta(ge=1, le=3600)] = 15
+    health_s: Annotated[float, Meta(ge=5, le=3600)] = 30
+
+
+class Retention(Struct, frozen=True, forbid_unknown_fields=True):
+    """How many days each tier is kept (None: for ever), and when chunks are compressed."""
+
+    raw_days: Annotated[float, Meta(ge=4, le=36500)] = 30
+    rollup_1m_days: Days = 7
+    rollup_5m_days: Days | None = 90
+    rollup_1h_days: Days | None = 5 * 365
+    rollup_1d_days: Days | None = None
+    checks_days: Days | None = 90
+    uptime_days: Days | None = None
+    events_days: Days = 7
+    compress_after_days: Days = 2
+
+    def __post_init__(self) -> None:
+        """Refuse a tier that ends before what it is made from: its buckets could not be mended."""
+        chain = (self.raw_days, self.rollup_5m_days, self.rollup_1h_days, self.rollup_1d_days)
+        days = [float("inf") if part is None else part for part in chain]
+        if days != sorted(days) or self.rollup_1m_days > self.raw_days:
+            raise ValueError(
+                "each roll-up must be kept at least as long as what it is made from: "
+                "raw <= 5m <= 1h <= 1d; and 1m at most as long as raw"
+            )
+
+
+class Config(Struct, frozen=True, forbid_unknown_fields=True):
+    """Every run-time setting; a field is a key of monitoring_config."""
+
+    intervals: Intervals = Intervals()
+    retention: Retention = Retention()
+    thresholds: dict[str, Threshold] = msgspec.field(
+        default_factory=lambda: {
+            "server_memory_percent": Threshold(warning=70, critical=90),
+            "server_cpu_percent": Threshold(warning=60, critical=80),
+            "database_latency_ms": Threshold(warning=500, critical=1000),
+            "external_latency_ms": Threshold(warning=2000, critical=5000),
+        }
+    )
+
+    def thresholds_document(self) -> dict[str, Any]:
+        """Return the thresholds as the queries read them: without what is not set."""
+        document: dict[str, Any] = msgspec.to_builtins(self.thresholds)
+        return document
+
+
+class Changed(Struct, frozen=True):
+    """One row of monitoring_config."""
+
+    key: str
+    value: Any
+    updated_at: datetime
+    updated_by: str
+
+
+class Entry(Struct, frozen=True):
+    """A setting as the API shows it; nobody has updated one that has its default."""
+
+    key: str
+    value: Any
+    default: Any
+    updated_at: datetime | None
+    updated_by: str | None
+
+
+async def read(connection: Connection) -> Config:
+    """Return every setting. A stored value this version cannot read is as if it were not set."""
+    config = Config()
+    for row in await queries.rows(connection, Changed, READ):
+        if row.key in Config.__struct_fields__:
+            try:
+                config = _with(config, row.key, row.value)
+            except InvalidError as error:
+                log.warning("setting_ignored", key=row.key, error=str(error))
+    return config
+
+
+async def entries(connection: Connection) -> list[Entry]:
+    """Return every setting with its default and its last change, by key."""
+    changed = {row.key: row for row in await queries.rows(connection, Changed, READ)}
+    defaults = msgspec.to_builtins(Config())
+    return [
+        Entry(
+            key=key,
+            value=changed[key].value if key in changed else default,
+            default=default,
+            updated_at=changed[key].updated_at if key in changed else None,
+            updated_by=changed[key].updated_by if key in changed else None,
+        )
+        for key, default in sorted(defaults.items())
+    ]
+
+
+async def entry(connection: Connection, key: str) -> Entry:
+    """Return one setting. Raises NotFoundError."""
+    for found in await entries(connection):
+        if found.key == key:
+            return found
+    raise NotFoundError(f"there is no setting {key!r}; GET /config lists them")
+
+
+async def write(connection: Connection, key: str, value: Any, time: datetime, actor: str) -> Config:
+    """Change one setting, with its audit, and return all of them.
+
+    Raises NotFoundError for an unknown key, InvalidError for a value that does not fit.
+    """
+    if key not in Config.__struct_fields__:
+        raise NotFoundError(f"there is no setting {key!r}; GET /config lists them")
+    async with connection.transaction():
+        config = _with(await read(connection), key, value)
+        stored = Jsonb(msgspec.to_builtins(getattr(config, key)))
+        await queries.run(connection, LOG, key=key, value=stored, time=time, actor=actor)
+        await queries.run(connection, WRITE, key=key, value=stored, time=time, actor=actor)
+    return config
+
+
+def _with(config: Config, key: str, value: Any) -> Config:
+    kind = Config.__annotations__[key]
+    try:
+        return msgspec.structs.replace(config, **{key: msgspec.convert(value, kind)})
+    except msgspec.ValidationError as error:
+        raise InvalidError(f"{key}: {error}") from None

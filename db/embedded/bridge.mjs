@@ -1,0 +1,56 @@
+// Serves an embedded TimescaleDB on a unix socket: `bridge.mjs <data directory> <socket> <beat in ms>`.
+
+import fs from 'node:fs';
+import net from 'node:net';
+import { Worker } from 'node:worker_threads';
+
+import { Connection, greeting } from './connection.mjs';
+import { openEngine } from './engine.mjs';
+import { die, Session } from './session.mjs';
+
+const CLIENTS_MAX = 100;
+
+const [dataDir, path, beatMs] = process.argv.slice(2);
+
+process.on('uncaughtException', die);
+// Ctrl-C and a stopping service reach every process of the group; the parent decides when to end this one.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+  process.on(signal, () => {});
+}
+process.umask(0o077);
+
+// The end of standard input is the parent's wish, or its death. It is watched from a thread of its own,
+// because a query that never ends would keep this one from seeing it.
+const parent = new Worker(new URL('parent.mjs', import.meta.url));
+const parentGone = new Promise((resolve) => parent.once('message', resolve));
+
+const pg = await openEngine(dataDir);
+const session = new Session(pg);
+const welcome = await greeting(pg);
+const sockets = new Set();
+
+const server = net.createServer((socket) => {
+  sockets.add(socket);
+  socket.once('close', () => sockets.delete(socket));
+  new Connection(socket, session, welcome).serve();
+});
+server.maxConnections = CLIENTS_MAX;
+listen();
+
+// The first beat says that clients may come, and their absence that a query holds this thread.
+process.stdout.on('error', () => {});
+process.stdout.write('.');
+setInterval(() => process.stdout.write('.'), Number(beatMs));
+
+await parentGone;
+server.close();
+sockets.forEach((socket) => socket.destroy());
+await session.close();
+process.exit(0);
+
+function listen() {
+  fs.rmSync(path, { force: true });
+  process.umask(0o177);
+  server.listen(path);
+  process.umask(0o077);
+}

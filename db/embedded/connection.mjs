@@ -1,0 +1,139 @@
+// One client, from its start-up packet to its end: whatever happens to it, the session goes on to the next.
+
+import { backendMessage, fatal, Framer, int32, ProtocolError } from './framing.mjs';
+
+// A client that stops inside a transaction stops everybody.
+const SILENCE_MS_MAX = 60_000;
+const DISCARD_MS_MAX = 5_000;
+
+const CANCEL_REQUEST = 80877102;
+const ENCRYPTION_REQUESTS = [80877103, 80877104];
+const PROTOCOL_3_0 = 196608;
+
+export class Connection {
+  #socket;
+  #session;
+  #greeting;
+  #framer = new Framer();
+  #giveBack;
+  #used = false;
+
+  constructor(socket, session, greeting) {
+    this.#socket = socket;
+    this.#session = session;
+    this.#greeting = greeting;
+  }
+
+  async serve() {
+    // The loop and the writes below meet the same errors; without a listener they would end the process.
+    this.#socket.on('error', () => {});
+    this.#socket.setTimeout(SILENCE_MS_MAX, () => this.#hangUp());
+    try {
+      await this.#converse();
+      this.#socket.destroy();
+    } catch (error) {
+      this.#refuse(error);
+    } finally {
+      await this.#leave();
+    }
+  }
+
+  async #converse() {
+    for await (const chunk of this.#socket.iterator({ destroyOnReturn: false })) {
+      for (const { startup, batch } of this.#framer.push(chunk)) {
+        const answer = startup ? this.#welcome(startup) : batch && (await this.#execute(batch));
+        if (!answer) {
+          return;
+        }
+        await this.#write(answer);
+      }
+    }
+  }
+
+  #welcome(startup) {
+    const code = startup.readInt32BE(4);
+    if (ENCRYPTION_REQUESTS.includes(code)) {
+      return Buffer.from('N');
+    }
+    if (code === CANCEL_REQUEST) {
+      return undefined; // Nothing that runs in there can be interrupted.
+    }
+    if (code < PROTOCOL_3_0 || code > 0x3ffff) {
+      throw new ProtocolError('0A000', 'unsupported frontend protocol');
+    }
+    this.#socket.setTimeout(0);
+    return this.#greeting;
+  }
+
+  async #execute(batch) {
+    this.#giveBack ??= await this.#session.borrow();
+    this.#used = true;
+    const { answer, idle } = await this.#session.execute(batch);
+    this.#socket.setTimeout(idle ? 0 : SILENCE_MS_MAX);
+    if (idle) {
+      this.#endTurn();
+    }
+    return answer;
+  }
+
+  #endTurn() {
+    this.#giveBack();
+    this.#giveBack = undefined;
+  }
+
+  async #write(bytes) {
+    await new Promise((resolve, reject) => {
+      this.#socket.write(bytes, (error) => (error ? reject(error) : resolve()));
+    });
+  }
+
+  #hangUp() {
+    this.#socket.write(fatal('25P03', 'terminating connection due to idle-in-transaction timeout'));
+    this.#socket.destroy();
+  }
+
+  #refuse(error) {
+    if (!(error instanceof ProtocolError)) {
+      this.#socket.destroy();
+      return;
+    }
+    // A client in the midst of a long message reads the reason only after it was able to send the rest.
+    this.#socket.end(fatal(error.code, error.message));
+    this.#socket.resume();
+    setTimeout(() => this.#socket.destroy(), DISCARD_MS_MAX).unref();
+  }
+
+  async #leave() {
+    if (this.#used) {
+      this.#giveBack ??= await this.#session.borrow();
+      await this.#session.reset();
+      this.#endTurn();
+    }
+  }
+}
+
+const REPORTED = [
+  'server_version',
+  'server_encoding',
+  'client_encoding',
+  'is_superuser',
+  'session_authorization',
+  'DateStyle',
+  'IntervalStyle',
+  'TimeZone',
+  'integer_datetimes',
+  'standard_conforming_strings',
+];
+
+/** The answer to a start-up message. Only the owner can open the socket, so there is no password. */
+export async function greeting(pg) {
+  const { rows } = await pg.query('SELECT name, setting FROM pg_settings WHERE name = ANY($1)', [
+    REPORTED,
+  ]);
+  return Buffer.concat([
+    backendMessage('R', int32(0)),
+    ...rows.map(({ name, setting }) => backendMessage('S', name, setting)),
+    backendMessage('K', int32(process.pid, 0)),
+    backendMessage('Z', Buffer.from('I')),
+  ]);
+}

@@ -1,0 +1,106 @@
+// PostgreSQL's wire protocol, cut into whole pieces: a piece that ends inside a message traps the engine.
+
+/** What one client may send before it ends a batch, in bytes. */
+export const BATCH_BYTES_MAX = 64 * 1024 * 1024;
+
+const STARTUP_BYTES_MAX = 10_000;
+const PROTOCOL_MAJOR = 3;
+const TERMINATE = 'X'.charCodeAt(0);
+const BATCH_ENDS = new Set([...'QSHF'].map((type) => type.charCodeAt(0)));
+
+/** Something no client may send; the message is for the client. */
+export class ProtocolError extends Error {
+  constructor(code, message) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/** Collects one client's bytes and gives back start-up packets and whole batches, in order. */
+export class Framer {
+  #started = false;
+  #pieces = [];
+  #pieceBytes = 0;
+  #neededBytes = 4;
+  #whole = [];
+  #wholeBytes = 0;
+
+  /** Yields `{ startup }` or `{ batch }`, each whole, and neither at the client's farewell. */
+  *push(chunk) {
+    this.#pieces.push(chunk);
+    this.#pieceBytes += chunk.length;
+    // Joining only when a message is complete keeps a large one linear in its size.
+    while (this.#pieceBytes >= this.#neededBytes) {
+      const bytes = this.#pieces.length === 1 ? this.#pieces[0] : Buffer.concat(this.#pieces);
+      const end = this.#messageEnd(bytes);
+      if (bytes.length < end) {
+        this.#keep(bytes, end);
+      } else {
+        this.#keep(bytes.subarray(end), this.#started ? 5 : 4);
+        yield* this.#frame(bytes.subarray(0, end));
+      }
+    }
+  }
+
+  #keep(bytes, neededBytes) {
+    this.#pieces = [bytes];
+    this.#pieceBytes = bytes.length;
+    this.#neededBytes = neededBytes;
+  }
+
+  #messageEnd(bytes) {
+    const header = this.#started ? 1 : 0;
+    const end = header + bytes.readInt32BE(header);
+    const limit = this.#started ? BATCH_BYTES_MAX - this.#wholeBytes : STARTUP_BYTES_MAX;
+    if (end < (this.#started ? 5 : 8)) {
+      throw new ProtocolError('08P01', 'invalid message length');
+    }
+    if (end > limit) {
+      throw new ProtocolError('54000', `a message or batch of over ${limit} bytes`);
+    }
+    return end;
+  }
+
+  *#frame(message) {
+    if (!this.#started) {
+      this.#started = message.readUInt16BE(4) === PROTOCOL_MAJOR;
+      this.#neededBytes = this.#started ? 5 : 4;
+      yield { startup: message };
+    } else if (message[0] === TERMINATE) {
+      yield {};
+    } else {
+      this.#whole.push(message);
+      this.#wholeBytes += message.length;
+      if (BATCH_ENDS.has(message[0])) {
+        const batch = Buffer.concat(this.#whole);
+        this.#whole = [];
+        this.#wholeBytes = 0;
+        yield { batch };
+      }
+    }
+  }
+}
+
+export function backendMessage(type, ...parts) {
+  const body = Buffer.concat(parts.map((part) => (typeof part === 'string' ? cstring(part) : part)));
+  const header = Buffer.alloc(5);
+  header.write(type, 'latin1');
+  header.writeInt32BE(body.length + 4, 1);
+  return Buffer.concat([header, body]);
+}
+
+export function int32(...values) {
+  const bytes = Buffer.alloc(4 * values.length);
+  values.forEach((value, index) => bytes.writeInt32BE(value, 4 * index));
+  return bytes;
+}
+
+/** The end of a connection, said in a way every driver understands. */
+export function fatal(code, text) {
+  const fields = ['SFATAL', 'VFATAL', `C${code}`, `M${text}`];
+  return backendMessage('E', ...fields, Buffer.alloc(1));
+}
+
+function cstring(text) {
+  return Buffer.from(`${text}\0`, 'utf8');
+}

@@ -1,0 +1,105 @@
+"""The state of each component: judged once a slot, read at any time."""
+
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+from psycopg.types.json import Jsonb
+
+from db import queries
+from db.queries import Connection
+from vigia.model import Status
+
+_QUERIES = queries.load("health")
+CHECK = _QUERIES["check"]
+READ = _QUERIES["read"]
+READ_AT = _QUERIES["read_at"]
+
+STALE = timedelta(seconds=60)
+"""A component whose collector has been silent for longer is not observed."""
+
+
+class ComponentStatus(Struct, frozen=True):
+    """One component's state; `status` is None when it is not observed, `uptime_24h` in percent."""
+
+    component: str
+    category: str
+    status: Status | None
+    since: datetime
+    reason: str
+    maintenance: bool
+    last_check: datetime
+    uptime_24h: float | None
+
+
+class ComponentHealth(Struct, frozen=True):
+    """A component's state as answers and live messages show it."""
+
+    status: Status | None
+    since: datetime
+    reason: str
+    maintenance: bool
+    uptime_24h: float | None
+    last_check: datetime
+
+
+class Health(Struct, frozen=True):
+    """The whole and each component; the whole is the worst of those observed, None for none."""
+
+    status: Status | None
+    components: dict[str, ComponentHealth]
+
+
+class Checked(ComponentStatus, frozen=True):
+    """A component's state after a check, and whether the check changed its status."""
+
+    changed: bool
+
+
+async def check(
+    connection: Connection, at: datetime, interval_s: float, thresholds: Mapping[str, object]
+) -> list[Checked]:
+    """Judge every component at a slot, and write the check, which stands for `interval_s`."""
+    return await queries.rows(
+        connection,
+        Checked,
+        CHECK,
+        at=at,
+        interval_s=interval_s,
+        stale=STALE,
+        thresholds=Jsonb(dict(thresholds)),
+    )
+
+
+async def read(connection: Connection) -> list[ComponentStatus]:
+    """Return the present state of every component, by name."""
+    return await queries.rows(connection, ComponentStatus, READ)
+
+
+async def read_at(connection: Connection, at: datetime) -> list[ComponentStatus]:
+    """Return the state of every component that was being checked at a moment of the past."""
+    return await queries.rows(connection, ComponentStatus, READ_AT, at=at)
+
+
+def document(
+    all_of_them: Iterable[ComponentStatus], shown: Collection[str] | None = None
+) -> Health:
+    """Arrange states by component, judging the whole by all; `shown` limits what is listed."""
+    found = list(all_of_them)
+    order = list(Status)
+    observed = [row.status for row in found if row.status is not None]
+    return Health(
+        status=max(observed, key=order.index, default=None),
+        components={
+            row.component: ComponentHealth(
+                status=row.status,
+                since=row.since,
+                reason=row.reason,
+                maintenance=row.maintenance,
+                uptime_24h=row.uptime_24h,
+                last_check=row.last_check,
+            )
+            for row in found
+            if shown is None or row.component in shown
+        },
+    )

@@ -1,0 +1,154 @@
+"""Brings a database to this version: numbered files once, routines when they change."""
+
+import hashlib
+import re
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
+import psycopg
+import structlog
+from msgspec import Struct
+
+from db import queries
+from db.queries import Connection
+
+log = structlog.get_logger()
+
+_QUERIES = queries.load("migrate")
+LOCK = _QUERIES["lock"]
+CREATE_TABLE = _QUERIES["create_table"]
+READ_APPLIED = _QUERIES["read_applied"]
+RECORD = _QUERIES["record"]
+RECORD_ROUTINES = _QUERIES["record_routines"]
+AVAILABLE_VERSION = _QUERIES["available_version"]
+CREATE_EXTENSION = _QUERIES["create_extension"]
+
+NAME = re.compile(r"(\d{4})_\w+\.sql")
+ROUTINES = "routines"
+
+
+class MigrationError(Exception):
+    """The database and this version do not fit; the message says why."""
+
+
+class Migration(Struct, frozen=True):
+    """One numbered file."""
+
+    version: int
+    name: str
+    sql: bytes
+
+    @property
+    def checksum(self) -> str:
+        return hashlib.sha256(self.sql).hexdigest()
+
+
+class Applied(Struct, frozen=True):
+    """One row of schema_migrations."""
+
+    version: int
+    name: str
+    checksum: str
+
+
+def shipped() -> list[Migration]:
+    """Return this version's migrations in order. Raises MigrationError for a gap in the numbers."""
+    found = [
+        Migration(int(match[1]), match[0], file.read_bytes())
+        for file in _sql_files("migrations")
+        if (match := NAME.fullmatch(file.name))
+    ]
+    if [m.version for m in found] != list(range(1, len(found) + 1)):
+        raise MigrationError("migrations are not numbered 0001, 0002, … without a gap")
+    return found
+
+
+async def migrate(connection: Connection) -> int:
+    """Apply what is missing and return how many migrations that were.
+
+    Each file is one transaction that records itself; a second runner waits at the lock and then
+    finds nothing to do. Raises MigrationError when an applied file was changed since, or when the
+    database was made by a newer version.
+    """
+    async with connection.transaction():
+        await queries.run(connection, LOCK)
+        await queries.run(connection, CREATE_EXTENSION)
+        await queries.run(connection, CREATE_TABLE)
+    count = 0
+    for migration in shipped():
+        count += await _apply(connection, migration)
+    await _refuse_newer(connection)
+    await _apply_routines(connection)
+    return count
+
+
+async def available_version(connection: Connection) -> str | None:
+    """Return the version of TimescaleDB that the server has on offer."""
+    version: str | None = await queries.value(connection, AVAILABLE_VERSION)
+    return version
+
+
+async def _apply(connection: Connection, migration: Migration) -> bool:
+    async with connection.transaction():
+        await queries.run(connection, LOCK)
+        applied = await _read_applied(connection)
+        known = applied.get(migration.version)
+        if known is not None:
+            _check_frozen(migration, known)
+            return False
+        await queries.run(
+            connection,
+            RECORD,
+            version=migration.version,
+            name=migration.name,
+            checksum=migration.checksum,
+        )
+        await _execute(connection, migration.name, migration.sql)
+    log.info("migration_applied", name=migration.name)
+    return True
+
+
+async def _read_applied(connection: Connection) -> dict[int, Applied]:
+    return {row.version: row for row in await queries.rows(connection, Applied, READ_APPLIED)}
+
+
+def _check_frozen(migration: Migration, applied: Applied) -> None:
+    if applied.checksum != migration.checksum:
+        raise MigrationError(
+            f"{migration.name} was changed after it was applied; write a new migration instead"
+        )
+
+
+async def _refuse_newer(connection: Connection) -> None:
+    newest = max(await _read_applied(connection))
+    if newest > len(shipped()):
+        raise MigrationError(
+            f"the database is at version {newest}, this program knows {len(shipped())}: "
+            "start the newer program"
+        )
+
+
+async def _apply_routines(connection: Connection) -> None:
+    """Make the views and functions anew in one transaction, when their text has changed."""
+    routines = _sql_files(ROUTINES)
+    checksum = hashlib.sha256(b"".join(file.read_bytes() for file in routines)).hexdigest()
+    async with connection.transaction():
+        await queries.run(connection, LOCK)
+        if not await queries.run(connection, RECORD_ROUTINES, checksum=checksum):
+            return
+        for file in routines:
+            await _execute(connection, file.name, file.read_bytes())
+    log.info("routines_applied", count=len(routines))
+
+
+async def _execute(connection: Connection, name: str, sql: bytes) -> None:
+    try:
+        await connection.execute(sql)
+    except psycopg.Error as error:
+        error.add_note(f"while applying {name}")
+        raise
+
+
+def _sql_files(folder: str) -> list[Traversable]:
+    found = [f for f in files("db").joinpath(folder).iterdir() if f.name.endswith(".sql")]
+    return sorted(found, key=lambda file: file.name)

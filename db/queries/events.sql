@@ -1,0 +1,29 @@
+-- name: append
+-- Takes as many numbers as there are events, in one go and in their order.
+WITH given AS (
+    SELECT ordinality, type, payload
+    FROM unnest(%(types)s::text[], %(payloads)s::jsonb[]) WITH ORDINALITY AS e (type, payload, ordinality)
+), counter AS (
+    UPDATE event_counter SET seq = seq + (SELECT count(*) FROM given) RETURNING seq
+), appended AS (
+    INSERT INTO events (seq, time, type, payload)
+    SELECT counter.seq - (SELECT count(*) FROM given) + given.ordinality, %(time)s, given.type, given.payload
+    FROM given, counter
+)
+SELECT seq FROM counter
+
+-- name: newest
+SELECT seq FROM event_counter
+
+-- name: oldest
+SELECT min(seq) FROM events
+
+-- name: after
+SELECT seq, time, type, payload
+FROM events
+WHERE seq > %(seq)s
+ORDER BY seq
+LIMIT %(limit)s
+
+-- name: drop_old
+DELETE FROM events WHERE time < %(before)s

@@ -1,0 +1,98 @@
+-- name: check
+-- The state of every component at one slot, from its newest component_up and the newest minute of each
+-- metric that has thresholds; writes the check, the state and its uptime, and returns what changed.
+WITH up AS (
+    SELECT s.component, s.category, st.last_time, st.last_value, st.reason
+    FROM series s
+    JOIN series_state st ON st.series_id = s.id
+    WHERE s.metric = 'component_up' AND s.labels = '{}'
+), observed AS (
+    SELECT s.component, s.metric, s.labels, s.unit, t.value AS levels, newest.value
+    FROM series s
+    JOIN jsonb_each(%(thresholds)s::jsonb) t ON t.key = s.metric
+    CROSS JOIN LATERAL (
+        SELECT m.sum / m.count AS value
+        FROM system_metrics_1m m
+        WHERE m.series_id = s.id AND m.bucket > %(at)s - interval '2 minutes' AND m.bucket <= %(at)s
+        ORDER BY m.bucket DESC
+        LIMIT 1
+    ) newest
+), broken AS (
+    SELECT DISTINCT ON (o.component)
+           o.component,
+           CASE WHEN l.key IN ('critical', 'emergency') THEN 'critical' ELSE 'warning' END AS status,
+           format('%%s is %%s %%s, %%s %%s %%s', series_name(o.metric, o.labels), round(o.value::numeric, 2), o.unit,
+                  CASE WHEN coalesce(o.levels ->> 'op', '>') = '>' THEN 'above' ELSE 'below' END, l.value, o.unit) AS reason
+    FROM observed o
+    CROSS JOIN LATERAL jsonb_each_text(o.levels - 'op' - 'info') l
+    WHERE CASE WHEN coalesce(o.levels ->> 'op', '>') = '>'
+               THEN o.value > l.value::double precision ELSE o.value < l.value::double precision END
+    ORDER BY o.component, array_position(ARRAY['warning', 'critical', 'emergency'], l.key) DESC, o.metric, o.labels
+), verdict AS (
+    SELECT up.component, up.category,
+           CASE WHEN up.last_time < %(at)s - %(stale)s THEN NULL
+                WHEN up.last_value = 0 THEN 'down'
+                ELSE coalesce(broken.status, 'healthy') END AS status,
+           CASE WHEN up.last_time < %(at)s - %(stale)s THEN 'not observed'
+                WHEN up.last_value = 0 THEN up.reason
+                ELSE coalesce(broken.reason, '') END AS reason
+    FROM up
+    LEFT JOIN broken USING (component)
+), checked AS (
+    INSERT INTO component_checks (time, component, status, stands_for_s, reason)
+    SELECT %(at)s, component, status, CASE WHEN status IS NULL THEN 0 ELSE %(interval_s)s END, reason
+    FROM verdict
+    ON CONFLICT DO NOTHING
+    RETURNING component, status, stands_for_s
+), before AS (
+    SELECT component, status FROM component_status
+), written AS (
+    INSERT INTO component_status (component, category, status, since, reason, last_check, uptime_24h)
+    SELECT v.component, v.category, v.status, %(at)s, v.reason, %(at)s,
+           -- The check of this very statement is not visible to the function yet.
+           100 * (u.up_s + CASE WHEN v.status <> 'down' THEN %(interval_s)s ELSE 0 END)
+               / nullif(u.up_s + u.down_s + CASE WHEN v.status IS NULL THEN 0 ELSE %(interval_s)s END, 0)
+    FROM verdict v
+    CROSS JOIN LATERAL uptime(v.component, %(at)s - interval '24 hours' + make_interval(secs => %(interval_s)s), %(at)s) u
+    ORDER BY v.component
+    ON CONFLICT (component) DO UPDATE
+    SET category = excluded.category,
+        status = excluded.status,
+        since = CASE WHEN component_status.status IS NOT DISTINCT FROM excluded.status
+                     THEN component_status.since ELSE excluded.since END,
+        reason = excluded.reason,
+        last_check = excluded.last_check,
+        uptime_24h = excluded.uptime_24h
+    RETURNING component, category, status, since, reason, maintenance, last_check, uptime_24h
+)
+SELECT w.*, b.component IS NULL OR b.status IS DISTINCT FROM w.status AS changed
+FROM written w
+LEFT JOIN before b USING (component)
+ORDER BY w.component
+
+-- name: read
+SELECT component, category, status, since, reason, maintenance, last_check, uptime_24h
+FROM component_status
+ORDER BY component
+
+-- name: read_at
+-- The newest check of each component at or before a moment of the past, and when its status began.
+SELECT c.component, c.category, past.status, past.since, past.reason, false AS maintenance,
+       past.time AS last_check, u.availability AS uptime_24h
+FROM component_status c
+CROSS JOIN LATERAL (
+    SELECT k.status, k.reason, k.time,
+           coalesce((SELECT min(n.time) FROM component_checks n
+                     WHERE n.component = c.component AND n.status IS NOT DISTINCT FROM k.status
+                       AND n.time <= k.time
+                       AND n.time > coalesce((SELECT max(o.time) FROM component_checks o
+                                              WHERE o.component = c.component AND o.time <= k.time
+                                                AND o.status IS DISTINCT FROM k.status), '-infinity')),
+                    k.time) AS since
+    FROM component_checks k
+    WHERE k.component = c.component AND k.time <= %(at)s AND k.time > %(at)s - interval '5 minutes'
+    ORDER BY k.time DESC
+    LIMIT 1
+) past
+CROSS JOIN LATERAL uptime(c.component, %(at)s - interval '24 hours', %(at)s) u
+ORDER BY c.component

@@ -1,0 +1,44 @@
+-- name: create
+INSERT INTO api_keys (name, role, hash, prefix, created_at, created_by)
+VALUES (%(name)s, %(role)s, %(hash)s, %(prefix)s, %(time)s, %(actor)s)
+RETURNING id, name, role, prefix, created_at, created_by, revoked_at
+
+-- name: list
+SELECT id, name, role, prefix, created_at, created_by, revoked_at
+FROM api_keys
+ORDER BY id
+
+-- name: revoke
+UPDATE api_keys SET revoked_at = %(time)s
+WHERE name = %(name)s AND revoked_at IS NULL
+
+-- name: find
+SELECT id, name, role FROM api_keys WHERE hash = %(hash)s AND revoked_at IS NULL
+
+-- name: has_admin
+SELECT EXISTS (SELECT FROM api_keys WHERE role = 'admin' AND revoked_at IS NULL)
+
+-- name: open_session
+INSERT INTO sessions (hash, key_id, name, role, created_at, expires_at)
+VALUES (%(hash)s, %(key_id)s::integer, %(name)s, %(role)s, %(time)s, %(expires_at)s)
+
+-- name: find_session
+SELECT s.name, s.role
+FROM sessions s
+LEFT JOIN api_keys k ON k.id = s.key_id
+WHERE s.hash = %(hash)s AND s.expires_at > %(time)s AND k.revoked_at IS NULL
+
+-- name: close_session
+DELETE FROM sessions WHERE hash = %(hash)s
+
+-- name: drop_expired
+WITH sessions_gone AS (
+    DELETE FROM sessions WHERE expires_at <= %(time)s
+)
+DELETE FROM sign_in_links WHERE expires_at <= %(time)s
+
+-- name: offer_link
+INSERT INTO sign_in_links (hash, expires_at) VALUES (%(hash)s, %(expires_at)s)
+
+-- name: take_link
+DELETE FROM sign_in_links WHERE hash = %(hash)s AND expires_at > %(time)s

@@ -1,0 +1,35 @@
+-- name: create_table
+CREATE TABLE IF NOT EXISTS schema_migrations (
+    version    integer PRIMARY KEY,
+    name       text NOT NULL,
+    checksum   text NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now()
+)
+
+-- name: lock
+-- Held to the end of the transaction, so that two runners take turns; any number does, if it is ours.
+SELECT pg_advisory_xact_lock(7_318_008)
+
+-- name: read_applied
+SELECT version, name, checksum
+FROM schema_migrations
+WHERE version > 0
+ORDER BY version
+
+-- name: record
+INSERT INTO schema_migrations (version, name, checksum)
+VALUES (%(version)s, %(name)s, %(checksum)s)
+
+-- name: record_routines
+-- Version 0 stands for the routines; touches no row when they are as recorded.
+INSERT INTO schema_migrations (version, name, checksum)
+VALUES (0, 'routines', %(checksum)s)
+ON CONFLICT (version) DO UPDATE
+SET checksum = excluded.checksum, applied_at = now()
+WHERE schema_migrations.checksum <> excluded.checksum
+
+-- name: available_version
+SELECT default_version FROM pg_available_extensions WHERE name = 'timescaledb'
+
+-- name: create_extension
+CREATE EXTENSION IF NOT EXISTS timescaledb

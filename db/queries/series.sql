@@ -1,0 +1,44 @@
+-- name: upsert
+-- The newest declaration of a series wins; one that says no unit leaves the unit alone.
+INSERT INTO series (metric, component, category, labels, unit, kind, resolution)
+SELECT * FROM unnest(
+    %(metrics)s::text[], %(components)s::text[], %(categories)s::text[], %(labels)s::jsonb[],
+    %(units)s::text[], %(kinds)s::text[], %(resolutions)s::double precision[]
+)
+ON CONFLICT (metric, component, labels) DO UPDATE
+SET category = excluded.category,
+    unit = coalesce(nullif(excluded.unit, ''), series.unit),
+    kind = excluded.kind,
+    resolution = excluded.resolution
+RETURNING id, metric, component, labels
+
+-- name: count
+SELECT count(*) FROM series
+
+-- name: catalogue
+SELECT s.id, s.metric, s.component, s.category, s.labels, s.unit, s.kind,
+       st.first_time, st.last_time
+FROM series s
+JOIN series_state st ON st.series_id = s.id
+WHERE s.id > %(after)s
+  AND (%(metric)s::text IS NULL OR s.metric = %(metric)s)
+  AND (%(component)s::text IS NULL OR s.component = %(component)s)
+ORDER BY s.id
+LIMIT %(limit)s
+
+-- name: current
+SELECT s.id, s.metric, s.component, s.category, s.labels, s.unit, st.last_time AS time, st.last_value AS value
+FROM series s
+JOIN series_state st ON st.series_id = s.id
+WHERE %(component)s::text IS NULL OR s.component = %(component)s
+ORDER BY s.component, s.metric, s.labels
+
+-- name: select
+-- The series a question is about; labels match as a subset.
+SELECT id, metric, component, labels
+FROM series
+WHERE metric = ANY (%(metrics)s)
+  AND (%(component)s::text IS NULL OR component = %(component)s)
+  AND labels @> %(labels)s::jsonb
+ORDER BY metric, component, labels
+LIMIT %(limit)s

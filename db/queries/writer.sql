@@ -1,0 +1,38 @@
+-- name: insert
+-- Stores what is not there yet and keeps the newest sample of each series. Only rows that were really
+-- stored count, so that the same batch sent again changes nothing.
+WITH stored AS (
+    INSERT INTO system_metrics (series_id, time, value)
+    SELECT * FROM unnest(
+        %(series_ids)b::integer[], %(times)b::timestamptz[], %(values)b::double precision[]
+    )
+    ON CONFLICT DO NOTHING
+    RETURNING series_id, time, value
+), state AS (
+    INSERT INTO series_state (series_id, first_time, last_time, last_value)
+    SELECT series_id, min(time), max(time), last(value, time)
+    FROM stored
+    GROUP BY series_id
+    ORDER BY series_id
+    ON CONFLICT (series_id) DO UPDATE
+    SET first_time = least(series_state.first_time, excluded.first_time),
+        last_time = greatest(series_state.last_time, excluded.last_time),
+        last_value = CASE WHEN excluded.last_time > series_state.last_time
+                          THEN excluded.last_value ELSE series_state.last_value END
+), late AS (
+    INSERT INTO late_ranges (start_time, end_time)
+    SELECT min(time), max(time)
+    FROM stored
+    WHERE time < (SELECT max(refreshed_to) FROM tiers WHERE source = 'raw')
+    HAVING count(*) > 0
+)
+SELECT count(*) FROM stored
+
+-- name: set_reasons
+UPDATE series_state
+SET reason = given.reason
+FROM unnest(%(series_ids)s::integer[], %(times)s::timestamptz[], %(reasons)s::text[])
+     AS given (series_id, time, reason)
+WHERE series_state.series_id = given.series_id
+  AND series_state.last_time = given.time
+  AND series_state.reason <> given.reason

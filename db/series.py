@@ -1,0 +1,147 @@
+"""Which series there are: their numbers, what they mean, and the newest sample of each."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+import msgspec
+from msgspec import Struct
+from psycopg.types.json import Jsonb
+
+from db import queries
+from db.queries import Connection
+from vigia.model import InvalidError, Labels, Series, labels_of
+
+_QUERIES = queries.load("series")
+UPSERT = _QUERIES["upsert"]
+COUNT = _QUERIES["count"]
+CATALOGUE = _QUERIES["catalogue"]
+CURRENT = _QUERIES["current"]
+SELECT = _QUERIES["select"]
+
+SERIES_MAX = 100_000
+
+Identity = tuple[str, str, Labels]
+
+
+class Numbered(Struct, frozen=True):
+    """A series' number and identity."""
+
+    id: int
+    metric: str
+    component: str
+    labels: dict[str, str]
+
+
+class Described(Struct, frozen=True):
+    """One row of the catalogue."""
+
+    id: int
+    metric: str
+    component: str
+    category: str
+    labels: dict[str, str]
+    unit: str
+    kind: str
+    first_time: datetime
+    last_time: datetime
+
+
+class Current(Struct, frozen=True):
+    """The newest sample of one series."""
+
+    id: int
+    metric: str
+    component: str
+    category: str
+    labels: dict[str, str]
+    unit: str
+    time: datetime
+    value: float
+
+
+class SeriesNumbers:
+    """Series to number, remembered. Bounded by the number of series there may be."""
+
+    def __init__(self) -> None:
+        self._known: dict[Series, int] = {}
+
+    async def of(self, connection: Connection, wanted: Iterable[Series]) -> dict[Series, int]:
+        """Return the number of each series, making those that are new.
+
+        Raises InvalidError when there would be more than SERIES_MAX.
+        """
+        unknown = {series for series in wanted if series not in self._known}
+        if unknown:
+            await self._learn(connection, unknown)
+        return self._known
+
+    def forget(self) -> None:
+        """Drop what was remembered: a transaction that made series may have been rolled back."""
+        self._known.clear()
+
+    async def _learn(self, connection: Connection, unknown: Iterable[Series]) -> None:
+        by_identity = {_identity(series): series for series in unknown}
+        if await queries.value(connection, COUNT) + len(by_identity) > SERIES_MAX:
+            raise InvalidError(f"there may be {SERIES_MAX} series; send fewer different labels")
+        rows = await upsert(connection, list(by_identity.values()))
+        numbers = {(row.metric, row.component, labels_of(row.labels)): row.id for row in rows}
+        self._known.update((series, numbers[_identity(series)]) for series in unknown)
+
+
+def _identity(series: Series) -> Identity:
+    return series.metric, series.component, series.labels
+
+
+async def upsert(connection: Connection, series: Sequence[Series]) -> list[Numbered]:
+    """Make or update series and return their numbers; no identity may be there twice."""
+    return await queries.rows(
+        connection,
+        Numbered,
+        UPSERT,
+        metrics=[s.metric for s in series],
+        components=[s.component for s in series],
+        categories=[s.category.value for s in series],
+        labels=[msgspec.json.encode(dict(s.labels)).decode() for s in series],
+        units=[s.unit for s in series],
+        kinds=[s.kind.value for s in series],
+        resolutions=[s.resolution for s in series],
+    )
+
+
+async def catalogue(
+    connection: Connection, metric: str | None, component: str | None, after: int, limit: int
+) -> list[Described]:
+    """Return series that have samples, in the order of their numbers, from behind `after`."""
+    return await queries.rows(
+        connection,
+        Described,
+        CATALOGUE,
+        metric=metric,
+        component=component,
+        after=after,
+        limit=limit,
+    )
+
+
+async def current(connection: Connection, component: str | None = None) -> list[Current]:
+    """Return the newest sample of every series, ordered by component, metric and labels."""
+    return await queries.rows(connection, Current, CURRENT, component=component)
+
+
+async def select(
+    connection: Connection,
+    metrics: Sequence[str],
+    component: str | None,
+    labels: dict[str, str],
+    limit: int,
+) -> list[Numbered]:
+    """Return at most `limit` series of these metrics that have all of the labels."""
+    return await queries.rows(
+        connection,
+        Numbered,
+        SELECT,
+        metrics=list(metrics),
+        component=component,
+        labels=Jsonb(labels),
+        limit=limit,
+    )

@@ -1,0 +1,129 @@
+"""What is kept at which density, and the maintenance that keeps it so."""
+
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+
+from db import queries
+from db.queries import Connection
+
+_QUERIES = queries.load("tiers")
+SET = _QUERIES["set"]
+READ = _QUERIES["read"]
+FIND_JOB = _QUERIES["find_job"]
+ADD_JOB = _QUERIES["add_job"]
+DUE_JOBS = _QUERIES["due_jobs"]
+RECORD_FAILURE = _QUERIES["record_failure"]
+LAST_RUN = _QUERIES["last_run"]
+ACCEPTED_FROM = _QUERIES["accepted_from"]
+MAINTAIN = _QUERIES["maintain"]
+RUN_JOB = _QUERIES["run_job"]
+CHECKPOINT = _QUERIES["checkpoint"]
+VACUUM = _QUERIES["vacuum"]
+
+MAINTENANCE = "maintain"
+MAINTENANCE_EVERY = timedelta(seconds=15)
+"""How often the maintenance looks whether it is due: late samples are rolled up within this."""
+
+
+class Wanted(Struct, frozen=True):
+    """How long a tier is kept (None: for ever), and at what age its chunks are compressed."""
+
+    name: str
+    keep: timedelta | None
+    compress_after: timedelta | None
+
+
+class Tier(Struct, frozen=True):
+    """A tier as it is."""
+
+    name: str
+    relation: str
+    keep: timedelta | None
+    compress_after: timedelta | None
+    refreshed_to: datetime | None
+    dropped_to: datetime | None
+
+
+class Job(Struct, frozen=True):
+    """A job of TimescaleDB's."""
+
+    job_id: int
+    proc_name: str
+    schedule_interval: timedelta
+
+
+class Run(Struct, frozen=True):
+    """One run of the maintenance; one that was interrupted has no end."""
+
+    started_at: datetime
+    finished_at: datetime | None
+    step: str
+    refreshed: int
+    compressed: int
+    dropped: int
+    error: str | None
+
+
+async def want(connection: Connection, wanted: Wanted) -> bool:
+    """Set what is wanted of a tier; False when it was so already."""
+    return bool(
+        await queries.run(
+            connection,
+            SET,
+            name=wanted.name,
+            keep=wanted.keep,
+            compress_after=wanted.compress_after,
+        )
+    )
+
+
+async def read(connection: Connection) -> list[Tier]:
+    """Return the tiers, each behind its source."""
+    return await queries.rows(connection, Tier, READ)
+
+
+async def accepted_from(connection: Connection, now: datetime) -> datetime | None:
+    """Return the time from which a late sample can still be taken; None: any."""
+    time: datetime | None = await queries.value(connection, ACCEPTED_FROM, now=now)
+    return time
+
+
+async def maintain(connection: Connection, now: datetime) -> None:
+    """Run the maintenance as of a moment, due or not; outside any transaction."""
+    await queries.run(connection, MAINTAIN, now=now)
+
+
+async def register_job(connection: Connection) -> int:
+    """Give the maintenance to TimescaleDB's scheduler, once, and return the job's number."""
+    found: int | None = await queries.value(connection, FIND_JOB)
+    if found is not None:
+        return found
+    made: int = await queries.value(connection, ADD_JOB, every=MAINTENANCE_EVERY)
+    return made
+
+
+async def jobs(connection: Connection) -> list[Job]:
+    """Return the jobs that a scheduler would run."""
+    return await queries.rows(connection, Job, DUE_JOBS)
+
+
+async def run_job(connection: Connection, job_id: int) -> None:
+    """Run a job here and now, outside any transaction."""
+    await queries.run(connection, RUN_JOB, job_id=job_id)
+
+
+async def record_failure(connection: Connection, error: str) -> None:
+    """Say in the newest unfinished run why it ended."""
+    await queries.run(connection, RECORD_FAILURE, error=error)
+
+
+async def last_run(connection: Connection) -> Run | None:
+    """Return the newest run of the maintenance."""
+    return await queries.first(connection, Run, LAST_RUN)
+
+
+async def tidy(connection: Connection) -> None:
+    """Reclaim dead rows, and flush the log so that it can be recycled; outside any transaction."""
+    await queries.run(connection, VACUUM)
+    await queries.run(connection, CHECKPOINT)

@@ -1,0 +1,1 @@
+"""How each component does, and how long it has."""

@@ -1,0 +1,21 @@
+"""Judges every component each slot, and puts changes on the bus in the same transaction."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from db import events, health
+from db.health import Checked
+from db.queries import Connection
+
+
+async def check(
+    connection: Connection, at: datetime, interval_s: float, thresholds: Mapping[str, object]
+) -> list[Checked]:
+    """Judge the components at a slot that stands for `interval_s`; return those that changed."""
+    async with connection.transaction():
+        checked = await health.check(connection, at, interval_s, thresholds)
+        changed = [component for component in checked if component.changed]
+        if changed:
+            shown = {component.component for component in changed}
+            await events.append(connection, at, [("health", health.document(checked, shown))])
+    return changed

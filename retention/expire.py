@@ -1,0 +1,14 @@
+"""Deletes what has served its time outside the tiers: bus events, sessions, sign-in links."""
+
+from datetime import datetime, timedelta
+
+from db import events, keys
+from db.config import Retention
+from db.queries import Pool
+
+
+async def expire(pool: Pool, now: datetime, retention: Retention) -> None:
+    """Delete everything that is past its time."""
+    async with pool.connection() as connection:
+        await events.drop_old(connection, now - timedelta(days=retention.events_days))
+        await keys.drop_expired(connection, now)

@@ -1,0 +1,112 @@
+"""What this machine lacks to run Vigia, and what to do about it."""
+
+import resource
+import shutil
+import socket
+import sys
+from pathlib import Path
+
+import psycopg
+from msgspec import Struct
+
+from db.migrate import available_version
+from vigia.settings import Settings
+
+PYTHON_MIN = (3, 11)
+TIMESCALEDB_MIN = (2, 29, 1)
+"""Earlier ones have known vulnerabilities."""
+FREE_BYTES_MIN = 2 * 2**30
+FILES_MIN = 4096
+CONNECT_TIMEOUT_S = 5
+MODULES = Path(__file__).parent.parent
+MAKE_SETUP = "make setup"
+
+
+class Finding(Struct, frozen=True):
+    """One check: what was found, and the advice when it is not enough."""
+
+    check: str
+    ok: bool
+    found: str
+    advice: str = ""
+
+
+async def examine(settings: Settings) -> list[Finding]:
+    """Run every check that these settings need."""
+    findings = [_python(), _files(), _port(settings), _pages()]
+    if settings.database_url is None:
+        return [*findings, _engine(), _data_dir(settings.data_dir), _disk(settings.data_dir)]
+    return [*findings, await _server(settings.database_url.reveal())]
+
+
+def _finding(check: str, found: str, advice: str, *, ok: bool) -> Finding:
+    return Finding(check, ok, found, "" if ok else advice)
+
+
+def _python() -> Finding:
+    found = ".".join(map(str, sys.version_info[:3]))
+    return _finding("Python", found, "install 3.11 or newer", ok=sys.version_info >= PYTHON_MIN)
+
+
+def _files() -> Finding:
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    advice = f"raise it for many live clients: ulimit -n {FILES_MIN}"
+    return _finding("open files", str(limit), advice, ok=limit >= FILES_MIN)
+
+
+def _port(settings: Settings) -> Finding:
+    try:
+        with socket.create_server((settings.host, settings.port)):
+            return Finding("port", ok=True, found=f"{settings.port} is free")
+    except OSError as error:
+        advice = "end what listens there (is Vigia running?), or set VIGIA_PORT"
+        return Finding("port", ok=False, found=f"{settings.port}: {error.strerror}", advice=advice)
+
+
+def _pages() -> Finding:
+    return _installed("pages", MODULES / "web" / "node_modules")
+
+
+def _engine() -> Finding:
+    return _installed("embedded engine", MODULES / "db" / "embedded" / "node_modules")
+
+
+def _installed(check: str, folder: Path) -> Finding:
+    is_there = folder.is_dir()
+    return _finding(check, "installed" if is_there else "missing", MAKE_SETUP, ok=is_there)
+
+
+def _data_dir(data_dir: Path) -> Finding:
+    probe = data_dir / ".probe"
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        advice = "make it writable, or set VIGIA_DATA_DIR"
+        return Finding("data directory", ok=False, found=str(error), advice=advice)
+    return Finding("data directory", ok=True, found=str(data_dir.resolve()))
+
+
+def _disk(data_dir: Path) -> Finding:
+    free = shutil.disk_usage(
+        next(p for p in (data_dir, *data_dir.absolute().parents) if p.exists())
+    ).free
+    return _finding(
+        "free disk", f"{free / 2**30:.1f} GiB", "free at least 2 GiB", ok=free >= FREE_BYTES_MIN
+    )
+
+
+async def _server(dsn: str) -> Finding:
+    check = "TimescaleDB"
+    try:
+        async with await psycopg.AsyncConnection.connect(
+            dsn, connect_timeout=CONNECT_TIMEOUT_S
+        ) as connection:
+            found = await available_version(connection)
+    except psycopg.OperationalError as error:
+        reason = str(error).strip().splitlines()[0]
+        return Finding(check, ok=False, found=reason, advice="mend VIGIA_DATABASE_URL")
+    version = found or "not installed"
+    numbers = tuple(int(part) for part in version.split(".") if part.isdigit())
+    return _finding(check, version, "install 2.29.1 or newer", ok=numbers >= TIMESCALEDB_MIN)

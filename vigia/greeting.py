@@ -1,0 +1,36 @@
+"""What a person sees at the start: where Vigia is, how to sign in, and a first key."""
+
+import click
+
+from db import keys
+from db.queries import Pool
+from vigia import __version__
+from vigia.model import Role, utc_now
+from vigia.settings import Settings
+
+BOOTSTRAP = "bootstrap"
+
+
+async def greet(pool: Pool, settings: Settings) -> None:
+    """Print the addresses and a sign-in link, and make an admin key where nobody has one."""
+    now = utc_now()
+    async with pool.connection() as connection:
+        link = await keys.offer_link(connection, now)
+        made = None
+        if settings.admin_key is None and not await keys.has_admin(connection):
+            _, made = await keys.create(connection, BOOTSTRAP, Role.ADMIN, now, BOOTSTRAP)
+    websocket = settings.url.replace("http", "ws", 1)
+    lines = [
+        f"Vigia {__version__} is watching.",
+        "",
+        f"  Sign in    {settings.url}/sign-in?token={link.reveal()}",
+        "             works once, within the hour",
+        f"  API        {settings.url}/api/v1/monitoring/",
+        f"  WebSocket  {websocket}/",
+    ]
+    if made is not None:
+        lines += [
+            f"  Admin key  {made.reveal()}",
+            "             shown this once; more with: vigia keys create",
+        ]
+    click.echo("\n".join([*lines, ""]))

@@ -1,0 +1,121 @@
+"""The nouns every room shares. No I/O, no imports of ours."""
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from msgspec import Struct
+
+Labels = tuple[tuple[str, str], ...]
+"""Label pairs sorted by name: hashable, so that a Series can be a cache key."""
+
+
+class Category(StrEnum):
+    SYSTEM = "system"
+    TRADING = "trading"
+    DATABASE = "database"
+    EXTERNAL = "external"
+    SECURITY = "security"
+
+
+class Level(StrEnum):
+    """How loud an alert is, quietest first."""
+
+    INFO = "info"
+    WARNING = "warning"
+    CRITICAL = "critical"
+    EMERGENCY = "emergency"
+
+
+class Status(StrEnum):
+    """How well a component does, best first."""
+
+    HEALTHY = "healthy"
+    WARNING = "warning"
+    CRITICAL = "critical"
+    DOWN = "down"
+
+
+class Kind(StrEnum):
+    """How the values of a series are to be read."""
+
+    GAUGE = "gauge"
+    COUNTER = "counter"
+    DISTRIBUTION = "distribution"
+
+
+class Role(StrEnum):
+    """What a key may do. `ingest` only writes samples; the others each include the one before."""
+
+    INGEST = "ingest"
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+    ADMIN = "admin"
+
+
+class Series(Struct, frozen=True, kw_only=True):
+    """What is measured: a metric of a component, told apart by its labels.
+
+    `resolution` is the power of two its values are rounded to before they are stored, which
+    compresses well; None stores them as they come.
+    """
+
+    metric: str
+    component: str
+    category: Category = Category.SYSTEM
+    labels: Labels = ()
+    unit: str = ""
+    kind: Kind = Kind.GAUGE
+    resolution: float | None = None
+
+    def round(self, value: float) -> float:
+        """Return the value as it is stored: the nearest multiple of the resolution."""
+        if self.resolution is None or not math.isfinite(value):
+            return value
+        return round(value / self.resolution) * self.resolution
+
+
+class Sample(Struct, frozen=True):
+    """One value of one series at one time. `reason` says why a `component_up` is 0."""
+
+    series: Series
+    time: datetime
+    value: float
+    reason: str = ""
+
+
+class Principal(Struct, frozen=True):
+    """Who asks: the name of a key or user, and what it may do."""
+
+    name: str
+    role: Role
+
+
+class DomainError(Exception):
+    """Something the caller can mend; the message says how and may be shown to anyone."""
+
+
+class NotFoundError(DomainError):
+    """What was named does not exist."""
+
+
+class ConflictError(DomainError):
+    """The thing is no longer in a state that allows this."""
+
+
+class InvalidError(DomainError):
+    """The request itself is wrong."""
+
+
+class UnavailableError(DomainError):
+    """The service cannot answer now, and will again by itself."""
+
+
+def labels_of(pairs: Mapping[str, str]) -> Labels:
+    """Return the pairs in the one order that makes equal label sets equal."""
+    return tuple(sorted(pairs.items()))
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
