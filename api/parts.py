@@ -3,6 +3,8 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
+from litestar import Request
+from litestar.datastructures import State
 from msgspec import Struct
 
 from api.auth import Authenticator
@@ -10,8 +12,11 @@ from api.database import connect
 from db.config import Config
 from db.queries import Connection, Pool
 from db.writer import Stored
-from vigia.model import Sample
+from vigia.model import Principal, Sample
 from vigia.settings import Settings
+
+KnownRequest = Request[Principal, None, State]
+"""A request that came through the door: `user` is who asks."""
 
 
 class Parts(Struct, frozen=True, kw_only=True):

@@ -1,7 +1,7 @@
 """Times and durations as people write them in a request."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from vigia.model import InvalidError
 
@@ -22,18 +22,26 @@ def parse_time(text: str, now: datetime) -> datetime:
     if text == "now":
         return now
     if text.startswith("-") and text[-1] in "smhd":
-        return _within(now.timestamp() - parse_duration(text[1:]), text)
+        return of_epoch(now.timestamp() - parse_duration(text[1:]))
+    found = parse_moment(text)
+    if found is None:
+        raise InvalidError(
+            f"{_shown(text)} is not a time; write RFC 3339 (with + as %2B in an address), "
+            "epoch seconds, `now`, or a duration before now such as -24h"
+        )
+    return found
+
+
+def parse_moment(text: str) -> datetime | None:
+    """Return a moment written as RFC 3339 or as epoch seconds; None for anything else."""
     if EPOCH.fullmatch(text):
-        return _within(float(text), text)
+        return of_epoch(float(text))
     if RFC3339.fullmatch(text):
         try:
-            return _within(datetime.fromisoformat(text.upper()).timestamp(), text)
+            return of_epoch(datetime.fromisoformat(text.upper()).timestamp())
         except (ValueError, OverflowError):
-            pass
-    raise InvalidError(
-        f"{_shown(text)} is not a time; write RFC 3339 (with + as %2B in an address), "
-        "epoch seconds, `now`, or a duration before now such as -24h"
-    )
+            return None
+    return None
 
 
 def parse_duration(text: str) -> float:
@@ -46,8 +54,10 @@ def parse_duration(text: str) -> float:
 
 
 def of_epoch(seconds: float) -> datetime:
-    """Return epoch seconds as a moment; exact to the microsecond."""
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=round(seconds * 1e6))
+    """Return epoch seconds as a moment. Raises InvalidError outside of 1970 to 2242."""
+    if not 0 <= seconds <= EPOCH_S_MAX:
+        raise InvalidError(f"{seconds:.17g} s is not between 1970 and 2242")
+    return datetime.fromtimestamp(seconds, UTC)
 
 
 def duration_text(seconds: int) -> str:
@@ -56,12 +66,6 @@ def duration_text(seconds: int) -> str:
         if seconds % UNITS_S[unit] == 0:
             return f"{seconds // UNITS_S[unit]}{unit}"
     return f"{seconds}s"
-
-
-def _within(seconds: float, text: str) -> datetime:
-    if not 0 <= seconds <= EPOCH_S_MAX:
-        raise InvalidError(f"{_shown(text)} is not between 1970 and 2242")
-    return of_epoch(seconds)
 
 
 def _shown(text: str) -> str:

@@ -18,6 +18,7 @@ _QUERIES = queries.load("config")
 READ = _QUERIES["read"]
 WRITE = _QUERIES["write"]
 LOG = _QUERIES["log"]
+HISTORY = _QUERIES["history"]
 
 Days = Annotated[float, Meta(gt=0, le=36500)]
 
@@ -92,6 +93,17 @@ class Changed(Struct, frozen=True):
     updated_by: str
 
 
+class Change(Struct, frozen=True):
+    """One row of the audit; a value of None stands for the default."""
+
+    id: int
+    key: str
+    old_value: Any
+    new_value: Any
+    changed_at: datetime
+    changed_by: str
+
+
 class Entry(Struct, frozen=True):
     """A setting as the API shows it; nobody has updated one that has its default."""
 
@@ -128,6 +140,11 @@ async def entries(connection: Connection) -> list[Entry]:
         )
         for key, default in sorted(defaults.items())
     ]
+
+
+async def history(connection: Connection, key: str | None, before: int, limit: int) -> list[Change]:
+    """Return changes of one setting or of all, newest first, from below an id."""
+    return await queries.rows(connection, Change, HISTORY, key=key, before=before, limit=limit)
 
 
 async def entry(connection: Connection, key: str) -> Entry:

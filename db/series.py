@@ -68,7 +68,7 @@ class SeriesNumbers:
     async def of(self, connection: Connection, wanted: Iterable[Series]) -> dict[Series, int]:
         """Return the number of each series, making those that are new.
 
-        Raises InvalidError when there would be more than SERIES_MAX.
+        Raises InvalidError when there are more than SERIES_MAX; the caller's transaction undoes it.
         """
         unknown = {series for series in wanted if series not in self._known}
         if unknown:
@@ -81,9 +81,9 @@ class SeriesNumbers:
 
     async def _learn(self, connection: Connection, unknown: Iterable[Series]) -> None:
         by_identity = {_identity(series): series for series in unknown}
-        if await queries.value(connection, COUNT) + len(by_identity) > SERIES_MAX:
-            raise InvalidError(f"there may be {SERIES_MAX} series; send fewer different labels")
         rows = await upsert(connection, list(by_identity.values()))
+        if await queries.value(connection, COUNT) > SERIES_MAX:
+            raise InvalidError(f"there may be {SERIES_MAX} series; send fewer different labels")
         numbers = {(row.metric, row.component, labels_of(row.labels)): row.id for row in rows}
         self._known.update((series, numbers[_identity(series)]) for series in unknown)
 

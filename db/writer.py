@@ -138,7 +138,7 @@ async def insert(connection: Connection, numbers: SeriesNumbers, samples: Sequen
         INSERT,
         series_ids=[known[sample.series] for sample in samples],
         times=[sample.time for sample in samples],
-        values=[sample.series.round(sample.value) for sample in samples],
+        values=[float(sample.series.round(sample.value)) for sample in samples],
     )
     observed = [sample for sample in samples if sample.series.metric == "component_up"]
     if observed:

@@ -71,9 +71,10 @@ class Series(Struct, frozen=True, kw_only=True):
 
     def round(self, value: float) -> float:
         """Return the value as it is stored: the nearest multiple of the resolution."""
-        if self.resolution is None or not math.isfinite(value):
+        if self.resolution is None:
             return value
-        return round(value / self.resolution) * self.resolution
+        steps = value / self.resolution
+        return round(steps) * self.resolution if math.isfinite(steps) else value
 
 
 class Sample(Struct, frozen=True):

@@ -3,13 +3,11 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-import msgspec
 from msgspec import Struct
 
-from api.times import of_epoch, parse_time
+from api.times import of_epoch, parse_moment
 from vigia.model import Category, InvalidError, Kind, Sample, Series, labels_of
 
 SAMPLES_MAX = 50_000
@@ -19,6 +17,10 @@ LABELS_MAX = 30
 LABEL_NAME_BYTES_MAX = 128
 LABEL_VALUE_BYTES_MAX = 1024
 UNIT_CHARS_MAX = 32
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+VALUE_MAX = 1e290
+"""A sum of larger values could be beyond what a double holds, and then no roll-up is made."""
+
 NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_.:-]{0,127}", re.ASCII)
 
 Time = float | str
@@ -52,7 +54,7 @@ class Reason(Struct, frozen=True):
 
 
 class Window(Struct, frozen=True):
-    """The times in which samples are accepted, and the moment that relative checks start from."""
+    """The times in which samples are accepted."""
 
     start: datetime
     end: datetime
@@ -112,11 +114,13 @@ def _check_column(
         kind=column.kind,
         resolution=column.resolution,
     )
-    for time, value in zip(_times(column.times, window.end), column.values, strict=True):
+    for time, value in zip(map(_moment, column.times), column.values, strict=True):
         if time is None:
             rejected["a time is neither epoch seconds nor RFC 3339"] += 1
-        elif value is None or not math.isfinite(value):
-            rejected["a value is not a number"] += 1
+        elif value is None:
+            rejected["a value is null"] += 1
+        elif abs(value) > VALUE_MAX:
+            rejected[f"a value is beyond {VALUE_MAX:g}"] += 1
         elif time < window.start:
             rejected[f"older than {window.start:%Y-%m-%dT%H:%M:%SZ}, which is no longer kept"] += 1
         elif time > window.end:
@@ -125,12 +129,11 @@ def _check_column(
             samples.append(Sample(series, time, value))
 
 
-def _times(given: Iterable[Time], now: datetime) -> Iterator[datetime | None]:
-    for time in given:
-        try:
-            yield parse_time(time if isinstance(time, str) else repr(time), now)
-        except InvalidError:
-            yield None
+def _moment(time: Time) -> datetime | None:
+    try:
+        return parse_moment(time) if isinstance(time, str) else of_epoch(time)
+    except InvalidError:
+        return None
 
 
 def _problem(column: Column) -> str:
@@ -140,7 +143,7 @@ def _problem(column: Column) -> str:
     if not NAME.fullmatch(column.component):
         return f"component: the name must match {NAME.pattern}"
     if len(column.unit) > UNIT_CHARS_MAX or not _is_storable(column.unit):
-        return f"unit: at most {UNIT_CHARS_MAX} printable characters"
+        return f"unit: at most {UNIT_CHARS_MAX} characters without control characters"
     if column.resolution is not None and not 0 < column.resolution < math.inf:
         return "resolution: must be more than 0"
     return _problem_of_labels(column.labels)
@@ -151,11 +154,13 @@ def _problem_of_labels(labels: dict[str, str]) -> str:
         return f"labels: at most {LABELS_MAX}"
     for name, value in labels.items():
         if not 0 < len(name.encode()) <= LABEL_NAME_BYTES_MAX or not _is_storable(name):
-            return f"labels: a name has 1 to {LABEL_NAME_BYTES_MAX} bytes, printable"
+            return f"labels: a name has 1 to {LABEL_NAME_BYTES_MAX} bytes, no control characters"
         if len(value.encode()) > LABEL_VALUE_BYTES_MAX or not _is_storable(value):
-            return f"labels: a value has at most {LABEL_VALUE_BYTES_MAX} bytes, printable"
+            return (
+                f"labels: a value has at most {LABEL_VALUE_BYTES_MAX} bytes, no control characters"
+            )
     return ""
 
 
 def _is_storable(text: str) -> bool:
-    return text.isprintable()
+    return CONTROL.search(text) is None

@@ -34,8 +34,8 @@ WITH covered AS (
                END AS value
         FROM system_metrics_1m m
         WHERE m.series_id = c.series_id
-          AND m.bucket >= %(at)s - make_interval(secs => c.window_s)
-          AND m.bucket < %(at)s
+          AND m.bucket >= %(at)s::timestamptz - make_interval(secs => c.window_s)
+          AND m.bucket < %(at)s::timestamptz
     ) a
 ), verdict AS (
     SELECT o.*, broken.level, broken.threshold, broken.rank
@@ -57,16 +57,16 @@ WITH covered AS (
 ), judged AS (
     SELECT v.*, a.id AS alert_id, a.level AS old_level,
            array_position(ARRAY['info', 'warning', 'critical', 'emergency'], a.level) AS old_rank,
-           format('%%s of %%s is %%s %%s, %%s %%s %%s', v.agg, series_name(v.metric, v.labels),
-                  round(v.value::numeric, 2), v.unit,
-                  CASE WHEN v.op IN ('>', '>=') THEN 'above' ELSE 'below' END, v.threshold, v.unit) AS message
+           concat_ws(' ', v.agg, 'of', series_name(v.metric, v.labels), 'is', concat_ws(' ', round(v.value::numeric, 2), nullif(v.unit, '')) || ',',
+                     CASE WHEN v.op IN ('>', '>=') THEN 'above' ELSE 'below' END,
+                     v.threshold, nullif(v.unit, '')) AS message
     FROM verdict v
     LEFT JOIN system_alerts a ON a.rule = v.rule AND a.series_id = v.series_id AND a.state <> 'resolved'
 ), opened AS (
     INSERT INTO system_alerts (rule, series_id, level, category, component, labels, title, message,
                                value, threshold, opened_at)
     SELECT rule, series_id, level, category, component, labels,
-           format('%%s: %%s', component, rule), message, value, threshold, %(at)s
+           format('%%s: %%s', component, rule), message, value, threshold, %(at)s::timestamptz
     FROM judged
     WHERE alert_id IS NULL AND level IS NOT NULL
     ORDER BY rank DESC, series_id
@@ -80,7 +80,7 @@ WITH covered AS (
               CASE WHEN j.rank > j.old_rank THEN 'escalated' ELSE 'lowered' END AS step
 ), resolved AS (
     UPDATE system_alerts a
-    SET state = 'resolved', resolved_at = %(at)s, resolved_by = 'auto', value = j.value
+    SET state = 'resolved', resolved_at = %(at)s::timestamptz, resolved_by = 'auto', value = j.value
     FROM judged j
     WHERE a.id = j.alert_id AND j.level IS NULL
     RETURNING a.id, a.level, a.value, a.threshold, 'resolved' AS step
@@ -88,7 +88,7 @@ WITH covered AS (
     SELECT * FROM opened UNION ALL SELECT * FROM moved UNION ALL SELECT * FROM resolved
 ), logged AS (
     INSERT INTO system_alert_events (alert_id, time, type, level, value, threshold, actor)
-    SELECT id, %(at)s, step, level, value, threshold, 'auto'
+    SELECT id, %(at)s::timestamptz, step, level, value, threshold, 'auto'
     FROM steps
     ORDER BY id
 )

@@ -13,7 +13,7 @@ WITH up AS (
     CROSS JOIN LATERAL (
         SELECT m.sum / m.count AS value
         FROM system_metrics_1m m
-        WHERE m.series_id = s.id AND m.bucket > %(at)s - interval '2 minutes' AND m.bucket <= %(at)s
+        WHERE m.series_id = s.id AND m.bucket > %(at)s::timestamptz - interval '2 minutes' AND m.bucket <= %(at)s::timestamptz
         ORDER BY m.bucket DESC
         LIMIT 1
     ) newest
@@ -21,8 +21,10 @@ WITH up AS (
     SELECT DISTINCT ON (o.component)
            o.component,
            CASE WHEN l.key IN ('critical', 'emergency') THEN 'critical' ELSE 'warning' END AS status,
-           format('%%s is %%s %%s, %%s %%s %%s', series_name(o.metric, o.labels), round(o.value::numeric, 2), o.unit,
-                  CASE WHEN coalesce(o.levels ->> 'op', '>') = '>' THEN 'above' ELSE 'below' END, l.value, o.unit) AS reason
+           concat_ws(' ', series_name(o.metric, o.labels), 'is',
+                     concat_ws(' ', round(o.value::numeric, 2), nullif(o.unit, '')) || ',',
+                     CASE WHEN coalesce(o.levels ->> 'op', '>') = '>' THEN 'above' ELSE 'below' END,
+                     l.value, nullif(o.unit, '')) AS reason
     FROM observed o
     CROSS JOIN LATERAL jsonb_each_text(o.levels - 'op' - 'info') l
     WHERE CASE WHEN coalesce(o.levels ->> 'op', '>') = '>'
@@ -30,17 +32,17 @@ WITH up AS (
     ORDER BY o.component, array_position(ARRAY['warning', 'critical', 'emergency'], l.key) DESC, o.metric, o.labels
 ), verdict AS (
     SELECT up.component, up.category,
-           CASE WHEN up.last_time < %(at)s - %(stale)s THEN NULL
+           CASE WHEN up.last_time < %(at)s::timestamptz - %(stale)s::interval THEN NULL
                 WHEN up.last_value = 0 THEN 'down'
                 ELSE coalesce(broken.status, 'healthy') END AS status,
-           CASE WHEN up.last_time < %(at)s - %(stale)s THEN 'not observed'
+           CASE WHEN up.last_time < %(at)s::timestamptz - %(stale)s::interval THEN 'not observed'
                 WHEN up.last_value = 0 THEN up.reason
                 ELSE coalesce(broken.reason, '') END AS reason
     FROM up
     LEFT JOIN broken USING (component)
 ), checked AS (
     INSERT INTO component_checks (time, component, status, stands_for_s, reason)
-    SELECT %(at)s, component, status, CASE WHEN status IS NULL THEN 0 ELSE %(interval_s)s END, reason
+    SELECT %(at)s::timestamptz, component, status, CASE WHEN status IS NULL THEN 0 ELSE %(interval_s)s::double precision END, reason
     FROM verdict
     ON CONFLICT DO NOTHING
     RETURNING component, status, stands_for_s
@@ -48,12 +50,12 @@ WITH up AS (
     SELECT component, status FROM component_status
 ), written AS (
     INSERT INTO component_status (component, category, status, since, reason, last_check, uptime_24h)
-    SELECT v.component, v.category, v.status, %(at)s, v.reason, %(at)s,
+    SELECT v.component, v.category, v.status, %(at)s::timestamptz, v.reason, %(at)s::timestamptz,
            -- The check of this very statement is not visible to the function yet.
-           100 * (u.up_s + CASE WHEN v.status <> 'down' THEN %(interval_s)s ELSE 0 END)
-               / nullif(u.up_s + u.down_s + CASE WHEN v.status IS NULL THEN 0 ELSE %(interval_s)s END, 0)
+           100 * (u.up_s + CASE WHEN v.status <> 'down' THEN %(interval_s)s::double precision ELSE 0 END)
+               / nullif(u.up_s + u.down_s + CASE WHEN v.status IS NULL THEN 0 ELSE %(interval_s)s::double precision END, 0)
     FROM verdict v
-    CROSS JOIN LATERAL uptime(v.component, %(at)s - interval '24 hours' + make_interval(secs => %(interval_s)s), %(at)s) u
+    CROSS JOIN LATERAL uptime(v.component, %(at)s::timestamptz - interval '24 hours' + make_interval(secs => %(interval_s)s::double precision), %(at)s::timestamptz) u
     ORDER BY v.component
     ON CONFLICT (component) DO UPDATE
     SET category = excluded.category,
@@ -90,9 +92,9 @@ CROSS JOIN LATERAL (
                                                 AND o.status IS DISTINCT FROM k.status), '-infinity')),
                     k.time) AS since
     FROM component_checks k
-    WHERE k.component = c.component AND k.time <= %(at)s AND k.time > %(at)s - interval '5 minutes'
+    WHERE k.component = c.component AND k.time <= %(at)s::timestamptz AND k.time > %(at)s::timestamptz - interval '5 minutes'
     ORDER BY k.time DESC
     LIMIT 1
 ) past
-CROSS JOIN LATERAL uptime(c.component, %(at)s - interval '24 hours', %(at)s) u
+CROSS JOIN LATERAL uptime(c.component, %(at)s::timestamptz - interval '24 hours', %(at)s::timestamptz) u
 ORDER BY c.component

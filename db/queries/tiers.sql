@@ -15,7 +15,7 @@ ORDER BY position
 -- name: accepted_from
 -- Two days short of what is kept, so that the next runs still take it in; and never where samples were
 -- dropped already, which could not be rolled up without the others.
-SELECT nullif(greatest(dropped_to, %(now)s - keep + interval '2 days'), '-infinity')
+SELECT nullif(greatest(dropped_to, %(now)s::timestamptz - keep + interval '2 days'), '-infinity')
 FROM tiers
 WHERE name = 'raw'
 

@@ -128,3 +128,9 @@ BEGIN
     END LOOP;
 END
 $$;
+
+COMMENT ON TABLE schema_migrations IS 'The migrations that were applied; version 0 stands for the views and functions.';
+COMMENT ON COLUMN schema_migrations.version IS 'Number of the file.';
+COMMENT ON COLUMN schema_migrations.name IS 'Name of the file.';
+COMMENT ON COLUMN schema_migrations.checksum IS 'SHA-256 of its text: an applied file must not change.';
+COMMENT ON COLUMN schema_migrations.applied_at IS 'When.';

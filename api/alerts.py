@@ -1,0 +1,161 @@
+"""Alerts: those that are open, those of the past, and what people do to them."""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Annotated
+
+from litestar import get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody, QueryParameter
+from msgspec import Meta, Struct
+
+from api.door import ROLE
+from api.lists import LIMIT, Cursor, Limit, Page, page, position
+from api.parts import KnownRequest, Parts
+from api.probes import BASE
+from api.times import parse_time
+from db import alerts, events
+from db.queries import Connection
+from vigia.model import Category, ConflictError, Level, NotFoundError, Principal, Role, utc_now
+
+OnlyLevel = Annotated[Level | None, QueryParameter(description="Only alerts of this level.")]
+OnlyCategory = Annotated[Category | None, QueryParameter(description="Only this category.")]
+OnlyComponent = Annotated[str | None, QueryParameter(description="Only this component.")]
+Start = Annotated[str, QueryParameter(description="Opened at or after: a time, or such as -7d.")]
+End = Annotated[str, QueryParameter(description="Opened before: a time, or `now`.")]
+
+Act = Callable[[Connection, int, datetime, str], Awaitable[bool]]
+
+
+class Note(Struct, frozen=True, forbid_unknown_fields=True):
+    """Why someone acts; it is kept with the step."""
+
+    comment: Annotated[str, Meta(max_length=2000)] = ""
+
+
+class AlertWithSteps(alerts.Alert, frozen=True):
+    """An alert and every step of its life, oldest first."""
+
+    events: list[alerts.Logged]
+
+
+@get(f"{BASE}/alerts/active", tags=["alerts"], summary="Open alerts, newest first")
+async def active(
+    parts: NamedDependency[Parts],
+    level: OnlyLevel = None,
+    category: OnlyCategory = None,
+    component: OnlyComponent = None,
+    limit: Limit = LIMIT,
+    cursor: Cursor = None,
+) -> Page[alerts.Alert]:
+    wanted = alerts.Filter(
+        level=level,
+        category=category,
+        component=component,
+        before=position(cursor, alerts.ID_MAX),
+    )
+    async with parts.connect() as connection:
+        found = await alerts.active(connection, wanted, limit + 1)
+    return page(found, limit, lambda alert: alert.id)
+
+
+@get(f"{BASE}/alerts/history", tags=["alerts"], summary="Alerts opened in a range of time")
+async def past(
+    parts: NamedDependency[Parts],
+    start: Start = "-7d",
+    end: End = "now",
+    level: OnlyLevel = None,
+    category: OnlyCategory = None,
+    component: OnlyComponent = None,
+    limit: Limit = LIMIT,
+    cursor: Cursor = None,
+) -> Page[alerts.Alert]:
+    now = utc_now()
+    wanted = alerts.Filter(
+        level=level,
+        category=category,
+        component=component,
+        before=position(cursor, alerts.ID_MAX),
+    )
+    opened = parse_time(start, now), parse_time(end, now)
+    async with parts.connect() as connection:
+        found = await alerts.past(connection, wanted, *opened, limit + 1)
+    return page(found, limit, lambda alert: alert.id)
+
+
+@get(f"{BASE}/alerts/{{alert_id:int}}", tags=["alerts"], summary="One alert with its steps")
+async def one(parts: NamedDependency[Parts], alert_id: FromPath[int]) -> AlertWithSteps:
+    async with parts.connect() as connection:
+        alert = await _read(connection, alert_id)
+        steps = await alerts.steps(connection, alert_id)
+    return AlertWithSteps(
+        **{field: getattr(alert, field) for field in alert.__struct_fields__}, events=steps
+    )
+
+
+@post(
+    f"{BASE}/alerts/{{alert_id:int}}/resolve",
+    status_code=200,
+    opt={ROLE: Role.OPERATOR},
+    tags=["alerts"],
+    summary="Resolve an alert by hand",
+)
+async def resolve(
+    request: KnownRequest,
+    parts: NamedDependency[Parts],
+    alert_id: FromPath[int],
+    data: JSONBody[Note | None] = None,
+) -> alerts.Alert:
+    note = data or Note()
+    async with parts.connect() as connection, connection.transaction():
+        alert = await _step(connection, alerts.resolve, alert_id, request.user, "resolved", note)
+        await events.append(connection, utc_now(), [("alert_resolved", alert)])
+    parts.announce()
+    return alert
+
+
+@post(
+    f"{BASE}/alerts/{{alert_id:int}}/acknowledge",
+    status_code=200,
+    opt={ROLE: Role.OPERATOR},
+    tags=["alerts"],
+    summary="Say that someone is on it",
+)
+async def acknowledge(
+    request: KnownRequest,
+    parts: NamedDependency[Parts],
+    alert_id: FromPath[int],
+    data: JSONBody[Note | None] = None,
+) -> alerts.Alert:
+    note = data or Note()
+    async with parts.connect() as connection, connection.transaction():
+        alert = await _step(
+            connection, alerts.acknowledge, alert_id, request.user, "acknowledged", note
+        )
+        await events.append(connection, utc_now(), [changed(alert)])
+    parts.announce()
+    return alert
+
+
+def changed(alert: alerts.Alert) -> tuple[str, object]:
+    """Return the event that tells of one alert's new state."""
+    return "alerts", {"snapshot": False, "alerts": [alert]}
+
+
+async def _step(
+    connection: Connection, act: Act, alert_id: int, actor: Principal, kind: str, note: Note
+) -> alerts.Alert:
+    """Let someone act on an alert, with the audit. Raises NotFoundError or ConflictError."""
+    now = utc_now()
+    if alert_id > alerts.ID_MAX or not await act(connection, alert_id, now, actor.name):
+        alert = await _read(connection, alert_id)
+        raise ConflictError(f"alert {alert_id} is {alert.state}; it cannot become {kind}")
+    await alerts.log_step(connection, alert_id, now, kind, actor.name, note.comment)
+    return await _read(connection, alert_id)
+
+
+async def _read(connection: Connection, alert_id: int) -> alerts.Alert:
+    found = await alerts.read(connection, [alert_id]) if alert_id <= alerts.ID_MAX else []
+    if not found:
+        raise NotFoundError(f"there is no alert {alert_id}")
+    return found[0]

@@ -1,0 +1,80 @@
+"""For those who run or build on the service: its own state, and alerts to try things with."""
+
+from typing import Annotated
+
+from litestar import get, post
+from litestar.di import NamedDependency
+from litestar.params import JSONBody
+from msgspec import Meta, Struct
+
+from api.alerts import changed
+from api.door import ROLE
+from api.parts import KnownRequest, Parts
+from api.probes import BASE
+from db import alerts, events, tiers
+from vigia import __version__
+from vigia.model import Category, Level, Role, utc_now
+
+Short = Annotated[str, Meta(min_length=1, max_length=200)]
+Long = Annotated[str, Meta(max_length=2000)]
+
+
+class Trial(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the test alert is to look like."""
+
+    level: Level = Level.WARNING
+    category: Category = Category.SYSTEM
+    component: Short = "server"
+    title: Short = "Test alert"
+    message: Long = "Someone tests whether alerts arrive."
+
+
+class Status(Struct, frozen=True):
+    """How the service itself does."""
+
+    version: str
+    database_version: str
+    services: dict[str, object]
+    maintenance: tiers.Run | None
+    """The newest run of the maintenance."""
+
+
+@post(
+    f"{BASE}/dev/test-alert",
+    opt={ROLE: Role.ADMIN},
+    tags=["dev"],
+    summary="Raise an alert that only a person resolves",
+)
+async def raise_alert(
+    request: KnownRequest,
+    parts: NamedDependency[Parts],
+    data: JSONBody[Trial | None] = None,
+) -> alerts.Alert:
+    wanted = data or Trial()
+    now = utc_now()
+    async with parts.connect() as connection, connection.transaction():
+        alert_id = await alerts.open_test(
+            connection,
+            now,
+            wanted.level,
+            wanted.category,
+            wanted.component,
+            wanted.title,
+            wanted.message,
+        )
+        await alerts.log_step(connection, alert_id, now, "opened", request.user.name)
+        alert = (await alerts.read(connection, [alert_id]))[0]
+        await events.append(connection, now, [changed(alert)])
+    parts.announce()
+    return alert
+
+
+@get(f"{BASE}/dev/status", opt={ROLE: Role.ADMIN}, tags=["dev"], summary="State of the service")
+async def status(parts: NamedDependency[Parts]) -> Status:
+    async with parts.connect() as connection:
+        return Status(
+            version=__version__,
+            database_version=connection.info.parameter_status("server_version") or "",
+            services=parts.status(),
+            maintenance=await tiers.last_run(connection),
+        )

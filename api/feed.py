@@ -1,0 +1,158 @@
+"""What is kept for live clients: the newest transitions and metrics, read by each at its pace."""
+
+import asyncio
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from functools import lru_cache
+
+from msgspec import Struct
+
+from api.door import ALLOWED
+from api.messages import EVERYTHING, RENDERINGS_MAX, Entry, Message, Subscription, Topic, message
+from db import current, series
+from db.events import Event
+from vigia.model import Principal, Role, Sample, Series, utc_now
+
+STEP_ENTRIES = 16
+"""How many entries a client takes from the log at a time, and so keeps alive while it is slow."""
+REPLIES_MAX = 32
+LOST = -1
+"""A place that is in no log."""
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """What the clients may use together and each."""
+
+    clients: int = 5000
+    strangers: int = 500
+    """Connections that have yet to say who they are."""
+    events: int = 1024
+    event_bytes: int = 4 << 20
+    auth_s: float = 5.0
+    send_s: float = 10.0
+
+
+class Log:
+    """The newest transitions in order; whatever is behind `floor` is in it."""
+
+    def __init__(self, floor: int, limits: Limits) -> None:
+        self.floor = floor
+        self._limits = limits
+        self._entries: list[Entry] = []
+        self._bytes = 0
+
+    @property
+    def newest(self) -> int:
+        return self._entries[-1].seq if self._entries else self.floor
+
+    def append(self, event: Event) -> None:
+        entry = Entry(event)
+        self._entries.append(entry)
+        self._bytes += entry.size
+        while len(self._entries) > self._limits.events or self._bytes > self._limits.event_bytes:
+            oldest = self._entries.pop(0)
+            self._bytes -= oldest.size
+            self.floor = oldest.seq
+
+    def after(self, seq: int) -> list[Entry]:
+        """Return the next few entries behind a place."""
+        start = bisect_right(self._entries, seq, key=lambda entry: entry.seq)
+        return self._entries[start : start + STEP_ENTRIES]
+
+
+class Metrics:
+    """The newest sample of each series in the order of change, released in versions."""
+
+    def __init__(self) -> None:
+        self.version = 0
+        self._newest: dict[Series, tuple[int, Sample]] = {}
+        self.since = lru_cache(RENDERINGS_MAX)(self._since)
+
+    def put(self, samples: Sequence[Sample]) -> None:
+        """Take samples into the version to come; one that comes late is no news."""
+        for sample in samples:
+            _, known = self._newest.get(sample.series, (0, None))
+            if known is None or sample.time > known.time:
+                self._newest.pop(sample.series, None)
+                self._newest[sample.series] = self.version + 1, sample
+        while len(self._newest) > series.SERIES_MAX:
+            del self._newest[next(iter(self._newest))]
+
+    def release(self) -> None:
+        self.version += 1
+        self.since.cache_clear()
+
+    def _since(self, version: int, subscription: Subscription) -> Message | None:
+        """Return what changed after a version, None when nothing of it is wanted."""
+        changed: list[series.Current] = []
+        for changed_in, sample in reversed(self._newest.values()):
+            if changed_in <= version:
+                break
+            if changed_in <= self.version and subscription.wants(sample.series.component):
+                changed.append(current.of_sample(sample))
+        if not changed or Topic.METRICS not in subscription.topics:
+            return None
+        return message(Topic.METRICS, utc_now(), current.document(reversed(changed)))
+
+
+class Farewell(Struct, frozen=True):
+    """Why a connection is closed: code and reason of its close frame."""
+
+    code: int
+    reason: str
+
+
+INVALID = Farewell(4401, "send a valid key; see GET /api/v1/monitoring")
+TOO_SMALL = Farewell(4403, "this key may only write samples")
+
+
+class Credential(Struct, frozen=True):
+    """What a client showed, by its hash, and how to ask again whom it stands for."""
+
+    digest: bytes
+    check: Callable[[], Awaitable[Principal | None]]
+
+
+class Client:
+    """One connection's place in the stream."""
+
+    def __init__(self, credential: Credential, resume: int | None = None) -> None:
+        self.credential = credential
+        self.subscription = EVERYTHING
+        self.is_new = True
+        self.is_resuming = resume is not None
+        self.wants_state = False
+        self.seq = LOST if resume is None else resume
+        self.version = 0
+        self.bell = asyncio.Event()
+        self.replies: deque[Message] = deque(maxlen=REPLIES_MAX)
+        self.ended: asyncio.Future[Farewell] = asyncio.get_running_loop().create_future()
+
+    def reply(self, kind: str, data: object) -> None:
+        """Answer this client alone; the oldest answers go when it does not read them."""
+        self.replies.append(message(kind, utc_now(), data))
+        self.bell.set()
+
+    def subscribe(self, subscription: Subscription, *, show: bool) -> None:
+        """Change what is sent from now on; `show` sends the state of it first."""
+        self.subscription = subscription
+        self.wants_state = self.wants_state or show
+        self.bell.set()
+
+    def answers(self) -> list[str]:
+        """Take the answers that have not been sent yet."""
+        texts = [reply.text(self.seq) for reply in self.replies]
+        self.replies.clear()
+        return texts
+
+    def end(self, farewell: Farewell) -> None:
+        if not self.ended.done():
+            self.ended.set_result(farewell)
+
+
+def refusal_of(principal: Principal | None) -> Farewell | None:
+    """Return why this principal may not listen, None when it may."""
+    if principal is None:
+        return INVALID
+    return None if principal.role in ALLOWED[Role.VIEWER] else TOO_SMALL

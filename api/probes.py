@@ -1,0 +1,74 @@
+"""Where everything begins: the base map, the start page, and the probes of orchestrators."""
+
+import asyncio
+
+import psycopg
+from litestar import get
+from litestar.di import NamedDependency
+from litestar.response import Redirect
+from msgspec import Struct
+
+from api.database import connect
+from api.parts import Parts
+from vigia import __version__
+from vigia.model import UnavailableError
+
+BASE = "/api/v1/monitoring"
+READY_TIMEOUT_S = 2.0
+
+
+class Map(Struct, frozen=True):
+    """What there is, and where."""
+
+    name: str
+    version: str
+    documentation: str
+    openapi: str
+    live: str
+    links: dict[str, str]
+
+
+class State(Struct, frozen=True):
+    """Whether this process lives or is ready."""
+
+    status: str
+
+
+LINKS = {
+    "catalogue": f"{BASE}/metrics",
+    "current": f"{BASE}/metrics/current",
+    "history": f"{BASE}/metrics/history",
+    "health": f"{BASE}/health",
+    "alerts_active": f"{BASE}/alerts/active",
+    "alerts_history": f"{BASE}/alerts/history",
+    "config": f"{BASE}/config",
+    "dashboard": f"{BASE}/dashboard",
+    "status": f"{BASE}/dev/status",
+}
+
+
+@get("/", include_in_schema=False)
+async def start_page() -> Redirect:
+    return Redirect("/api/v1/docs")
+
+
+@get(BASE, tags=["service"], summary="Map of the API")
+async def base_map() -> Map:
+    return Map("vigia", __version__, "/api/v1/docs", "/api/v1/openapi.json", f"{BASE}/ws", LINKS)
+
+
+@get("/livez", tags=["service"], summary="Whether the process answers")
+async def livez() -> State:
+    return State("alive")
+
+
+@get("/readyz", tags=["service"], summary="Whether the service is started and its database answers")
+async def readyz(parts: NamedDependency[Parts]) -> State:
+    if not parts.ready():
+        raise UnavailableError("the service is still starting")
+    try:
+        async with asyncio.timeout(READY_TIMEOUT_S), connect(parts.pool) as connection:
+            await connection.execute("SELECT 1")
+    except (psycopg.OperationalError, TimeoutError) as error:
+        raise UnavailableError("the database does not answer") from error
+    return State("ready")

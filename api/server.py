@@ -1,0 +1,81 @@
+"""HTTP as a service like any other: it runs until cancelled, then drains and frees its port."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import uvicorn
+from litestar.types import ASGIApp
+
+BACKLOG = 2048
+STALLED_TIMEOUT_MS = 10_000
+"""A peer that takes nothing for so long is cut off; without it, it would be kept for ever."""
+SEND_BUFFER_BYTES = 128 << 10
+"""Little, so that a slow reader is felt soon instead of after megabytes."""
+MESSAGE_BYTES_MAX = 64 << 10
+DRAIN_TIMEOUT_S = 2
+REQUESTS_MAX = 10_000
+"""Connections and requests at one time; those beyond are answered 503."""
+
+
+class Server(uvicorn.Server):
+    """A server that leaves the signals to whoever runs it."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Take the port. Raises OSError, so that a taken one is known before anything has started."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    both = host == "::" and socket.has_dualstack_ipv6()
+    listener = socket.create_server(
+        (host, port), family=family, backlog=BACKLOG, dualstack_ipv6=both
+    )
+    # Every connection inherits these from its listener.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALLED_TIMEOUT_MS)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+    return listener
+
+
+async def serve(
+    app: ASGIApp, listener: socket.socket, *, trusted_proxies: Sequence[str] = ()
+) -> None:
+    """Answer on a listener until cancelled; returns when the last answer is out, or cut off."""
+    server = Server(_config(app, trusted_proxies))
+    logging.getLogger("uvicorn.error").addFilter(_is_no_cancellation)
+    running = asyncio.create_task(server.serve(sockets=[listener]), name="uvicorn")
+    try:
+        # Cancelled itself, it would drop everybody and leave its sockets open.
+        await asyncio.shield(running)
+    finally:
+        server.should_exit = True
+        await running
+
+
+def _config(app: ASGIApp, trusted_proxies: Sequence[str]) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http="httptools",
+        ws="websockets-sansio",
+        ws_max_size=MESSAGE_BYTES_MAX,
+        ws_per_message_deflate=False,
+        limit_concurrency=REQUESTS_MAX,
+        timeout_graceful_shutdown=DRAIN_TIMEOUT_S,
+        proxy_headers=bool(trusted_proxies),
+        forwarded_allow_ips=list(trusted_proxies),
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        lifespan="off",
+    )
+
+
+def _is_no_cancellation(record: logging.LogRecord) -> bool:
+    """Requests that the drain cuts off are no errors."""
+    kind = record.exc_info[0] if record.exc_info else None
+    return kind is None or not issubclass(kind, asyncio.CancelledError)

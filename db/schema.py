@@ -1,0 +1,56 @@
+"""Dumps the schema that the migrations make, so that a review sees what a migration does."""
+
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+
+import psycopg
+from msgspec import Struct
+
+from db import queries
+from db.engine import open_engine
+from db.migrate import migrate
+from db.queries import Connection
+from vigia.settings import Settings
+
+_QUERIES = queries.load("schema")
+DUMP = _QUERIES["dump"]
+UNCOMMENTED = _QUERIES["uncommented"]
+
+HEADER = "-- What the migrations and routines make, to be read. Written by `make schema`.\n"
+
+
+class Line(Struct, frozen=True):
+    """One line of a dump."""
+
+    text: str
+
+
+async def dump(connection: Connection) -> str:
+    """Return the schema as text: a heading per table, view or function, and its parts below it."""
+    lines = [line.text for line in await queries.rows(connection, Line, DUMP)]
+    body = "".join(f"{line if line[0] == ' ' else chr(10) + line}\n" for line in lines)
+    return HEADER + body
+
+
+async def uncommented(connection: Connection) -> list[str]:
+    """Return the tables, views and columns that say nothing of themselves."""
+    return [line.text for line in await queries.rows(connection, Line, UNCOMMENTED)]
+
+
+async def main() -> None:
+    """Print the schema of a database made for this alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        async with (
+            open_engine(Settings(data_dir=Path(folder))) as engine,
+            await psycopg.AsyncConnection.connect(
+                engine.dsn, autocommit=True, prepare_threshold=None
+            ) as connection,
+        ):
+            await migrate(connection)
+            sys.stdout.write(await dump(connection))
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

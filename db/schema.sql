@@ -1,0 +1,582 @@
+-- What the migrations and routines make. Written by `make schema`; never edited.
+
+TABLE alert_rules  -- Rules, evaluated as one set once a minute; one rule covers every series that matches.
+    id integer NOT NULL GENERATED ALWAYS AS IDENTITY  -- Number of the rule.
+    name text NOT NULL  -- Name of the rule, as in its alerts.
+    kind text NOT NULL  -- How it decides; threshold: an aggregate over a window against a limit per level.
+    metric text NOT NULL  -- Metric it looks at.
+    component text  -- Component it is limited to; null: any.
+    category text NOT NULL  -- Category of its alerts.
+    agg text NOT NULL  -- Aggregate over the window: avg, min, max, sum, count or last.
+    window_s integer NOT NULL  -- Length of the window in seconds: whole minutes.
+    op text NOT NULL  -- How the aggregate is compared with the limit of a level.
+    levels jsonb  -- Limit per level; null: the thresholds of the metric in monitoring_config.
+    enabled boolean NOT NULL DEFAULT true  -- Whether it is evaluated.
+    created_at timestamp with time zone NOT NULL DEFAULT now()  -- When it was made.
+    updated_at timestamp with time zone NOT NULL DEFAULT now()  -- When it was last changed.
+    CONSTRAINT alert_rules_agg_check CHECK ((agg = ANY (ARRAY['avg'::text, 'min'::text, 'max'::text, 'sum'::text, 'count'::text, 'last'::text])))
+    CONSTRAINT alert_rules_kind_check CHECK ((kind = 'threshold'::text))
+    CONSTRAINT alert_rules_name_key UNIQUE (name)
+    CONSTRAINT alert_rules_op_check CHECK ((op = ANY (ARRAY['>'::text, '>='::text, '<'::text, '<='::text])))
+    CONSTRAINT alert_rules_pkey PRIMARY KEY (id)
+    CONSTRAINT alert_rules_window_s_check CHECK (((window_s >= 60) AND ((window_s % 60) = 0)))
+    CREATE UNIQUE INDEX alert_rules_name_key ON public.alert_rules USING btree (name)
+    CREATE UNIQUE INDEX alert_rules_pkey ON public.alert_rules USING btree (id)
+
+VIEW alerts  -- Alerts, open and past.
+    id bigint  -- Number of the alert.
+    rule text  -- Name of the rule that raised it.
+    level text  -- info, warning, critical or emergency.
+    category text  -- system, trading, database, external or security.
+    component text  -- Component it belongs to.
+    labels jsonb  -- Labels that tell series of one metric apart.
+    title text  -- What is wrong, in a few words.
+    message text  -- What was measured, and against which limit.
+    value double precision  -- The value.
+    threshold double precision  -- Limit of the level.
+    state text  -- firing, acknowledged or resolved.
+    opened_at timestamp with time zone  -- When it was raised.
+    acknowledged_at timestamp with time zone  -- When someone took it on.
+    acknowledged_by text  -- Who took it on.
+    resolved_at timestamp with time zone  -- When it ended.
+    resolved_by text  -- Who ended it: a key or user, or auto.
+ SELECT id,
+    rule,
+    level,
+    category,
+    component,
+    labels,
+    title,
+    message,
+    value,
+    threshold,
+    state,
+    opened_at,
+    acknowledged_at,
+    acknowledged_by,
+    resolved_at,
+    resolved_by
+   FROM system_alerts;
+
+TABLE api_keys  -- Keys of programs and people; only a hash of each is kept.
+    id integer NOT NULL GENERATED ALWAYS AS IDENTITY  -- Number of the key.
+    name text NOT NULL  -- Name of its holder, as in every audit.
+    role text NOT NULL  -- ingest, viewer, operator or admin.
+    hash bytea NOT NULL  -- SHA-256 of the whole key.
+    prefix text NOT NULL  -- First characters, to recognise it.
+    created_at timestamp with time zone NOT NULL  -- When it was made.
+    created_by text NOT NULL  -- Who made it.
+    revoked_at timestamp with time zone  -- When it stopped being valid; null: it is valid.
+    CONSTRAINT api_keys_hash_key UNIQUE (hash)
+    CONSTRAINT api_keys_pkey PRIMARY KEY (id)
+    CONSTRAINT api_keys_role_check CHECK ((role = ANY (ARRAY['ingest'::text, 'viewer'::text, 'operator'::text, 'admin'::text])))
+    CREATE UNIQUE INDEX api_keys_hash_key ON public.api_keys USING btree (hash)
+    CREATE UNIQUE INDEX api_keys_name ON public.api_keys USING btree (name) WHERE (revoked_at IS NULL)
+    CREATE UNIQUE INDEX api_keys_pkey ON public.api_keys USING btree (id)
+
+HYPERTABLE component_checks  -- One row per component and check.
+    time timestamp with time zone NOT NULL  -- When it was checked: the start of the slot the row stands for.
+    component text NOT NULL  -- The component.
+    status text  -- What the check found; null: not observed.
+    stands_for_s double precision NOT NULL  -- Seconds from time on that the row speaks for.
+    reason text NOT NULL DEFAULT ''::text  -- Why it is not healthy.
+    CONSTRAINT component_checks_pkey PRIMARY KEY (component, "time")
+    CREATE UNIQUE INDEX component_checks_pkey ON public.component_checks USING btree (component, "time")
+    CREATE INDEX component_checks_time ON public.component_checks USING btree ("time")
+
+TABLE component_status  -- Present state of each component.
+    component text NOT NULL  -- The component.
+    category text NOT NULL  -- Category of the component.
+    status text  -- healthy, warning, critical or down; null: not observed.
+    since timestamp with time zone NOT NULL  -- When the status became what it is.
+    reason text NOT NULL DEFAULT ''::text  -- Why it is not healthy.
+    maintenance boolean NOT NULL DEFAULT false  -- Whether planned work is going on.
+    last_check timestamp with time zone NOT NULL  -- Time of the newest check.
+    uptime_24h double precision  -- Share of the observed part of the last 24 h in which it was not down, in percent.
+    CONSTRAINT component_status_pkey PRIMARY KEY (component)
+    CONSTRAINT component_status_status_check CHECK ((status = ANY (ARRAY['healthy'::text, 'warning'::text, 'critical'::text, 'down'::text])))
+    CREATE UNIQUE INDEX component_status_pkey ON public.component_status USING btree (component)
+
+CONTINUOUS AGGREGATE component_uptime_1h  -- Seconds per component, hour and status.
+    component text  -- The component.
+    bucket timestamp with time zone  -- Start of the hour.
+    checks bigint  -- Number of checks.
+    healthy_s double precision  -- Seconds healthy; null: none.
+    warning_s double precision  -- Seconds in warning; null: none.
+    critical_s double precision  -- Seconds critical; null: none.
+    down_s double precision  -- Seconds down; null: none.
+ SELECT component,
+    time_bucket('01:00:00'::interval, "time") AS bucket,
+    count(*) AS checks,
+    sum(stands_for_s) FILTER (WHERE (status = 'healthy'::text)) AS healthy_s,
+    sum(stands_for_s) FILTER (WHERE (status = 'warning'::text)) AS warning_s,
+    sum(stands_for_s) FILTER (WHERE (status = 'critical'::text)) AS critical_s,
+    sum(stands_for_s) FILTER (WHERE (status = 'down'::text)) AS down_s
+   FROM component_checks
+  GROUP BY component, (time_bucket('01:00:00'::interval, "time"));
+
+TABLE event_counter  -- The newest event number, in one row.
+    one boolean NOT NULL DEFAULT true  -- There is one row.
+    seq bigint NOT NULL  -- Number of the newest event.
+    CONSTRAINT event_counter_one_check CHECK (one)
+    CONSTRAINT event_counter_pkey PRIMARY KEY (one)
+    CREATE UNIQUE INDEX event_counter_pkey ON public.event_counter USING btree (one)
+
+TABLE events  -- Transitions of alerts and health in the order of their commits; live clients resume from it.
+    seq bigint NOT NULL  -- Order of commits; grows, and may have gaps.
+    time timestamp with time zone NOT NULL  -- When it happened.
+    type text NOT NULL  -- Type of the message: alerts, alert_resolved or health.
+    payload jsonb NOT NULL  -- The data of the message as live clients receive it.
+    CONSTRAINT events_pkey PRIMARY KEY (seq)
+    CREATE UNIQUE INDEX events_pkey ON public.events USING btree (seq)
+    CREATE INDEX events_time ON public.events USING btree ("time")
+
+TABLE late_ranges  -- Ranges that got samples after their aggregates were refreshed; the next maintenance takes them.
+    id bigint NOT NULL GENERATED ALWAYS AS IDENTITY  -- Order of arrival.
+    start_time timestamp with time zone NOT NULL  -- Oldest late sample of a batch.
+    end_time timestamp with time zone NOT NULL  -- Newest late sample of a batch.
+    CONSTRAINT late_ranges_pkey PRIMARY KEY (id)
+    CREATE UNIQUE INDEX late_ranges_pkey ON public.late_ranges USING btree (id)
+
+TABLE maintenance_runs  -- Each run of the maintenance. One that never finished was interrupted, and says where.
+    id bigint NOT NULL GENERATED ALWAYS AS IDENTITY  -- Order of the runs.
+    started_at timestamp with time zone NOT NULL  -- When it began.
+    finished_at timestamp with time zone  -- When it ended well; null: it runs, or was interrupted.
+    step text NOT NULL  -- Step it is at, or ended with.
+    refreshed integer NOT NULL DEFAULT 0  -- Tiers refreshed.
+    compressed integer NOT NULL DEFAULT 0  -- Chunks compressed.
+    dropped integer NOT NULL DEFAULT 0  -- Chunks dropped.
+    error text  -- Why it failed.
+    CONSTRAINT maintenance_runs_pkey PRIMARY KEY (id)
+    CREATE UNIQUE INDEX maintenance_runs_pkey ON public.maintenance_runs USING btree (id)
+
+VIEW metrics  -- Samples with their names.
+    time timestamp with time zone  -- When it was measured; of a roll-up, the start of the bucket.
+    metric text  -- Name of the metric: subject, what, unit.
+    component text  -- Component it belongs to.
+    category text  -- system, trading, database, external or security.
+    labels jsonb  -- Labels that tell series of one metric apart.
+    unit text  -- Unit of the values.
+    kind text  -- gauge, counter or distribution.
+    value double precision  -- The value.
+    series_id integer  -- Number of the series.
+ SELECT m."time",
+    s.metric,
+    s.component,
+    s.category,
+    s.labels,
+    s.unit,
+    s.kind,
+    m.value,
+    m.series_id
+   FROM (system_metrics m
+     JOIN series s ON ((s.id = m.series_id)));
+
+VIEW metrics_1d  -- Roll-up by UTC day.
+    time timestamp with time zone  -- When it was measured; of a roll-up, the start of the bucket.
+    metric text  -- Name of the metric: subject, what, unit.
+    component text  -- Component it belongs to.
+    category text  -- system, trading, database, external or security.
+    labels jsonb  -- Labels that tell series of one metric apart.
+    unit text  -- Unit of the values.
+    kind text  -- gauge, counter or distribution.
+    avg double precision  -- Mean of the samples: sum / count.
+    min double precision  -- Smallest value.
+    max double precision  -- Largest value.
+    sum double precision  -- Sum of the values.
+    count bigint  -- Number of samples.
+    first double precision  -- Oldest value.
+    last double precision  -- Newest value.
+    series_id integer  -- Number of the series.
+ SELECT r.bucket AS "time",
+    s.metric,
+    s.component,
+    s.category,
+    s.labels,
+    s.unit,
+    s.kind,
+    (r.sum / (r.count)::double precision) AS avg,
+    r.min,
+    r.max,
+    r.sum,
+    r.count,
+    r.first,
+    r.last,
+    r.series_id
+   FROM (system_metrics_1d r
+     JOIN series s ON ((s.id = r.series_id)));
+
+VIEW metrics_1h  -- Roll-up by hour.
+    time timestamp with time zone  -- When it was measured; of a roll-up, the start of the bucket.
+    metric text  -- Name of the metric: subject, what, unit.
+    component text  -- Component it belongs to.
+    category text  -- system, trading, database, external or security.
+    labels jsonb  -- Labels that tell series of one metric apart.
+    unit text  -- Unit of the values.
+    kind text  -- gauge, counter or distribution.
+    avg double precision  -- Mean of the samples: sum / count.
+    min double precision  -- Smallest value.
+    max double precision  -- Largest value.
+    sum double precision  -- Sum of the values.
+    count bigint  -- Number of samples.
+    first double precision  -- Oldest value.
+    last double precision  -- Newest value.
+    series_id integer  -- Number of the series.
+ SELECT r.bucket AS "time",
+    s.metric,
+    s.component,
+    s.category,
+    s.labels,
+    s.unit,
+    s.kind,
+    (r.sum / (r.count)::double precision) AS avg,
+    r.min,
+    r.max,
+    r.sum,
+    r.count,
+    r.first,
+    r.last,
+    r.series_id
+   FROM (system_metrics_1h r
+     JOIN series s ON ((s.id = r.series_id)));
+
+VIEW metrics_1m  -- Roll-up by minute.
+    time timestamp with time zone  -- When it was measured; of a roll-up, the start of the bucket.
+    metric text  -- Name of the metric: subject, what, unit.
+    component text  -- Component it belongs to.
+    category text  -- system, trading, database, external or security.
+    labels jsonb  -- Labels that tell series of one metric apart.
+    unit text  -- Unit of the values.
+    kind text  -- gauge, counter or distribution.
+    avg double precision  -- Mean of the samples: sum / count.
+    min double precision  -- Smallest value.
+    max double precision  -- Largest value.
+    sum double precision  -- Sum of the values.
+    count bigint  -- Number of samples.
+    first double precision  -- Oldest value.
+    last double precision  -- Newest value.
+    series_id integer  -- Number of the series.
+ SELECT r.bucket AS "time",
+    s.metric,
+    s.component,
+    s.category,
+    s.labels,
+    s.unit,
+    s.kind,
+    (r.sum / (r.count)::double precision) AS avg,
+    r.min,
+    r.max,
+    r.sum,
+    r.count,
+    r.first,
+    r.last,
+    r.series_id
+   FROM (system_metrics_1m r
+     JOIN series s ON ((s.id = r.series_id)));
+
+VIEW metrics_5m  -- Roll-up by five minutes.
+    time timestamp with time zone  -- When it was measured; of a roll-up, the start of the bucket.
+    metric text  -- Name of the metric: subject, what, unit.
+    component text  -- Component it belongs to.
+    category text  -- system, trading, database, external or security.
+    labels jsonb  -- Labels that tell series of one metric apart.
+    unit text  -- Unit of the values.
+    kind text  -- gauge, counter or distribution.
+    avg double precision  -- Mean of the samples: sum / count.
+    min double precision  -- Smallest value.
+    max double precision  -- Largest value.
+    sum double precision  -- Sum of the values.
+    count bigint  -- Number of samples.
+    first double precision  -- Oldest value.
+    last double precision  -- Newest value.
+    series_id integer  -- Number of the series.
+ SELECT r.bucket AS "time",
+    s.metric,
+    s.component,
+    s.category,
+    s.labels,
+    s.unit,
+    s.kind,
+    (r.sum / (r.count)::double precision) AS avg,
+    r.min,
+    r.max,
+    r.sum,
+    r.count,
+    r.first,
+    r.last,
+    r.series_id
+   FROM (system_metrics_5m r
+     JOIN series s ON ((s.id = r.series_id)));
+
+VIEW metrics_json  -- One document per component and time.
+    time timestamp with time zone  -- When it was measured; of a roll-up, the start of the bucket.
+    component text  -- Component it belongs to.
+    category text  -- system, trading, database, external or security.
+    metrics jsonb  -- Value by name of the series.
+ SELECT m."time",
+    s.component,
+    s.category,
+    jsonb_object_agg(series_name(s.metric, s.labels), m.value) AS metrics
+   FROM (system_metrics m
+     JOIN series s ON ((s.id = m.series_id)))
+  GROUP BY m."time", s.component, s.category;
+
+TABLE monitoring_config  -- Settings that were changed; the others have their defaults.
+    key text NOT NULL  -- Name of the setting.
+    value jsonb NOT NULL  -- Its value.
+    updated_at timestamp with time zone NOT NULL  -- When it was changed.
+    updated_by text NOT NULL  -- Who changed it.
+    CONSTRAINT monitoring_config_pkey PRIMARY KEY (key)
+    CREATE UNIQUE INDEX monitoring_config_pkey ON public.monitoring_config USING btree (key)
+
+TABLE monitoring_config_history  -- Each change of a setting: the audit.
+    id bigint NOT NULL GENERATED ALWAYS AS IDENTITY  -- Order of the changes.
+    key text NOT NULL  -- Name of the setting.
+    old_value jsonb  -- Value before; null: the default.
+    new_value jsonb  -- Value after; null: the default.
+    changed_at timestamp with time zone NOT NULL  -- When.
+    changed_by text NOT NULL  -- Who.
+    CONSTRAINT monitoring_config_history_pkey PRIMARY KEY (id)
+    CREATE UNIQUE INDEX monitoring_config_history_pkey ON public.monitoring_config_history USING btree (id)
+
+TABLE schema_migrations
+    version integer NOT NULL
+    name text NOT NULL
+    checksum text NOT NULL
+    applied_at timestamp with time zone NOT NULL DEFAULT now()
+    CONSTRAINT schema_migrations_pkey PRIMARY KEY (version)
+    CREATE UNIQUE INDEX schema_migrations_pkey ON public.schema_migrations USING btree (version)
+
+TABLE series  -- What is measured: one row per metric, component and label set.
+    id integer NOT NULL GENERATED ALWAYS AS IDENTITY  -- Number of the series in every table of samples.
+    metric text NOT NULL  -- Name of the metric: subject, what, unit.
+    component text NOT NULL  -- Component the metric belongs to.
+    category text NOT NULL  -- system, trading, database, external or security.
+    labels jsonb NOT NULL DEFAULT '{}'::jsonb  -- Labels that tell series of one metric apart: an object of texts.
+    unit text NOT NULL DEFAULT ''::text  -- Unit of the values, such as percent, ms or bytes; empty for counts.
+    kind text NOT NULL DEFAULT 'gauge'::text  -- gauge, counter or distribution.
+    resolution double precision  -- Power of two that values are rounded to before storing; null: as they come.
+    created_at timestamp with time zone NOT NULL DEFAULT now()  -- When the series was first seen.
+    CONSTRAINT series_metric_component_labels_key UNIQUE (metric, component, labels)
+    CONSTRAINT series_pkey PRIMARY KEY (id)
+    CREATE INDEX series_component ON public.series USING btree (component)
+    CREATE UNIQUE INDEX series_metric_component_labels_key ON public.series USING btree (metric, component, labels)
+    CREATE UNIQUE INDEX series_pkey ON public.series USING btree (id)
+
+TABLE series_state  -- The newest sample of each series, and when its first one was.
+    series_id integer NOT NULL  -- The series.
+    first_time timestamp with time zone NOT NULL  -- Time of the oldest sample ever stored.
+    last_time timestamp with time zone NOT NULL  -- Time of the newest sample.
+    last_value double precision NOT NULL  -- Value of the newest sample.
+    reason text NOT NULL DEFAULT ''::text  -- Why the newest sample is what it is: the cause of a component_up of 0.
+    CONSTRAINT series_state_pkey PRIMARY KEY (series_id)
+    CONSTRAINT series_state_series_id_fkey FOREIGN KEY (series_id) REFERENCES series(id) ON DELETE CASCADE
+    CREATE UNIQUE INDEX series_state_pkey ON public.series_state USING btree (series_id)
+
+TABLE sessions  -- Browsers that are signed in; only a hash of the cookie is kept.
+    hash bytea NOT NULL  -- SHA-256 of the cookie.
+    key_id integer  -- Key it was opened with, whose end ends it; null: the bootstrap key or a sign-in link.
+    name text NOT NULL  -- Name of the holder.
+    role text NOT NULL  -- What it may do.
+    created_at timestamp with time zone NOT NULL  -- When the browser signed in.
+    expires_at timestamp with time zone NOT NULL  -- When it ends by itself.
+    CONSTRAINT sessions_key_id_fkey FOREIGN KEY (key_id) REFERENCES api_keys(id) ON DELETE CASCADE
+    CONSTRAINT sessions_pkey PRIMARY KEY (hash)
+    CREATE UNIQUE INDEX sessions_pkey ON public.sessions USING btree (hash)
+
+TABLE sign_in_links  -- Links that sign a browser in as admin once; using one removes it.
+    hash bytea NOT NULL  -- SHA-256 of the token in the link.
+    expires_at timestamp with time zone NOT NULL  -- When it stops being valid.
+    CONSTRAINT sign_in_links_pkey PRIMARY KEY (hash)
+    CREATE UNIQUE INDEX sign_in_links_pkey ON public.sign_in_links USING btree (hash)
+
+TABLE system_alert_events  -- Each step in the life of each alert: the audit.
+    id bigint NOT NULL GENERATED ALWAYS AS IDENTITY  -- Order of the steps.
+    alert_id bigint NOT NULL  -- The alert.
+    time timestamp with time zone NOT NULL  -- When it happened.
+    type text NOT NULL  -- opened, escalated, lowered, acknowledged or resolved.
+    level text NOT NULL  -- Level after the step.
+    value double precision  -- Value that led to the step.
+    threshold double precision  -- Limit it was compared with.
+    actor text NOT NULL  -- Who did it: a key or user, or auto.
+    comment text NOT NULL DEFAULT ''::text  -- What that person said.
+    CONSTRAINT system_alert_events_alert_id_fkey FOREIGN KEY (alert_id) REFERENCES system_alerts(id) ON DELETE CASCADE
+    CONSTRAINT system_alert_events_pkey PRIMARY KEY (id)
+    CONSTRAINT system_alert_events_type_check CHECK ((type = ANY (ARRAY['opened'::text, 'escalated'::text, 'lowered'::text, 'acknowledged'::text, 'resolved'::text])))
+    CREATE INDEX system_alert_events_alert ON public.system_alert_events USING btree (alert_id, id)
+    CREATE UNIQUE INDEX system_alert_events_pkey ON public.system_alert_events USING btree (id)
+
+TABLE system_alerts  -- Alerts, open and past.
+    id bigint NOT NULL GENERATED ALWAYS AS IDENTITY  -- Number of the alert.
+    rule text NOT NULL  -- Name of the rule that raised it, or test-alert.
+    series_id integer  -- Series it is about; null for a test alert.
+    level text NOT NULL  -- info, warning, critical or emergency: the present one, or the last.
+    category text NOT NULL  -- system, trading, database, external or security.
+    component text NOT NULL  -- Component it is about.
+    labels jsonb NOT NULL DEFAULT '{}'::jsonb  -- Labels of the series.
+    title text NOT NULL  -- What is wrong, in a few words.
+    message text NOT NULL  -- What was measured, and against which limit.
+    value double precision  -- Value at the last change of level.
+    threshold double precision  -- Limit of the level.
+    state text NOT NULL DEFAULT 'firing'::text  -- firing, acknowledged or resolved.
+    opened_at timestamp with time zone NOT NULL  -- When it was raised.
+    acknowledged_at timestamp with time zone  -- When someone took it on.
+    acknowledged_by text  -- Who took it on.
+    resolved_at timestamp with time zone  -- When it ended.
+    resolved_by text  -- Who ended it: a key or user, or auto.
+    CONSTRAINT system_alerts_category_check CHECK ((category = ANY (ARRAY['system'::text, 'trading'::text, 'database'::text, 'external'::text, 'security'::text])))
+    CONSTRAINT system_alerts_check CHECK (((state = 'resolved'::text) = (resolved_at IS NOT NULL)))
+    CONSTRAINT system_alerts_level_check CHECK ((level = ANY (ARRAY['info'::text, 'warning'::text, 'critical'::text, 'emergency'::text])))
+    CONSTRAINT system_alerts_pkey PRIMARY KEY (id)
+    CONSTRAINT system_alerts_series_id_fkey FOREIGN KEY (series_id) REFERENCES series(id) ON DELETE SET NULL
+    CONSTRAINT system_alerts_state_check CHECK ((state = ANY (ARRAY['firing'::text, 'acknowledged'::text, 'resolved'::text])))
+    CREATE UNIQUE INDEX system_alerts_open ON public.system_alerts USING btree (rule, series_id) WHERE (state <> 'resolved'::text)
+    CREATE INDEX system_alerts_opened_at ON public.system_alerts USING btree (opened_at DESC, id DESC)
+    CREATE UNIQUE INDEX system_alerts_pkey ON public.system_alerts USING btree (id)
+
+HYPERTABLE system_metrics  -- Samples: one row per series and time.
+    time timestamp with time zone NOT NULL  -- When the value was measured.
+    series_id integer NOT NULL  -- The series; see table series, or read view metrics.
+    value double precision NOT NULL  -- The value, rounded to the resolution of its series.
+    CONSTRAINT system_metrics_pkey PRIMARY KEY (series_id, "time")
+    CREATE UNIQUE INDEX system_metrics_pkey ON public.system_metrics USING btree (series_id, "time")
+    CREATE INDEX system_metrics_time ON public.system_metrics USING btree ("time")
+
+CONTINUOUS AGGREGATE system_metrics_1d  -- Samples by series and UTC day; the newest are computed as they are read.
+    series_id integer  -- The series.
+    bucket timestamp with time zone  -- Start of the bucket.
+    count bigint  -- Number of samples.
+    sum double precision  -- Sum of the values; sum / count is the mean.
+    min double precision  -- Smallest value.
+    max double precision  -- Largest value.
+    first double precision  -- Oldest value.
+    last double precision  -- Newest value.
+ SELECT series_id,
+    time_bucket('1 day'::interval, bucket) AS bucket,
+    (sum(count))::bigint AS count,
+    sum(sum) AS sum,
+    min(min) AS min,
+    max(max) AS max,
+    first(first, bucket) AS first,
+    last(last, bucket) AS last
+   FROM system_metrics_1h
+  GROUP BY series_id, (time_bucket('1 day'::interval, bucket));
+
+CONTINUOUS AGGREGATE system_metrics_1h  -- Samples by series and hour; the newest are computed as they are read.
+    series_id integer  -- The series.
+    bucket timestamp with time zone  -- Start of the bucket.
+    count bigint  -- Number of samples.
+    sum double precision  -- Sum of the values; sum / count is the mean.
+    min double precision  -- Smallest value.
+    max double precision  -- Largest value.
+    first double precision  -- Oldest value.
+    last double precision  -- Newest value.
+ SELECT series_id,
+    time_bucket('01:00:00'::interval, bucket) AS bucket,
+    (sum(count))::bigint AS count,
+    sum(sum) AS sum,
+    min(min) AS min,
+    max(max) AS max,
+    first(first, bucket) AS first,
+    last(last, bucket) AS last
+   FROM system_metrics_5m
+  GROUP BY series_id, (time_bucket('01:00:00'::interval, bucket));
+
+CONTINUOUS AGGREGATE system_metrics_1m  -- Samples by series and minute; the newest minutes are computed as they are read.
+    series_id integer  -- The series.
+    bucket timestamp with time zone  -- Start of the bucket.
+    count bigint  -- Number of samples.
+    sum double precision  -- Sum of the values; sum / count is the mean.
+    min double precision  -- Smallest value.
+    max double precision  -- Largest value.
+    first double precision  -- Oldest value.
+    last double precision  -- Newest value.
+ SELECT series_id,
+    time_bucket('00:01:00'::interval, "time") AS bucket,
+    count(*) AS count,
+    sum(value) AS sum,
+    min(value) AS min,
+    max(value) AS max,
+    first(value, "time") AS first,
+    last(value, "time") AS last
+   FROM system_metrics
+  GROUP BY series_id, (time_bucket('00:01:00'::interval, "time"));
+
+CONTINUOUS AGGREGATE system_metrics_5m  -- Samples by series and five minutes; the newest are computed as they are read.
+    series_id integer  -- The series.
+    bucket timestamp with time zone  -- Start of the bucket.
+    count bigint  -- Number of samples.
+    sum double precision  -- Sum of the values; sum / count is the mean.
+    min double precision  -- Smallest value.
+    max double precision  -- Largest value.
+    first double precision  -- Oldest value.
+    last double precision  -- Newest value.
+ SELECT series_id,
+    time_bucket('00:05:00'::interval, "time") AS bucket,
+    count(*) AS count,
+    sum(value) AS sum,
+    min(value) AS min,
+    max(value) AS max,
+    first(value, "time") AS first,
+    last(value, "time") AS last
+   FROM system_metrics
+  GROUP BY series_id, (time_bucket('00:05:00'::interval, "time"));
+
+TABLE tiers  -- What is kept at which density: the wanted state, and how far the maintenance has come.
+    name text NOT NULL  -- Name of the tier, as in answers of the API.
+    relation name NOT NULL  -- Table or aggregate that holds it.
+    source text  -- Tier it is rolled up from; null: it is written.
+    width interval NOT NULL  -- Width of a bucket; zero for samples.
+    keep interval  -- How long rows are kept; null: for ever.
+    keep_applied interval  -- The value of keep at the last run, so that a shorter one acts a run later, after what was still accepted is rolled up.
+    compress_after interval  -- Age at which a chunk is compressed; null: never.
+    refreshed_to timestamp with time zone NOT NULL DEFAULT '-infinity'::timestamp with time zone  -- End of what the last run rolled up.
+    dropped_to timestamp with time zone NOT NULL DEFAULT '-infinity'::timestamp with time zone  -- End of what was dropped; before it, buckets of this tier cannot be recomputed.
+    position integer NOT NULL  -- Order of the maintenance: a source comes before what is made from it.
+    CONSTRAINT tiers_pkey PRIMARY KEY (name)
+    CONSTRAINT tiers_position_key UNIQUE ("position")
+    CONSTRAINT tiers_source_fkey FOREIGN KEY (source) REFERENCES tiers(name)
+    CREATE UNIQUE INDEX tiers_pkey ON public.tiers USING btree (name)
+    CREATE UNIQUE INDEX tiers_position_key ON public.tiers USING btree ("position")
+
+VIEW uptime_daily  -- Availability of each component by UTC day.
+    day timestamp with time zone  -- Start of the day in UTC.
+    component text  -- Component it belongs to.
+    up_s double precision  -- Seconds observed and not down.
+    down_s double precision  -- Seconds down.
+    blind_s double precision  -- Seconds nobody looked.
+    availability double precision  -- up_s / (up_s + down_s) in percent; null: never observed.
+ SELECT day,
+    component,
+    up_s,
+    down_s,
+    blind_s,
+        CASE
+            WHEN ((up_s + down_s) > (0)::double precision) THEN (((100)::double precision * up_s) / (up_s + down_s))
+            ELSE NULL::double precision
+        END AS availability
+   FROM ( SELECT time_bucket('1 day'::interval, component_uptime_1h.bucket) AS day,
+            component_uptime_1h.component,
+            ((COALESCE(sum(component_uptime_1h.healthy_s), (0)::double precision) + COALESCE(sum(component_uptime_1h.warning_s), (0)::double precision)) + COALESCE(sum(component_uptime_1h.critical_s), (0)::double precision)) AS up_s,
+            COALESCE(sum(component_uptime_1h.down_s), (0)::double precision) AS down_s,
+            GREATEST((0)::double precision, (((((86400)::double precision - COALESCE(sum(component_uptime_1h.healthy_s), (0)::double precision)) - COALESCE(sum(component_uptime_1h.warning_s), (0)::double precision)) - COALESCE(sum(component_uptime_1h.critical_s), (0)::double precision)) - COALESCE(sum(component_uptime_1h.down_s), (0)::double precision))) AS blind_s
+           FROM component_uptime_1h
+          GROUP BY (time_bucket('1 day'::interval, component_uptime_1h.bucket)), component_uptime_1h.component) days;
+
+FUNCTION ceil_to(p_time timestamp with time zone, p_width interval) RETURNS timestamp with time zone  -- The first start of a bucket at or after a time.
+
+FUNCTION history(p_metric text, p_start timestamp with time zone, p_end timestamp with time zone, p_step interval, p_component text DEFAULT NULL::text) RETURNS TABLE("time" timestamp with time zone, component text, labels jsonb, avg double precision, min double precision, max double precision, sum double precision, count bigint)  -- History of a metric in buckets of a step, from the tier that fits; the end is exclusive.
+
+FUNCTION history_buckets(p_tier text, p_series integer[], p_start timestamp with time zone, p_end timestamp with time zone, p_step interval) RETURNS TABLE(series_id integer, bucket timestamp with time zone, count bigint, sum double precision, min double precision, max double precision, first double precision, last double precision)  -- Buckets of some series from one tier; start and end are whole buckets.
+
+FUNCTION history_tier(p_start timestamp with time zone, p_step interval) RETURNS text  -- Tier that answers for a start and a step.
+
+PROCEDURE maintain(IN job_id integer DEFAULT NULL::integer, IN config jsonb DEFAULT NULL::jsonb)  -- Refreshes, compresses and drops, in that order; config may give now, every and force.
+
+FUNCTION refresh_start(p_tier text) RETURNS timestamp with time zone  -- First bucket of a tier that can be recomputed without loss; null: its source is empty.
+
+FUNCTION series_name(metric text, labels jsonb) RETURNS text  -- Name of a series as people write it: metric{label="value"}.
+
+FUNCTION tier_table(p_relation name) RETURNS regclass  -- Hypertable that holds the chunks of a tier.
+
+FUNCTION uptime(p_component text, p_start timestamp with time zone, p_end timestamp with time zone) RETURNS TABLE(up_s double precision, down_s double precision, availability double precision)  -- Seconds up and down of a component, and its availability in percent, as far as it was observed.

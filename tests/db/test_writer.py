@@ -1,0 +1,197 @@
+"""The writer stores each sample once, within a second, and says what it could not keep."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from db import series as db_series
+from db import writer as db_writer
+from db.engine import Engine
+from db.pool import open_pool
+from db.queries import Pool
+from db.writer import Stored, Writer, open_writer
+from vigia.model import InvalidError, Sample, Series, labels_of
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+CPU = Series(metric="cpu_percent", component="a", resolution=2**-6, unit="percent")
+UP = Series(metric="component_up", component="a")
+
+
+def ignore(_: Sequence[Sample]) -> None:
+    """Nobody listens."""
+
+
+def at(second: int, value: float, series: Series = CPU) -> Sample:
+    return Sample(series, START + timedelta(seconds=second), value)
+
+
+async def stored(pool: Pool) -> list[tuple[str, int, float]]:
+    async with pool.connection() as connection:
+        cursor = await connection.execute(
+            "SELECT metric, extract(epoch FROM time - %s)::int, value FROM metrics ORDER BY 1, 2",
+            [START],
+        )
+        return [(r[0], r[1], r[2]) for r in await cursor.fetchall()]
+
+
+async def test_samples_are_rounded_to_the_resolution_of_their_metric(pool: Pool) -> None:
+    async with open_writer(pool, ignore) as writer:
+        await writer.write([at(0, 12.3456)])
+
+    assert await stored(pool) == [("cpu_percent", 0, 12.34375)]
+
+
+async def test_the_first_value_of_a_time_stays_and_the_second_counts_as_duplicate(
+    pool: Pool,
+) -> None:
+    async with open_writer(pool, ignore) as writer:
+        assert await writer.write([at(0, 1), at(1, 2)]) == Stored(accepted=2, duplicate=0)
+        assert await writer.write([at(1, 9), at(2, 3), at(2, 4)]) == Stored(1, 2)
+
+    assert [value for _, _, value in await stored(pool)] == [1, 2, 3]
+
+
+async def test_the_state_of_a_series_is_its_newest_sample_in_any_order(pool: Pool) -> None:
+    async with open_writer(pool, ignore) as writer:
+        for second in (5, 9, 7):
+            await writer.write([at(second, float(second))])
+    async with pool.connection() as connection:
+        [newest] = await db_series.current(connection)
+        [described] = await db_series.catalogue(connection, None, None, 0, 10)
+
+    assert (newest.value, newest.time) == (9, START + timedelta(seconds=9))
+    assert described.first_time == START + timedelta(seconds=5)
+
+
+async def test_the_reason_of_a_failure_is_kept_with_the_newest_sample(pool: Pool) -> None:
+    async def reason() -> str:
+        async with pool.connection() as connection:
+            row = await (await connection.execute("SELECT reason FROM series_state")).fetchone()
+            assert row is not None
+            return str(row[0])
+
+    async with open_writer(pool, ignore) as writer:
+        await writer.write([Sample(UP, START, 0, "refused")])
+        assert await reason() == "refused"
+        await writer.write([Sample(UP, START + timedelta(seconds=15), 1)])
+        assert await reason() == ""
+
+
+async def test_what_is_put_is_stored_and_told_after_the_commit(pool: Pool) -> None:
+    told: asyncio.Queue[Sequence[Sample]] = asyncio.Queue()
+    async with open_writer(pool, told.put_nowait) as writer, asyncio.TaskGroup() as group:
+        task = group.create_task(writer.run())
+        writer.put([at(0, 1)])
+        writer.put([at(1, 2)])
+
+        assert await asyncio.wait_for(told.get(), 1.0) == [at(0, 1), at(1, 2)]
+        assert len(await stored(pool)) == 2
+        task.cancel()
+
+
+async def test_what_is_left_at_the_end_is_drained(pool: Pool) -> None:
+    async with open_writer(pool, ignore) as writer:
+        writer.put([at(i, i) for i in range(25_000)])
+
+    assert len(await stored(pool)) == 25_000
+    assert (writer.pending, writer.dropped) == (0, 0)
+
+
+async def test_a_full_buffer_drops_the_oldest_and_counts(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db_writer, "BUFFER_SAMPLES_MAX", 10)
+    async with open_writer(pool, ignore) as writer:
+        writer.put([at(i, i) for i in range(8)])
+        writer.put([at(i, i) for i in range(8, 13)])
+
+        assert (writer.pending, writer.dropped) == (10, 3)
+    assert [second for _, second, _ in await stored(pool)] == list(range(3, 13))
+
+
+async def test_a_batch_the_database_cannot_take_is_dropped_and_the_next_is_stored(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db_series, "SERIES_MAX", 1)
+    async with open_writer(pool, ignore) as writer:
+        await writer.write([at(0, 1)])
+        writer.put([at(1, 2, Series(metric=f"m{i}", component="b")) for i in range(3)])
+        await writer._flush()
+        writer.put([at(1, 2)])
+
+    assert writer.dropped == 3
+    assert len(await stored(pool)) == 2
+
+
+async def test_while_the_database_is_away_samples_wait_in_order(engine: Engine, pool: Pool) -> None:
+    async with open_pool(engine.dsn, embedded=engine.embedded) as closed:
+        pass
+    writer = Writer(closed, ignore)
+    writer.put([at(0, 1), at(1, 2)])
+    assert await writer._flush() is False
+    writer.put([at(2, 3)])
+    assert writer.pending == 3
+
+    writer._pool = pool
+    assert await writer._flush() is True
+    assert [value for _, _, value in await stored(pool)] == [1, 2, 3]
+
+
+async def test_more_series_than_allowed_are_refused_with_the_limit(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db_series, "SERIES_MAX", 2)
+    async with open_writer(pool, ignore) as writer:
+        with pytest.raises(InvalidError, match="2 series"):
+            await writer.write([at(0, 1, Series(metric=f"m{i}", component="a")) for i in range(3)])
+
+
+async def test_a_rolled_back_batch_does_not_leave_numbers_of_series_behind(pool: Pool) -> None:
+    broken = [at(0, 1), at(0, 1, Series(metric="nul\0", component="a"))]
+    async with open_writer(pool, ignore) as writer:
+        with pytest.raises(psycopg.DataError):
+            await writer.write(broken)
+        assert await writer.write([at(0, 1)]) == Stored(1, 0)
+
+
+SAMPLES = st.lists(
+    st.tuples(st.integers(0, 50), st.floats(-1e6, 1e6), st.sampled_from(["", "x", "y"])),
+    max_size=40,
+)
+
+
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(batches=st.lists(SAMPLES, min_size=1, max_size=4))
+async def test_replaying_batches_changes_nothing(
+    pool: Pool, batches: list[list[tuple[int, float, str]]]
+) -> None:
+    """The law of idempotence: any batches, sent again in any number, store the same rows."""
+
+    def samples(batch: list[tuple[int, float, str]]) -> list[Sample]:
+        return [
+            at(
+                t,
+                v,
+                Series(metric="m", component="c", labels=labels_of({"k": k} if k else {})),
+            )
+            for t, v, k in batch
+        ]
+
+    async with open_writer(pool, ignore) as writer:
+        async with pool.connection() as connection:
+            await connection.execute("TRUNCATE system_metrics")
+        first = [await writer.write(samples(b)) for b in batches if b]
+        before = await stored(pool)
+        again = [await writer.write(samples(b)) for b in batches if b]
+
+    keys = {(t, k) for batch in batches for t, _, k in batch}
+    assert sum(s.accepted for s in first) == len(keys)
+    assert all(s.accepted == 0 for s in again)
+    assert await stored(pool) == before
