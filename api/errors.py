@@ -1,5 +1,6 @@
 """Every error as problem+json: 4xx says what to change, 5xx says nothing of the inside."""
 
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -7,7 +8,7 @@ import psycopg
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
-from litestar.types import ExceptionHandlersMap
+from litestar.types import ASGIApp, ExceptionHandlersMap
 from msgspec import Struct
 
 from vigia.model import ConflictError, DomainError, InvalidError, NotFoundError, UnavailableError
@@ -16,11 +17,15 @@ log = structlog.get_logger()
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 5
+NOT_FOUND = "there is nothing at this address; GET /api/v1/monitoring lists what there is"
 STATUS = {InvalidError: 400, NotFoundError: 404, ConflictError: 409, UnavailableError: 503}
 HEADERS = {
     401: {"WWW-Authenticate": 'Bearer realm="vigia"'},
     503: {"Retry-After": str(RETRY_AFTER_S)},
 }
+
+
+Wrapper = Callable[[ASGIApp], ASGIApp]
 
 
 class Problem(Struct, frozen=True):
@@ -44,10 +49,9 @@ def of_domain(_request: Request[Any, Any, Any], error: DomainError) -> Response[
     return problem(STATUS[type(error)], str(error))
 
 
-def of_http(_request: Request[Any, Any, Any], error: HTTPException) -> Response[Problem]:
-    answer = problem(error.status_code, _detail(error))
-    answer.headers.update(error.headers or {})
-    return answer
+def of_data(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
+    log.warning("value_refused", path=request.scope["path"], error=str(error).strip())
+    return problem(400, "a value cannot be stored: it is out of range, or a text holds U+0000")
 
 
 def of_database(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
@@ -63,7 +67,7 @@ def of_bug(request: Request[Any, Any, Any], error: Exception) -> Response[Proble
 def _detail(error: HTTPException) -> str:
     """Return what to change; validation names its parameters apart from the message."""
     if error.status_code == HTTPStatus.NOT_FOUND:
-        return "there is nothing at this address; GET /api/v1/monitoring lists what there is"
+        return NOT_FOUND
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         return "this address has other methods; see /api/v1/openapi.json"
     if error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
@@ -74,10 +78,36 @@ def _detail(error: HTTPException) -> str:
     return error.detail
 
 
-HANDLERS: ExceptionHandlersMap = {
-    DomainError: of_domain,
-    HTTPException: of_http,
-    psycopg.OperationalError: of_database,
-    TimeoutError: of_database,
-    Exception: of_bug,
-}
+class Guarded(Response[Problem]):
+    """An answer to a request that met no handler, and so has not passed the door yet."""
+
+    def __init__(self, answer: Response[Problem], door: Wrapper) -> None:
+        super().__init__(
+            answer.content,
+            status_code=answer.status_code,
+            media_type=answer.media_type,
+            headers=answer.headers,
+        )
+        self._door = door
+
+    def to_asgi_response(self, *arguments: Any, **options: Any) -> Any:
+        """Return the answer behind the door, which asks for a key first."""
+        return self._door(super().to_asgi_response(*arguments, **options))
+
+
+def table(door: Wrapper) -> ExceptionHandlersMap:
+    """Return what is answered to each kind of error."""
+
+    def of_http(request: Request[Any, Any, Any], error: HTTPException) -> Response[Problem]:
+        answer = problem(error.status_code, _detail(error))
+        answer.headers.update(error.headers or {})
+        return answer if "route_handler" in request.scope else Guarded(answer, door)
+
+    return {
+        DomainError: of_domain,
+        HTTPException: of_http,
+        psycopg.DataError: of_data,
+        psycopg.OperationalError: of_database,
+        TimeoutError: of_database,
+        Exception: of_bug,
+    }

@@ -67,11 +67,6 @@ def check(grid: Grid, tier: str, raw_interval_s: float, series: int, columns: in
         raise InvalidError(f"{problem}; {_advice(grid, raw_interval_s, series, columns)}")
 
 
-def check_points(grid: Grid) -> None:
-    """Refuse a range of too many buckets, before anything of that size is made."""
-    check(grid, "1d", 86400, 1, 1)
-
-
 def _excess(grid: Grid, row_s: float, series: int, columns: int) -> str:
     """Say which limit a grid breaks, if any."""
     points = len(grid.times)

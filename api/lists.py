@@ -32,7 +32,7 @@ class Page(Struct, Generic[Item], frozen=True):
 
 
 def page(found: Sequence[Item], limit: int, number: Callable[[Item], int]) -> Page[Item]:
-    """Return the first `limit` items; one more must have been asked for, to tell whether it is all."""
+    """Return the first `limit` items; one more was asked for, to tell whether it is all."""
     items = list(found[:limit])
     return Page(items, str(number(items[-1])) if len(found) > limit else None)
 

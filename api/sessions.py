@@ -58,8 +58,8 @@ def _cookie(auth: Authenticator, session: Secret) -> Cookie:
     What Strict would add, the door does: a change by cookie needs our own Origin.
     """
     return Cookie(
-        auth.cookie_name,
-        session.reveal(),
+        key=auth.cookie_name,
+        value=session.reveal(),
         path="/",
         max_age=int(SESSION_LIFE.total_seconds()),
         httponly=True,

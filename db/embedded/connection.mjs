@@ -1,10 +1,10 @@
 // One client, from its start-up packet to its end: whatever happens to it, the session goes on to the next.
 
-import { backendMessage, fatal, Framer, int32, ProtocolError } from './framing.mjs';
+import { wireMessage, fatal, Framer, int32, ProtocolError } from './framing.mjs';
 
 // A client that stops inside a transaction stops everybody.
 const SILENCE_MS_MAX = 60_000;
-const DISCARD_MS_MAX = 5_000;
+const DISCARD_SILENCE_MS = 500;
 
 const CANCEL_REQUEST = 80877102;
 const ENCRYPTION_REQUESTS = [80877103, 80877104];
@@ -97,10 +97,10 @@ export class Connection {
       this.#socket.destroy();
       return;
     }
-    // A client in the midst of a long message reads the reason only after it was able to send the rest.
-    this.#socket.end(fatal(error.code, error.message));
+    // A client in the midst of a long message reads the reason only when it was able to send the rest.
+    this.#socket.write(fatal(error.code, error.message));
     this.#socket.resume();
-    setTimeout(() => this.#socket.destroy(), DISCARD_MS_MAX).unref();
+    this.#socket.setTimeout(DISCARD_SILENCE_MS, () => this.#socket.destroy());
   }
 
   async #leave() {
@@ -116,8 +116,8 @@ const REPORTED = [
   'server_version',
   'server_encoding',
   'client_encoding',
-  'is_superuser',
-  'session_authorization',
+  'default_transaction_read_only',
+  'in_hot_standby',
   'DateStyle',
   'IntervalStyle',
   'TimeZone',
@@ -131,9 +131,9 @@ export async function greeting(pg) {
     REPORTED,
   ]);
   return Buffer.concat([
-    backendMessage('R', int32(0)),
-    ...rows.map(({ name, setting }) => backendMessage('S', name, setting)),
-    backendMessage('K', int32(process.pid, 0)),
-    backendMessage('Z', Buffer.from('I')),
+    wireMessage('R', int32(0)),
+    ...rows.map(({ name, setting }) => wireMessage('S', name, setting)),
+    wireMessage('K', int32(process.pid, 0)),
+    wireMessage('Z', Buffer.from('I')),
   ]);
 }

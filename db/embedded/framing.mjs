@@ -6,7 +6,12 @@ export const BATCH_BYTES_MAX = 64 * 1024 * 1024;
 const STARTUP_BYTES_MAX = 10_000;
 const PROTOCOL_MAJOR = 3;
 const TERMINATE = 'X'.charCodeAt(0);
-const BATCH_ENDS = new Set([...'QSHF'].map((type) => type.charCodeAt(0)));
+const SYNC = 'S'.charCodeAt(0);
+const TYPES = new Set(Buffer.from('BCDEFHPQSXcdf'));
+const BATCH_ENDS = new Set(Buffer.from('FHQS'));
+
+// Where a COPY FROM STDIN would wait for data, and trap, it meets this; elsewhere it is ignored.
+const NO_COPY = wireMessage('f', 'the embedded engine cannot; INSERT ... SELECT FROM unnest(...)');
 
 /** Something no client may send; the message is for the client. */
 export class ProtocolError extends Error {
@@ -52,6 +57,9 @@ export class Framer {
     const header = this.#started ? 1 : 0;
     const end = header + bytes.readInt32BE(header);
     const limit = this.#started ? BATCH_BYTES_MAX - this.#wholeBytes : STARTUP_BYTES_MAX;
+    if (this.#started && !TYPES.has(bytes[0])) {
+      throw new ProtocolError('08P01', `invalid frontend message type ${bytes[0]}`);
+    }
     if (end < (this.#started ? 5 : 8)) {
       throw new ProtocolError('08P01', 'invalid message length');
     }
@@ -72,7 +80,8 @@ export class Framer {
       this.#whole.push(message);
       this.#wholeBytes += message.length;
       if (BATCH_ENDS.has(message[0])) {
-        const batch = Buffer.concat(this.#whole);
+        const afterLast = message[0] === SYNC ? this.#whole.length - 1 : this.#whole.length;
+        const batch = Buffer.concat(this.#whole.toSpliced(afterLast, 0, NO_COPY));
         this.#whole = [];
         this.#wholeBytes = 0;
         yield { batch };
@@ -81,7 +90,8 @@ export class Framer {
   }
 }
 
-export function backendMessage(type, ...parts) {
+/** A message of either side. */
+export function wireMessage(type, ...parts) {
   const body = Buffer.concat(parts.map((part) => (typeof part === 'string' ? cstring(part) : part)));
   const header = Buffer.alloc(5);
   header.write(type, 'latin1');
@@ -98,7 +108,7 @@ export function int32(...values) {
 /** The end of a connection, said in a way every driver understands. */
 export function fatal(code, text) {
   const fields = ['SFATAL', 'VFATAL', `C${code}`, `M${text}`];
-  return backendMessage('E', ...fields, Buffer.alloc(1));
+  return wireMessage('E', ...fields, Buffer.alloc(1));
 }
 
 function cstring(text) {

@@ -28,9 +28,9 @@ export class Session {
       throw new Error('the engine is closing');
     }
     const { data, messages } = await orDie(this.#pg.execProtocol(batch, { throwOnError: false }));
-    const last = messages.at(-1);
+    const ready = messages.findLast(({ name }) => name === 'readyForQuery');
     // A copy, because the engine writes its next answer over this one.
-    return { answer: Buffer.from(data), idle: last?.name === 'readyForQuery' && last.status === 'I' };
+    return { answer: Buffer.from(data), idle: ready?.status === 'I' };
   }
 
   async reset() {

@@ -1,0 +1,77 @@
+"""Puts the API together: routes, what they are given, and the error table."""
+
+from collections.abc import Sequence
+
+from litestar import Litestar, Router
+from litestar.di import Provide
+from litestar.types import ControllerRouterHandler
+
+from api import (
+    alerts,
+    config,
+    dashboard,
+    dev,
+    docs,
+    errors,
+    headers,
+    health,
+    history,
+    metrics,
+    probes,
+    sessions,
+)
+from api.door import OPEN, Door
+from api.parts import Parts
+
+BODY_BYTES_MAX = 64 * 1024
+
+OPEN_ROUTES: Sequence[ControllerRouterHandler] = (
+    probes.livez,
+    probes.readyz,
+    sessions.sign_in,
+    sessions.sign_in_by_link,
+    docs.docs_script,
+    docs.docs_asset,
+)
+"""Everything that a stranger may ask; there is no other list."""
+
+ROUTES: Sequence[ControllerRouterHandler] = (
+    probes.start_page,
+    probes.base_map,
+    sessions.sign_out,
+    metrics.catalogue,
+    metrics.newest,
+    metrics.ingest,
+    history.read,
+    health.read,
+    alerts.active,
+    alerts.past,
+    alerts.one,
+    alerts.resolve,
+    alerts.acknowledge,
+    config.every,
+    config.history,
+    config.one,
+    config.change,
+    dashboard.dashboard,
+    dev.raise_alert,
+    dev.status,
+    docs.docs_page,
+)
+
+
+def create_app(parts: Parts, routes: Sequence[ControllerRouterHandler] = ()) -> Litestar:
+    """Build the application; `routes` are handlers of others, such as the live feed's."""
+    door = Door(parts.auth)
+    open_routes = Router("/", route_handlers=OPEN_ROUTES, opt=OPEN, security=[{}])
+    return Litestar(
+        [open_routes, *ROUTES, *routes],
+        dependencies={"parts": Provide(lambda: parts, sync_to_thread=False)},
+        middleware=[door],
+        exception_handlers=errors.table(door),
+        before_send=[headers.add_headers],
+        request_max_body_size=BODY_BYTES_MAX,
+        openapi_config=docs.config(parts.auth.cookie_name),
+        logging_config=None,
+        debug=False,
+    )

@@ -1,0 +1,144 @@
+"""The documentation: OpenAPI, and a page for it that needs no other server."""
+
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from litestar import MediaType, Request, Response, Router, get
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+from litestar.response import File
+
+from api.errors import MEDIA_TYPE, NOT_FOUND, problem
+from api.headers import PAGE_POLICY
+from vigia import __version__
+from vigia.model import NotFoundError
+
+DOCS = "/api/v1/docs"
+DESCRIPTION = (
+    "Self-hosted real-time monitoring. Times are RFC 3339, epoch seconds, or such as -24h; durations "
+    "are 15s, 5m, 1h, 7d or seconds. Errors are application/problem+json."
+)
+ASSETS = Path(__file__).parents[1] / "web" / "node_modules" / "swagger-ui-dist"
+ASSET_TYPES = {
+    "swagger-ui-bundle.js": "text/javascript",
+    "swagger-ui.css": "text/css",
+    "favicon-32x32.png": "image/png",
+}
+ASSET_HEADERS = {"Cache-Control": "public, max-age=3600"}
+
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Vigia API</title>
+<link rel="icon" href="/api/v1/docs/favicon-32x32.png">
+<link rel="stylesheet" href="/api/v1/docs/swagger-ui.css">
+</head>
+<body>
+<main id="page"></main>
+<script src="/api/v1/docs/swagger-ui-bundle.js"></script>
+<script src="/api/v1/docs/start.js"></script>
+</body>
+</html>
+"""
+SCRIPT = """SwaggerUIBundle({
+  url: "/api/v1/openapi.json",
+  dom_id: "#page",
+  validatorUrl: null,
+});
+"""
+
+PROBLEM = {
+    "description": "What is wrong, and for 4xx what to change.",
+    "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+}
+
+
+class Document(JsonRenderPlugin):
+    """OpenAPI as JSON, with what holds for every operation."""
+
+    _json: bytes = b""
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        """Return the document, made once."""
+        if not self._json:
+            self._json = self.render_json(request, complete(openapi_schema))
+        return self._json
+
+
+@get(DOCS, media_type=MediaType.HTML, include_in_schema=False)
+async def docs_page() -> Response[str]:
+    return Response(
+        PAGE, media_type=MediaType.HTML, headers={"Content-Security-Policy": PAGE_POLICY}
+    )
+
+
+@get(f"{DOCS}/start.js", media_type="text/javascript", include_in_schema=False)
+async def docs_script() -> Response[str]:
+    return Response(SCRIPT, media_type="text/javascript", headers=ASSET_HEADERS)
+
+
+@get([f"{DOCS}/{name}" for name in ASSET_TYPES], include_in_schema=False, sync_to_thread=False)
+def docs_asset(request: Request[Any, Any, Any]) -> File:
+    """Serve one of the known files: the router knows no other path."""
+    name = Path(request.scope["path"]).name
+    if not (ASSETS / name).is_file():
+        raise NotFoundError("the documentation page is not installed; run `make setup`")
+    return File(
+        ASSETS / name,
+        media_type=ASSET_TYPES[name],
+        content_disposition_type="inline",
+        headers=ASSET_HEADERS,
+    )
+
+
+def config(cookie_name: str) -> OpenAPIConfig:
+    """Describe the whole, and serve it at `/api/v1/openapi.json`."""
+    key = SecurityScheme(type="http", scheme="bearer", description="A key, `vg_…`.")
+    session = SecurityScheme(
+        type="apiKey",
+        name=cookie_name,
+        security_scheme_in="cookie",
+        description="Of a browser that signed in; changes must come from this service's Origin.",
+    )
+    return OpenAPIConfig(
+        title="Vigia",
+        version=__version__,
+        description=DESCRIPTION,
+        components=Components(security_schemes={"key": key, "session": session}),
+        security=[{"key": []}, {"session": []}],
+        render_plugins=[Document()],
+        openapi_router=Router(
+            "/api/v1", route_handlers=[], include_in_schema=False, after_request=_no_page
+        ),
+    )
+
+
+async def _no_page(response: Response[Any]) -> Response[Any]:
+    """Answer as everywhere else where Litestar would show a page of its own."""
+    return problem(404, NOT_FOUND) if response.status_code == HTTPStatus.NOT_FOUND else response
+
+
+def complete(schema: dict[str, Any]) -> dict[str, Any]:
+    """Add the errors of every operation, in place of those that Litestar supposes."""
+    for path, operations in schema["paths"].items():
+        for operation in operations.values():
+            for status in _errors(path, operation):
+                operation["responses"][str(status)] = PROBLEM
+    for component in schema["components"]["schemas"].values():
+        if "enum" in component:
+            # The default of one field, which would read as that of all.
+            component.pop("default", None)
+    return schema
+
+
+def _errors(path: str, operation: dict[str, Any]) -> set[int]:
+    is_open = operation.get("security") == [{}]
+    has_input = "requestBody" in operation or "parameters" in operation
+    found = {500, 503} | (set() if is_open else {401, 403})
+    found |= {400, 401} if has_input else set()
+    found |= {413} if "requestBody" in operation else set()
+    return found | ({404} if "{" in path else set())

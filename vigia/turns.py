@@ -1,0 +1,74 @@
+"""Which turns a replica takes, and when."""
+
+from collections.abc import Coroutine
+from typing import Any
+
+from collectors import all_collectors
+from collectors.collector import collect_every
+from retention.jobs import Jobs
+from vigia.schedule import every
+from vigia.service import Service
+
+Services = dict[str, Coroutine[Any, Any, None]]
+
+EVALUATE_EVERY_S, EVALUATE_AFTER_S = 60.0, 5.0
+"""Rules look at whole minutes, once their samples are in."""
+CHECK_AFTER_S = 3.0
+JOBS_EVERY_S, JOBS_AFTER_S, JOBS_DEADLINE_S = 15.0, 8.0, 600.0
+CONFIG_EVERY_S = 10.0
+EXPIRE_EVERY_S = 3600.0
+
+
+def everyones(service: Service) -> Services:
+    """Return what every replica runs, whatever its roles."""
+    return {
+        "writer": service.writer.run(),
+        "live": service.live.run(),
+        "config": every(lambda: CONFIG_EVERY_S, service.follow_config, service.counted("config")),
+    }
+
+
+def collectors(service: Service) -> Services:
+    """Return one service per collector, so that none delays another."""
+
+    def interval_s() -> float:
+        return service.config.intervals.collect_s
+
+    return {
+        (name := f"collect {c.name}"): collect_every(
+            interval_s, c, service.writer.put, service.counted(name)
+        )
+        for c in all_collectors(service.pool)
+    }
+
+
+def judges(service: Service) -> Services:
+    """Return what decides about alerts and health."""
+    alerts, health = service.counted("alerts"), service.counted("health")
+    return {
+        "alerts": every(
+            lambda: EVALUATE_EVERY_S, service.evaluate_rules, alerts, offset_s=EVALUATE_AFTER_S
+        ),
+        "health": every(
+            lambda: service.config.intervals.health_s,
+            service.check_health,
+            health,
+            offset_s=CHECK_AFTER_S,
+        ),
+    }
+
+
+def keepers(service: Service) -> Services:
+    """Return what keeps the database in shape."""
+    services: Services = {
+        "expire": every(lambda: EXPIRE_EVERY_S, service.expire_rows, service.counted("expire"))
+    }
+    if service.engine.embedded:
+        services["jobs"] = every(
+            lambda: JOBS_EVERY_S,
+            Jobs(service.pool).turn,
+            service.counted("jobs"),
+            offset_s=JOBS_AFTER_S,
+            deadline_s=JOBS_DEADLINE_S,
+        )
+    return services
