@@ -26,7 +26,7 @@ OnlyComponent = Annotated[str | None, QueryParameter(description="Only this comp
 Start = Annotated[str, QueryParameter(description="Opened at or after: a time, or such as -7d.")]
 End = Annotated[str, QueryParameter(description="Opened before: a time, or `now`.")]
 
-CONFLICT = ResponseSpec(Problem, description="It is so already.", media_type=MEDIA_TYPE)  # type: ignore[arg-type]
+CONFLICT = ResponseSpec(Problem, description="It is so already.", media_type=MEDIA_TYPE)
 Act = Callable[[Connection, int, datetime, str], Awaitable[bool]]
 
 

@@ -17,8 +17,8 @@ from vigia.model import NotFoundError
 
 DOCS = "/api/v1/docs"
 DESCRIPTION = (
-    "Self-hosted real-time monitoring. Times are RFC 3339, epoch seconds, or such as -24h; durations "
-    "are 15s, 5m, 1h, 7d or seconds. Errors are application/problem+json."
+    "Self-hosted real-time monitoring. Times are RFC 3339, epoch seconds, or such as -24h; "
+    "durations are 15s, 5m, 1h, 7d or seconds. Errors are application/problem+json."
 )
 ASSETS = Path(__file__).parents[1] / "web" / "node_modules" / "swagger-ui-dist"
 ASSET_TYPES = {

@@ -215,10 +215,11 @@ class Live:
     async def _follow(self) -> None:
         """Append what is new on the bus to the log, then wait for the doorbell."""
         self._doorbell.clear()
+        # Until a turn has gone well, the bus may have been trimmed meanwhile.
+        in_doubt, self._in_doubt = self._in_doubt, True
         async with connect(self._pool) as connection:
-            if self._in_doubt:
+            if in_doubt:
                 await self._place_log(connection)
-            self._in_doubt = True
             while page := await events.after(connection, self._log.newest, PAGE_EVENTS):
                 for event in page:
                     self._log.append(event)

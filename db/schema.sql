@@ -1,4 +1,4 @@
--- What the migrations and routines make. Written by `make schema`; never edited.
+-- What the migrations and routines make, to be read. Written by `make schema`.
 
 TABLE alert_rules  -- Rules, evaluated as one set once a minute; one rule covers every series that matches.
     id integer NOT NULL GENERATED ALWAYS AS IDENTITY  -- Number of the rule.
@@ -339,11 +339,11 @@ TABLE monitoring_config_history  -- Each change of a setting: the audit.
     CONSTRAINT monitoring_config_history_pkey PRIMARY KEY (id)
     CREATE UNIQUE INDEX monitoring_config_history_pkey ON public.monitoring_config_history USING btree (id)
 
-TABLE schema_migrations
-    version integer NOT NULL
-    name text NOT NULL
-    checksum text NOT NULL
-    applied_at timestamp with time zone NOT NULL DEFAULT now()
+TABLE schema_migrations  -- The migrations that were applied; version 0 stands for the views and functions.
+    version integer NOT NULL  -- Number of the file.
+    name text NOT NULL  -- Name of the file.
+    checksum text NOT NULL  -- SHA-256 of its text: an applied file must not change.
+    applied_at timestamp with time zone NOT NULL DEFAULT now()  -- When.
     CONSTRAINT schema_migrations_pkey PRIMARY KEY (version)
     CREATE UNIQUE INDEX schema_migrations_pkey ON public.schema_migrations USING btree (version)
 

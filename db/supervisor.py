@@ -1,4 +1,4 @@
-"""Keeps a child process alive: while it lives it beats, when it ends or falls silent it is replaced."""
+"""Keeps a child process alive: one that ends, or gives no more signs of life, is replaced."""
 
 import asyncio
 import time
@@ -12,7 +12,7 @@ from msgspec import Struct, field
 log = structlog.get_logger()
 
 START_S_MAX = 300.0
-"""Recovery after a crash replays the log, and cannot beat meanwhile."""
+"""A start after a crash replays the write-ahead log, and cannot beat meanwhile."""
 CLOSE_S_MAX = 8.0
 PAUSE_S_MIN = 0.1
 PAUSE_S_MAX = 5.0
@@ -22,31 +22,33 @@ BEATS_READ_MAX = 1024
 
 
 class ChildError(Exception):
-    """The child ended before it was ever ready; the message is its last words."""
+    """The child ended before it was ever ready; the message says why."""
 
 
 class Child(Struct, kw_only=True):
-    """What to run, and what became of it."""
+    """What to run, and what became of it. It beats by writing to its standard output."""
 
     command: tuple[str, ...]
     inherited_fds: tuple[int, ...] = ()
     deadline_s: float
-    restarts: int = 0
-    last_words: str = ""
     ready: asyncio.Event = field(default_factory=asyncio.Event)
+    restarts: int = 0
+    complaint: str = ""
+    """The first line on the standard error of this life: the cause comes before its effects."""
 
 
 async def supervise(child: Child) -> None:
-    """Run the child, and again whenever it ends, until cancelled; the child is closed in order then."""
+    """Run the child, again whenever it ends, until cancelled; then it is closed in order."""
     pause_s = PAUSE_S_MIN
     while True:
         started = time.monotonic()
-        reason = await _live(child)
+        child.complaint = ""
+        end = await _live(child)
         if not child.ready.is_set():
-            raise ChildError(child.last_words or reason)
+            raise ChildError(child.complaint or end)
         if time.monotonic() - started > WELL_AFTER_S:
             pause_s = PAUSE_S_MIN
-        log.warning("engine_ended", reason=reason, last_words=child.last_words, pause_s=pause_s)
+        log.warning("engine_ended", reason=end, complaint=child.complaint, restart_in_s=pause_s)
         await asyncio.sleep(pause_s)
         pause_s = min(2 * pause_s, PAUSE_S_MAX)
         child.restarts += 1
@@ -55,61 +57,61 @@ async def supervise(child: Child) -> None:
 async def _live(child: Child) -> str:
     """Return why the child's life is over."""
     try:
-        async with _spawn(child) as process:
-            return await _listen(process, child)
+        process = await asyncio.create_subprocess_exec(
+            *child.command,
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=PIPE,
+            pass_fds=child.inherited_fds,
+            env={},  # Ours holds the service's secrets, and none of it is for the child.
+        )
     except OSError as error:
-        return f"cannot run {child.command[0]}: {error.strerror}"
+        return str(error)
+    async with _attended(process, child):
+        return await _listen(process, child)
 
 
 @asynccontextmanager
-async def _spawn(child: Child) -> AsyncIterator[Process]:
-    process = await asyncio.create_subprocess_exec(
-        *child.command,
-        stdin=PIPE,
-        stdout=PIPE,
-        stderr=PIPE,
-        pass_fds=child.inherited_fds,
-        # The service's secrets are in its environment; the child needs nothing of it.
-        env={},
-    )
+async def _attended(process: Process, child: Child) -> AsyncIterator[None]:
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(_log_lines(process, child), name="engine_log")
         try:
-            yield process
+            yield
         finally:
             await _close(process)
 
 
 async def _listen(process: Process, child: Child) -> str:
-    """Wait until the beats end. One silent half of the deadline may be our own delay; two are not."""
-    assert process.stdout is not None
+    """Return when the beats end. One silent half of the deadline may be our own delay, not two."""
+    assert process.stdout is not None  # noqa: S101 (for the type checker: it is a pipe)
     patience_s = START_S_MAX / 2
-    silences = 0
-    while silences < 2:  # noqa: PLR2004 (said above)
+    was_silent = False
+    while True:
         try:
             async with asyncio.timeout(patience_s):
                 beats = await process.stdout.read(BEATS_READ_MAX)
         except TimeoutError:
-            silences += 1
+            if was_silent:
+                process.kill()
+                return f"no sign of life for {2 * patience_s:g} s"
+            was_silent = True
             continue
         if not beats:
-            return f"ended with {await process.wait()}"
+            return f"exit status {await process.wait()}"
         child.ready.set()
         patience_s = child.deadline_s / 2
-        silences = 0
-    process.kill()
-    return f"gave no sign of life for {2 * patience_s:g} s"
+        was_silent = False
 
 
 async def _close(process: Process) -> None:
-    """Ask for an orderly end, and after a while see to it."""
-    assert process.stdin is not None
+    """Ask for an orderly end, and see to it after a while."""
+    assert process.stdin is not None  # noqa: S101 (for the type checker: it is a pipe)
     process.stdin.close()
     try:
         async with asyncio.timeout(CLOSE_S_MAX):
             await process.wait()
     except TimeoutError:
-        log.warning("engine_killed", reason=f"did not close within {CLOSE_S_MAX:g} s")
+        log.warning("engine_killed", reason=f"it did not close within {CLOSE_S_MAX:g} s")
     finally:
         if process.returncode is None:
             process.kill()
@@ -117,13 +119,14 @@ async def _close(process: Process) -> None:
 
 
 async def _log_lines(process: Process, child: Child) -> None:
-    assert process.stderr is not None
+    assert process.stderr is not None  # noqa: S101 (for the type checker: it is a pipe)
     while True:
         try:
             line = await process.stderr.readline()
         except ValueError:
-            continue  # A line longer than the reader's limit is dropped.
+            continue  # The reader has dropped a line that is longer than it holds.
         if not line:
             return
-        child.last_words = line.decode(errors="replace").strip()[:LINE_CHARS_MAX]
-        log.info("engine_said", line=child.last_words)
+        text = line.decode(errors="replace").strip()[:LINE_CHARS_MAX]
+        child.complaint = child.complaint or text
+        log.warning("engine_said", line=text)

@@ -13,7 +13,7 @@ from db.engine import Engine, open_engine
 from db.migrate import migrate
 from db.pool import open_pool
 from db.queries import Pool
-from vigia.settings import Settings
+from vigia.settings import Secret, Settings
 
 NATIVE_URL = os.environ.get("VIGIA_TEST_DATABASE_URL", "")
 RESET = Path(__file__).with_name("reset.sql").read_bytes()
@@ -41,7 +41,8 @@ async def _native_database(name: str) -> AsyncIterator[str]:
 async def engine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Engine]:
     if NATIVE_URL:
         async with _native_database(f"vigia_test_{os.getpid()}") as dsn:
-            yield Engine(dsn=dsn, embedded=False)
+            async with open_engine(Settings(database_url=Secret(dsn))) as native:
+                yield native
     else:
         data_dir = tmp_path_factory.mktemp("engine")
         async with open_engine(Settings(data_dir=data_dir)) as embedded:

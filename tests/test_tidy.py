@@ -44,7 +44,7 @@ def sources() -> list[Path]:
     return sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 
 
-def tests_of_ours() -> list[Path]:
+def our_tests() -> list[Path]:
     return sorted((ROOT / "tests").rglob("*.py"))
 
 
@@ -84,7 +84,7 @@ def test_rooms_import_only_what_the_table_allows(path: Path) -> None:
         assert forbidden == set()
 
 
-@pytest.mark.parametrize("path", [*sources(), *tests_of_ours()], ids=name_of)
+@pytest.mark.parametrize("path", [*sources(), *our_tests()], ids=name_of)
 def test_modules_and_functions_stay_small(path: Path) -> None:
     text = path.read_text()
     functions = [

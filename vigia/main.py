@@ -2,8 +2,9 @@
 
 import asyncio
 import signal
-from collections.abc import Coroutine
-from typing import Any
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import structlog
 from litestar import Litestar
@@ -15,7 +16,7 @@ from api.server import listen, serve
 from api.websocket import stream_route
 from vigia.greeting import greet
 from vigia.service import Service, open_service
-from vigia.settings import Settings
+from vigia.settings import Settings, SettingsError
 from vigia.turns import Services, collectors, everyones, judges, keepers
 
 log = structlog.get_logger()
@@ -24,15 +25,17 @@ log = structlog.get_logger()
 async def main(settings: Settings) -> None:
     """Run until SIGINT or SIGTERM. A service that crashes ends them all, in the same order."""
     stop = _stop_requested()
-    async with open_service(settings) as service, asyncio.TaskGroup() as group:
-        tasks = [group.create_task(run, name=name) for name, run in _services(service).items()]
-        service.is_ready = True
-        await greet(service.pool, settings)
-        await stop.wait()
-        log.info("stopping")
-        service.is_ready = False
-        for task in tasks:
-            task.cancel()
+    with _port(settings) as listener:
+        async with open_service(settings) as service, asyncio.TaskGroup() as group:
+            services = _services(service, listener)
+            tasks = [group.create_task(run, name=name) for name, run in services.items()]
+            service.is_ready = True
+            await greet(service.pool, settings)
+            await stop.wait()
+            log.info("stopping")
+            service.is_ready = False
+            for task in tasks:
+                task.cancel()
     log.info("stopped")
 
 
@@ -43,12 +46,28 @@ def _stop_requested() -> asyncio.Event:
     return stop
 
 
-def _services(service: Service) -> Services:
+@contextmanager
+def _port(settings: Settings) -> Iterator[socket.socket | None]:
+    """Take the port before anything is started, so that a taken one is said at once."""
+    if "api" not in settings.roles:
+        yield None
+        return
+    try:
+        listener = listen(settings.host, settings.port)
+    except OSError as error:
+        reason = f"cannot listen on {settings.host}: {error.strerror}"
+        raise SettingsError(f"VIGIA_PORT: {settings.port}: {reason}") from error
+    with listener:
+        yield listener
+
+
+def _services(service: Service, listener: socket.socket | None) -> Services:
     """Return every service of this replica's roles; the writer and the live hub serve them all."""
     roles = service.settings.roles
     services = everyones(service)
-    if "api" in roles:
-        services["http"] = _http(service)
+    if listener is not None:
+        proxies = service.settings.trusted_proxies
+        services["http"] = serve(_app(service), listener, trusted_proxies=proxies)
     if "collect" in roles:
         services |= collectors(service)
     if "alert" in roles:
@@ -56,12 +75,6 @@ def _services(service: Service) -> Services:
     if "retain" in roles:
         services |= keepers(service)
     return services
-
-
-def _http(service: Service) -> Coroutine[Any, Any, None]:
-    settings = service.settings
-    listener = listen(settings.host, settings.port)
-    return serve(_app(service), listener, trusted_proxies=settings.trusted_proxies)
 
 
 def _app(service: Service) -> Litestar:

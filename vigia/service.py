@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from alerts.evaluate import add_shipped_rules, evaluate
 from api.live import Live
-from db.config import Config, read
+from db.config import Config, Retention, read
 from db.engine import Engine, open_engine
 from db.migrate import migrate
 from db.pool import open_pool
@@ -30,6 +30,7 @@ class Service(Struct):
     writer: Writer
     live: Live
     config: Config
+    applied: Retention
     slots: dict[str, Slots]
     is_ready: bool = False
 
@@ -49,9 +50,12 @@ class Service(Struct):
                 self.live.ring()
 
     async def follow_config(self, _: datetime) -> None:
+        """Take over what was changed here or elsewhere, and bring the tiers to it."""
         async with self.pool.connection() as connection:
             self.config = await read(connection)
-            await apply(connection, self.config.retention)
+            if self.applied != self.config.retention:
+                await apply(connection, self.config.retention)
+                self.applied = self.config.retention
 
     async def expire_rows(self, now: datetime) -> None:
         await expire(self.pool, now, self.config.retention)
@@ -87,4 +91,4 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             await add_shipped_rules(connection)
         live = Live(pool)
         async with open_writer(pool, live.publish) as writer:
-            yield Service(settings, engine, pool, writer, live, config, {})
+            yield Service(settings, engine, pool, writer, live, config, config.retention, {})

@@ -1,16 +1,18 @@
-// Serves an embedded TimescaleDB on a unix socket: `bridge.mjs <data directory> <socket> <beat in ms>`.
+// Serves an embedded TimescaleDB on a unix socket: `bridge.mjs <data directory> <socket> <deadline in ms>`.
 
 import fs from 'node:fs';
 import net from 'node:net';
 import { Worker } from 'node:worker_threads';
 
-import { Connection, greeting } from './connection.mjs';
+import { Connection, greet } from './connection.mjs';
 import { openEngine } from './engine.mjs';
 import { die, Session } from './session.mjs';
 
 const CLIENTS_MAX = 100;
+const BEATS_PER_DEADLINE = 6;
 
-const [dataDir, path, beatMs] = process.argv.slice(2);
+const [dataDir, path, deadline] = process.argv.slice(2);
+const deadlineMs = Number(deadline);
 
 process.on('uncaughtException', die);
 // Ctrl-C and a stopping service reach every process of the group; the parent decides when to end this one.
@@ -26,13 +28,13 @@ const parentGone = new Promise((resolve) => parent.once('message', resolve));
 
 const pg = await openEngine(dataDir);
 const session = new Session(pg);
-const welcome = await greeting(pg);
+const greeting = await greet(pg);
 const sockets = new Set();
 
 const server = net.createServer((socket) => {
   sockets.add(socket);
   socket.once('close', () => sockets.delete(socket));
-  new Connection(socket, session, welcome).serve();
+  new Connection(socket, session, { greeting, silenceMsMax: deadlineMs }).serve();
 });
 server.maxConnections = CLIENTS_MAX;
 listen();
@@ -40,7 +42,7 @@ listen();
 // The first beat says that clients may come, and their absence that a query holds this thread.
 process.stdout.on('error', () => {});
 process.stdout.write('.');
-setInterval(() => process.stdout.write('.'), Number(beatMs));
+setInterval(() => process.stdout.write('.'), deadlineMs / BEATS_PER_DEADLINE);
 
 await parentGone;
 server.close();

@@ -2,8 +2,6 @@
 
 import { wireMessage, fatal, Framer, int32, ProtocolError } from './framing.mjs';
 
-// A client that stops inside a transaction stops everybody.
-const SILENCE_MS_MAX = 60_000;
 const DISCARD_SILENCE_MS = 500;
 
 const CANCEL_REQUEST = 80877102;
@@ -14,20 +12,22 @@ export class Connection {
   #socket;
   #session;
   #greeting;
+  #silenceMsMax;
   #framer = new Framer();
   #giveBack;
   #used = false;
 
-  constructor(socket, session, greeting) {
+  constructor(socket, session, { greeting, silenceMsMax }) {
     this.#socket = socket;
     this.#session = session;
     this.#greeting = greeting;
+    this.#silenceMsMax = silenceMsMax;
   }
 
   async serve() {
     // The loop and the writes below meet the same errors; without a listener they would end the process.
     this.#socket.on('error', () => {});
-    this.#socket.setTimeout(SILENCE_MS_MAX, () => this.#hangUp());
+    this.#socket.setTimeout(this.#silenceMsMax, () => this.#hangUp());
     try {
       await this.#converse();
       this.#socket.destroy();
@@ -69,7 +69,8 @@ export class Connection {
     this.#giveBack ??= await this.#session.borrow();
     this.#used = true;
     const { answer, idle } = await this.#session.execute(batch);
-    this.#socket.setTimeout(idle ? 0 : SILENCE_MS_MAX);
+    // A client that stops inside a transaction stops everybody.
+    this.#socket.setTimeout(idle ? 0 : this.#silenceMsMax);
     if (idle) {
       this.#endTurn();
     }
@@ -100,6 +101,7 @@ export class Connection {
     // A client in the midst of a long message reads the reason only when it was able to send the rest.
     this.#socket.write(fatal(error.code, error.message));
     this.#socket.resume();
+    this.#socket.removeAllListeners('timeout');
     this.#socket.setTimeout(DISCARD_SILENCE_MS, () => this.#socket.destroy());
   }
 
@@ -126,7 +128,7 @@ const REPORTED = [
 ];
 
 /** The answer to a start-up message. Only the owner can open the socket, so there is no password. */
-export async function greeting(pg) {
+export async function greet(pg) {
   const { rows } = await pg.query('SELECT name, setting FROM pg_settings WHERE name = ANY($1)', [
     REPORTED,
   ]);

@@ -32,7 +32,7 @@ export async function openEngine(dataDir) {
   if (!fs.existsSync(dataDir)) {
     await initialise(dataDir);
   }
-  return open(dataDir, { timescaledb, durable });
+  return open(dataDir, { durable });
 }
 
 /** What a connection leaves behind ends with it, as it would with a session of its own. */
@@ -48,7 +48,7 @@ export async function resetSession(pg) {
 async function initialise(dataDir) {
   const unfinished = `${dataDir}.new`;
   fs.rmSync(unfinished, { recursive: true, force: true });
-  const pg = await open(unfinished, { timescaledb });
+  const pg = await open(unfinished);
   await pg.close();
   for (const file of ['.', ...fs.readdirSync(unfinished, { recursive: true })]) {
     syncFile(path.join(unfinished, file));
@@ -57,13 +57,22 @@ async function initialise(dataDir) {
   syncFile(path.dirname(dataDir));
 }
 
-async function open(dataDir, extensions) {
-  const pg = new PGlite(dataDir, { extensions });
+async function open(dataDir, more) {
+  const pg = new PGlite(dataDir, { extensions: { timescaledb, outspoken, ...more } });
   await pg.waitReady;
   await pg.exec(COMMUNITY_FEATURES);
   await resetSession(pg);
   return pg;
 }
+
+// The build keeps to itself why it ends.
+const outspoken = {
+  name: 'outspoken',
+  async setup(pg, emscriptenOpts) {
+    emscriptenOpts.printErr = (line) => /FATAL|PANIC/.test(line) && fs.writeSync(2, `${line}\n`);
+    return { emscriptenOpts };
+  },
+};
 
 // The build's own fsync and fdatasync do nothing: a power failure would lose what was committed.
 const durable = {

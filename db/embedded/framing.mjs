@@ -56,15 +56,14 @@ export class Framer {
   #messageEnd(bytes) {
     const header = this.#started ? 1 : 0;
     const end = header + bytes.readInt32BE(header);
-    const limit = this.#started ? BATCH_BYTES_MAX - this.#wholeBytes : STARTUP_BYTES_MAX;
     if (this.#started && !TYPES.has(bytes[0])) {
       throw new ProtocolError('08P01', `invalid frontend message type ${bytes[0]}`);
     }
     if (end < (this.#started ? 5 : 8)) {
       throw new ProtocolError('08P01', 'invalid message length');
     }
-    if (end > limit) {
-      throw new ProtocolError('54000', `a message or batch of over ${limit} bytes`);
+    if (this.#wholeBytes + end > (this.#started ? BATCH_BYTES_MAX : STARTUP_BYTES_MAX)) {
+      throw new ProtocolError('54000', `a batch of over ${BATCH_BYTES_MAX} bytes`);
     }
     return end;
   }

@@ -56,7 +56,7 @@ async function orDie(promise) {
 }
 
 export function die(error) {
-  // The stack alone: Node itself would print the engine's source, which is one line of 400 kB.
-  fs.writeSync(2, `${error?.stack ?? error}\n`);
+  // In one line, for a log; Node itself would also print the engine's source, 400 kB without a break.
+  fs.writeSync(2, `${String(error?.stack ?? error).replaceAll(/\n\s*/g, ' ')}\n`);
   process.exit(1);
 }

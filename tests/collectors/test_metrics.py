@@ -12,7 +12,7 @@ from vigia.model import Category, Kind, Sample
     ("metric", "unit", "kind", "resolution"),
     [
         ("server_cpu_percent", "percent", Kind.GAUGE, 2**-6),
-        ("database_latency_ms", "milliseconds", Kind.GAUGE, 2**-10),
+        ("database_latency_ms", "ms", Kind.GAUGE, 2**-10),
         ("server_uptime_seconds", "seconds", Kind.GAUGE, 1),
         ("server_memory_used_bytes", "bytes", Kind.GAUGE, 1),
         ("server_network_sent_bytes_total", "bytes", Kind.COUNTER, 1),

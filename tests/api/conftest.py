@@ -1,0 +1,119 @@
+"""A real server on a free port, with a key for every role, and an HTTP client for it."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+import aiohttp
+import pytest
+from msgspec import Struct
+
+from api import server
+from api.app import create_app
+from api.auth import Authenticator
+from api.parts import Parts
+from db import keys
+from db.config import Config
+from db.queries import Pool
+from db.writer import Writer
+from vigia.model import Role, utc_now
+from vigia.settings import Secret, Settings
+
+BASE = "/api/v1/monitoring"
+ADMIN_KEY = "an-admin-key-of-more-than-32-characters"
+
+
+class Answer(Struct):
+    """What came back; `body` is the decoded JSON, or the text of anything else."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: Any
+
+    @property
+    def detail(self) -> str:
+        detail: str = self.body["detail"]
+        return detail
+
+
+class Service:
+    """A running API, and the hands to ask it."""
+
+    def __init__(self, pool: Pool, port: int, http: aiohttp.ClientSession) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        self.http = http
+        self.writer = Writer(pool, lambda _: None)
+        self.parts = self._parts(pool, Settings(port=port, admin_key=Secret(ADMIN_KEY)))
+        self.keys: dict[Role, str] = {}
+        self.rings = 0
+        self.is_ready = True
+        self.config = Config()
+
+    async def ask(
+        self,
+        path: str,
+        role: Role | None = Role.ADMIN,
+        *,
+        method: str = "GET",
+        headers: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> Answer:
+        """Send a request with the key of a role; None: with none."""
+        given = dict(headers or {})
+        if role is not None:
+            given["Authorization"] = f"Bearer {self.keys[role]}"
+        options.setdefault("allow_redirects", False)
+        async with self.http.request(method, self.url + path, headers=given, **options) as answer:
+            text = await answer.text(errors="replace")
+            is_json = "json" in answer.headers.get("Content-Type", "")
+            body = json.loads(text, parse_constant=pytest.fail) if is_json else text
+            return Answer(answer.status, answer.headers, body)
+
+    async def get(self, path: str, role: Role | None = Role.VIEWER, **query: Any) -> Answer:
+        """Ask for something below the API's base."""
+        return await self.ask(BASE + path, role, params=query)
+
+    async def post(self, path: str, body: Any = None, role: Role | None = Role.ADMIN) -> Answer:
+        return await self.ask(BASE + path, role, method="POST", json=body)
+
+    async def new_key(self, name: str, role: Role) -> str:
+        async with self.parts.pool.connection() as connection:
+            _, secret = await keys.create(connection, name, role, utc_now(), "test")
+        return secret.reveal()
+
+    def ring(self) -> None:
+        self.rings += 1
+
+    def set_config(self, config: Config) -> None:
+        self.config = config
+
+    def _parts(self, pool: Pool, settings: Settings) -> Parts:
+        return Parts(
+            pool=pool,
+            settings=settings,
+            auth=Authenticator(pool, settings),
+            write=self.writer.write,
+            announce=self.ring,
+            config=lambda: self.config,
+            set_config=self.set_config,
+            status=lambda: {"writer": {"stored": self.writer.stored}},
+            ready=lambda: self.is_ready,
+        )
+
+
+@pytest.fixture
+async def service(pool: Pool) -> AsyncIterator[Service]:
+    listener = server.listen("127.0.0.1", 0)
+    timeout = aiohttp.ClientTimeout(total=20)
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), timeout=timeout) as http:
+        made = Service(pool, listener.getsockname()[1], http)
+        made.keys = {role: await made.new_key(role.value, role) for role in Role}
+        running = asyncio.create_task(server.serve(create_app(made.parts), listener))
+        try:
+            yield made
+        finally:
+            running.cancel()
+            with suppress(asyncio.CancelledError):
+                await running

@@ -1,0 +1,175 @@
+"""Who may do what: strangers nothing but the open list, everyone else what their role allows."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yarl
+from litestar.routes import HTTPRoute
+
+from api import auth
+from api.app import create_app
+from db import keys
+from db.queries import Pool
+from vigia.model import Role, utc_now
+
+BASE = "/api/v1/monitoring"
+OPEN = {
+    ("GET", "/livez"),
+    ("GET", "/readyz"),
+    ("GET", "/sign-in"),
+    ("POST", "/api/v1/auth/session"),
+    ("GET", "/api/v1/docs/start.js"),
+    ("GET", "/api/v1/docs/swagger-ui-bundle.js"),
+    ("GET", "/api/v1/docs/swagger-ui.css"),
+    ("GET", "/api/v1/docs/favicon-32x32.png"),
+}
+LOWEST = {
+    ("POST", f"{BASE}/alerts/1/resolve"): Role.OPERATOR,
+    ("POST", f"{BASE}/alerts/1/acknowledge"): Role.OPERATOR,
+    ("PUT", f"{BASE}/config/x"): Role.ADMIN,
+    ("POST", f"{BASE}/dev/test-alert"): Role.ADMIN,
+    ("GET", f"{BASE}/dev/status"): Role.ADMIN,
+    ("POST", f"{BASE}/metrics"): Role.INGEST,
+}
+ANYONE = {("DELETE", "/api/v1/auth/session")}
+RANK = [Role.VIEWER, Role.OPERATOR, Role.ADMIN]
+
+
+def walk(service: Any) -> Iterator[tuple[str, str]]:
+    """Every method of every route, with something in the place of each parameter."""
+    for route in create_app(service.parts).routes:
+        assert isinstance(route, HTTPRoute)
+        path = route.path.replace("{alert_id:int}", "1").replace("{key:str}", "x")
+        for method in route.methods - {"OPTIONS"}:
+            yield method, path.replace("{path:str}", "x")
+
+
+def may(role: Role, method: str, path: str) -> bool:
+    needed = LOWEST.get((method, path), Role.VIEWER)
+    if (method, path) in ANYONE:
+        return True
+    if Role.INGEST in {role, needed}:
+        return needed == Role.INGEST and role in {Role.INGEST, Role.ADMIN}
+    return RANK.index(role) >= RANK.index(needed)
+
+
+async def test_nothing_but_the_open_list_answers_a_stranger(service: Any) -> None:
+    closed = set(walk(service)) - OPEN
+
+    assert len(closed) > 20
+    for method, path in closed:
+        answer = await service.ask(path, None, method=method)
+        assert answer.status == 401, (method, path)
+        assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        assert answer.body["status"] == 401
+
+
+async def test_the_open_list_is_what_it_is_said_to_be(service: Any) -> None:
+    assert set(walk(service)) >= OPEN
+    for method, path in OPEN - {("POST", "/api/v1/auth/session"), ("GET", "/sign-in")}:
+        assert (await service.ask(path, None, method=method)).status == 200, path
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/nothing",
+        f"{BASE}/nothing",
+        f"{BASE}/metrics/",
+        f"{BASE}//metrics",
+        f"{BASE}/METRICS",
+        f"{BASE}/./metrics",
+        f"{BASE}/metrics/%2e%2e/metrics",
+        f"{BASE}/%6detrics",
+        f"{BASE}/metrics;x=1",
+        "/livez/../api/v1/monitoring",
+        "/api/v1/docs/..%2f..%2fpackage.json",
+        "/api/v1/docs/../openapi.json",
+        "/api/v1/docs/swagger-ui.css/../../openapi.json",
+        f"{BASE}/alerts/:alert_id",
+        f"{BASE}/alerts/{{alert_id:int}}",
+    ],
+)
+async def test_no_spelling_of_a_path_opens_it(service: Any, path: str) -> None:
+    url = yarl.URL(service.url + path, encoded=True)
+    for method in ("GET", "POST", "PATCH", "HEAD", "OPTIONS", "TRACE"):
+        async with service.http.request(method, url, allow_redirects=False) as answer:
+            assert answer.status == 401
+
+
+@pytest.mark.parametrize("role", list(Role))
+async def test_each_role_may_do_what_it_may_and_no_more(service: Any, role: Role) -> None:
+    for method, path in set(walk(service)) - OPEN:
+        answer = await service.ask(path, role, method=method)
+        assert (answer.status != 403) == may(role, method, path), (method, path, answer)
+        assert answer.status < 500
+        if answer.status == 403:
+            assert role in answer.detail
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    ["", "Bearer", "Bearer ", "Basic YTpi", "Bearer x", "bearer vg_x", "Bearer " + "x" * 5000, "é"],
+)
+async def test_a_wrong_key_is_always_401(service: Any, authorization: str) -> None:
+    for _ in range(3):
+        answer = await service.ask(f"{BASE}/health", None, headers={"Authorization": authorization})
+        assert answer.status == 401
+
+
+async def test_a_key_with_one_character_wrong_is_401(service: Any) -> None:
+    key = service.keys[Role.VIEWER]
+    wrong = key[:10] + ("a" if key[10] != "a" else "b") + key[11:]
+
+    answer = await service.ask(f"{BASE}/health", None, headers={"Authorization": f"Bearer {wrong}"})
+
+    assert answer.status == 401
+
+
+async def test_the_bootstrap_key_is_an_admin_s(service: Any) -> None:
+    key = service.parts.settings.admin_key.reveal()
+
+    for scheme in ("Bearer", "bearer"):
+        headers = {"Authorization": f"{scheme} {key}"}
+        assert (await service.ask(f"{BASE}/dev/status", None, headers=headers)).status == 200
+    headers = {"Authorization": f"Bearer {key}x"}
+    assert (await service.ask(f"{BASE}/dev/status", None, headers=headers)).status == 401
+
+
+async def test_a_revoked_key_is_refused_once_it_is_no_longer_remembered(
+    service: Any, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (await service.get("/health")).status == 200
+
+    async with pool.connection() as connection:
+        await keys.revoke(connection, Role.VIEWER.value, utc_now())
+    monkeypatch.setattr("api.auth.time.monotonic", lambda: 1e12)
+
+    assert (await service.get("/health")).status == 401
+
+
+async def test_verified_keys_are_remembered_for_less_than_five_seconds() -> None:
+    assert auth.VERIFIED_S < 5
+
+
+async def test_an_unknown_address_is_404_and_an_unknown_method_405(service: Any) -> None:
+    for path in ("/nothing", "/api/v1/nothing", "/api/v1", f"{BASE}/nothing", f"{BASE}/alerts/x"):
+        answer = await service.ask(path)
+        assert answer.status == 404, path
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        assert set(answer.body) == {"type", "title", "status", "detail"}
+    answer = await service.ask(f"{BASE}/health", method="DELETE")
+    assert answer.status == 405
+    assert answer.body["title"] == "Method Not Allowed"
+    assert answer.headers["Allow"] == "GET, OPTIONS"
+
+
+async def test_every_answer_carries_the_headers_that_protect_it(service: Any) -> None:
+    for path, role in (("/livez", None), ("/nothing", None), (f"{BASE}/health", Role.VIEWER)):
+        headers = (await service.ask(path, role)).headers
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Referrer-Policy"] == "no-referrer"
+        assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+        assert headers["Cache-Control"] == "no-store"

@@ -1,0 +1,5 @@
+"""`python -m vigia` is `vigia`."""
+
+from vigia.cli import main
+
+main()
