@@ -17,7 +17,7 @@ from vigia.settings import Secret, Settings
 ADMIN = Principal("admin", Role.ADMIN)
 """Who holds the bootstrap key, or came by a sign-in link."""
 
-VERIFIED_S = 4.0
+VERIFIED_S = 3.0
 """How long a found key or cookie is believed: a revoked one must be refused within 5 s."""
 VERIFIED_MAX = 1000
 TOKEN_CHARS_MAX = 1024

@@ -1,5 +1,6 @@
 """Which buckets a question about the past asks for, and how many there may be."""
 
+import math
 from datetime import datetime
 
 from msgspec import Struct
@@ -50,13 +51,14 @@ def step_of(text: str) -> int:
 
 
 def auto(start: datetime, end: datetime, points: int, finest_s: int) -> Grid:
-    """Return the finest grid of at most `points` buckets whose step is a multiple of `finest_s`."""
+    """Return the finest grid of at most `points` (2 or more) buckets, in steps of `finest_s`."""
     if start >= end:
         raise InvalidError("start must be before end")
-    weeks = int((end - start).total_seconds() // STEPS_S[-1] // points + 2)
-    steps = [*STEPS_S, weeks * STEPS_S[-1]]
+    # A range that begins and ends within buckets takes one more than its length says.
+    weeks = math.ceil((end - start).total_seconds() / (points - 1) / STEPS_S[-1])
+    steps = (*STEPS_S, weeks * STEPS_S[-1])
     grids = (make(start, end, step) for step in steps if step % finest_s == 0)
-    return next(grid for grid in grids if len(grid.times) <= points or grid.step_s == steps[-1])
+    return next(grid for grid in grids if len(grid.times) <= points)
 
 
 def check(grid: Grid, tier: str, raw_interval_s: float, series: int, columns: int) -> None:

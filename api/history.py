@@ -94,7 +94,7 @@ async def read(
     ] = "auto",
     points: Annotated[
         int,
-        QueryParameter(ge=1, le=grid.POINTS_MAX, description="With `auto`: at most so many."),
+        QueryParameter(ge=2, le=grid.POINTS_MAX, description="With `auto`: at most so many."),
     ] = POINTS,
     agg: Annotated[
         list[str] | None, QueryParameter(description=f"Repeatable: {', '.join(AGGREGATES)}.")

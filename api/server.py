@@ -37,6 +37,8 @@ def listen(host: str, port: int) -> socket.socket:
     )
     # Every connection inherits these from its listener.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALLED_TIMEOUT_MS)
+    # asyncio leaves it off for such a socket, and then every second answer waits 40 ms for an ACK.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
     return listener
 

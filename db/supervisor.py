@@ -4,7 +4,7 @@ import asyncio
 import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import structlog
 from msgspec import Struct, field
@@ -92,7 +92,7 @@ async def _listen(process: Process, child: Child) -> str:
                 beats = await process.stdout.read(BEATS_READ_MAX)
         except TimeoutError:
             if was_silent:
-                process.kill()
+                _kill(process)
                 return f"no sign of life for {2 * patience_s:g} s"
             was_silent = True
             continue
@@ -113,9 +113,13 @@ async def _close(process: Process) -> None:
     except TimeoutError:
         log.warning("engine_killed", reason=f"it did not close within {CLOSE_S_MAX:g} s")
     finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+        _kill(process)
+        await process.wait()
+
+
+def _kill(process: Process) -> None:
+    with suppress(ProcessLookupError):
+        process.kill()
 
 
 async def _log_lines(process: Process, child: Child) -> None:

@@ -53,6 +53,7 @@ async function initialise(dataDir) {
   for (const file of ['.', ...fs.readdirSync(unfinished, { recursive: true })]) {
     syncFile(path.join(unfinished, file));
   }
+  fs.chmodSync(unfinished, 0o700);
   fs.renameSync(unfinished, dataDir);
   syncFile(path.dirname(dataDir));
 }

@@ -2,12 +2,15 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
+from http import HTTPStatus
 from typing import Any
 
 import aiohttp
 import pytest
+from jsonschema import Draft202012Validator, FormatChecker
 from msgspec import Struct
 
 from api import server
@@ -23,6 +26,8 @@ from vigia.settings import Secret, Settings
 
 BASE = "/api/v1/monitoring"
 ADMIN_KEY = "an-admin-key-of-more-than-32-characters"
+DOCUMENT: dict[str, Any] = {}
+"""What OpenAPI says: the same for every server of a run, so it is asked for once."""
 
 
 class Answer(Struct):
@@ -38,6 +43,20 @@ class Answer(Struct):
         return detail
 
 
+def check_conforms(
+    document: dict[str, Any], method: str, path: str, answer: aiohttp.ClientResponse, body: Any
+) -> None:
+    """Compare an answer with what OpenAPI says of its operation, where it says anything."""
+    template = re.sub(r"/alerts/\d+", "/alerts/{alert_id}", path)
+    template = re.sub(r"/config/(?!history)[^/]+", "/config/{key}", template)
+    operation = document["paths"].get(template, {}).get(method.lower())
+    if operation is not None and answer.status != HTTPStatus.METHOD_NOT_ALLOWED:
+        content = operation["responses"][str(answer.status)]["content"]
+        schema = content[answer.headers["Content-Type"]]["schema"]
+        whole = {**schema, "components": document["components"]}
+        Draft202012Validator(whole, format_checker=FormatChecker()).validate(body)
+
+
 class Service:
     """A running API, and the hands to ask it."""
 
@@ -50,6 +69,7 @@ class Service:
         self.rings = 0
         self.is_ready = True
         self.config = Config()
+        self.document: dict[str, Any] = {}
 
     async def ask(
         self,
@@ -69,6 +89,8 @@ class Service:
             text = await answer.text(errors="replace")
             is_json = "json" in answer.headers.get("Content-Type", "")
             body = json.loads(text, parse_constant=pytest.fail) if is_json else text
+            if is_json and self.document:
+                check_conforms(self.document, method, path, answer, body)
             return Answer(answer.status, answer.headers, body)
 
     async def get(self, path: str, role: Role | None = Role.VIEWER, **query: Any) -> Answer:
@@ -112,6 +134,9 @@ async def service(pool: Pool) -> AsyncIterator[Service]:
         made.keys = {role: await made.new_key(role.value, role) for role in Role}
         running = asyncio.create_task(server.serve(create_app(made.parts), listener))
         try:
+            if not DOCUMENT:
+                DOCUMENT.update((await made.ask("/api/v1/openapi.json")).body)
+            made.document = DOCUMENT
             yield made
         finally:
             running.cancel()

@@ -1,5 +1,6 @@
 """Who may do what: strangers nothing but the open list, everyone else what their role allows."""
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -7,7 +8,6 @@ import pytest
 import yarl
 from litestar.routes import HTTPRoute
 
-from api import auth
 from api.app import create_app
 from db import keys
 from db.queries import Pool
@@ -138,24 +138,20 @@ async def test_the_bootstrap_key_is_an_admin_s(service: Any) -> None:
     assert (await service.ask(f"{BASE}/dev/status", None, headers=headers)).status == 401
 
 
-async def test_a_revoked_key_is_refused_once_it_is_no_longer_remembered(
-    service: Any, pool: Pool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_revoked_key_is_refused_within_five_seconds(service: Any, pool: Pool) -> None:
     assert (await service.get("/health")).status == 200
 
     async with pool.connection() as connection:
         await keys.revoke(connection, Role.VIEWER.value, utc_now())
-    monkeypatch.setattr("api.auth.time.monotonic", lambda: 1e12)
 
+    async with asyncio.timeout(5):
+        while (await service.get("/health")).status == 200:
+            await asyncio.sleep(0.1)
     assert (await service.get("/health")).status == 401
 
 
-async def test_verified_keys_are_remembered_for_less_than_five_seconds() -> None:
-    assert auth.VERIFIED_S < 5
-
-
 async def test_an_unknown_address_is_404_and_an_unknown_method_405(service: Any) -> None:
-    for path in ("/nothing", "/api/v1/nothing", "/api/v1", f"{BASE}/nothing", f"{BASE}/alerts/x"):
+    for path in ("/nothing", "/api/v1/nothing", f"{BASE}/nothing", f"{BASE}/alerts/x"):
         answer = await service.ask(path)
         assert answer.status == 404, path
         assert answer.headers["Content-Type"] == "application/problem+json"

@@ -88,11 +88,12 @@ class Wire:
 
 
 class Recorder:
-    """A relay to a server that remembers what its clients said."""
+    """A relay to a server that remembers what its client said."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self.said = bytearray()
+        self.ended = asyncio.Event()
 
     async def relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         answers, upstream = await asyncio.open_unix_connection(self._path)
@@ -102,6 +103,7 @@ class Recorder:
                 self.said.extend(part)
                 upstream.write(part)
             upstream.close()
+        self.ended.set()
 
     async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while part := await reader.read(READ_BYTES):

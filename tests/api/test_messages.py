@@ -1,0 +1,219 @@
+"""What live clients receive, over a real server: state, transitions, metrics, what was missed."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable
+from datetime import timedelta
+
+import aiohttp
+import pytest
+
+from api.feed import Limits
+from api.websocket import PATHS
+from db import alerts, events
+from db.queries import Pool
+from tests.api.stream import (
+    ADMIN_KEY,
+    BEARER,
+    CPU,
+    Service,
+    close_code,
+    message,
+    resolved,
+    running,
+)
+from vigia.model import Category, Level, Sample, Series, utc_now
+
+
+@pytest.fixture
+async def service(pool: Pool) -> AsyncIterator[Service]:
+    async with running(pool, Limits(auth_s=0.3)) as found:
+        yield found
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_client_is_greeted_and_given_the_whole_state(service: Service, path: str) -> None:
+    seq = await service.announce(resolved(1), resolved(2))
+    await service.writer.write([Sample(CPU, utc_now(), 12.5)])
+    async with service.pool.connection() as connection:
+        await alerts.open_test(
+            connection, utc_now(), Level.WARNING, Category.SYSTEM, "server", "Title", "Message"
+        )
+
+    ws = await service.http.ws_connect(f"http://127.0.0.1:{service.port}{path}", headers=BEARER)
+    found = [await message(ws) for _ in range(4)]
+
+    assert [part["type"] for part in found] == ["hello", "metrics", "health", "alerts"]
+    assert [part["seq"] for part in found] == [seq] * 4
+    assert found[0]["data"]["seq"] == seq
+    assert found[1]["data"]["components"]["server"]["metrics"][CPU.metric]["value"] == 12.5
+    assert found[2]["data"] == {"status": None, "components": {}}
+    assert found[3]["data"]["snapshot"] is True
+    assert [alert["title"] for alert in found[3]["data"]["alerts"]] == ["Title"]
+
+
+async def test_written_samples_are_pushed_as_the_changed_components(service: Service) -> None:
+    disk = Series(metric="disk", component="server", labels=(("mount", "/"),), unit="percent")
+    await service.writer.write([Sample(CPU, utc_now(), 1.0)])
+    ws, _ = await service.listen()
+
+    await service.writer.write([Sample(disk, utc_now(), 50.0)])
+
+    found = await message(ws)
+    assert found["type"] == "metrics"
+    (shown,) = found["data"]["components"]["server"]["metrics"].items()
+    assert shown[0] == "disk"
+    assert shown[1]["series"][0]["labels"] == {"mount": "/"}
+
+
+async def test_alert_is_pushed_within_a_second_and_so_is_its_end(service: Service) -> None:
+    ws, _ = await service.listen()
+
+    started = time.monotonic()
+    raised = await service.post("/dev/test-alert")
+    found = await message(ws)
+    assert time.monotonic() - started < 1
+    assert found["type"] == "alerts"
+    assert found["data"] == {"snapshot": False, "alerts": [raised]}
+    await service.post(f"/alerts/{raised['id']}/resolve")
+    found = await message(ws)
+
+    assert (found["type"], found["data"]["id"]) == ("alert_resolved", raised["id"])
+    assert found["data"]["state"] == "resolved"
+
+
+async def test_transitions_arrive_in_the_order_of_their_commits(service: Service) -> None:
+    ws, _ = await service.listen()
+
+    await asyncio.gather(*(service.announce(resolved(n), resolved(n)) for n in range(20)))
+
+    assert [(await message(ws))["seq"] for _ in range(40)] == list(range(1, 41))
+
+
+async def test_transition_of_another_replica_arrives_without_the_doorbell(
+    service: Service,
+) -> None:
+    ws, _ = await service.listen()
+
+    async with service.pool.connection() as connection, connection.transaction():
+        await events.append(connection, utc_now(), [resolved(7)])
+
+    assert (await message(ws))["data"]["id"] == 7
+
+
+@pytest.mark.parametrize("events_kept", [250, 1024])
+async def test_resuming_client_gets_exactly_what_it_missed(pool: Pool, events_kept: int) -> None:
+    async with running(pool, Limits(events=events_kept)) as service:
+        ws, _ = await service.listen()
+        await service.announce(*(resolved(n) for n in range(1, 6)))
+        seen = [await message(ws) for _ in range(5)]
+        await ws.close()
+        await service.announce(*(resolved(n) for n in range(6, 301)))
+
+        ws = await service.connect(f"?resume={seen[-1]['seq']}", **BEARER)
+        await service.announce(resolved(301))
+
+        hello = await message(ws)
+        assert (hello["type"], hello["seq"], hello["data"]["resumed"]) == ("hello", 5, True)
+        assert [(await message(ws))["data"]["id"] for _ in range(296)] == list(range(6, 302))
+
+
+async def test_resume_in_the_auth_message_replays_too(service: Service) -> None:
+    await service.announce(resolved(1), resolved(2))
+    ws = await service.connect()
+
+    await ws.send_json({"type": "auth", "token": ADMIN_KEY, "resume": 1})
+
+    assert (await message(ws))["type"] == "hello"
+    assert (await message(ws))["seq"] == 2
+
+
+@pytest.mark.parametrize("resume", [1, 9999])
+async def test_resume_that_cannot_be_honoured_gets_lagged_and_the_state(
+    service: Service, resume: int
+) -> None:
+    await service.announce(*(resolved(n) for n in range(5)))
+    async with service.pool.connection() as connection:
+        await events.drop_old(connection, utc_now() + timedelta(hours=1))
+    async with running(service.pool) as restarted:
+        ws = await restarted.connect(f"?resume={resume}", **BEARER)
+
+        found = [await message(ws) for _ in range(5)]
+
+    assert [part["type"] for part in found] == ["hello", "lagged", "metrics", "health", "alerts"]
+    assert found[-1]["seq"] == 5
+
+
+async def test_malformed_resume_is_said_and_gets_the_state(service: Service) -> None:
+    ws, found = await service.listen("?resume=yesterday")
+
+    assert [part["type"] for part in found] == ["hello", "metrics", "health", "alerts"]
+    assert "resume" in (await message(ws))["data"]["message"]
+
+
+async def test_subscription_limits_topics_and_components(service: Service) -> None:
+    database = Series(metric="database_latency_ms", component="database")
+    await service.writer.write([Sample(CPU, utc_now(), 1.0), Sample(database, utc_now(), 2.0)])
+    ws, _ = await service.listen()
+
+    await ws.send_json(
+        {"type": "subscribe", "topics": ["metrics", "alerts"], "components": ["database"]}
+    )
+    state = [await message(ws) for _ in range(2)]
+    alert = {"id": 1, "component": "server"}
+    await service.announce(
+        resolved(1, "database"),
+        ("alerts", {"snapshot": False, "alerts": [alert]}),
+        ("alerts", {"snapshot": False, "alerts": [alert, {"id": 2, "component": "database"}]}),
+        ("health", {"status": "down", "components": {"database": {}}}),
+    )
+
+    assert [part["type"] for part in state] == ["metrics", "alerts"]
+    assert set(state[0]["data"]["components"]) == {"database"}
+    found = await message(ws)
+    assert (found["type"], found["seq"]) == ("alerts", 3)
+    assert [one["id"] for one in found["data"]["alerts"]] == [2]
+    await ws.send_json({"type": "ping"})
+    assert (await message(ws))["type"] == "pong"
+
+
+async def test_unsubscribing_takes_away(service: Service) -> None:
+    ws, _ = await service.listen()
+
+    await ws.send_json({"type": "unsubscribe", "components": ["server"]})
+    await ws.send_json({"type": "ping"})
+    assert (await message(ws))["type"] == "pong"
+    await service.announce(resolved(1), resolved(2, "database"))
+    assert (await message(ws))["data"]["id"] == 2
+    await ws.send_json({"type": "unsubscribe"})
+    await ws.send_json({"type": "ping"})
+    assert (await message(ws))["type"] == "pong"
+    await service.announce(resolved(3), resolved(4, "database"))
+    await ws.send_json({"type": "subscribe", "topics": ["health"]})
+
+    assert (await message(ws))["type"] == "health"
+
+
+async def test_what_cannot_be_understood_is_answered_with_help(service: Service) -> None:
+    ws, _ = await service.listen()
+    await ws.send_bytes(b"\x00\xff")
+    for text in ["{", "[]", '{"type": "buy"}', '{"type": "subscribe", "topics": ["weather"]}']:
+        await ws.send_str(text)
+    await ws.send_json({"type": "auth", "token": ADMIN_KEY})
+    await ws.send_json({"type": "ping"})
+
+    found = [await message(ws) for _ in range(7)]
+
+    assert [part["type"] for part in found] == ["error"] * 6 + ["pong"]
+    assert "binary" in found[0]["data"]["message"]
+    assert "subscribe" in found[3]["data"]["message"]
+
+
+async def test_clients_are_told_when_the_service_ends(pool: Pool) -> None:
+    async with running(pool) as service:
+        ws, _ = await service.listen()
+        ended: Awaitable[int | None] = asyncio.ensure_future(close_code(ws))
+        http, service.http = service.http, aiohttp.ClientSession()
+
+    assert await ended == 1012
+    await http.close()

@@ -1,0 +1,199 @@
+"""Browsers: signing in with a key or a link, what the cookie may do, and signing out."""
+
+from http.cookies import Morsel, SimpleCookie
+from typing import Any
+
+import pytest
+
+from api.auth import Authenticator, origin_of
+from db import keys
+from db.queries import Pool
+from vigia.model import Role, utc_now
+from vigia.settings import Settings
+
+BASE = "/api/v1/monitoring"
+SESSION = "/api/v1/auth/session"
+
+
+async def sign_in(service: Any, role: Role = Role.OPERATOR) -> Morsel[str]:
+    body = {"key": service.keys[role]}
+    answer = await service.ask(SESSION, None, method="POST", json=body)
+    assert answer.status == 204
+    return morsel_of(answer)
+
+
+def morsel_of(answer: Any) -> Morsel[str]:
+    return SimpleCookie(answer.headers["Set-Cookie"])["vigia"]
+
+
+async def test_a_key_becomes_a_cookie_that_reads(service: Any) -> None:
+    morsel = await sign_in(service)
+    headers = {"Cookie": f"vigia={morsel.value}"}
+
+    assert morsel["httponly"]
+    assert morsel["samesite"] == "lax"
+    assert morsel["path"] == "/"
+    assert not morsel["secure"]
+    assert (await service.ask(f"{BASE}/health", None, headers=headers)).status == 200
+    assert (await service.ask(f"{BASE}/dev/status", None, headers=headers)).status == 403
+
+
+async def test_each_sign_in_makes_a_new_session(service: Any) -> None:
+    assert (await sign_in(service)).value != (await sign_in(service)).value
+
+
+async def test_a_cookie_of_someone_s_own_choosing_is_never_adopted(service: Any) -> None:
+    headers = {"Cookie": "vigia=chosen"}
+    body = {"key": service.keys[Role.VIEWER]}
+
+    answer = await service.ask(SESSION, None, method="POST", json=body, headers=headers)
+
+    assert morsel_of(answer).value != "chosen"
+    assert (await service.ask(f"{BASE}/health", None, headers=headers)).status == 401
+
+
+@pytest.mark.parametrize("body", [{"key": "wrong"}, {"key": ""}, {"key": "vg_" + "0" * 36}])
+async def test_a_wrong_key_signs_nobody_in(service: Any, body: Any) -> None:
+    for _ in range(10):
+        answer = await service.ask(SESSION, None, method="POST", json=body)
+        assert answer.status == 401
+        assert "Set-Cookie" not in answer.headers
+
+
+@pytest.mark.parametrize("body", [{}, [], "x", {"key": 1}, {"key": "x", "user": "y"}, None])
+async def test_a_malformed_sign_in_says_what_to_change(service: Any, body: Any) -> None:
+    answer = await service.ask(SESSION, None, method="POST", json=body)
+
+    assert answer.status == 400
+    assert answer.detail
+
+
+async def test_a_cookie_changes_things_only_from_our_own_pages(service: Any) -> None:
+    cookie = {"Cookie": f"vigia={(await sign_in(service)).value}"}
+    port = service.url.rpartition(":")[2]
+    path = f"{BASE}/alerts/1/resolve"
+
+    foreign = [
+        None,
+        "null",
+        "http://evil.example",
+        f"http://127.0.0.1.evil.example:{port}",
+        f"http://evil.example/http://127.0.0.1:{port}",
+        f"https://127.0.0.1:{port}",
+        "http://127.0.0.1",
+        f"http://127.0.0.1:{port}0",
+        f"http://user@127.0.0.1:{port}",
+        f"http://127.0.0.1:{port}/",
+        f"HTTP://127.0.0.1:{port}",
+    ]
+    for origin in foreign:
+        headers = cookie | ({"Origin": origin} if origin else {})
+        answer = await service.ask(path, None, method="POST", headers=headers)
+        assert answer.status == 403, origin
+    for own in ({"Origin": service.url}, {"Sec-Fetch-Site": "same-origin"}):
+        answer = await service.ask(path, None, method="POST", headers=cookie | own)
+        assert answer.status == 404, own
+
+
+async def test_a_foreign_page_cannot_sign_a_browser_in(service: Any) -> None:
+    body = {"key": service.keys[Role.VIEWER]}
+    headers = {"Origin": "http://evil.example"}
+
+    answer = await service.ask(SESSION, None, method="POST", json=body, headers=headers)
+
+    assert answer.status == 403
+    assert "Set-Cookie" not in answer.headers
+
+
+async def test_a_key_needs_no_origin(service: Any) -> None:
+    key = service.keys[Role.OPERATOR]
+    headers = {"Authorization": f"Bearer {key}", "Origin": "http://evil.example"}
+
+    answer = await service.ask(f"{BASE}/alerts/1/resolve", None, method="POST", headers=headers)
+
+    assert answer.status == 404
+
+
+async def test_signing_out_ends_the_session_at_once(service: Any) -> None:
+    cookie = {"Cookie": f"vigia={(await sign_in(service)).value}"}
+    assert (await service.ask(f"{BASE}/health", None, headers=cookie)).status == 200
+
+    gone = await service.ask(
+        SESSION, None, method="DELETE", headers=cookie | {"Origin": service.url}
+    )
+
+    assert gone.status == 204
+    assert morsel_of(gone)["max-age"] == "0"
+    assert (await service.ask(f"{BASE}/health", None, headers=cookie)).status == 401
+
+
+async def test_a_session_ends_with_its_key(service: Any, pool: Pool) -> None:
+    cookie = {"Cookie": f"vigia={(await sign_in(service)).value}"}
+
+    async with pool.connection() as connection:
+        await keys.revoke(connection, Role.OPERATOR.value, utc_now())
+
+    assert (await service.ask(f"{BASE}/health", None, headers=cookie)).status == 401
+
+
+async def test_a_link_signs_in_once(service: Any, pool: Pool) -> None:
+    async with pool.connection() as connection:
+        token = (await keys.offer_link(connection, utc_now())).reveal()
+
+    first = await service.ask("/sign-in", None, params={"token": token})
+    second = await service.ask("/sign-in", None, params={"token": token})
+
+    assert first.status == 303
+    assert first.headers["Location"] == "/"
+    cookie = {"Cookie": f"vigia={morsel_of(first).value}"}
+    assert (await service.ask(f"{BASE}/dev/status", None, headers=cookie)).status == 200
+    assert second.status == 401
+    assert "Set-Cookie" not in second.headers
+    start = await service.ask("/", None, headers=cookie)
+    assert (start.status, start.headers["Location"]) == (302, "/api/v1/docs")
+
+
+@pytest.mark.parametrize("query", [{"token": "x"}, {"token": ""}, {"token": "\0"}, {}])
+async def test_a_wrong_link_is_a_problem(service: Any, query: dict[str, str]) -> None:
+    answer = await service.ask("/sign-in", None, params=query)
+
+    assert answer.status == (401 if "token" in query else 400)
+    assert answer.headers["Content-Type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    "cookie", ["", "vigia", "vigia=", "=", "vigia=\xe9", "vigia=" + "x" * 2000, 'vigia="', ";;;"]
+)
+async def test_a_cookie_that_is_none_is_401(service: Any, cookie: str) -> None:
+    answer = await service.ask(f"{BASE}/health", None, headers={"Cookie": cookie})
+
+    assert answer.status == 401
+
+
+async def test_https_makes_the_cookie_secure_and_binds_it_to_the_host(pool: Pool) -> None:
+    auth = Authenticator(pool, Settings(public_url="https://vigia.example/"))
+
+    assert auth.is_secure
+    assert auth.cookie_name == "__Host-vigia"
+
+
+async def test_with_a_public_url_only_its_origin_is_ours(pool: Pool) -> None:
+    auth = Authenticator(pool, Settings(public_url="https://vigia.example/path"))
+
+    assert auth.is_own_origin("https://vigia.example", "internal:3001")
+    assert not auth.is_own_origin("http://internal:3001", "internal:3001")
+    assert not auth.is_own_origin("http://vigia.example", "vigia.example")
+    assert not auth.is_own_origin(None, "vigia.example")
+
+
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        ("http://localhost:3001", "http://localhost:3001"),
+        ("https://Vigia.Example:443/x/", "https://vigia.example"),
+        ("http://vigia.example:80", "http://vigia.example"),
+        ("http://[::1]:3001", "http://[::1]:3001"),
+    ],
+)
+def test_an_origin_is_written_as_browsers_do(url: str, origin: str) -> None:
+    assert origin_of(url) == origin

@@ -1,0 +1,89 @@
+"""Settings have defaults, are checked as a whole, and every change is in the audit."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from db import config
+from db.config import Config, Retention
+from db.queries import Pool
+from vigia.model import InvalidError, NotFoundError
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+async def test_the_defaults_are_the_briefs(pool: Pool) -> None:
+    async with pool.connection() as connection:
+        found = await config.read(connection)
+
+    assert found == Config()
+    assert (found.intervals.collect_s, found.intervals.health_s) == (15, 30)
+    assert found.thresholds_document() == {
+        "server_memory_percent": {"warning": 70, "critical": 90},
+        "server_cpu_percent": {"warning": 60, "critical": 80},
+        "database_latency_ms": {"warning": 500, "critical": 1000},
+        "external_latency_ms": {"warning": 2000, "critical": 5000},
+    }
+
+
+async def test_a_change_is_stored_with_its_author_and_its_history(pool: Pool) -> None:
+    async with pool.connection() as connection:
+        await config.write(connection, "intervals", {"collect_s": 5}, NOW, "ana")
+        changed = await config.write(connection, "intervals", {"collect_s": 6}, NOW, "ben")
+        entry = await config.entry(connection, "intervals")
+        [second, first] = await config.history(connection, "intervals", 2**31, 10)
+
+        assert await config.read(connection) == changed
+    assert changed.intervals.collect_s == 6
+    assert entry.value == {"collect_s": 6, "health_s": 30}
+    assert entry.default == {"collect_s": 15, "health_s": 30}
+    assert (entry.updated_by, entry.updated_at) == ("ben", NOW)
+    assert (first.old_value, first.changed_by) == (None, "ana")
+    assert second.old_value == {"collect_s": 5, "health_s": 30}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("intervals", {"collect_s": 0}, "collect_s"),
+        ("intervals", {"collects": 1}, "collects"),
+        ("retention", {"raw_days": 100}, "kept at least as long"),
+        ("retention", {"raw_days": 5, "rollup_1m_days": 6}, "at most as long as raw"),
+        ("retention", {"raw_days": 1}, "raw_days"),
+        ("thresholds", {"m": {"warning": "high"}}, "warning"),
+        ("thresholds", {"m": {"op": "="}}, "op"),
+    ],
+)
+async def test_a_bad_value_is_refused_with_a_reason_and_changes_nothing(
+    pool: Pool, key: str, value: Any, reason: str
+) -> None:
+    async with pool.connection() as connection:
+        with pytest.raises(InvalidError, match=reason):
+            await config.write(connection, key, value, NOW, "ana")
+
+        assert await config.read(connection) == Config()
+        assert await config.history(connection, None, 2**31, 10) == []
+
+
+async def test_an_unknown_key_is_not_found(pool: Pool) -> None:
+    async with pool.connection() as connection:
+        with pytest.raises(NotFoundError, match="nothing"):
+            await config.write(connection, "nothing", 1, NOW, "ana")
+        with pytest.raises(NotFoundError, match="nothing"):
+            await config.entry(connection, "nothing")
+
+
+async def test_a_stored_value_of_another_version_counts_as_not_set(pool: Pool) -> None:
+    async with pool.connection() as connection:
+        await connection.execute(
+            "INSERT INTO monitoring_config VALUES ('intervals', '{\"old\": 1}', now(), 'x'), "
+            "('gone', '1', now(), 'x')"
+        )
+        assert await config.read(connection) == Config()
+
+
+def test_a_tier_may_be_kept_for_ever_only_if_what_x_is() -> None:
+    assert Retention(rollup_5m_days=None, rollup_1h_days=None).rollup_1d_days is None
+    with pytest.raises(ValueError, match="kept at least as long"):
+        Retention(rollup_5m_days=None)

@@ -1,0 +1,125 @@
+"""The maintenance runs where nobody else runs it, is recorded, and is retried when it fails."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from db import events, tiers
+from db.config import Retention
+from db.queries import Connection, Pool
+from db.series import SeriesNumbers
+from db.writer import insert
+from retention.apply import apply
+from retention.expire import expire
+from retention.jobs import Jobs
+from retention.plan import plan
+from vigia.model import Sample, Series, utc_now
+
+SERIES = Series(metric="m", component="a")
+
+
+@pytest.fixture
+async def connection(pool: Pool) -> AsyncIterator[Connection]:
+    """A connection; no job stays behind, which on a server would act in the time of other tests."""
+    async with pool.connection() as opened:
+        await apply(opened, Retention())
+        yield opened
+        await opened.execute("DROP TABLE IF EXISTS obstacle")
+        await opened.execute(
+            "SELECT delete_job(job_id) FROM timescaledb_information.jobs "
+            "WHERE proc_name = 'maintain'"
+        )
+
+
+def test_the_plan_names_every_tier_once() -> None:
+    wanted = plan(Retention(raw_days=10))
+
+    assert {w.name: w.keep for w in wanted}["raw"] == timedelta(days=10)
+    assert {w.name for w in wanted} == {"raw", "1m", "5m", "1h", "1d", "checks", "uptime_1h"}
+
+
+async def test_only_what_differs_is_applied(connection: Connection) -> None:
+    assert await apply(connection, Retention()) == []
+    assert await apply(connection, Retention(raw_days=20)) == ["raw"]
+    assert {t.name: t.keep for t in await tiers.read(connection)}["raw"] == timedelta(days=20)
+
+
+async def test_there_is_one_job_however_often_it_is_registered(connection: Connection) -> None:
+    first = await tiers.register_job(connection)
+
+    assert await tiers.register_job(connection) == first
+    assert [job.proc_name for job in await tiers.jobs(connection)].count("maintain") == 1
+
+
+async def test_a_turn_rolls_up_and_records_the_run(pool: Pool, connection: Connection) -> None:
+    now = utc_now()
+    old = now - timedelta(hours=3)
+    await insert(connection, SeriesNumbers(), [Sample(SERIES, old, 1.0)])
+    await Jobs(pool).turn(now)
+
+    run = await tiers.last_run(connection)
+    assert run is not None
+    assert (run.step, run.error) == ("done", None)
+    assert run.finished_at is not None
+    assert run.refreshed >= 3
+    cursor = await connection.execute("SELECT count FROM system_metrics_1m")
+    assert await cursor.fetchall() == [(1,)]
+
+
+async def test_a_turn_runs_only_what_is_due(pool: Pool, connection: Connection) -> None:
+    jobs, now = Jobs(pool), utc_now()
+    await jobs.turn(now)
+    await connection.execute("DELETE FROM maintenance_runs")
+
+    await jobs.turn(now + timedelta(seconds=5))
+    assert await tiers.last_run(connection) is None
+    await jobs.turn(now + timedelta(seconds=20))
+    assert await tiers.last_run(connection) is not None
+
+
+async def test_a_late_sample_is_rolled_up_at_the_next_turn(
+    pool: Pool, connection: Connection
+) -> None:
+    jobs, now = Jobs(pool), utc_now()
+    numbers = SeriesNumbers()
+    await insert(connection, numbers, [Sample(SERIES, now - timedelta(hours=3), 1.0)])
+    await jobs.turn(now)
+    await insert(connection, numbers, [Sample(SERIES, now - timedelta(hours=2), 5.0)])
+    await jobs.turn(now + timedelta(seconds=15))
+
+    cursor = await connection.execute("SELECT sum FROM system_metrics_5m ORDER BY bucket")
+    assert await cursor.fetchall() == [(1,), (5,)]
+    cursor = await connection.execute("SELECT count(*) FROM late_ranges")
+    assert await cursor.fetchone() == (0,)
+
+
+async def test_a_failed_run_says_why_and_where_and_the_next_one_succeeds(
+    pool: Pool, connection: Connection
+) -> None:
+    await connection.execute("CREATE TABLE obstacle ()")
+    await connection.execute("UPDATE tiers SET relation = 'obstacle' WHERE name = '5m'")
+    await insert(connection, SeriesNumbers(), [Sample(SERIES, utc_now() - timedelta(hours=3), 1.0)])
+    jobs, now = Jobs(pool), utc_now()
+    await jobs.turn(now)
+
+    failed = await tiers.last_run(connection)
+    assert failed is not None
+    assert (failed.step, failed.finished_at) == ("refresh 5m", None)
+    assert "obstacle" in (failed.error or "")
+    await connection.execute("UPDATE tiers SET relation = 'system_metrics_5m' WHERE name = '5m'")
+    await jobs.turn(now + timedelta(seconds=15))
+    mended = await tiers.last_run(connection)
+    assert mended is not None
+    assert mended.step == "done"
+
+
+async def test_old_events_and_sessions_expire(pool: Pool) -> None:
+    now = datetime(2026, 1, 10, tzinfo=UTC)
+    async with pool.connection() as connection:
+        await events.append(connection, now - timedelta(days=8), [("old", {})])
+        await events.append(connection, now, [("new", {})])
+    await expire(pool, now, Retention())
+
+    async with pool.connection() as connection:
+        assert [e.type for e in await events.after(connection, 0, 10)] == ["new"]
