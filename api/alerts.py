@@ -6,12 +6,11 @@ from typing import Annotated
 
 from litestar import get, post
 from litestar.di import NamedDependency
-from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import Meta, Struct
 
 from api.door import ROLE
-from api.errors import MEDIA_TYPE, Problem
+from api.errors import documented
 from api.lists import LIMIT, Cursor, Limit, Page, page, position
 from api.parts import KnownRequest, Parts
 from api.probes import BASE
@@ -26,7 +25,7 @@ OnlyComponent = Annotated[str | None, QueryParameter(description="Only this comp
 Start = Annotated[str, QueryParameter(description="Opened at or after: a time, or such as -7d.")]
 End = Annotated[str, QueryParameter(description="Opened before: a time, or `now`.")]
 
-CONFLICT = ResponseSpec(Problem, description="It is so already.", media_type=MEDIA_TYPE)
+CONFLICT = {409: documented("The alert is in a state that does not allow this.")}
 Act = Callable[[Connection, int, datetime, str], Awaitable[bool]]
 
 
@@ -100,7 +99,7 @@ async def one(parts: NamedDependency[Parts], alert_id: FromPath[int]) -> AlertWi
     f"{BASE}/alerts/{{alert_id:int}}/resolve",
     status_code=200,
     opt={ROLE: Role.OPERATOR},
-    responses={409: CONFLICT},
+    responses=CONFLICT,
     tags=["alerts"],
     summary="Resolve an alert by hand",
 )
@@ -122,7 +121,7 @@ async def resolve(
     f"{BASE}/alerts/{{alert_id:int}}/acknowledge",
     status_code=200,
     opt={ROLE: Role.OPERATOR},
-    responses={409: CONFLICT},
+    responses=CONFLICT,
     tags=["alerts"],
     summary="Say that someone is on it",
 )

@@ -1,5 +1,6 @@
 """Every error as problem+json: 4xx says what to change, 5xx says nothing of the inside."""
 
+import traceback
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
@@ -8,6 +9,7 @@ import psycopg
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.types import ASGIApp, ExceptionHandlersMap
 from msgspec import Struct
 
@@ -37,6 +39,11 @@ class Problem(Struct, frozen=True):
     type: str = "about:blank"
 
 
+def documented(description: str) -> ResponseSpec:
+    """Describe in OpenAPI an error that only some operations answer with."""
+    return ResponseSpec(Problem, description=description, media_type=MEDIA_TYPE)
+
+
 def problem(status: int, detail: str) -> Response[Problem]:
     """Return the answer to a request that failed."""
     body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail)
@@ -59,8 +66,14 @@ def of_database(request: Request[Any, Any, Any], error: Exception) -> Response[P
     return problem(503, "the database does not answer now; try again soon")
 
 
+def of_depth(_request: Request[Any, Any, Any], _error: RecursionError) -> Response[Problem]:
+    return problem(400, "the body is nested too deeply")
+
+
 def of_bug(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
-    log.error("request_failed", path=request.scope["path"], exc_info=error)
+    # As text: a renderer that shows local variables would show keys.
+    trace = "".join(traceback.format_exception(error))
+    log.error("request_failed", path=request.scope["path"], exception=trace)
     return problem(500, "something went wrong inside; the service's log says what")
 
 
@@ -109,5 +122,6 @@ def table(door: Wrapper) -> ExceptionHandlersMap:
         psycopg.DataError: of_data,
         psycopg.OperationalError: of_database,
         TimeoutError: of_database,
+        RecursionError: of_depth,
         Exception: of_bug,
     }

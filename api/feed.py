@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from api.door import ALLOWED
 from api.messages import EVERYTHING, RENDERINGS_MAX, Entry, Message, Subscription, Topic, message
-from db import current, series
+from db import current, health, series
 from db.events import Event
 from vigia.model import Principal, Role, Sample, Series, utc_now
 
@@ -62,11 +62,15 @@ class Log:
 
 
 class Metrics:
-    """The newest sample of each series in the order of change, released in versions."""
+    """The newest sample of each series in the order of change, and the newest check of health.
+
+    Both are released in versions, and are never replayed: what is newer takes their place.
+    """
 
     def __init__(self) -> None:
         self.version = 0
         self._newest: dict[Series, tuple[int, Sample]] = {}
+        self._checked: tuple[int, Sequence[health.ComponentStatus]] = (0, ())
         self.since = lru_cache(RENDERINGS_MAX)(self._since)
 
     def put(self, samples: Sequence[Sample]) -> None:
@@ -79,12 +83,20 @@ class Metrics:
         while len(self._newest) > series.SERIES_MAX:
             del self._newest[next(iter(self._newest))]
 
+    def put_health(self, statuses: Sequence[health.ComponentStatus]) -> None:
+        """Take what a check found, changed or not, into the version to come."""
+        self._checked = self.version + 1, statuses
+
     def release(self) -> None:
         self.version += 1
         self.since.cache_clear()
 
-    def _since(self, version: int, subscription: Subscription) -> Message | None:
-        """Return what changed after a version, None when nothing of it is wanted."""
+    def _since(self, version: int, subscription: Subscription) -> list[Message]:
+        """Return what changed after a version, as far as it is wanted."""
+        found = [self._samples(version, subscription), self._health(version, subscription)]
+        return [message for message in found if message is not None]
+
+    def _samples(self, version: int, subscription: Subscription) -> Message | None:
         changed: list[series.Current] = []
         for changed_in, sample in reversed(self._newest.values()):
             if changed_in <= version:
@@ -94,6 +106,14 @@ class Metrics:
         if not changed or Topic.METRICS not in subscription.topics:
             return None
         return message(Topic.METRICS, utc_now(), current.document(reversed(changed)))
+
+    def _health(self, version: int, subscription: Subscription) -> Message | None:
+        checked_in, statuses = self._checked
+        shown = {s.component for s in statuses if subscription.wants(s.component)}
+        is_news = version < checked_in <= self.version
+        if not is_news or not shown or Topic.HEALTH not in subscription.topics:
+            return None
+        return message(Topic.HEALTH, utc_now(), health.document(statuses, shown))
 
 
 class Farewell(Struct, frozen=True):

@@ -32,7 +32,7 @@ PARAMETERS = frozenset({"metric", "component", "start", "end", "step", "points",
 FIXED = {"format": "json", "tz": "UTC"}
 """Parameters of the contract with the one value that is available so far."""
 
-Number = float | int | None
+Number = float | None
 
 
 class SeriesHistory(Struct, frozen=True):

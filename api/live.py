@@ -74,6 +74,11 @@ class Live:
         self._metrics.put(samples)
         self._published.set()
 
+    def publish_health(self, statuses: Sequence[health.ComponentStatus]) -> None:
+        """Take what a check found, whether or not anything changed; never waits."""
+        self._metrics.put_health(statuses)
+        self._published.set()
+
     def ring(self) -> None:
         """Say that events were committed; never waits."""
         self._doorbell.set()
@@ -128,7 +133,7 @@ class Live:
     def _news(self, client: Client) -> list[str]:
         found = self._metrics.since(client.version, client.subscription)
         client.version = self._metrics.version
-        return [] if found is None else [found.text(client.seq)]
+        return [news.text(client.seq) for news in found]
 
     async def _greet(self, client: Client) -> list[str]:
         async with asyncio.timeout(STATE_TIMEOUT_S):

@@ -74,7 +74,6 @@ async def open_engine(
         yield Engine(address=settings.database_url, embedded=False)
         return
     data_dir = settings.data_dir.resolve()
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _lock_file(data_dir) as lock:
         if await _lock(lock, wait_s=0 if share else lock_wait_s):
             async with _run(data_dir, lock, deadline_s) as engine:
@@ -88,7 +87,11 @@ async def open_engine(
 
 @contextmanager
 def _lock_file(data_dir: Path) -> Iterator[int]:
-    fd = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fd = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise EngineError(f"VIGIA_DATA_DIR: {error}") from None
     try:
         yield fd
     finally:

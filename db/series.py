@@ -1,6 +1,6 @@
 """Which series there are: their numbers, what they mean, and the newest sample of each."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -60,7 +60,7 @@ class Current(Struct, frozen=True):
 
 
 class SeriesNumbers:
-    """Series to number, remembered. Bounded by the number of series there may be."""
+    """Series to number, remembered once the transaction that made a series has committed."""
 
     def __init__(self) -> None:
         self._known: dict[Series, int] = {}
@@ -70,22 +70,26 @@ class SeriesNumbers:
 
         Raises InvalidError when there are more than SERIES_MAX; the caller's transaction undoes it.
         """
-        unknown = {series for series in wanted if series not in self._known}
+        numbers = {series: self._known.get(series, 0) for series in wanted}
+        unknown = [series for series, number in numbers.items() if not number]
         if unknown:
-            await self._learn(connection, unknown)
-        return self._known
+            numbers.update(await self._make(connection, unknown))
+        return numbers
 
-    def forget(self) -> None:
-        """Drop what was remembered: a transaction that made series may have been rolled back."""
-        self._known.clear()
+    def remember(self, numbers: Mapping[Series, int]) -> None:
+        """Remember numbers that are committed: before, another transaction must not use them."""
+        if len(self._known) + len(numbers) > SERIES_MAX:
+            # There are not so many series, but a series may be declared in many ways.
+            self._known.clear()
+        self._known.update(numbers)
 
-    async def _learn(self, connection: Connection, unknown: Iterable[Series]) -> None:
+    async def _make(self, connection: Connection, unknown: Sequence[Series]) -> dict[Series, int]:
         by_identity = {_identity(series): series for series in unknown}
         rows = await upsert(connection, list(by_identity.values()))
         if await queries.value(connection, COUNT) > SERIES_MAX:
             raise InvalidError(f"there may be {SERIES_MAX} series; send fewer different labels")
         numbers = {(row.metric, row.component, labels_of(row.labels)): row.id for row in rows}
-        self._known.update((series, numbers[_identity(series)]) for series in unknown)
+        return {series: numbers[_identity(series)] for series in unknown}
 
 
 def _identity(series: Series) -> Identity:

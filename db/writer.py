@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import psycopg
@@ -12,7 +12,7 @@ from msgspec import Struct
 from db import queries
 from db.queries import Connection, Pool
 from db.series import SeriesNumbers
-from vigia.model import DomainError, Sample
+from vigia.model import DomainError, Sample, Series
 
 log = structlog.get_logger()
 
@@ -113,13 +113,10 @@ class Writer:
         self._buffer.extendleft(reversed(batch[-room:] if room else []))
 
     async def _store(self, samples: Sequence[Sample]) -> Stored:
-        async with self._pool.connection() as connection:
-            try:
-                async with connection.transaction():
-                    accepted = await insert(connection, self._numbers, samples)
-            except BaseException:
-                self._numbers.forget()
-                raise
+        async with self._pool.connection() as connection, connection.transaction():
+            numbers = await self._numbers.of(connection, {sample.series for sample in samples})
+            accepted = await insert_numbered(connection, numbers, samples)
+        self._numbers.remember(numbers)
         self.stored += accepted
         self._on_commit(samples)
         return Stored(accepted, len(samples) - accepted)
@@ -133,6 +130,13 @@ class Writer:
 async def insert(connection: Connection, numbers: SeriesNumbers, samples: Sequence[Sample]) -> int:
     """Insert samples in the caller's transaction and return how many were not there yet."""
     known = await numbers.of(connection, {sample.series for sample in samples})
+    return await insert_numbered(connection, known, samples)
+
+
+async def insert_numbered(
+    connection: Connection, known: Mapping[Series, int], samples: Sequence[Sample]
+) -> int:
+    """Insert samples of series whose numbers are known; the rest as `insert`."""
     accepted: int = await queries.value(
         connection,
         INSERT,

@@ -11,11 +11,11 @@ from db.queries import Connection
 async def check(
     connection: Connection, at: datetime, interval_s: float, thresholds: Mapping[str, object]
 ) -> list[Checked]:
-    """Judge the components at a slot that stands for `interval_s`; return those that changed."""
+    """Judge the components at a slot that stands for `interval_s`, and return them all."""
     async with connection.transaction():
         checked = await health.check(connection, at, interval_s, thresholds)
         changed = [component for component in checked if component.changed]
         if changed:
             shown = {component.component for component in changed}
             await events.append(connection, at, [("health", health.document(checked, shown))])
-    return changed
+    return checked

@@ -46,8 +46,10 @@ class Service(Struct):
     async def check_health(self, at: datetime) -> None:
         interval_s = self.config.intervals.health_s
         async with self.pool.connection() as connection:
-            if await check(connection, at, interval_s, self.config.thresholds_document()):
-                self.live.ring()
+            checked = await check(connection, at, interval_s, self.config.thresholds_document())
+        self.live.publish_health(checked)
+        if any(component.changed for component in checked):
+            self.live.ring()
 
     async def follow_config(self, _: datetime) -> None:
         """Take over what was changed here or elsewhere, and bring the tiers to it."""

@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from datetime import datetime
 
+import msgspec
 from msgspec import Struct
 
 from api.times import of_epoch, parse_moment
@@ -71,6 +72,15 @@ class Checked(Struct, frozen=True):
         common = [Reason(*item) for item in self.rejected.most_common(REASONS_MAX)]
         rest = self.rejected.total() - sum(reason.count for reason in common)
         return [*common, Reason("other reasons", rest)] if rest else common
+
+
+def read(body: bytes, window: Window) -> Checked:
+    """Judge every sample of a request's body."""
+    try:
+        batch = msgspec.json.decode(body, type=Batch)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidError(f"the body cannot be read: {error}") from None
+    return check(batch, window)
 
 
 def check(batch: Batch, window: Window) -> Checked:

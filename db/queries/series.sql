@@ -1,10 +1,12 @@
 -- name: upsert
--- The newest declaration of a series wins; one that says no unit leaves the unit alone.
+-- The newest declaration of a series wins; one that says no unit leaves the unit alone. In one order, so
+-- that two who make the same series never wait for each other in a circle.
 INSERT INTO series (metric, component, category, labels, unit, kind, resolution)
 SELECT * FROM unnest(
     %(metrics)s::text[], %(components)s::text[], %(categories)s::text[], %(labels)s::jsonb[],
     %(units)s::text[], %(kinds)s::text[], %(resolutions)s::double precision[]
-)
+) AS given (metric, component, category, labels, unit, kind, resolution)
+ORDER BY metric, component, labels
 ON CONFLICT (metric, component, labels) DO UPDATE
 SET category = excluded.category,
     unit = coalesce(nullif(excluded.unit, ''), series.unit),

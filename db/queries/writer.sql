@@ -1,11 +1,14 @@
 -- name: insert
 -- Stores what is not there yet and keeps the newest sample of each series. Only rows that were really
--- stored count, so that the same batch sent again changes nothing.
+-- stored count, so that the same batch sent again changes nothing. Every writer goes in the same order:
+-- two that meet on the same samples wait for each other, and would otherwise do so in a circle.
 WITH stored AS (
     INSERT INTO system_metrics (series_id, time, value)
-    SELECT * FROM unnest(
+    SELECT series_id, time, value
+    FROM unnest(
         %(series_ids)b::integer[], %(times)b::timestamptz[], %(values)b::double precision[]
-    )
+    ) WITH ORDINALITY AS given (series_id, time, value, position)
+    ORDER BY series_id, time, position
     ON CONFLICT DO NOTHING
     RETURNING series_id, time, value
 ), state AS (

@@ -15,9 +15,10 @@ from api.live import Live
 from api.messages import EVERYTHING, Subscription, Topic
 from db import events
 from db.engine import Engine
+from db.health import ComponentStatus
 from db.pool import open_pool
 from db.queries import Pool
-from vigia.model import Principal, Role, Sample, Series, UnavailableError, utc_now
+from vigia.model import Principal, Role, Sample, Series, Status, UnavailableError, utc_now
 
 T0 = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 CPU = Series(metric="cpu", component="server")
@@ -93,7 +94,7 @@ def types(messages: list[Json]) -> list[str]:
 
 def values(metrics: Metrics, version: int, subscription: Subscription = EVERYTHING) -> Json:
     found = metrics.since(version, subscription)
-    components = msgspec.json.decode(found.text(0))["data"]["components"] if found else {}
+    components = msgspec.json.decode(found[0].text(0))["data"]["components"] if found else {}
     return {
         name: {metric: shown["value"] for metric, shown in component["metrics"].items()}
         for name, component in components.items()
@@ -134,8 +135,27 @@ def test_metrics_are_encoded_once_for_all_of_one_subscription() -> None:
     again = Subscription(components=frozenset({"server"}))
 
     assert metrics.since(0, same) is metrics.since(0, again)
-    assert metrics.since(0, Subscription(components=frozenset({"database"}))) is None
-    assert metrics.since(0, Subscription(topics=frozenset({Topic.HEALTH}))) is None
+    assert metrics.since(0, Subscription(components=frozenset({"database"}))) == []
+    assert metrics.since(0, Subscription(topics=frozenset({Topic.HEALTH}))) == []
+
+
+async def test_every_check_of_health_is_sent_whether_or_not_something_changed(live: Live) -> None:
+    def checked(second: int) -> ComponentStatus:
+        time = T0 + timedelta(seconds=second)
+        return ComponentStatus("server", "system", Status.HEALTHY, T0, "", False, time, 100.0)
+
+    with joined(live) as client, joined(live) as other:
+        for one in (client, other):
+            await take(live, one)
+        other.subscribe(Subscription(components=frozenset({"database"})), show=False)
+        for second in (30, 60):
+            live.publish_health([checked(second)])
+            [message] = await take(live, client)
+            server = message["data"]["components"]["server"]
+
+            assert (message["type"], message["data"]["status"]) == ("health", "healthy")
+            assert server["last_check"] == f"2026-11-23T12:0{second // 60}:{second % 60:02}Z"
+        assert live._news(other) == []
 
 
 async def test_client_the_log_has_outrun_is_told_and_given_the_state(pool: Pool) -> None:

@@ -15,7 +15,18 @@ import pytest
 from psycopg import AsyncConnection, errors
 
 from db.engine import SOCKET, Engine, open_engine
-from tests.db.wire import FLUSH, STARTUP, SYNC, Recorder, Wire, extended, kinds, packet, simple
+from tests.db.wire import (
+    FLUSH,
+    IDLE,
+    STARTUP,
+    SYNC,
+    Recorder,
+    Wire,
+    extended,
+    kinds,
+    packet,
+    simple,
+)
 from tests.db.wire import message as wire_message
 from vigia.settings import Settings
 
@@ -157,6 +168,17 @@ async def test_notification_does_not_keep_the_session(engine: Engine) -> None:
         await first.execute("NOTIFY doorbell")
 
         assert await fetch(second, "SELECT 1") == 1
+        assert await fetch(first, "SELECT 2") == 2
+
+
+async def test_slow_reader_gets_the_answer_that_was_meant_for_it(path: Path) -> None:
+    async with Wire(path) as slow, Wire(path) as quick:
+        await slow.ask(STARTUP)
+        await quick.ask(STARTUP)
+        await slow.send(simple("SELECT repeat('x', 900000)"))
+
+        assert await quick.ask(simple("SELECT repeat('y', 900000)"))
+        assert (await slow.read(IDLE)).count(b"x") == 900_000
 
 
 async def test_transactions_of_many_connections_do_not_mix(engine: Engine) -> None:

@@ -17,7 +17,7 @@ from psycopg.pq import TransactionStatus
 
 from db import engine as engine_module
 from db import supervisor
-from db.engine import Engine, EngineError, open_engine
+from db.engine import EMBEDDED, NODE, Engine, EngineError, open_engine
 from vigia.settings import Secret, Settings
 
 WAIT_S = 30.0
@@ -39,6 +39,23 @@ SELECT '2026-01-01'::timestamptz + second * interval '1 s', %s
 FROM generate_series(1, 10) AS second ON CONFLICT DO NOTHING
 """
 ROOT = Path(engine_module.__file__).parents[1]
+COUNT_SYNCS = """
+import fs from 'node:fs';
+const synced = [];
+for (const name of ['fsyncSync', 'fdatasyncSync']) {
+  const original = fs[name];
+  fs[name] = (fd) => { synced.push(name); original(fd); };
+}
+const { openEngine } = await import(process.argv[1]);
+const pg = await openEngine(process.argv[2]);
+await pg.exec('CREATE TABLE IF NOT EXISTS synced (id int)');
+for (const statement of ['INSERT INTO synced VALUES (1)', 'CHECKPOINT']) {
+  synced.length = 0;
+  await pg.exec(statement);
+  console.log(...new Set(synced));
+}
+await pg.close();
+"""
 PARENT = """
 import asyncio, sys
 from pathlib import Path
@@ -163,6 +180,14 @@ async def test_path_too_long_for_a_socket_is_no_hindrance(tmp_path: Path, data_d
         assert await ask(engine.dsn, "SELECT 1") == 1
 
 
+async def test_data_directory_that_cannot_be_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(EngineError, match=r"^VIGIA_DATA_DIR: .*file"):
+        async with opened(tmp_path / "file" / "below"):
+            pass
+
+
 async def test_missing_packages_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine_module, "EMBEDDED", tmp_path)
 
@@ -237,6 +262,18 @@ def is_running(pid: int) -> bool:
     with suppress(psutil.NoSuchProcess):
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     return False
+
+
+async def test_commits_and_checkpoints_reach_the_disk(data_dir: Path) -> None:
+    arguments = ("--input-type=module", "-e", COUNT_SYNCS, str(EMBEDDED / "engine.mjs"))
+    process = await asyncio.create_subprocess_exec(
+        NODE, *arguments, str(data_dir / "postgres"), stdout=PIPE
+    )
+    answer, _ = await asyncio.wait_for(process.communicate(), WAIT_S)
+
+    of_the_commit, of_the_checkpoint = answer.decode().splitlines()
+    assert "fdatasyncSync" in of_the_commit
+    assert "fsyncSync" in of_the_checkpoint
 
 
 @asynccontextmanager

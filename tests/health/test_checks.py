@@ -41,9 +41,9 @@ class Watch:
 
     async def check(self) -> dict[str, Status | None]:
         """Check this slot and go on to the next; return the components that changed."""
-        changed = await check(self.connection, self.now, SLOT.total_seconds(), THRESHOLDS)
+        found = await check(self.connection, self.now, SLOT.total_seconds(), THRESHOLDS)
         self.now += SLOT
-        return {component.component: component.status for component in changed}
+        return {one.component: one.status for one in found if one.changed}
 
 
 @pytest.fixture

@@ -85,6 +85,33 @@ async def test_an_acknowledged_sample_survives_a_kill(program: Program) -> None:
     assert sum(count or 0 for count in counts) == acknowledged == 500
 
 
+async def test_late_samples_are_in_every_answer_within_thirty_seconds(program: Program) -> None:
+    """By TimescaleDB's scheduler on a server, by our own turns on the embedded engine."""
+    await program.start()
+    base = int(time.time() - 4 * 3600)
+
+    async def send(offset: int) -> None:
+        column = {"metric": "late", "component": "test", "times": [base + offset], "values": [1.0]}
+        await program.send("/metrics", {"series": [column]})
+
+    async def await_count(expected: int) -> None:
+        path = "/metrics/history?metric=late&start=-6h&step=1h&agg=count"
+        async with asyncio.timeout(30):
+            while True:
+                [series] = (await program.get(path))["series"]
+                if sum(count or 0 for count in series["values"]["count"]) == expected:
+                    return
+                await asyncio.sleep(0.5)
+
+    await send(0)
+    async with asyncio.timeout(40):
+        while ((await program.get("/dev/status"))["maintenance"] or {}).get("refreshed", 0) < 3:
+            await asyncio.sleep(0.5)
+    await await_count(1)
+    await send(60)
+    await await_count(2)
+
+
 @pytest.mark.skipif(NATIVE_URL != "", reason="a database server is nobody's child")
 async def test_the_database_engine_killed_comes_back_by_itself(program: Program) -> None:
     await program.start()

@@ -1,0 +1,190 @@
+"""Alerts over HTTP: lists, single ones, and what people do to them, each with its trace."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from db import alerts, events
+from db.queries import Pool
+from vigia.model import Category, Level, Role, utc_now
+
+FIELDS = {
+    "id", "rule", "level", "category", "component", "labels", "title", "message", "value",
+    "threshold", "state", "opened_at", "acknowledged_at", "acknowledged_by", "resolved_at",
+    "resolved_by",
+}  # fmt: skip
+
+
+async def raise_alert(service: Any, **body: str) -> dict[str, Any]:
+    answer = await service.post("/dev/test-alert", body)
+    assert answer.status == 201
+    alert: dict[str, Any] = answer.body
+    return alert
+
+
+async def bus(pool: Pool) -> list[tuple[str, Any]]:
+    async with pool.connection() as connection:
+        return [(event.type, event.payload) for event in await events.after(connection, 0, 100)]
+
+
+async def test_a_test_alert_is_whole_and_announced(service: Any, pool: Pool) -> None:
+    alert = await raise_alert(
+        service,
+        level="critical",
+        category="trading",
+        component="app",
+        title="A title",
+        message="A message",
+    )
+
+    assert set(alert) == FIELDS
+    assert (alert["level"], alert["category"], alert["component"]) == ("critical", "trading", "app")
+    assert (alert["title"], alert["message"], alert["state"]) == ("A title", "A message", "firing")
+    assert await bus(pool) == [("alerts", {"snapshot": False, "alerts": [alert]})]
+    assert service.rings == 1
+
+
+async def test_a_test_alert_needs_nothing_to_be_said(service: Any) -> None:
+    for body in (None, {}):
+        answer = await service.post("/dev/test-alert", body)
+        assert answer.status == 201
+    answer = await service.ask("/api/v1/monitoring/dev/test-alert", method="POST")
+    assert answer.status == 201
+    assert answer.body["level"] == "warning"
+
+
+async def test_resolving_is_audited_and_announced(service: Any, pool: Pool) -> None:
+    alert = await raise_alert(service)
+    path = f"/alerts/{alert['id']}"
+
+    answer = await service.post(f"{path}/resolve", {"comment": "Fixed."}, Role.OPERATOR)
+
+    assert answer.status == 200
+    resolved = answer.body
+    assert (resolved["state"], resolved["resolved_by"]) == ("resolved", "operator")
+    assert resolved["resolved_at"].endswith("Z")
+    assert (await bus(pool))[1:] == [("alert_resolved", resolved)]
+    assert service.rings == 2
+    single = (await service.get(path)).body
+    assert set(single) == FIELDS | {"events"}
+    assert {key: single[key] for key in FIELDS} == resolved
+    assert [(e["type"], e["actor"], e["comment"]) for e in single["events"]] == [
+        ("opened", "admin", ""),
+        ("resolved", "operator", "Fixed."),
+    ]
+
+
+async def test_acknowledging_is_audited_and_announced(service: Any, pool: Pool) -> None:
+    alert = await raise_alert(service)
+    path = f"/alerts/{alert['id']}"
+
+    answer = await service.post(f"{path}/acknowledge", None, Role.OPERATOR)
+
+    assert (answer.status, answer.body["state"]) == (200, "acknowledged")
+    assert answer.body["acknowledged_by"] == "operator"
+    changed = {"snapshot": False, "alerts": [answer.body]}
+    assert (await bus(pool))[1:] == [("alerts", changed)]
+    assert [e["type"] for e in (await service.get(path)).body["events"]] == [
+        "opened",
+        "acknowledged",
+    ]
+    assert (await service.post(f"{path}/resolve", {})).body["acknowledged_by"] == "operator"
+
+
+async def test_an_unknown_alert_is_404_and_one_already_there_409(service: Any, pool: Pool) -> None:
+    alert = await raise_alert(service)
+    path = f"/alerts/{alert['id']}"
+
+    for number in ("999", "0", str(2**63 - 1), str(2**63), "9" * 30):
+        assert (await service.get(f"/alerts/{number}")).status == 404
+        for act in ("resolve", "acknowledge"):
+            assert (await service.post(f"/alerts/{number}/{act}", {})).status == 404
+    assert (await service.post(f"{path}/acknowledge", {})).status == 200
+    assert (await service.post(f"{path}/acknowledge", {})).status == 409
+    assert (await service.post(f"{path}/resolve", {})).status == 200
+    for act in ("resolve", "acknowledge"):
+        answer = await service.post(f"{path}/{act}", {})
+        assert answer.status == 409
+        assert "resolved" in answer.detail
+    assert len(await bus(pool)) == 3
+    assert service.rings == 3
+
+
+async def test_of_many_who_resolve_at_once_one_does(service: Any, pool: Pool) -> None:
+    alert = await raise_alert(service)
+
+    answers = await asyncio.gather(
+        *(service.post(f"/alerts/{alert['id']}/resolve", {}) for _ in range(10))
+    )
+
+    assert sorted(answer.status for answer in answers) == [200] + [409] * 9
+    assert [kind for kind, _ in await bus(pool)] == ["alerts", "alert_resolved"]
+
+
+@pytest.mark.parametrize(
+    "body", [[], "x", {"comment": 1}, {"comment": "x" * 2001}, {"comment": "\0"}, {"coment": "x"}]
+)
+async def test_a_malformed_note_changes_nothing(service: Any, pool: Pool, body: Any) -> None:
+    alert = await raise_alert(service)
+
+    answer = await service.post(f"/alerts/{alert['id']}/resolve", body)
+
+    assert answer.status == 400
+    assert (await service.get(f"/alerts/{alert['id']}")).body["state"] == "firing"
+    assert len(await bus(pool)) == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"level": "loud"},
+        {"category": "other"},
+        {"component": ""},
+        {"component": "\0"},
+        {"title": "x" * 201},
+        {"unknown": 1},
+        {"level": None},
+    ],
+)
+async def test_a_malformed_test_alert_is_refused(service: Any, body: Any) -> None:
+    assert (await service.post("/dev/test-alert", body)).status == 400
+
+
+async def test_lists_hold_what_is_open_and_what_was(service: Any) -> None:
+    first = await raise_alert(service, component="a", level="info")
+    second = await raise_alert(service, component="b", category="database")
+    await service.post(f"/alerts/{first['id']}/resolve", {})
+
+    async def ids(path: str, **query: str) -> list[int]:
+        return [item["id"] for item in (await service.get(path, **query)).body["items"]]
+
+    assert await ids("/alerts/active") == [second["id"]]
+    assert await ids("/alerts/history") == [second["id"], first["id"]]
+    assert await ids("/alerts/history", component="a") == [first["id"]]
+    assert await ids("/alerts/history", level="info") == [first["id"]]
+    assert await ids("/alerts/active", category="database") == [second["id"]]
+    assert await ids("/alerts/active", category="trading") == []
+    assert await ids("/alerts/history", end="-1h") == []
+    assert await ids("/alerts/history", start="-1m", end="now") == [second["id"], first["id"]]
+
+
+async def test_lists_are_paged_newest_first(service: Any, pool: Pool) -> None:
+    async with pool.connection() as connection:
+        made = [
+            await alerts.open_test(
+                connection, utc_now(), Level.INFO, Category.SYSTEM, "c", "t", "m"
+            )
+            for _ in range(23)
+        ]
+
+    for path in ("/alerts/active", "/alerts/history"):
+        found, cursor = [], None
+        for size in (10, 10, 3):
+            query = {"limit": 10} | ({"cursor": cursor} if cursor else {})
+            page = (await service.get(path, **query)).body
+            assert len(page["items"]) == size
+            found += [item["id"] for item in page["items"]]
+            cursor = page["cursor"]
+        assert cursor is None
+        assert found == made[::-1]
