@@ -156,5 +156,6 @@ def _errors(path: str, operation: dict[str, Any]) -> set[int]:
     has_input = "requestBody" in operation or "parameters" in operation
     found = {500, 503} | (set() if is_open else {401, 403})
     found |= {400, 401} if has_input else set()
-    found |= {413} if "requestBody" in operation else set()
+    # Even an open change is refused to a page of another site.
+    found |= {403, 413} if "requestBody" in operation else set()
     return found | ({404} if "{" in path else set())

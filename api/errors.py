@@ -19,6 +19,8 @@ log = structlog.get_logger()
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 5
+DETAIL_CHARS_MAX = 500
+"""What was sent may be quoted in a detail, and may be long."""
 NOT_FOUND = "there is nothing at this address; GET /api/v1/monitoring lists what there is"
 STATUS = {InvalidError: 400, NotFoundError: 404, ConflictError: 409, UnavailableError: 503}
 HEADERS = {
@@ -46,7 +48,8 @@ def documented(description: str) -> ResponseSpec:
 
 def problem(status: int, detail: str) -> Response[Problem]:
     """Return the answer to a request that failed."""
-    body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail)
+    shown = detail if len(detail) <= DETAIL_CHARS_MAX else detail[:DETAIL_CHARS_MAX] + "…"
+    body = Problem(title=HTTPStatus(status).phrase, status=status, detail=shown)
     return Response(
         body, status_code=status, media_type=MEDIA_TYPE, headers=HEADERS.get(status, {})
     )

@@ -8,6 +8,7 @@ from litestar import get
 from litestar.di import NamedDependency
 from litestar.params import QueryParameter, QueryParams
 from msgspec import Struct
+from msgspec.structs import replace
 
 from api import grid
 from api.grid import Grid
@@ -24,11 +25,12 @@ POINTS = 500
 METRICS_MAX = 100
 SERIES_MAX = 1000
 BUCKETS_PER_QUERY = 20_000
-"""Read series by series, in portions: a long read holds the embedded engine's only session."""
+"""Read in portions: a long read holds the embedded engine's only session, and our event loop."""
 
 AGGREGATES = ("avg", "min", "max", "sum", "count", "first", "last")
 LABEL = "label."
-PARAMETERS = frozenset({"metric", "component", "start", "end", "step", "points", "agg", "fill"})
+REPEATABLE = frozenset({"metric", "agg"})
+SINGLE = frozenset({"component", "start", "end", "step", "points", "fill"})
 FIXED = {"format": "json", "tz": "UTC"}
 """Parameters of the contract with the one value that is available so far."""
 
@@ -132,8 +134,6 @@ async def _answer(
             f"more than {SERIES_MAX} series fit; name a component or labels to choose among them"
         )
     grid.check(wanted, tier, interval_s, len(found), len(asked.aggregates))
-    buckets = await _read(connection, tier, found, wanted)
-    expected = wanted.step_s / interval_s
     return History(
         start=of_epoch(wanted.start),
         end=of_epoch(wanted.end),
@@ -141,10 +141,7 @@ async def _answer(
         tier=tier,
         partial_from=wanted.partial_from(now),
         time=list(wanted.times),
-        series=[
-            _columns(one, buckets.get(one.id, []), wanted, asked.aggregates, expected)
-            for one in found
-        ],
+        series=await _read(connection, tier, found, wanted, asked.aggregates, interval_s),
     )
 
 
@@ -163,20 +160,28 @@ async def _grid(connection: Connection, asked: Question) -> Grid:
 
 
 async def _read(
-    connection: Connection, tier: str, found: Sequence[Numbered], wanted: Grid
-) -> Mapping[int, list[Bucket]]:
-    """Return the buckets of each series, by its number."""
+    connection: Connection,
+    tier: str,
+    found: Sequence[Numbered],
+    wanted: Grid,
+    aggregates: Sequence[str],
+    interval_s: float,
+) -> list[SeriesHistory]:
+    """Return the history of each series, asking for as many at once as make a portion."""
     points = len(wanted.times)
     portion = max(1, BUCKETS_PER_QUERY // points)
-    buckets: dict[int, list[Bucket]] = {}
+    start, end = of_epoch(wanted.start), of_epoch(wanted.end)
+    answer: list[SeriesHistory] = []
     for first in range(0, len(found), portion):
-        ids = [one.id for one in found[first : first + portion]]
-        start, end = of_epoch(wanted.start), of_epoch(wanted.end)
+        some = found[first : first + portion]
+        buckets: dict[int, list[Bucket]] = {one.id: [] for one in some}
         for bucket in await history.buckets(
-            connection, tier, ids, start, end, wanted.step_s, len(ids) * points
+            connection, tier, list(buckets), start, end, wanted.step_s, len(some) * points
         ):
-            buckets.setdefault(bucket.series_id, []).append(bucket)
-    return buckets
+            buckets[bucket.series_id].append(bucket)
+        expected = wanted.step_s / interval_s
+        answer += [_columns(one, buckets[one.id], wanted, aggregates, expected) for one in some]
+    return answer
 
 
 def _columns(
@@ -211,20 +216,14 @@ def _without_empty(answer: History) -> History:
     """Leave out the times at which no series has a sample."""
     covered = [series.coverage for series in answer.series]
     kept = [i for i in range(len(answer.time)) if any(column[i] is not None for column in covered)]
-    return History(
-        start=answer.start,
-        end=answer.end,
-        step_s=answer.step_s,
-        tier=answer.tier,
-        partial_from=answer.partial_from,
+    return replace(
+        answer,
         time=[answer.time[i] for i in kept],
         series=[
-            SeriesHistory(
-                one.metric,
-                one.component,
-                one.labels,
-                {name: [column[i] for i in kept] for name, column in one.values.items()},
-                [one.coverage[i] for i in kept],
+            replace(
+                one,
+                values={name: [column[i] for i in kept] for name, column in one.values.items()},
+                coverage=[one.coverage[i] for i in kept],
             )
             for one in answer.series
         ],
@@ -234,7 +233,9 @@ def _without_empty(answer: History) -> History:
 def _check_query(query: Mapping[str, list[str]], fill: str) -> None:
     """Refuse what would otherwise be passed over in silence."""
     for name, values in query.items():
-        if name in PARAMETERS or name.startswith(LABEL):
+        if name in SINGLE and len(values) > 1:
+            raise InvalidError(f"{name} must be given once")
+        if name in SINGLE | REPEATABLE or name.startswith(LABEL):
             continue
         if name not in FIXED:
             raise InvalidError(f"{name!r} is not available here; see /api/v1/openapi.json")

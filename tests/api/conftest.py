@@ -3,7 +3,7 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
@@ -20,14 +20,12 @@ from api.parts import Parts
 from db import keys
 from db.config import Config
 from db.queries import Pool
-from db.writer import Writer
-from vigia.model import Role, utc_now
+from db.writer import Stored, Writer
+from vigia.model import Role, Sample, utc_now
 from vigia.settings import Secret, Settings
 
 BASE = "/api/v1/monitoring"
 ADMIN_KEY = "an-admin-key-of-more-than-32-characters"
-DOCUMENT: dict[str, Any] = {}
-"""What OpenAPI says: the same for every server of a run, so it is asked for once."""
 
 
 class Answer(Struct):
@@ -63,13 +61,17 @@ class Service:
     def __init__(self, pool: Pool, port: int, http: aiohttp.ClientSession) -> None:
         self.url = f"http://127.0.0.1:{port}"
         self.http = http
-        self.writer = Writer(pool, lambda _: None)
         self.parts = self._parts(pool, Settings(port=port, admin_key=Secret(ADMIN_KEY)))
-        self.keys: dict[Role, str] = {}
+        self.document: dict[str, Any] = {}
+
+    async def begin(self, pool: Pool) -> None:
+        """Forget the test before."""
+        self.writer = Writer(pool, lambda _: None)
         self.rings = 0
         self.is_ready = True
         self.config = Config()
-        self.document: dict[str, Any] = {}
+        self.keys = {role: await self.new_key(role.value, role) for role in Role}
+        self.document = self.document or (await self.ask("/api/v1/openapi.json")).body
 
     async def ask(
         self,
@@ -108,6 +110,9 @@ class Service:
     def ring(self) -> None:
         self.rings += 1
 
+    async def write(self, samples: Sequence[Sample]) -> Stored:
+        return await self.writer.write(samples)
+
     def set_config(self, config: Config) -> None:
         self.config = config
 
@@ -116,7 +121,7 @@ class Service:
             pool=pool,
             settings=settings,
             auth=Authenticator(pool, settings),
-            write=self.writer.write,
+            write=self.write,
             announce=self.ring,
             config=lambda: self.config,
             set_config=self.set_config,
@@ -125,20 +130,23 @@ class Service:
         )
 
 
-@pytest.fixture
-async def service(pool: Pool) -> AsyncIterator[Service]:
-    listener = server.listen("127.0.0.1", 0)
+@pytest.fixture(scope="session")
+async def running_service(migrated_pool: Pool) -> AsyncIterator[Service]:
     timeout = aiohttp.ClientTimeout(total=20)
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), timeout=timeout) as http:
-        made = Service(pool, listener.getsockname()[1], http)
-        made.keys = {role: await made.new_key(role.value, role) for role in Role}
+        listener = server.listen("127.0.0.1", 0)
+        made = Service(migrated_pool, listener.getsockname()[1], http)
         running = asyncio.create_task(server.serve(create_app(made.parts), listener))
         try:
-            if not DOCUMENT:
-                DOCUMENT.update((await made.ask("/api/v1/openapi.json")).body)
-            made.document = DOCUMENT
             yield made
         finally:
             running.cancel()
             with suppress(asyncio.CancelledError):
                 await running
+
+
+@pytest.fixture
+async def service(running_service: Service, pool: Pool) -> Service:
+    """A service on a database that holds nothing but its keys."""
+    await running_service.begin(pool)
+    return running_service
