@@ -10,7 +10,7 @@ from psycopg.types.json import Jsonb
 
 from db import queries
 from db.queries import Connection
-from vigia.model import InvalidError, NotFoundError
+from vigia.model import InvalidError, NotFoundError, Target
 
 log = structlog.get_logger()
 
@@ -19,6 +19,9 @@ READ = _QUERIES["read"]
 WRITE = _QUERIES["write"]
 LOG = _QUERIES["log"]
 HISTORY = _QUERIES["history"]
+
+BUILT_IN = ("server", "database", "trading")
+"""Components that every service has."""
 
 Days = Annotated[float, Meta(gt=0, le=36500)]
 
@@ -64,10 +67,23 @@ class Retention(Struct, frozen=True, forbid_unknown_fields=True):
             )
 
 
+def default_targets() -> tuple[Target, ...]:
+    """Return the brief's external APIs; OpenAI without a key answers 401, and is there."""
+    return (
+        Target(name="binance", url="https://api.binance.com/api/v3/time"),
+        Target(name="bybit", url="https://api.bybit.com/v5/market/time"),
+        Target(name="openai", url="https://api.openai.com/v1/models", up_status=(200, 401)),
+        Target(name="ngrok", url="http://127.0.0.1:4040/api/tunnels", kind="ngrok"),
+    )
+
+
 class Config(Struct, frozen=True, forbid_unknown_fields=True):
     """Every run-time setting; a field is a key of monitoring_config."""
 
     intervals: Intervals = Intervals()
+    targets: Annotated[tuple[Target, ...], Meta(max_length=100)] = msgspec.field(
+        default_factory=default_targets
+    )
     retention: Retention = Retention()
     thresholds: dict[str, Threshold] = msgspec.field(
         default_factory=lambda: {
@@ -77,6 +93,12 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
             "external_latency_ms": Threshold(warning=2000, critical=5000),
         }
     )
+
+    def __post_init__(self) -> None:
+        """Refuse two components of one name: their samples would be told apart by nothing."""
+        names = [*BUILT_IN, *(target.name for target in self.targets)]
+        if len(set(names)) != len(names):
+            raise ValueError(f"each needs a name of its own, and none of {', '.join(BUILT_IN)}")
 
     def thresholds_document(self) -> dict[str, Any]:
         """Return the thresholds as the queries read them: without what is not set."""
@@ -174,5 +196,5 @@ def _with(config: Config, key: str, value: Any) -> Config:
     kind = Config.__annotations__[key]
     try:
         return msgspec.structs.replace(config, **{key: msgspec.convert(value, kind)})
-    except msgspec.ValidationError as error:
+    except ValueError as error:
         raise InvalidError(f"{key}: {error}") from None

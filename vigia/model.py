@@ -4,8 +4,9 @@ import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Annotated, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 Labels = tuple[tuple[str, str], ...]
 """Label pairs sorted by name: hashable, so that a Series can be a cache key."""
@@ -84,6 +85,24 @@ class Sample(Struct, frozen=True):
     time: datetime
     value: float
     reason: str = ""
+
+
+class Target(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """An address outside that is asked each slot; it is a component of category external.
+
+    It is up when it answers in time with a status of `up_status` (default: 200 to 399) and, if that
+    is given, with `body_contains` in the body. `ngrok` asks a local ngrok agent for its tunnels.
+    """
+
+    name: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
+    url: Annotated[str, Meta(pattern=r"^https?://[^\s]+$", max_length=2048)]
+    kind: Literal["http", "ngrok"] = "http"
+    method: Literal["GET", "HEAD"] = "GET"
+    timeout_s: Annotated[float, Meta(gt=0, le=10)] = 10.0
+    up_status: tuple[Annotated[int, Meta(ge=100, le=599)], ...] = ()
+    body_contains: Annotated[str, Meta(max_length=1000)] = ""
+    verify_tls: bool = True
+    enabled: bool = True
 
 
 class Principal(Struct, frozen=True):

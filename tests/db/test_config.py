@@ -53,6 +53,9 @@ async def test_a_change_is_stored_with_its_author_and_its_history(pool: Pool) ->
         ("retention", {"raw_days": 1}, "raw_days"),
         ("thresholds", {"m": {"warning": "high"}}, "warning"),
         ("thresholds", {"m": {"op": "="}}, "op"),
+        ("targets", [{"name": "a", "url": "http://x"}, {"name": "a", "url": "http://y"}], "own"),
+        ("targets", [{"name": "server", "url": "http://x"}], "server"),
+        ("targets", [{"name": "a", "url": "file:///etc/passwd"}], "regex"),
     ],
 )
 async def test_a_bad_value_is_refused_with_a_reason_and_changes_nothing(
