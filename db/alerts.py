@@ -27,13 +27,16 @@ ID_MAX = 2**63 - 1
 
 
 class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A threshold rule; without `levels` it takes the thresholds of its metric in the settings."""
+    """A threshold rule; without `levels` it takes the thresholds of its metric in the settings.
+
+    Without a component it covers all; without a category its alerts have that of the series.
+    """
 
     name: str
     kind: Literal["threshold"] = "threshold"
     metric: str
     component: str | None = None
-    category: Category
+    category: Category | None = None
     agg: Literal["avg", "min", "max", "sum", "count", "last"] = "avg"
     window_s: int = 60
     op: Literal[">", ">=", "<", "<="] = ">"
@@ -99,7 +102,7 @@ async def add_rule(connection: Connection, rule: Rule) -> None:
         kind=rule.kind,
         metric=rule.metric,
         component=rule.component,
-        category=rule.category.value,
+        category=rule.category,
         agg=rule.agg,
         window_s=rule.window_s,
         op=rule.op,

@@ -91,6 +91,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
             "server_cpu_percent": Threshold(warning=60, critical=80),
             "database_latency_ms": Threshold(warning=500, critical=1000),
             "external_latency_ms": Threshold(warning=2000, critical=5000),
+            "trading_success_percent": Threshold(op="<", warning=50, critical=30),
         }
     )
 

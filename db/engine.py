@@ -8,7 +8,7 @@ import stat
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 from msgspec import Struct
@@ -143,6 +143,10 @@ async def _run(data_dir: Path, lock: int, deadline_s: float) -> AsyncIterator[En
                 f"The embedded database in {data_dir} does not start: {error}"
             ) from None
         raise (error if len(group.exceptions) == 1 else group) from None
+    finally:
+        if socket_dir != data_dir:
+            with suppress(OSError):
+                socket_dir.rmdir()
 
 
 def _child(data_dir: Path, socket_dir: Path, lock: int, deadline_s: float) -> Child:

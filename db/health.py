@@ -1,6 +1,6 @@
 """The state of each component: judged once a slot, read at any time."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from msgspec import Struct
@@ -8,7 +8,7 @@ from psycopg.types.json import Jsonb
 
 from db import queries
 from db.queries import Connection
-from vigia.model import Status
+from vigia.model import Category, Status
 
 _QUERIES = queries.load("health")
 CHECK = _QUERIES["check"]
@@ -56,8 +56,20 @@ class Checked(ComponentStatus, frozen=True):
     changed: bool
 
 
+class Known(Struct, frozen=True):
+    """A component that should be there, and what to say while it was never observed."""
+
+    component: str
+    category: Category
+    reason: str = "not observed"
+
+
 async def check(
-    connection: Connection, at: datetime, interval_s: float, thresholds: Mapping[str, object]
+    connection: Connection,
+    at: datetime,
+    interval_s: float,
+    thresholds: Mapping[str, object],
+    known: Sequence[Known] = (),
 ) -> list[Checked]:
     """Judge every component at a slot, and write the check, which stands for `interval_s`."""
     return await queries.rows(
@@ -67,6 +79,9 @@ async def check(
         at=at,
         interval_s=interval_s,
         stale=STALE,
+        components=[one.component for one in known],
+        categories=[one.category.value for one in known],
+        reasons=[one.reason for one in known],
         thresholds=Jsonb(dict(thresholds)),
     )
 

@@ -6,7 +6,7 @@ TABLE alert_rules  -- Rules, evaluated as one set once a minute; one rule covers
     kind text NOT NULL  -- How it decides; threshold: an aggregate over a window against a limit per level.
     metric text NOT NULL  -- Metric it looks at.
     component text  -- Component it is limited to; null: any.
-    category text NOT NULL  -- Category of its alerts.
+    category text  -- Category of its alerts; null: that of the series.
     agg text NOT NULL  -- Aggregate over the window: avg, min, max, sum, count or last.
     window_s integer NOT NULL  -- Length of the window in seconds: whole minutes.
     op text NOT NULL  -- How the aggregate is compared with the limit of a level.

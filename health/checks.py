@@ -1,19 +1,23 @@
 """Judges every component each slot, and puts changes on the bus in the same transaction."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from db import events, health
-from db.health import Checked
+from db.health import Checked, Known
 from db.queries import Connection
 
 
 async def check(
-    connection: Connection, at: datetime, interval_s: float, thresholds: Mapping[str, object]
+    connection: Connection,
+    at: datetime,
+    interval_s: float,
+    thresholds: Mapping[str, object],
+    known: Sequence[Known] = (),
 ) -> list[Checked]:
     """Judge the components at a slot that stands for `interval_s`, and return them all."""
     async with connection.transaction():
-        checked = await health.check(connection, at, interval_s, thresholds)
+        checked = await health.check(connection, at, interval_s, thresholds, known)
         changed = [component for component in checked if component.changed]
         if changed:
             shown = {component.component for component in changed}

@@ -1,7 +1,7 @@
 -- name: upsert_rule
 -- A shipped rule is inserted once; what people make of it afterwards stays.
 INSERT INTO alert_rules (name, kind, metric, component, category, agg, window_s, op, levels, enabled)
-VALUES (%(name)s, %(kind)s, %(metric)s, %(component)s::text, %(category)s, %(agg)s, %(window_s)s,
+VALUES (%(name)s, %(kind)s, %(metric)s, %(component)s::text, %(category)s::text, %(agg)s, %(window_s)s,
         %(op)s, %(levels)s::jsonb, %(enabled)s)
 ON CONFLICT (name) DO NOTHING
 
@@ -12,7 +12,7 @@ ON CONFLICT (name) DO NOTHING
 -- 3. open, raise, lower or resolve; no sample in the window keeps everything as it is;
 -- 4. one row per step for the audit.
 WITH covered AS (
-    SELECT r.name AS rule, r.agg, r.window_s, r.category, s.id AS series_id, s.component, s.labels, s.unit,
+    SELECT r.name AS rule, r.agg, r.window_s, coalesce(r.category, s.category) AS category, s.id AS series_id, s.component, s.labels, s.unit,
            s.metric,
            coalesce(r.levels, (%(thresholds)s::jsonb -> r.metric) - 'op') AS levels,
            CASE WHEN r.levels IS NULL

@@ -1,11 +1,20 @@
 -- name: check
 -- The state of every component at one slot, from its newest component_up and the newest minute of each
--- metric that has thresholds; writes the check, the state and its uptime, and returns what changed.
-WITH up AS (
+-- metric that has thresholds; writes the check, the state and its uptime, and returns what changed. A
+-- component that is known but was never observed has a state too, and no checks.
+WITH known AS (
+    SELECT * FROM unnest(%(components)s::text[], %(categories)s::text[], %(reasons)s::text[])
+                  AS k (component, category, reason)
+), seen AS (
     SELECT s.component, s.category, st.last_time, st.last_value, st.reason
     FROM series s
     JOIN series_state st ON st.series_id = s.id
     WHERE s.metric = 'component_up' AND s.labels = '{}'
+), up AS (
+    SELECT component, coalesce(seen.category, known.category) AS category, seen.last_time, seen.last_value,
+           seen.reason, coalesce(known.reason, 'not observed') AS unobserved
+    FROM seen
+    FULL JOIN known USING (component)
 ), observed AS (
     SELECT s.component, s.metric, s.labels, s.unit, t.value AS levels, newest.value
     FROM series s
@@ -32,18 +41,22 @@ WITH up AS (
     ORDER BY o.component, array_position(ARRAY['warning', 'critical', 'emergency'], l.key) DESC, o.metric, o.labels
 ), verdict AS (
     SELECT up.component, up.category,
-           CASE WHEN up.last_time < %(at)s::timestamptz - %(stale)s::interval THEN NULL
+           CASE WHEN up.last_time IS NULL OR up.last_time < %(at)s::timestamptz - %(stale)s::interval
+                THEN NULL
                 WHEN up.last_value = 0 THEN 'down'
                 ELSE coalesce(broken.status, 'healthy') END AS status,
-           CASE WHEN up.last_time < %(at)s::timestamptz - %(stale)s::interval THEN 'not observed'
+           CASE WHEN up.last_time IS NULL OR up.last_time < %(at)s::timestamptz - %(stale)s::interval
+                THEN up.unobserved
                 WHEN up.last_value = 0 THEN up.reason
-                ELSE coalesce(broken.reason, '') END AS reason
+                ELSE coalesce(broken.reason, '') END AS reason,
+           up.last_time IS NOT NULL AS was_seen
     FROM up
     LEFT JOIN broken USING (component)
 ), checked AS (
     INSERT INTO component_checks (time, component, status, stands_for_s, reason)
     SELECT %(at)s::timestamptz, component, status, CASE WHEN status IS NULL THEN 0 ELSE %(interval_s)s::double precision END, reason
     FROM verdict
+    WHERE was_seen
     ON CONFLICT DO NOTHING
     RETURNING component, status, stands_for_s
 ), before AS (

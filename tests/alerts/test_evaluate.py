@@ -138,6 +138,33 @@ async def test_one_rule_covers_every_series_that_matches(story: Story) -> None:
     assert [a.labels for a in await story.active()] == [{"mount": "/data"}, {"mount": "/"}]
 
 
+async def test_a_component_down_for_a_whole_minute_alerts_in_its_own_category(
+    story: Story,
+) -> None:
+    up = Series(metric="component_up", component="binance", category=Category.EXTERNAL)
+
+    assert await story.pass_minute(0.5, up) == []
+    assert await story.pass_minute(-1, up) == ["opened"]
+    [alert] = await story.active()
+    assert (alert.rule, alert.component, alert.category, alert.level) == (
+        "component-down",
+        "binance",
+        Category.EXTERNAL,
+        Level.CRITICAL,
+    )
+
+
+async def test_a_rule_without_thresholds_rests_until_they_are_set(story: Story) -> None:
+    pnl = Series(metric="trading_pnl_24h", component="trading", category=Category.TRADING)
+    thresholds = {"trading_pnl_24h": {"op": "<", "warning": -100}}
+
+    assert await story.pass_minute(-500, pnl) == []
+    steps = await evaluate(story.connection, story.now, thresholds)
+    assert [step.step for step in steps] == ["opened"]
+    steps = await evaluate(story.connection, story.now, {})
+    assert [step.step for step in steps] == ["resolved"]
+
+
 @pytest.mark.parametrize(
     ("agg", "op", "limit", "fires"),
     [
@@ -192,7 +219,8 @@ async def test_shipped_rules_are_inserted_once_and_never_overwritten(story: Stor
     assert await story.pass_minute(99) == []
     cursor = await story.connection.execute("SELECT count(*) FROM alert_rules WHERE enabled")
     assert await cursor.fetchone() == (0,)
-    assert {rule.metric for rule in shipped_rules()} <= set(THRESHOLDS)
+    without = {rule.metric for rule in shipped_rules() if rule.levels is None} - set(THRESHOLDS)
+    assert without == {"trading_pnl_24h"}
 
 
 async def test_a_manually_resolved_alert_opens_anew_when_it_still_holds(story: Story) -> None:

@@ -24,6 +24,7 @@ async def test_the_defaults_are_the_briefs(pool: Pool) -> None:
         "server_cpu_percent": {"warning": 60, "critical": 80},
         "database_latency_ms": {"warning": 500, "critical": 1000},
         "external_latency_ms": {"warning": 2000, "critical": 5000},
+        "trading_success_percent": {"op": "<", "warning": 50, "critical": 30},
     }
 
 

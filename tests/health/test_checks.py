@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from db import events, health, tiers
 from db.config import Config
+from db.health import Known
 from db.queries import Connection, Pool
 from db.series import SeriesNumbers
 from db.writer import insert
@@ -90,6 +91,23 @@ async def test_a_silent_component_is_not_observed_and_is_ignored_in_the_whole(
 async def test_nothing_observed_at_all_has_no_status(watch: Watch) -> None:
     assert await watch.check() == {}
     assert health.document([]).status is None
+
+
+async def test_a_component_that_is_known_but_was_never_seen_has_a_reason_and_no_checks(
+    watch: Watch,
+) -> None:
+    known = [Known("trading", Category.TRADING, "not configured")]
+    await watch.observe("server")
+    for _ in range(2):
+        found = await check(watch.connection, watch.now, 30, THRESHOLDS, known)
+        assert [(f.component, f.status, f.reason) for f in found] == [
+            ("server", Status.HEALTHY, ""),
+            ("trading", None, "not configured"),
+        ]
+        watch.now += SLOT
+    assert [one.changed for one in found] == [False, False]
+    cursor = await watch.connection.execute("SELECT DISTINCT component FROM component_checks")
+    assert await cursor.fetchall() == [("server",)]
 
 
 async def test_a_change_is_on_the_bus_with_the_changed_components_only(watch: Watch) -> None:
