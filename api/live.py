@@ -43,7 +43,13 @@ READERS_MAX = 2
 class Live:
     """Follows the bus, takes what the writer committed, and lets clients read both."""
 
-    def __init__(self, pool: Pool, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        limits: Limits | None = None,
+        on_event: Callable[[Event], None] | None = None,
+    ) -> None:
+        self._on_event = on_event
         self.limits = limits or Limits()
         self.strangers = 0
         self.lagged = 0
@@ -228,6 +234,8 @@ class Live:
             while page := await events.after(connection, self._log.newest, PAGE_EVENTS):
                 for event in page:
                     self._log.append(event)
+                    if self._on_event is not None and self._following.is_set():
+                        self._on_event(event)
                 await self._wake()
         self._in_doubt = False
         self._following.set()

@@ -1,8 +1,10 @@
 """One real TimescaleDB for the whole run: native where there is one, else the embedded engine."""
 
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import re
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import psycopg
@@ -16,18 +18,20 @@ from db.queries import Pool
 from vigia.settings import Secret, Settings
 
 NATIVE_URL = os.environ.get("VIGIA_TEST_DATABASE_URL", "")
+DOCKER = Path("/var/run/docker.sock")
+COMPOSE = Path(__file__).parent.parent / "docker-compose.yml"
 RESET = Path(__file__).with_name("reset.sql").read_bytes()
 
 
 @asynccontextmanager
-async def _native_database(name: str) -> AsyncIterator[str]:
+async def _native_database(url: str, name: str) -> AsyncIterator[str]:
     """A database of this run's own, in which nothing happens by itself."""
     create = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
     drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
-    async with await psycopg.AsyncConnection.connect(NATIVE_URL, autocommit=True) as server:
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as server:
         await server.execute(drop)
         await server.execute(create)
-        dsn = psycopg.conninfo.make_conninfo(NATIVE_URL, dbname=name)
+        dsn = psycopg.conninfo.make_conninfo(url, dbname=name)
         async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as own:
             await own.execute("CREATE EXTENSION timescaledb")
             await own.execute("SELECT _timescaledb_functions.stop_background_workers()")
@@ -37,16 +41,45 @@ async def _native_database(name: str) -> AsyncIterator[str]:
             await server.execute(drop)
 
 
+def _docker_answers() -> bool:
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(str(DOCKER)) == 0
+
+
+@contextmanager
+def _container() -> Iterator[str]:
+    """A server in a container of the image that the compose file names."""
+    from testcontainers.postgres import PostgresContainer  # noqa: PLC0415 (slow, seldom needed)
+
+    compose = COMPOSE.read_text(encoding="utf-8")
+    [image] = re.findall(r"image: (timescale/timescaledb:\S+)", compose)
+    with PostgresContainer(image, driver=None) as container:
+        yield container.get_connection_url()
+
+
 @pytest.fixture(scope="session")
-async def engine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Engine]:
-    if NATIVE_URL:
-        async with _native_database(f"vigia_test_{os.getpid()}") as dsn:
-            async with open_engine(Settings(database_url=Secret(dsn))) as native:
-                yield native
-    else:
-        data_dir = tmp_path_factory.mktemp("engine")
-        async with open_engine(Settings(data_dir=data_dir)) as embedded:
+def server_url() -> Iterator[str]:
+    """A native server's address; empty where there is none, and the embedded engine serves."""
+    if NATIVE_URL or not _docker_answers():
+        yield NATIVE_URL
+        return
+    with _container() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+async def engine(
+    server_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Engine]:
+    if not server_url:
+        async with open_engine(Settings(data_dir=tmp_path_factory.mktemp("engine"))) as embedded:
             yield embedded
+        return
+    async with (
+        _native_database(server_url, f"vigia_test_{os.getpid()}") as dsn,
+        open_engine(Settings(database_url=Secret(dsn))) as native,
+    ):
+        yield native
 
 
 @pytest.fixture(scope="session")

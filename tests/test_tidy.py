@@ -32,6 +32,7 @@ BROAD_EXCEPT = {
     "vigia/schedule.py",
     "collectors/collector.py",
     "collectors/thread.py",
+    "vigia/emitter.py",
     "alerts/delivery.py",
 }
 SQL = re.compile(

@@ -1,6 +1,6 @@
 """The parts of a running service, and the turns that need several of them."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 
@@ -10,6 +10,7 @@ from alerts.evaluate import add_shipped_rules, evaluate
 from api.live import Live
 from db.config import Config, Retention, read
 from db.engine import Engine, open_engine
+from db.health import Known
 from db.migrate import migrate
 from db.pool import open_pool
 from db.queries import Pool
@@ -17,8 +18,13 @@ from db.writer import Writer, open_writer
 from health.checks import check
 from retention.apply import apply
 from retention.expire import expire
+from vigia.emitter import Emitter
+from vigia.emitter import load as load_emitter
+from vigia.model import Category, Sample
 from vigia.schedule import Slots
 from vigia.settings import Settings
+
+TRADING_MISSING = "not configured: set VIGIA_TRADING_DATABASE_URL"
 
 
 class Service(Struct):
@@ -29,6 +35,7 @@ class Service(Struct):
     pool: Pool
     writer: Writer
     live: Live
+    emitter: Emitter
     config: Config
     applied: Retention
     slots: dict[str, Slots]
@@ -46,10 +53,19 @@ class Service(Struct):
     async def check_health(self, at: datetime) -> None:
         interval_s = self.config.intervals.health_s
         async with self.pool.connection() as connection:
-            checked = await check(connection, at, interval_s, self.config.thresholds_document())
+            thresholds = self.config.thresholds_document()
+            checked = await check(connection, at, interval_s, thresholds, self.known_components())
         self.live.publish_health(checked)
         if any(component.changed for component in checked):
             self.live.ring()
+
+    def known_components(self) -> list[Known]:
+        """Return what should be watched, so that what never answered is seen as well."""
+        trading = Known("trading", Category.TRADING)
+        if self.settings.trading_database_url is None:
+            trading = Known("trading", Category.TRADING, TRADING_MISSING)
+        targets = [t for t in self.config.targets if t.enabled]
+        return [trading, *(Known(target.name, Category.EXTERNAL) for target in targets)]
 
     async def follow_config(self, _: datetime) -> None:
         """Take over what was changed here or elsewhere, and bring the tiers to it."""
@@ -91,6 +107,14 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             config = await read(connection)
             await apply(connection, config.retention)
             await add_shipped_rules(connection)
-        live = Live(pool)
-        async with open_writer(pool, live.publish) as writer:
-            yield Service(settings, engine, pool, writer, live, config, config.retention, {})
+        emitter = load_emitter()
+        live = Live(pool, on_event=emitter.emit_event)
+
+        def on_commit(samples: Sequence[Sample]) -> None:
+            live.publish(samples)
+            emitter.emit_samples(samples)
+
+        async with open_writer(pool, on_commit) as writer:
+            yield Service(
+                settings, engine, pool, writer, live, emitter, config, config.retention, {}
+            )

@@ -24,6 +24,7 @@ def everyones(service: Service) -> Services:
     return {
         "writer": service.writer.run(),
         "live": service.live.run(),
+        "emitter": service.emitter.run(),
         "config": every(lambda: CONFIG_EVERY_S, service.follow_config, service.counted("config")),
     }
 
