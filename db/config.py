@@ -152,7 +152,7 @@ async def read(connection: Connection) -> Config:
 async def entries(connection: Connection) -> list[Entry]:
     """Return every setting with its default and its last change, by key."""
     changed = {row.key: row for row in await queries.rows(connection, Changed, READ)}
-    defaults = msgspec.to_builtins(Config())
+    defaults: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(Config()))
     return [
         Entry(
             key=key,

@@ -1,0 +1,87 @@
+"""Targets outside, all asked at once in each slot: none delays another."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import partial
+from typing import Protocol
+
+import structlog
+
+from collectors.collector import DEADLINE_S, DEADLINE_SHARE, Put, reason_of
+from collectors.metrics import samples_of, series_of
+from collectors.ngrok import Agent
+from collectors.target import Asked, ask
+from vigia.egress import Egress
+from vigia.model import Category, Sample, Target
+from vigia.schedule import Slots, every
+
+log = structlog.get_logger()
+
+
+class Probe(Protocol):
+    """Asks one target; None says that it is not there to be judged."""
+
+    async def __call__(self, egress: Egress, time: datetime, timeout_s: float) -> Asked | None: ...
+
+
+class Probes:
+    """What is done in a slot: each target's samples go to `put` as soon as they are there."""
+
+    def __init__(self, targets: Callable[[], Sequence[Target]], egress: Egress, put: Put) -> None:
+        self._targets = targets
+        self._egress = egress
+        self._put = put
+        self._probes: dict[Target, Probe] = {}
+        self._reasons: dict[str, str] = {}
+
+    async def take(self, time: datetime, deadline_s: float = DEADLINE_S) -> None:
+        """Ask every enabled target. What a probe raises is that target's failure alone."""
+        targets = [target for target in self._targets() if target.enabled]
+        self._probes = {each: self._probes.get(each) or probe_of(each) for each in targets}
+        self._reasons = {each.name: self._reasons.get(each.name, "") for each in targets}
+        outcomes = await asyncio.gather(
+            *(self._take(each, time, deadline_s) for each in targets), return_exceptions=True
+        )
+        for target, outcome in zip(targets, outcomes, strict=True):
+            if outcome is not None:
+                self._put([self._up(target.name, time, reason_of(outcome))])
+
+    async def _take(self, target: Target, time: datetime, deadline_s: float) -> None:
+        timeout_s = min(target.timeout_s, deadline_s)
+        asked = await self._probes[target](self._egress, time, timeout_s)
+        if asked is not None:
+            samples = samples_of(asked.readings, target.name, Category.EXTERNAL, time)
+            self._put([*samples, self._up(target.name, time, asked.reason)])
+
+    def _up(self, name: str, time: datetime, reason: str) -> Sample:
+        if reason != self._reasons[name]:
+            log.info("component_up", component=name, up=not reason, reason=reason)
+            self._reasons[name] = reason
+        series = series_of("component_up", name, Category.EXTERNAL)
+        return Sample(series, time, 0.0 if reason else 1.0, reason)
+
+
+def probe_of(target: Target) -> Probe:
+    """Build what asks this kind of target; another kind is another line."""
+    match target.kind:
+        case "http":
+            return partial(ask, target)
+        case "ngrok":
+            return Agent(target).ask
+
+
+async def probe_every(
+    interval_s: Callable[[], float],
+    targets: Callable[[], Sequence[Target]],
+    egress: Egress,
+    put: Put,
+    slots: Slots,
+) -> None:
+    """Ask the targets in every slot, for ever; a target that was changed counts from the next."""
+    probes = Probes(targets, egress, put)
+
+    async def take(time: datetime) -> None:
+        await probes.take(time, min(DEADLINE_S, interval_s() * DEADLINE_SHARE))
+
+    await every(interval_s, take, slots)

@@ -1,0 +1,59 @@
+"""Which addresses may be connected to: public ones, and the networks that the operator allows."""
+
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+
+NGROK_AGENT = (IPv4Address("127.0.0.1"), 4040)
+"""The one address that is allowed by nature: the local ngrok agent answers there."""
+
+DENIED = tuple(
+    ip_network(network)
+    for network in (
+        "100.64.0.0/10",  # shared by a provider's customers
+        "168.63.129.16/32",  # Azure's host, which looks public
+        "192.0.0.0/24",  # protocol assignments, Oracle's metadata among them
+        "192.88.99.0/24",  # relays of 6to4
+        "3fff::/20",  # documentation
+    )
+)
+"""What Python's `is_global` lets through, or did in some version."""
+
+GLOBAL_UNICAST = ip_network("2000::/3")
+NAT64 = ip_network("64:ff9b::/96")
+COMPATIBLE = ip_network("::/96")
+
+Address = IPv4Address | IPv6Address
+
+
+class AddressGuard:
+    """Says yes to public addresses and to the networks allowed, given as CIDR."""
+
+    def __init__(self, allowed: Iterable[str] = ()) -> None:
+        self._allowed = tuple(ip_network(network) for network in allowed)
+
+    def allows(self, address: str, port: int) -> bool:
+        """Decide about the address that a socket is about to connect to, never about a name."""
+        outer = ip_address(address)
+        inner = _unwrapped(outer)
+        if (inner, port) == NGROK_AGENT:
+            return True
+        if any(ip in network for network in self._allowed for ip in (outer, inner)):
+            return True
+        return _is_public(inner)
+
+
+def _unwrapped(ip: Address) -> Address:
+    """Return the IPv4 address that an IPv6 one stands for, if it stands for one."""
+    if isinstance(ip, IPv4Address):
+        return ip
+    if ip.teredo is not None:
+        return ip.teredo[1]
+    if ip in NAT64 or ip in COMPATIBLE:
+        return IPv4Address(ip.packed[-4:])
+    return ip.ipv4_mapped or ip.sixtofour or ip
+
+
+def _is_public(ip: Address) -> bool:
+    if ip.is_multicast or not ip.is_global or any(ip in network for network in DENIED):
+        return False
+    return isinstance(ip, IPv4Address) or ip in GLOBAL_UNICAST

@@ -1,0 +1,292 @@
+"""The one door outwards: requests to allowed addresses only, and none that lasts for ever."""
+
+import asyncio
+import errno
+import os
+import socket
+import ssl
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from enum import StrEnum
+from typing import Any
+
+import aiohttp
+from msgspec import Struct
+
+from vigia import __version__
+from vigia.addresses import AddressGuard
+from vigia.resolver import Resolver
+
+REDIRECTS_MAX = 3
+BODY_BYTES_MAX = 64 * 1024
+CONNECTIONS_MAX = 256
+
+HEADERS = {"User-Agent": f"Vigia/{__version__}", "Accept-Encoding": "identity"}
+"""Bodies are asked for as they are, and never decompressed: there is no bomb to be had."""
+
+
+class Failure(StrEnum):
+    """Why there is no answer."""
+
+    URL = "url"
+    ADDRESS = "address"
+    DNS = "dns"
+    REFUSED = "refused"
+    CONNECT = "connect"
+    TLS = "tls"
+    TIMEOUT = "timeout"
+    REDIRECT = "redirect"
+    PROTOCOL = "protocol"
+
+
+class EgressError(Exception):
+    """There is no whole answer; the message is short and holds nothing of the URL."""
+
+    def __init__(self, failure: Failure, reason: str) -> None:
+        super().__init__(reason)
+        self.failure = failure
+
+
+class Trace(Struct):
+    """What was seen of a request, also of one that failed.
+
+    A phase (dns, connect, tls, first_byte, transfer) is known once it has ended; those of redirects
+    add up. `status` is 0 before there is one.
+    """
+
+    status: int = 0
+    phases_ms: dict[str, float] = {}
+    phase: str = ""
+    phase_since_s: float = 0.0
+    refused: str = ""
+    peer: aiohttp.AddrInfoType | None = None
+    server_name: str | None = None
+    tls: list[ssl.SSLObject] = []
+
+    def enter(self, phase: str) -> None:
+        now_s = time.perf_counter()
+        if self.phase:
+            passed_ms = (now_s - self.phase_since_s) * 1000
+            self.phases_ms[self.phase] = self.phases_ms.get(self.phase, 0.0) + passed_ms
+        self.phase, self.phase_since_s = phase, now_s
+
+    @property
+    def latency_ms(self) -> float:
+        """From the beginning to the last byte: the phases leave no gap."""
+        return sum(self.phases_ms.values())
+
+    def certificates(self) -> list[bytes]:
+        """Return what the servers on the way showed of themselves, in DER."""
+        shown = []
+        for tls in self.tls:
+            try:
+                shown.append(tls.getpeercert(binary_form=True))
+            except ValueError:
+                # This handshake did not end; others on the way may have.
+                continue
+        return [certificate for certificate in shown if certificate]
+
+
+_trace: ContextVar[Trace] = ContextVar("trace")
+"""Of the request that this task makes: sockets and TLS are made where no argument reaches."""
+
+
+class Egress:
+    """Makes requests, each on a connection of its own; see `open_egress`."""
+
+    def __init__(self, allowed: Iterable[str] = ()) -> None:
+        self._guard = AddressGuard(allowed)
+        self._verified, self._unverified = _context(), _context()
+        self._unverified.check_hostname = False
+        self._unverified.verify_mode = ssl.CERT_NONE
+        self.session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                socket_factory=self._socket,
+                resolver=Resolver(),
+                use_dns_cache=False,
+                force_close=True,
+                limit=CONNECTIONS_MAX,
+            ),
+            # Deadlines are ours: aiohttp rounds its own up to whole seconds.
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers=HEADERS,
+            auto_decompress=False,
+            trust_env=False,
+            trace_configs=[_phases()],
+        )
+
+    async def ask(
+        self,
+        url: str,
+        trace: Trace,
+        *,
+        timeout_s: float,
+        method: str = "GET",
+        follow: bool = True,
+        verify_tls: bool = True,
+    ) -> bytes:
+        """Return the body, or its beginning; the trace holds the rest. Raises EgressError."""
+        token = _trace.set(trace)
+        context = self._verified if verify_tls else self._unverified
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._ask(method, url, trace, allow_redirects=follow, ssl=context)
+        except TimeoutError:
+            raise EgressError(Failure.TIMEOUT, f"no answer within {timeout_s:g} s") from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise EgressError(*_explain(error, trace)) from error
+        finally:
+            _trace.reset(token)
+
+    async def _ask(self, method: str, url: str, trace: Trace, **options: Any) -> bytes:
+        try:
+            async with self.session.request(
+                method, url, max_redirects=REDIRECTS_MAX + 1, **options
+            ) as response:
+                trace.status = response.status
+                trace.enter("transfer")
+                body = await _beginning(response.content)
+                trace.enter("")
+                return body
+        except aiohttp.ClientConnectorCertificateError:
+            await self._show_certificate(trace)
+            raise
+
+    async def _show_certificate(self, trace: Trace) -> None:
+        """Shake hands once more and say nothing: OpenSSL forgets what it could not verify."""
+        if trace.peer is None:
+            return
+        loop = asyncio.get_running_loop()
+        family, kind, protocol, _, address = trace.peer
+        peer = socket.socket(family, kind, protocol)
+        try:
+            peer.setblocking(False)
+            await loop.sock_connect(peer, address)
+        except BaseException:
+            peer.close()
+            raise
+        transport, _ = await loop.create_connection(
+            asyncio.Protocol, sock=peer, ssl=self._unverified, server_hostname=trace.server_name
+        )
+        transport.abort()
+
+    def _socket(self, info: aiohttp.AddrInfoType) -> socket.socket:
+        """Make the socket for an address, which is known here for certain, unless it is refused."""
+        family, kind, protocol, _, (address, port, *_) = info
+        trace = _trace.get()
+        trace.enter("connect")
+        if not self._guard.allows(str(address), int(port)):
+            trace.refused = str(address)
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        trace.peer = info
+        return socket.socket(family, kind, protocol)
+
+
+@asynccontextmanager
+async def open_egress(allowed: Iterable[str] = ()) -> AsyncIterator[Egress]:
+    """Open the door for public addresses and the networks allowed."""
+    egress = Egress(allowed)
+    async with egress.session:
+        yield egress
+
+
+async def _beginning(content: aiohttp.StreamReader) -> bytes:
+    body = bytearray()
+    while len(body) < BODY_BYTES_MAX:
+        chunk = await content.read(BODY_BYTES_MAX - len(body))
+        if not chunk:
+            break
+        body += chunk
+    return bytes(body)
+
+
+class _Context(ssl.SSLContext):
+    """Tells the trace when a handshake begins, which aiohttp does not."""
+
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        tls = super().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
+        trace = _trace.get()
+        trace.enter("tls")
+        trace.server_name = tls.server_hostname
+        trace.tls.append(tls)
+        return tls
+
+
+def _context() -> ssl.SSLContext:
+    context = _Context(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_default_certs()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def _phases() -> aiohttp.TraceConfig:
+    config = aiohttp.TraceConfig()
+
+    def entering(phase: str) -> Callable[..., Awaitable[None]]:
+        async def enter(*_: object) -> None:
+            _trace.get().enter(phase)
+
+        return enter
+
+    async def start(*_: object) -> None:
+        _trace.get().refused = ""
+        _trace.get().enter("connect")
+
+    config.on_connection_create_start.append(start)
+    config.on_dns_resolvehost_start.append(entering("dns"))
+    config.on_dns_resolvehost_end.append(entering("connect"))
+    config.on_connection_create_end.append(entering("first_byte"))
+    return config
+
+
+FIXED: tuple[tuple[type[Exception], Failure, str], ...] = (
+    (aiohttp.TooManyRedirects, Failure.REDIRECT, f"more than {REDIRECTS_MAX} redirects"),
+    (aiohttp.RedirectClientError, Failure.REDIRECT, "redirected to what is no HTTP address"),
+    (aiohttp.NonHttpUrlClientError, Failure.URL, "not a usable HTTP address"),
+    (aiohttp.ClientPayloadError, Failure.PROTOCOL, "the answer broke off"),
+    (aiohttp.ClientResponseError, Failure.PROTOCOL, "the answer is not proper HTTP"),
+    (aiohttp.ClientConnectionError, Failure.PROTOCOL, "closed without an answer"),
+    (OSError, Failure.PROTOCOL, "closed without an answer"),
+    (ValueError, Failure.URL, "not a usable HTTP address"),
+)
+"""What is always said in the same words; the first that fits holds."""
+
+
+def _explain(error: Exception, trace: Trace) -> tuple[Failure, str]:
+    match error:
+        case aiohttp.ClientConnectorCertificateError():
+            words = getattr(error.certificate_error, "verify_message", "not verified")
+            return Failure.TLS, f"TLS: {words.rstrip('.')}"
+        case aiohttp.ClientSSLError():
+            words = getattr(error.os_error, "reason", None) or "handshake failed"
+            return Failure.TLS, f"TLS: {words.replace('_', ' ').lower()}"
+        case aiohttp.ClientConnectorDNSError():
+            return Failure.DNS, f"DNS: {error.os_error.strerror or 'no answer'}"
+        case aiohttp.ClientConnectorError():
+            return _explain_connection(error.os_error, trace)
+    return next(
+        ((failure, words) for kind, failure, words in FIXED if isinstance(error, kind)),
+        (Failure.PROTOCOL, type(error).__name__),
+    )
+
+
+def _explain_connection(error: OSError, trace: Trace) -> tuple[Failure, str]:
+    if trace.refused:
+        hint = "VIGIA_EGRESS_ALLOW can allow it"
+        return Failure.ADDRESS, f"{trace.refused} is not a public address; {hint}"
+    words = os.strerror(error.errno).lower() if error.errno else "connection lost"
+    if trace.phase == "tls":
+        return Failure.TLS, f"TLS: {words}"
+    if error.errno == errno.ECONNREFUSED:
+        return Failure.REFUSED, words
+    return Failure.CONNECT, words

@@ -1,0 +1,59 @@
+"""What every command shares: settings, the database, one line for what a user can mend."""
+
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import click
+import psycopg
+import uvloop
+from rich.console import Console
+from rich.table import Table
+
+from db.engine import EngineError, open_engine
+from db.migrate import MigrationError, migrate
+from db.queries import Connection
+from vigia.model import DomainError
+from vigia.settings import Settings, SettingsError, load
+
+EXIT_FAILURE = 1
+EXIT_USAGE = 2
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def settings() -> Settings:
+    try:
+        return load()
+    except SettingsError as error:
+        click.echo(f"vigia: {error}", err=True)
+        sys.exit(EXIT_USAGE)
+
+
+@asynccontextmanager
+async def database() -> AsyncIterator[Connection]:
+    """The database of the running service, or one started for this command alone."""
+    async with open_engine(settings(), share=True) as engine:
+        connection: Connection = await psycopg.AsyncConnection.connect(
+            engine.dsn, autocommit=True, prepare_threshold=None
+        )
+        async with connection:
+            await migrate(connection)
+            yield connection
+
+
+def run(command: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run to the end; what a user can mend is one line, and everything else a traceback."""
+    try:
+        uvloop.run(command())
+    except (DomainError, EngineError, MigrationError, SettingsError, OSError) as error:
+        click.echo(f"vigia: {error}", err=True)
+        sys.exit(EXIT_FAILURE)
+
+
+def print_table(columns: list[str], rows: list[list[str]]) -> None:
+    table = Table(*columns, box=None, header_style="bold")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)

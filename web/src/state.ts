@@ -1,0 +1,127 @@
+/** The present as the page knows it, and how each message changes it. Pure. */
+
+import type { Alert, ComponentHealth, CurrentMetrics, Labels, Message, Status } from "./types.ts";
+
+/** The newest value of one series. */
+export interface Value {
+  key: string;
+  metric: string;
+  labels: Labels;
+  unit: string;
+  value: number;
+  time: number;
+}
+
+export interface ComponentValues {
+  category: string;
+  values: ReadonlyMap<string, Value>;
+}
+
+export interface State {
+  /** Whether the first whole state is there. */
+  isComplete: boolean;
+  status: Status | null;
+  health: ReadonlyMap<string, ComponentHealth>;
+  values: ReadonlyMap<string, ComponentValues>;
+  alerts: ReadonlyMap<number, Alert>;
+  hasMoreAlerts: boolean;
+  /** What the next message of a topic does not add to but replaces. */
+  replaces: ReadonlySet<"metrics" | "health">;
+}
+
+export const EMPTY: State = {
+  isComplete: false,
+  status: null,
+  health: new Map(),
+  values: new Map(),
+  alerts: new Map(),
+  hasMoreAlerts: false,
+  replaces: new Set(),
+};
+
+const WHOLE: State["replaces"] = new Set(["metrics", "health"]);
+const LEVELS = ["info", "warning", "critical", "emergency"];
+
+export function reduce(state: State, message: Message): State {
+  switch (message.type) {
+    case "hello":
+      return message.data.resumed ? state : { ...state, replaces: WHOLE };
+    case "lagged":
+      return { ...state, replaces: WHOLE };
+    case "metrics":
+      return withMetrics(state, message.data);
+    case "health": {
+      const before = state.replaces.has("health") ? [] : state.health;
+      const health = new Map([...before, ...Object.entries(message.data.components)]);
+      return { ...without(state, "health"), health, status: message.data.status };
+    }
+    case "alerts":
+      return withAlerts(state, message.data);
+    case "alert_resolved":
+      return withAlerts(state, { snapshot: false, alerts: [message.data] });
+    default:
+      return state;
+  }
+}
+
+/** Loudest first, newest first among equals. */
+export function sortedAlerts(alerts: ReadonlyMap<number, Alert>): Alert[] {
+  return [...alerts.values()].sort(
+    (a, b) => LEVELS.indexOf(b.level) - LEVELS.indexOf(a.level) || b.id - a.id,
+  );
+}
+
+/** The series of a message, one by one. */
+export function valuesOf(metrics: CurrentMetrics["components"][string]["metrics"]): Value[] {
+  return Object.entries(metrics).flatMap(([metric, now]) => {
+    const own =
+      now.value === undefined || now.time === undefined
+        ? []
+        : [{ labels: {}, value: now.value, time: now.time }];
+    return [...own, ...(now.series ?? [])].map(({ labels, value, time }) => ({
+      key: keyOf(metric, labels),
+      metric,
+      labels,
+      unit: now.unit,
+      value,
+      time: Date.parse(time) / 1000,
+    }));
+  });
+}
+
+export function keyOf(metric: string, labels: Labels): string {
+  return JSON.stringify([metric, ...Object.entries(labels).sort()]);
+}
+
+function withMetrics(state: State, data: CurrentMetrics): State {
+  const values = new Map(state.replaces.has("metrics") ? [] : state.values);
+  for (const [name, { category, metrics }] of Object.entries(data.components)) {
+    const known = new Map(values.get(name)?.values);
+    const fresh = valuesOf(metrics);
+    for (const value of fresh) known.set(value.key, value);
+    values.set(name, { category, values: known });
+  }
+  return { ...without(state, "metrics"), values };
+}
+
+function withAlerts(
+  state: State,
+  data: { snapshot: boolean; alerts: Alert[]; has_more?: boolean },
+): State {
+  const alerts = new Map(data.snapshot ? [] : state.alerts);
+  for (const alert of data.alerts) {
+    if (alert.resolved_at === null) alerts.set(alert.id, alert);
+    else alerts.delete(alert.id);
+  }
+  return {
+    ...state,
+    alerts,
+    isComplete: state.isComplete || data.snapshot,
+    hasMoreAlerts: data.has_more ?? state.hasMoreAlerts,
+  };
+}
+
+function without(state: State, topic: "metrics" | "health"): State {
+  if (!state.replaces.has(topic)) return state;
+  return { ...state, replaces: new Set([...state.replaces].filter((other) => other !== topic)) };
+}
