@@ -17,6 +17,7 @@ from api import (
     health,
     history,
     metrics,
+    pages,
     probes,
     sessions,
 )
@@ -29,14 +30,15 @@ OPEN_ROUTES: Sequence[ControllerRouterHandler] = (
     probes.livez,
     probes.readyz,
     sessions.sign_in,
-    sessions.sign_in_by_link,
+    pages.sign_in_page,
+    pages.asset,
     docs.docs_script,
     docs.docs_asset,
 )
 """Everything that a stranger may ask; there is no other list."""
 
 ROUTES: Sequence[ControllerRouterHandler] = (
-    probes.start_page,
+    pages.first_page,
     probes.base_map,
     sessions.sign_out,
     metrics.catalogue,

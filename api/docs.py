@@ -12,7 +12,7 @@ from litestar.openapi.spec import Components, SecurityScheme
 from litestar.response import File
 
 from api.errors import MEDIA_TYPE, NOT_FOUND, problem
-from api.headers import PAGE_POLICY
+from api.headers import DOCS_POLICY
 from api.ingest.native import Batch
 from api.probes import BASE
 from vigia import __version__
@@ -75,7 +75,7 @@ class Document(JsonRenderPlugin):
 @get(DOCS, media_type=MediaType.HTML, include_in_schema=False)
 async def docs_page() -> Response[str]:
     return Response(
-        PAGE, media_type=MediaType.HTML, headers={"Content-Security-Policy": PAGE_POLICY}
+        PAGE, media_type=MediaType.HTML, headers={"Content-Security-Policy": DOCS_POLICY}
     )
 
 

@@ -16,6 +16,9 @@ from vigia.model import Principal, Role, UnavailableError
 ROLE = "role"
 """Key of a handler's `opt`: the role it needs; None for any. Without it, viewer."""
 
+REFUSAL = "refusal"
+"""Key of a handler's `opt`: makes the answer of a refusal, of its status and detail, for people."""
+
 OPEN: Mapping[str, Any] = {"open": True}
 """The `opt` of the open list in `api.app`, and of nothing else."""
 
@@ -111,5 +114,7 @@ async def _refuse(
         await send({"type": "websocket.close", "code": 4000 + status, "reason": str(refusal)})
         return
     request: Request[Any, Any, Any] = Request(scope, receive, send)
-    answer = problem(status, str(refusal))
+    handler = scope.get("route_handler")
+    refuse = (handler.opt if handler else {}).get(REFUSAL, problem)
+    answer = refuse(status, str(refusal))
     await answer.to_asgi_response(app=None, request=request)(scope, receive, send)

@@ -1,11 +1,10 @@
-"""Where everything begins: the base map, the start page, and the probes of orchestrators."""
+"""Where everything begins: the base map, and the probes of orchestrators."""
 
 import asyncio
 
 import psycopg
 from litestar import get
 from litestar.di import NamedDependency
-from litestar.response import Redirect
 from msgspec import Struct
 
 from api.database import connect
@@ -45,11 +44,6 @@ LINKS = {
     "dashboard": f"{BASE}/dashboard",
     "status": f"{BASE}/dev/status",
 }
-
-
-@get("/", include_in_schema=False)
-async def start_page() -> Redirect:
-    return Redirect("/api/v1/docs")
 
 
 @get(BASE, tags=["service"], summary="Map of the API")

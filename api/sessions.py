@@ -1,13 +1,10 @@
-"""Signing browsers in and out: a key, or a one-time link, becomes a session cookie."""
+"""Signing browsers in and out: a key becomes a session cookie."""
 
-from typing import Annotated
-
-from litestar import Response, delete, get, post
+from litestar import Response, delete, post
 from litestar.datastructures import Cookie
 from litestar.di import NamedDependency
 from litestar.exceptions import NotAuthorizedException
-from litestar.params import JSONBody, QueryParameter
-from litestar.response import Redirect
+from litestar.params import JSONBody
 from msgspec import Struct
 
 from api.auth import Authenticator
@@ -28,34 +25,22 @@ async def sign_in(data: JSONBody[Credentials], parts: NamedDependency[Parts]) ->
     session = await parts.auth.sign_in(data.key)
     if session is None:
         raise NotAuthorizedException("this key is not valid; ask an administrator for another")
-    return Response(None, status_code=204, cookies=[_cookie(parts.auth, session)])
+    return Response(None, status_code=204, cookies=[session_cookie(parts.auth, session)])
 
 
 @delete("/api/v1/auth/session", opt={ROLE: None}, tags=["session"], summary="Sign out")
 async def sign_out(request: KnownRequest, parts: NamedDependency[Parts]) -> Response[None]:
     await parts.auth.sign_out(request.headers.get("cookie"))
-    gone = _cookie(parts.auth, Secret(""))
+    gone = session_cookie(parts.auth, Secret(""))
     gone.max_age = 0
     return Response(None, status_code=204, cookies=[gone])
 
 
-@get("/sign-in", status_code=303, tags=["session"], summary="Sign in with a one-time link")
-async def sign_in_by_link(
-    parts: NamedDependency[Parts],
-    token: Annotated[str, QueryParameter(description="The token in the link.", max_length=200)],
-) -> Redirect:
-    session = await parts.auth.sign_in_by_link(token)
-    if session is None:
-        raise NotAuthorizedException("this link was used or is too old; make a new one")
-    answer = Redirect("/", status_code=303)
-    answer.cookies.append(_cookie(parts.auth, session))
-    return answer
+def session_cookie(auth: Authenticator, session: Secret) -> Cookie:
+    """Return the cookie of a session.
 
-
-def _cookie(auth: Authenticator, session: Secret) -> Cookie:
-    """Lax, not Strict: a link in a terminal's page, a chat or a mail would arrive signed out.
-
-    What Strict would add, the door does: a change by cookie needs our own Origin.
+    Lax, not Strict: a link in a terminal's page, a chat or a mail would arrive signed out. What
+    Strict would add, the door does: a change by cookie needs our own Origin.
     """
     return Cookie(
         key=auth.cookie_name,

@@ -1,10 +1,9 @@
 """Targets outside, all asked at once in each slot: none delays another."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Protocol
 
 import structlog
 
@@ -19,10 +18,8 @@ from vigia.schedule import Slots, every
 log = structlog.get_logger()
 
 
-class Probe(Protocol):
-    """Asks one target; None says that it is not there to be judged."""
-
-    async def __call__(self, egress: Egress, time: datetime, timeout_s: float) -> Asked | None: ...
+Probe = Callable[[Egress, datetime, float], Awaitable[Asked | None]]
+"""Asks one target at a time within seconds; None says that it is not there to be judged."""
 
 
 class Probes:

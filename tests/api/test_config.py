@@ -17,7 +17,8 @@ async def test_settings_have_their_defaults(service: Any) -> None:
     page = (await service.get("/config")).body
 
     assert page["cursor"] is None
-    assert [item["key"] for item in page["items"]] == ["intervals", "retention", "thresholds"]
+    keys = [item["key"] for item in page["items"]]
+    assert keys == ["intervals", "retention", "targets", "thresholds"]
     for item in page["items"]:
         assert set(item) == {"key", "value", "default", "updated_at", "updated_by"}
         assert item["value"] == item["default"]

@@ -49,8 +49,10 @@ async def test_health_follows_within_a_slot_and_is_stored(program: Program) -> N
     async with asyncio.timeout(40):
         while (found := await program.get("/health"))["status"] is None:
             await asyncio.sleep(0.2)
-    assert set(found["components"]) == {"server", "database"}
     assert found["components"]["database"]["status"] == "healthy"
+    trading = found["components"]["trading"]
+    assert (trading["status"], trading["uptime_24h"]) == (None, None)
+    assert "VIGIA_TRADING_DATABASE_URL" in trading["reason"]
 
 
 async def test_termination_stores_everything_and_exits_with_zero(program: Program) -> None:

@@ -61,10 +61,14 @@ export function pick(key: string): void {
 /** Follow what is chosen; returns how to stop. */
 export function follow(): () => void {
   onMessage(receive);
+  let shown = "";
   return effect(() => {
     const key = chosenKey.value;
     const { seconds } = range.value;
     if (key === undefined || connected.value === 0) return;
+    // After a new connection the same chart stays until its past has been read again.
+    if (shown !== key + seconds) series.value = undefined;
+    shown = key + seconds;
     const [component, metric] = JSON.parse(key) as [string, string];
     const abort = new AbortController();
     void read(component, metric, seconds, abort.signal);

@@ -1,0 +1,7 @@
+-- Users who hold a position, or who traded within the last 24 hours. A union counts each once.
+SELECT count(*) AS trading_users_active
+FROM   (
+         SELECT user_id FROM positions WHERE closed_at IS NULL
+         UNION
+         SELECT user_id FROM trades WHERE executed_at > now() - interval '24 hours' AND executed_at <= now()
+       ) AS active

@@ -1,0 +1,76 @@
+/** The open alerts, and what people do about them. */
+
+import { useSignal } from "@preact/signals";
+import { labelsText } from "./format.ts";
+import { Since } from "./since.tsx";
+import { act, alerts, state } from "./store.ts";
+import type { Alert } from "./types.ts";
+
+const HEADING = "alerts";
+
+export function Alerts() {
+  const count = alerts.value.length;
+  return (
+    <section aria-labelledby={HEADING}>
+      <h2 id={HEADING} tabIndex={-1}>
+        Active alerts {count > 0 && <span class="count">{count}</span>}
+      </h2>
+      {count === 0 && <p class="quiet">There are none.</p>}
+      <ul class="alerts">
+        {alerts.value.map((alert) => <OneAlert key={alert.id} alert={alert} />)}
+      </ul>
+      {state.value.hasMoreAlerts && <p class="quiet">There are more; these are the newest.</p>}
+    </section>
+  );
+}
+
+function OneAlert({ alert }: { alert: Alert }) {
+  const isBusy = useSignal(false);
+  const problem = useSignal("");
+
+  async function ask(step: "resolve" | "acknowledge"): Promise<void> {
+    isBusy.value = true;
+    problem.value = "";
+    try {
+      await act(alert, step);
+      // The button that had the focus is gone.
+      document.getElementById(HEADING)?.focus();
+    } catch (error) {
+      problem.value = error instanceof Error ? error.message : String(error);
+    } finally {
+      isBusy.value = false;
+    }
+  }
+
+  return (
+    <li class="panel alert" data-level={alert.level}>
+      <div class="alert-text">
+        <h3><span class="level">{alert.level}</span> {alert.title}</h3>
+        {alert.message && <p>{alert.message}</p>}
+        <Origin alert={alert} />
+      </div>
+      <div class="actions">
+        {alert.acknowledged_at === null && (
+          <button type="button" disabled={isBusy} aria-label={`Acknowledge: ${alert.title}`} onClick={() => ask("acknowledge")}>
+            Acknowledge
+          </button>
+        )}
+        <button type="button" disabled={isBusy} aria-label={`Resolve: ${alert.title}`} onClick={() => ask("resolve")}>
+          Resolve
+        </button>
+      </div>
+      <p class="problem" role="alert">{problem}</p>
+    </li>
+  );
+}
+
+function Origin({ alert }: { alert: Alert }) {
+  const labels = labelsText(alert.labels);
+  return (
+    <p class="origin">
+      {alert.component}
+      {labels && <> · {labels}</>} · <Since time={alert.opened_at} />
+      {alert.acknowledged_by !== null && <> · acknowledged by {alert.acknowledged_by}</>}
+    </p>
+  );
+}

@@ -1,0 +1,54 @@
+/** The state of the whole and of each component. */
+
+import { formatUptime } from "./format.ts";
+import { Since } from "./since.tsx";
+import { state } from "./store.ts";
+import type { ComponentHealth } from "./types.ts";
+import { coverage, headline, reasonText, statusText } from "./wording.ts";
+
+const WORST_FIRST = ["down", "critical", "warning", "healthy", null];
+
+export function Overview() {
+  const { status, health } = state.value;
+  return (
+    <section class="overview" data-status={status ?? "none"} aria-labelledby="overall">
+      <div role="status">
+        <h1 id="overall">{headline(status, health)}</h1>
+        <p>{coverage(health)}</p>
+      </div>
+    </section>
+  );
+}
+
+export function Components() {
+  const sorted = [...state.value.health].sort(
+    ([a, one], [b, other]) =>
+      WORST_FIRST.indexOf(one.status) - WORST_FIRST.indexOf(other.status) || a.localeCompare(b),
+  );
+  if (sorted.length === 0) return null;
+  return (
+    <section aria-labelledby="components">
+      <h2 id="components">Components</h2>
+      <ul class="cards">
+        {sorted.map(([name, health]) => <Component key={name} name={name} health={health} />)}
+      </ul>
+    </section>
+  );
+}
+
+function Component({ name, health }: { name: string; health: ComponentHealth }) {
+  const reason = reasonText(health);
+  return (
+    <li class="panel card" data-status={health.status ?? "none"}>
+      <div class="card-head">
+        <h3>{name}</h3>
+        <p class="status">{statusText(health)}</p>
+      </div>
+      {reason && <p class="reason">{reason}</p>}
+      <dl>
+        <div><dt>Since</dt><dd><Since time={health.since} /></dd></div>
+        <div><dt>Uptime, 24 h</dt><dd>{formatUptime(health.uptime_24h)}</dd></div>
+      </dl>
+    </li>
+  );
+}

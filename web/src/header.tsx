@@ -1,0 +1,55 @@
+/** Where we are, whether it is live, and the ways out. */
+
+import { signal } from "@preact/signals";
+import icon from "./icon.svg";
+import { leave, link } from "./store.ts";
+import type { Link } from "./connection.ts";
+
+const WORDS: Record<Link, string> = {
+  connecting: "Connecting…",
+  live: "Live",
+  reconnecting: "Reconnecting…",
+  "signed out": "Signed out",
+  refused: "Not allowed",
+};
+
+const problem = signal("");
+
+export function Header() {
+  return (
+    <header>
+      <a class="skip" href="#main">Skip to the content</a>
+      <div class="bar">
+        <p class="brand"><img src={icon} alt="" width="26" height="26" />Vigia</p>
+        <p class="link" role="status" data-link={link}>{WORDS[link.value]}</p>
+        <nav aria-label="Vigia">
+          <a href="/api/v1/docs">API</a>
+          <button type="button" onClick={signOutNow}>Sign out</button>
+        </nav>
+      </div>
+    </header>
+  );
+}
+
+/** What has to be done before the page can go on. */
+export function Interruption() {
+  if (link.value === "signed out") {
+    return (
+      <p class="interruption" role="alert">
+        Your session has ended. What is shown is no longer live. <a href="/">Sign in again</a>
+      </p>
+    );
+  }
+  if (link.value === "refused") {
+    return (
+      <p class="interruption" role="alert">
+        This key may only write samples. <a href="/sign-in">Sign in with another</a>
+      </p>
+    );
+  }
+  return problem.value && <p class="interruption" role="alert">{problem}</p>;
+}
+
+function signOutNow(): void {
+  leave().catch((error: Error) => (problem.value = error.message));
+}
