@@ -12,7 +12,7 @@ STAMP := .venv/.installed
 DEV_STAMP := .venv/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format schema lock clean
+.PHONY: help setup run test browser check format schema lock clean
 
 help: ## list the chores
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,11 +22,17 @@ setup: $(STAMP) ## install what the service needs into .venv
 run: $(STAMP) ## set everything up and start Vigia on port 3001
 	@$(BIN)/vigia serve
 
-test: $(DEV_STAMP) ## set everything up and run every test, with coverage
+test: $(DEV_STAMP) browser ## set everything up and run every test, with coverage
 	@$(BIN)/python -m coverage erase
 	$(BIN)/python -m coverage run -m pytest
 	@$(BIN)/python -m coverage combine -q
 	@$(BIN)/python -m coverage report --fail-under=95
+
+browser:
+	@command -v chromium > /dev/null || { test "$$(id -u)" = 0 && command -v apt-get > /dev/null \
+	    && echo "Installing Chromium for the tests …" \
+	    && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium > /dev/null; } \
+	    || { echo "The tests need Chromium; install it with: sudo apt-get install chromium"; exit 1; }
 
 check: $(DEV_STAMP) ## format, lint, types, tests: what CI runs
 	$(BIN)/ruff format --check .

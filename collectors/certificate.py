@@ -9,18 +9,22 @@ UTC_TIME = 0x17
 def not_after(der: bytes) -> datetime:
     """Return the end of validity. Raises ValueError for what is no certificate."""
     try:
-        _, certificate, _ = _element(der, 0)
-        _, at, _ = _element(der, certificate)
-        tag, _, end = _element(der, at)
-        if tag == VERSION:
-            at = end
-        for _serial_algorithm_issuer in range(3):
-            _, _, at = _element(der, at)
-        _, not_before, _ = _element(der, at)
-        _, _, at = _element(der, not_before)
-        tag, start, end = _element(der, at)
-    except IndexError:
+        return _not_after(der)
+    except (IndexError, ValueError):
         raise ValueError("not a certificate") from None
+
+
+def _not_after(der: bytes) -> datetime:
+    _, certificate, _ = _element(der, 0)
+    _, at, _ = _element(der, certificate)
+    tag, _, end = _element(der, at)
+    if tag == VERSION:
+        at = end
+    for _serial_algorithm_issuer in range(3):
+        _, _, at = _element(der, at)
+    _, not_before, _ = _element(der, at)
+    _, _, at = _element(der, not_before)
+    tag, start, end = _element(der, at)
     form = "%y%m%d%H%M%SZ" if tag == UTC_TIME else "%Y%m%d%H%M%SZ"
     return datetime.strptime(der[start:end].decode("ascii"), form).replace(tzinfo=UTC)
 

@@ -13,8 +13,9 @@ from collectors.measurement import SQL_DIR
 from vigia.model import ConflictError
 
 DAY_S = 24 * 3600
+PIECE_S = 7200
 TICK_S = 1.0
-FORGET_EVERY_TICKS = 600
+FORGET_EVERY_S = 600
 SCHEMA = "trading_demo"
 
 Connection = AsyncConnection[Any]
@@ -46,14 +47,18 @@ async def create(connection: Connection, seed: int) -> Day:
     Raises ConflictError for a schema of that name which no demo made.
     """
     market = Market(seed)
-    ticks = [market.tick() for _ in range(DAY_S)]
-    opened = [position for tick in ticks for position in tick.opened]
-    closed = [position for tick in ticks for position in tick.closed]
+    positions = trades = 0
     async with connection.transaction():
         await drop(connection)
         await connection.execute(CREATE)
-        await _write(connection, opened, opened, closed, DAY_S)
-    return Day(len(opened), len(opened) + len(closed), market)
+    # In pieces: the embedded engine serves nobody else during a transaction.
+    while market.second < DAY_S:
+        ticks = [market.tick() for _ in range(PIECE_S)]
+        await _write(connection, ticks, DAY_S)
+        opened = sum(len(tick.opened) for tick in ticks)
+        positions += opened
+        trades += opened + sum(len(tick.closed) for tick in ticks)
+    return Day(positions, trades, market)
 
 
 async def drop(connection: Connection) -> None:
@@ -72,34 +77,26 @@ async def move(
     told: Callable[[Tick], object] = lambda _: None,
 ) -> None:
     """Let a second pass each second, until told to stop."""
-    ticks = 0
     while not stop.is_set():
         tick = market.tick()
-        if tick.opened or tick.closed:
-            async with connection.transaction():
-                both = [*tick.opened, *tick.closed]
-                await _write(connection, both, tick.opened, tick.closed, market.second)
-            told(tick)
-        if ticks % FORGET_EVERY_TICKS == 0:
+        await _write(connection, [tick], market.second)
+        told(tick)
+        if market.second % FORGET_EVERY_S == 0:
             await connection.execute(FORGET)
-        ticks += 1
         await _wait(stop)
 
 
-async def _write(
-    connection: Connection,
-    positions: Sequence[Position],
-    opened: Sequence[Position],
-    closed: Sequence[Position],
-    now_s: int,
-) -> None:
-    """Store positions as they are, and a trade for each that was opened or closed."""
+async def _write(connection: Connection, ticks: Sequence[Tick], now_s: int) -> None:
+    """Store what some seconds brought, each with a trade, as seen from second `now_s`."""
+    opened = [position for tick in ticks for position in tick.opened]
+    closed = [position for tick in ticks for position in tick.closed]
+    positions = {position.id: _row(position, now_s) for position in (*opened, *closed)}
     trades = [_entry(position, now_s) for position in opened]
     trades += [_exit(position, now_s) for position in closed]
-    trades.sort(key=lambda trade: -trade["age_s"])
-    distinct = {position.id: _row(position, now_s) for position in positions}
-    await connection.execute(POSITIONS, _columns(list(distinct.values())))
-    await connection.execute(TRADES, _columns(trades))
+    if trades:
+        async with connection.transaction():
+            await connection.execute(POSITIONS, _columns(list(positions.values())))
+            await connection.execute(TRADES, _columns(trades))
 
 
 def _row(position: Position, now_s: int) -> dict[str, Any]:

@@ -15,6 +15,11 @@ from vigia.egress import Egress
 from vigia.model import Category, Sample, Target
 from vigia.schedule import Slots, every
 
+GAP_S = 0.01
+SPREAD_SHARE = 0.1
+"""Targets start a little apart, in all within a share of the deadline: they would measure how long
+they wait for each other."""
+
 log = structlog.get_logger()
 
 
@@ -37,14 +42,18 @@ class Probes:
         targets = [target for target in self._targets() if target.enabled]
         self._probes = {each: self._probes.get(each) or probe_of(each) for each in targets}
         self._reasons = {each.name: self._reasons.get(each.name, "") for each in targets}
-        outcomes = await asyncio.gather(
-            *(self._take(each, time, deadline_s) for each in targets), return_exceptions=True
-        )
+        gap_s = min(GAP_S, deadline_s * SPREAD_SHARE / max(1, len(targets)))
+        asked = [
+            self._take(target, time, deadline_s, place * gap_s)
+            for place, target in enumerate(targets)
+        ]
+        outcomes = await asyncio.gather(*asked, return_exceptions=True)
         for target, outcome in zip(targets, outcomes, strict=True):
             if outcome is not None:
                 self._put([self._up(target.name, time, reason_of(outcome))])
 
-    async def _take(self, target: Target, time: datetime, deadline_s: float) -> None:
+    async def _take(self, target: Target, time: datetime, deadline_s: float, wait_s: float) -> None:
+        await asyncio.sleep(wait_s)
         timeout_s = min(target.timeout_s, deadline_s)
         asked = await self._probes[target](self._egress, time, timeout_s)
         if asked is not None:

@@ -6,11 +6,13 @@ from random import Random
 
 from msgspec import Struct
 
-USERS = 40
+USERS = 200
+USERS_USUAL = 20.0
+"""How many are there most of the time; the rest come more and more rarely."""
 POSITIONS_USUAL = 60
 OPEN_CHANCE = 0.25
 """How likely a second opens a position; as many are closed when as many as usual are open."""
-MOVE = 0.0001
+MOVE = 0.0002
 """How far a price moves in a second, as a share of it: the standard deviation."""
 WORTH_USD = (100.0, 5000.0)
 START_PRICES = {
@@ -73,7 +75,7 @@ class Market:
         price = self._price(symbol)
         position = Position(
             id=next(self._ids),
-            user_id=self._random.randint(1, USERS),
+            user_id=1 + int(self._random.expovariate(1 / USERS_USUAL)) % USERS,
             symbol=symbol,
             is_long=self._random.random() < 0.5,  # noqa: PLR2004 (a fair coin)
             quantity=round(self._random.uniform(*WORTH_USD) / price, QUANTITY_DIGITS),

@@ -146,12 +146,8 @@ def components(root: Path, taken: Collection[str], put: Put) -> list[SqlFiles]:
     found = []
     for folder in sorted(path for path in root.glob("*/") if path.name != TRADING):
         if folder.name in taken or not COMPONENT.fullmatch(folder.name):
-            reason = (
-                "the name is taken"
-                if folder.name in taken
-                else f"the name does not match {COMPONENT.pattern}"
-            )
-            log.warning("sql_folder_ignored", folder=folder.name, reason=f"{reason}")
+            reason = f"another component has the name, or it does not match {COMPONENT.pattern}"
+            log.warning("sql_folder_ignored", folder=folder.name, reason=reason)
         else:
             found.append(_component(folder, put))
     return found

@@ -66,6 +66,8 @@ class Trace(Struct):
     tls: list[ssl.SSLObject] = []
 
     def enter(self, phase: str) -> None:
+        if phase == self.phase:
+            return
         now_s = time.perf_counter()
         if self.phase:
             passed_ms = (now_s - self.phase_since_s) * 1000
@@ -104,7 +106,7 @@ class Egress:
         self.session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 socket_factory=self._socket,
-                resolver=Resolver(),
+                resolver=Resolver(self._guard),
                 use_dns_cache=False,
                 force_close=True,
                 limit=CONNECTIONS_MAX,
@@ -116,6 +118,7 @@ class Egress:
             auto_decompress=False,
             trust_env=False,
             trace_configs=[_phases()],
+            middlewares=[_once],
         )
 
     async def ask(
@@ -193,6 +196,18 @@ async def open_egress(allowed: Iterable[str] = ()) -> AsyncIterator[Egress]:
         yield egress
 
 
+async def _once(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Keep aiohttp from asking again: a server that drops every other request would look well."""
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise aiohttp.ClientConnectionError from error
+
+
 async def _beginning(content: aiohttp.StreamReader) -> bytes:
     body = bytearray()
     while len(body) < BODY_BYTES_MAX:
@@ -240,7 +255,7 @@ def _phases() -> aiohttp.TraceConfig:
 
     async def start(*_: object) -> None:
         _trace.get().refused = ""
-        _trace.get().enter("connect")
+        _trace.get().enter("")
 
     config.on_connection_create_start.append(start)
     config.on_dns_resolvehost_start.append(entering("dns"))
@@ -284,9 +299,10 @@ def _explain_connection(error: OSError, trace: Trace) -> tuple[Failure, str]:
     if trace.refused:
         hint = "VIGIA_EGRESS_ALLOW can allow it"
         return Failure.ADDRESS, f"{trace.refused} is not a public address; {hint}"
-    words = os.strerror(error.errno).lower() if error.errno else "connection lost"
+    words = os.strerror(error.errno).lower() if error.errno else ""
     if trace.phase == "tls":
-        return Failure.TLS, f"TLS: {words}"
+        return Failure.TLS, f"TLS: {words or 'connection lost'}"
     if error.errno == errno.ECONNREFUSED:
         return Failure.REFUSED, words
-    return Failure.CONNECT, words
+    # The addresses of a name may fail in different ways.
+    return Failure.CONNECT, words or "cannot connect"

@@ -9,6 +9,8 @@ from typing import Any
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from vigia.addresses import AddressGuard
+
 LOOKUPS_MAX = 256
 
 Question = tuple[str, int, socket.AddressFamily]
@@ -22,13 +24,16 @@ class Resolver(AbstractResolver):
     the process waits for no look-up.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, guard: AddressGuard) -> None:
+        self._guard = guard
         self._asked: dict[Question, Future[AddrInfos]] = {}
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
         infos = await asyncio.wrap_future(self._look_up((host, port, family)))
+        # The door refuses the others anyway; left in, they would blur why the allowed ones fail.
+        allowed = [info for info in infos if self._guard.allows(info[4][0], port)]
         return [
             ResolveResult(
                 hostname=host,
@@ -38,7 +43,7 @@ class Resolver(AbstractResolver):
                 proto=protocol,
                 flags=socket.AI_NUMERICHOST,
             )
-            for kind, _, protocol, _, address in infos
+            for kind, _, protocol, _, address in allowed or infos
         ]
 
     def _look_up(self, question: Question) -> Future[AddrInfos]:

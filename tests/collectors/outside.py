@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from http import HTTPStatus
 from pathlib import Path
 
+from vigia.egress import Egress, open_egress
+
 CERTIFICATES = Path(__file__).with_name("certificates")
 HEAD_BYTES_MAX = 65536
-LOOPBACK = ("127.0.0.0/8",)
 
 Act = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -58,7 +59,10 @@ class Outside:
 
 @contextlib.asynccontextmanager
 async def outside(
-    act: Act | None = None, *, tls: ssl.SSLContext | None = None, hosts: tuple[str, ...] = ("127.0.0.1",)
+    act: Act | None = None,
+    *,
+    tls: ssl.SSLContext | None = None,
+    hosts: tuple[str, ...] = ("127.0.0.1",),
 ) -> AsyncIterator[Outside]:
     """Serve until the block ends; without `act`, well."""
     server = Outside(act or silence, tls=tls)
@@ -136,3 +140,12 @@ def showing(name: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(CERTIFICATES / f"{name}.pem")
     return context
+
+
+@contextlib.asynccontextmanager
+async def loopback_egress() -> AsyncIterator[Egress]:
+    """Open a door that leads to loopback too, and trusts the certificates of the tests."""
+    async with open_egress(["127.0.0.0/8"]) as egress:
+        for path in CERTIFICATES.glob("*.pem"):
+            egress._verified.load_verify_locations(path)
+        yield egress

@@ -70,8 +70,7 @@ class Program:
     async def close(self) -> None:
         await self.http.close()
         if self.process is not None and self.process.returncode is None:
-            self.process.kill()
-            await self.process.communicate()
+            await self.end(signal.SIGTERM)
 
 
 def free_port() -> int:

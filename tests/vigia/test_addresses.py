@@ -12,11 +12,11 @@ PRIVATE = """
     :: ::1 ::7f00:1 ::10.0.0.1 ::ffff:127.0.0.1 ::ffff:7f00:2 ::ffff:169.254.169.254 64:ff9b::7f00:1
     64:ff9b::a9fe:a9fe 64:ff9b:1::1 100::1 2001:0:808:808::80ff:fffe 2001:db8::1 2002:7f00:1::
     2002:c0a8:1::1 3fff::1 5f00::1 fc00::1 fd00:ec2::254 fe80::1 fe80::1%lo fec0::1 ff02::1
-""".split()
+"""
 PUBLIC = "1.1.1.1 8.8.8.8 104.16.0.1 2606:4700::1111 2a00:1450::1 ::ffff:8.8.8.8 64:ff9b::808:808"
 
 
-@pytest.mark.parametrize("address", PRIVATE)
+@pytest.mark.parametrize("address", PRIVATE.split())
 def test_addresses_that_are_not_public_are_refused(address: str) -> None:
     assert not AddressGuard().allows(address, 443)
 

@@ -12,6 +12,7 @@ export const LINES_MAX = 8;
 /** A silence that is longer is no line: so long does a collector have before it counts as silent. */
 const GAP_S = 60;
 const HEIGHT = 280;
+const FAINT = "1a";
 const BYTE_STEPS = Array.from({ length: 60 }, (_, power) => 2 ** power);
 const SECOND_STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21_600, 43_200, 86_400];
 
@@ -81,7 +82,7 @@ function options(box: Element, { step_s, lines }: Series, unit: string): uPlot.O
       ...(unit === "percent" && { y: { range: percentRange } }),
     },
     axes: [
-      { ...axis, space: 70, values: (_, ticks) => ticks.map((tick) => formatTick(tick, seconds)) },
+      { ...axis, space: 70, size: 30, values: (_, ticks) => ticks.map((tick) => formatTick(tick, seconds)) },
       {
         ...axis,
         size: (_, texts) => 14 + 7 * Math.max(...(texts ?? [""]).map((text) => text.length), 3),
@@ -93,6 +94,7 @@ function options(box: Element, { step_s, lines }: Series, unit: string): uPlot.O
       {},
       ...lines.slice(0, LINES_MAX).map((_, number) => ({
         stroke: color(`--line-${number + 1}`),
+        ...(lines.length === 1 && { fill: color("--line-1") + FAINT }),
         width: 1.5,
         gaps: longGaps(Math.max(GAP_S, 2 * step_s)),
       })),

@@ -1,19 +1,30 @@
 /** The state of the whole and of each component. */
 
-import { formatUptime } from "./format.ts";
+import { formatUptime, formatValue, titleOf } from "./format.ts";
 import { Since } from "./since.tsx";
+import { keyOf } from "./state.ts";
 import { state } from "./store.ts";
 import type { ComponentHealth } from "./types.ts";
 import { coverage, headline, reasonText, statusText } from "./wording.ts";
 
+/** The metrics that a card shows itself. */
+const FOREMOST = [
+  "server_cpu_percent",
+  "server_memory_percent",
+  "database_latency_ms",
+  "database_size_bytes",
+  "trading_positions_active",
+  "trading_pnl_24h",
+  "external_latency_ms",
+];
 const WORST_FIRST = ["down", "critical", "warning", "healthy", null];
 
 export function Overview() {
-  const { status, health } = state.value;
+  const { status, health, alerts } = state.value;
   return (
     <section class="overview" data-status={status ?? "none"} aria-labelledby="overall">
       <div role="status">
-        <h1 id="overall">{headline(status, health)}</h1>
+        <h1 id="overall">{headline(status, health, alerts.size)}</h1>
         <p>{coverage(health)}</p>
       </div>
     </section>
@@ -48,7 +59,19 @@ function Component({ name, health }: { name: string; health: ComponentHealth }) 
       <dl>
         <div><dt>Since</dt><dd><Since time={health.since} /></dd></div>
         <div><dt>Uptime, 24 h</dt><dd>{formatUptime(health.uptime_24h)}</dd></div>
+        <Foremost name={name} />
       </dl>
     </li>
   );
+}
+
+function Foremost({ name }: { name: string }) {
+  const group = state.value.values.get(name);
+  const found = FOREMOST.map((metric) => group?.values.get(keyOf(metric, {})));
+  return found.map((value) => value && (
+    <div key={value.key}>
+      <dt>{titleOf(value.metric, name, group?.category ?? "", value.unit)}</dt>
+      <dd>{formatValue(value.value, value.unit)}</dd>
+    </div>
+  ));
 }

@@ -4,7 +4,7 @@ import { computed, effect, signal } from "@preact/signals";
 import { get } from "./api.ts";
 import { append, seriesOf, type Series } from "./series.ts";
 import { valuesOf } from "./state.ts";
-import { asked, now, onMessage, state } from "./store.ts";
+import { asked, connections, now, onMessage, state } from "./store.ts";
 import type { History, Message } from "./types.ts";
 
 const POINTS = 360;
@@ -30,8 +30,6 @@ export const range = signal<Range>(RANGES[0]);
 export const series = signal<Series | undefined>(undefined);
 export const problem = signal("");
 
-/** Counts the connections: after each, what was missed is read again. */
-const connected = signal(0);
 const picked = signal("");
 
 /** Every metric there is, once. */
@@ -65,8 +63,8 @@ export function follow(): () => void {
   return effect(() => {
     const key = chosenKey.value;
     const { seconds } = range.value;
-    if (key === undefined || connected.value === 0) return;
-    // After a new connection the same chart stays until its past has been read again.
+    if (key === undefined || connections.value === 0) return;
+    // After each connection what was missed is read again; the same chart stays until then.
     if (shown !== key + seconds) series.value = undefined;
     shown = key + seconds;
     const [component, metric] = JSON.parse(key) as [string, string];
@@ -100,7 +98,6 @@ function catchUp(past: Series, component: string, metric: string): Series {
 }
 
 function receive(message: Message): void {
-  if (message.type === "hello") connected.value += 1;
   const choice = chosen.peek();
   const current = series.peek();
   if (message.type !== "metrics" || !choice || !current) return;

@@ -11,6 +11,8 @@ const TICK_MS = 5_000;
 
 export const state = signal(EMPTY);
 export const link = signal<Link>("connecting");
+/** How often we were connected. */
+export const connections = signal(0);
 export const version = signal("");
 /** Said by screen readers. */
 export const news = signal("");
@@ -58,7 +60,10 @@ export async function asked<Answer>(answer: Promise<Answer>): Promise<Answer> {
 }
 
 function receive(message: Message): void {
-  if (message.type === "hello") version.value = message.data.version;
+  if (message.type === "hello") {
+    version.value = message.data.version;
+    connections.value += 1;
+  }
   ahead_s = Date.parse(message.time) / 1000 - Date.now() / 1000;
   tick();
   take(message);

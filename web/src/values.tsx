@@ -10,6 +10,7 @@ const STALE_S = 60;
 const CATEGORIES = ["system", "database", "trading", "external", "security"];
 /** Said already, as the status. */
 const STATUS = "component_up";
+const ORDER = new Intl.Collator("en", { numeric: true });
 
 export function Values() {
   const sorted = [...state.value.values].sort(
@@ -28,14 +29,19 @@ function Group({ name, group }: { name: string; group: ComponentValues }) {
   const isWhole = useSignal(false);
   const sorted = [...group.values.values()]
     .filter(({ metric }) => metric !== STATUS)
-    .sort((a, b) => a.key.localeCompare(b.key, "en", { numeric: true }));
+    .map((value) => ({
+      value,
+      title: titleOf(value.metric, name, group.category, value.unit),
+      labels: labelsText(value.labels),
+    }))
+    .sort((a, b) => ORDER.compare(a.title, b.title) || ORDER.compare(a.labels, b.labels));
   const shown = isWhole.value ? sorted : sorted.slice(0, SHOWN_MAX);
   if (sorted.length === 0) return null;
   return (
     <section class="panel group" aria-label={`Values of ${name}`}>
       <h3>{name}</h3>
       <dl class="values">
-        {shown.map((value) => <Row key={value.key} value={value} name={name} category={group.category} />)}
+        {shown.map((row) => <Row key={row.value.key} {...row} />)}
       </dl>
       {shown.length < sorted.length && (
         <button type="button" onClick={() => (isWhole.value = true)}>Show all {sorted.length}</button>
@@ -44,13 +50,12 @@ function Group({ name, group }: { name: string; group: ComponentValues }) {
   );
 }
 
-function Row({ value, name, category }: { value: Value; name: string; category: string }) {
-  const labels = labelsText(value.labels);
+function Row({ value, title, labels }: { value: Value; title: string; labels: string }) {
   const age = now.value - value.time;
   return (
     <div>
       <dt title={value.metric}>
-        {titleOf(value.metric, name, category, value.unit)}
+        {title}
         {labels && <span class="labels"> {labels}</span>}
       </dt>
       <dd title={formatTime(value.time)}>

@@ -18,26 +18,35 @@ export function statusText(health: ComponentHealth): string {
 
 /** The reason, unless the status says it already. */
 export function reasonText(health: ComponentHealth): string {
-  const isSaid = health.reason.toLowerCase() === statusText(health).toLowerCase();
-  return isSaid ? "" : health.reason;
+  const said = statusText(health).toLowerCase();
+  if (health.reason !== said && !health.reason.startsWith(`${said}: `)) return health.reason;
+  const rest = health.reason.slice(said.length + 2);
+  return rest.charAt(0).toUpperCase() + rest.slice(1);
 }
 
 /** The whole in one sentence, which names the worst. */
-export function headline(status: Status | null, health: ReadonlyMap<string, ComponentHealth>): string {
+export function headline(
+  status: Status | null,
+  health: ReadonlyMap<string, ComponentHealth>,
+  alerts: number,
+): string {
   if (status === null) return "Nothing is observed yet";
-  if (status === "healthy") return "Everything is healthy";
+  if (status === "healthy") {
+    if (alerts === 0) return "Everything is healthy";
+    return `Healthy, with ${alerts} active ${alerts === 1 ? "alert" : "alerts"}`;
+  }
   const worst = [...health].filter(([, one]) => one.status === status).map(([name]) => name);
-  const state = status === "warning" ? "not well" : status;
-  if (worst.length === 0) return `Something is ${state}`;
-  if (worst.length > 3) return `${worst.length} components are ${state}`;
-  return `${listed(worst)} ${worst.length === 1 ? "is" : "are"} ${state}`;
+  const isOne = worst.length < 2;
+  const names = worst.length > 3 ? `${worst.length} components` : listed(worst) || "Something";
+  if (status === "warning") return `${names} ${isOne ? "needs" : "need"} attention`;
+  return `${names} ${isOne ? "is" : "are"} ${status}`;
 }
 
-/** How many components there are, and of how many nothing is known. */
+/** How many components there are, and of how many something is known. */
 export function coverage(health: ReadonlyMap<string, ComponentHealth>): string {
-  const blind = [...health.values()].filter((one) => one.status === null).length;
+  const seen = [...health.values()].filter((one) => one.status !== null).length;
   const total = `${health.size} ${health.size === 1 ? "component" : "components"}`;
-  return blind === 0 ? total : `${total}, ${blind} not observed`;
+  return seen === health.size ? total : `${seen} of ${total} observed`;
 }
 
 /** What a screen reader says when the alerts changed. */

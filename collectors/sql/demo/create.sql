@@ -37,4 +37,4 @@ COMMENT ON TABLE trading_demo.trades IS 'Simulated trades; pnl, in USD, is null 
 CREATE INDEX ON trading_demo.trades (executed_at);
 
 INSERT INTO trading_demo.users (id, name)
-SELECT id, 'demo-' || lpad(id::text, 2, '0') FROM generate_series(1, 40) AS id;
+SELECT id, 'demo-' || lpad(id::text, 3, '0') FROM generate_series(1, 200) AS id;
