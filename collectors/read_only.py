@@ -10,6 +10,7 @@ import psycopg
 from psycopg import AsyncConnection
 
 from collectors.measurement import SQL_DIR
+from vigia.model import InvalidError
 
 CONNECT_TIMEOUT_S = 3.0
 GRACE_S = 0.5
@@ -24,7 +25,7 @@ BOUNDS = (SQL_DIR / "bounds.sql").read_bytes()
 UNLOCK = (SQL_DIR / "unlock.sql").read_bytes()
 
 
-class AddressError(Exception):
+class AddressError(InvalidError):
     """The address cannot be had, or is none; the message never holds any of it."""
 
 
@@ -101,6 +102,15 @@ class ReadOnly:
             await self.close()
 
 
+def check_address(address: str) -> None:
+    """Refuse what is none before the driver does: it repeats parts, even of the password."""
+    if address.startswith("postgres") and not ADDRESS.fullmatch(address):
+        raise AddressError(
+            "the address is no postgresql://user:password@host:port/database; "
+            "special characters in it are written as %XX"
+        )
+
+
 def reason_of_database(error: psycopg.Error) -> str:
     """Say what the database said, with the line of the file but none of its text."""
     reason = error.diag.message_primary or str(error)
@@ -109,12 +119,7 @@ def reason_of_database(error: psycopg.Error) -> str:
 
 
 async def _open(address: str) -> AsyncConnection[Any]:
-    # Of an address it cannot read, the driver repeats parts, and any part may be the password.
-    if address.startswith("postgres") and not ADDRESS.fullmatch(address):
-        raise AddressError(
-            "the address is no postgresql://user:password@host:port/database; "
-            "special characters in it are written as %XX"
-        )
+    check_address(address)
     try:
         connection = await AsyncConnection[Any].connect(
             address,

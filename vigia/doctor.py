@@ -64,7 +64,7 @@ def _port(settings: Settings) -> Finding:
 
 
 def _pages() -> Finding:
-    return _installed("pages", MODULES / "web" / "node_modules")
+    return _installed("pages", MODULES / "web" / "dist")
 
 
 def _engine() -> Finding:

@@ -100,9 +100,7 @@ class Egress:
 
     def __init__(self, allowed: Iterable[str] = ()) -> None:
         self._guard = AddressGuard(allowed)
-        self._verified, self._unverified = _context(), _context()
-        self._unverified.check_hostname = False
-        self._unverified.verify_mode = ssl.CERT_NONE
+        self._verified, self._unverified = _context(verify=True), _context(verify=False)
         self.session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 socket_factory=self._socket,
@@ -210,10 +208,7 @@ async def _once(
 
 async def _beginning(content: aiohttp.StreamReader) -> bytes:
     body = bytearray()
-    while len(body) < BODY_BYTES_MAX:
-        chunk = await content.read(BODY_BYTES_MAX - len(body))
-        if not chunk:
-            break
+    while chunk := await content.read(BODY_BYTES_MAX - len(body)):
         body += chunk
     return bytes(body)
 
@@ -237,9 +232,13 @@ class _Context(ssl.SSLContext):
         return tls
 
 
-def _context() -> ssl.SSLContext:
+def _context(*, verify: bool) -> ssl.SSLContext:
     context = _Context(ssl.PROTOCOL_TLS_CLIENT)
-    context.load_default_certs()
+    if verify:
+        context.load_default_certs()
+    else:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
     context.set_alpn_protocols(["http/1.1"])
     return context
 

@@ -18,6 +18,7 @@ from db.writer import Writer, open_writer
 from health.checks import check
 from retention.apply import apply
 from retention.expire import expire
+from vigia.egress import Egress, open_egress
 from vigia.emitter import Emitter
 from vigia.emitter import load as load_emitter
 from vigia.model import Category, Sample
@@ -33,6 +34,7 @@ class Service(Struct):
     settings: Settings
     engine: Engine
     pool: Pool
+    egress: Egress
     writer: Writer
     live: Live
     emitter: Emitter
@@ -101,6 +103,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
     async with (
         open_engine(settings) as engine,
         open_pool(engine.dsn, embedded=engine.embedded) as pool,
+        open_egress(settings.egress_allow) as egress,
     ):
         async with pool.connection() as connection:
             await migrate(connection)
@@ -116,5 +119,5 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
 
         async with open_writer(pool, on_commit) as writer:
             yield Service(
-                settings, engine, pool, writer, live, emitter, config, config.retention, {}
+                settings, engine, pool, egress, writer, live, emitter, config, config.retention, {}
             )

@@ -5,6 +5,7 @@ from typing import Any
 
 from collectors import all_collectors
 from collectors.collector import collect_every
+from collectors.external import probe_every
 from retention.jobs import Jobs
 from vigia.schedule import every
 from vigia.service import Service
@@ -35,12 +36,20 @@ def collectors(service: Service) -> Services:
     def interval_s() -> float:
         return service.config.intervals.collect_s
 
-    return {
+    services: Services = {
         (name := f"collect {c.name}"): collect_every(
             interval_s, c, service.writer.put, service.counted(name)
         )
         for c in all_collectors(service.pool)
     }
+    services["collect external"] = probe_every(
+        interval_s,
+        lambda: service.config.targets,
+        service.egress,
+        service.writer.put,
+        service.counted("collect external"),
+    )
+    return services
 
 
 def judges(service: Service) -> Services:

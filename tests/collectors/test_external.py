@@ -74,7 +74,7 @@ async def test_a_target_becomes_a_component_of_category_external(
 
 async def test_a_target_turns_slow_then_broken_then_well(egress: Egress, server: Outside) -> None:
     put: list[Sample] = []
-    target = Target(name="api", url=server.url, timeout_s=0.4)
+    target = Target(name="api", url=server.url, timeout_s=0.6)
     probes = Probes(lambda: [target], egress, put.extend)
 
     async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -84,10 +84,10 @@ async def test_a_target_turns_slow_then_broken_then_well(egress: Egress, server:
     story = [
         ("well", server.answer, 200, 1, ""),
         ("slow", slow, 200, 1, ""),
-        ("slower", dripping(b"HTTP/1.1 200 OK\r\n\r\n"), 200, 0, "no answer within 0.4 s"),
+        ("slower", dripping(b"HTTP/1.1 200 OK\r\n\r\n"), 200, 0, "no answer within 0.6 s"),
         ("broken", saying(response(503)), 503, 0, "503 Service Unavailable"),
         ("banned", saying(response(418)), 418, 0, "418 I'm a Teapot"),
-        ("silent", silence, None, 0, "no answer within 0.4 s"),
+        ("silent", silence, None, 0, "no answer within 0.6 s"),
         ("well", server.answer, 200, 1, ""),
     ]
     first_byte_ms = []
@@ -99,15 +99,14 @@ async def test_a_target_turns_slow_then_broken_then_well(egress: Egress, server:
         assert (chapter, code and code.value) == (chapter, status)
         verdict = samples["api component_up"]
         assert (chapter, verdict.value, verdict.reason) == (chapter, up, reason)
-        answered = reason != "no answer within 0.4 s"
+        answered = reason != "no answer within 0.6 s"
         assert ("api external_latency_ms" in samples) == answered
         if chapter in {"well", "slow"}:
             first_byte_ms.append(samples["api/first_byte external_phase_ms"].value)
 
     well_ms, slow_ms, well_again_ms = first_byte_ms
-    assert well_ms < 100
-    assert 150 <= slow_ms < 400
-    assert well_again_ms < 100
+    assert slow_ms >= 149
+    assert max(well_ms, well_again_ms) < slow_ms
 
 
 async def test_a_hanging_target_delays_neither_the_others_nor_the_slot(
@@ -126,9 +125,8 @@ async def test_a_hanging_target_delays_neither_the_others_nor_the_slot(
         slot_s = time.perf_counter() - started_s
 
     assert len(put) == 51
-    assert put["well"] < 0.5
-    assert min(put[each.name] for each in hanging) >= 0.5
-    assert slot_s < 1.1
+    assert put["well"] < min(put[each.name] for each in hanging)
+    assert slot_s < 1.5
 
 
 async def test_the_deadline_of_the_slot_bounds_a_patient_target(egress: Egress) -> None:
@@ -195,12 +193,12 @@ async def test_an_ngrok_agent_that_never_was_has_no_samples(egress: Egress) -> N
 async def test_targets_are_asked_in_every_slot_and_a_hanging_one_is_not_piled_upon(
     egress: Egress, server: Outside
 ) -> None:
-    interval_s, enough = 0.2, asyncio.Event()
+    interval_s, enough = 0.4, asyncio.Event()
     ups: dict[str, list[Sample]] = {"well": [], "pit": []}
 
     def put(samples: Sequence[Sample]) -> None:
         ups[samples[-1].series.component].append(samples[-1])
-        if len(ups["well"]) >= 8:
+        if len(ups["well"]) >= 5:
             enough.set()
 
     slots = Slots(name="external")
@@ -218,6 +216,6 @@ async def test_targets_are_asked_in_every_slot_and_a_hanging_one_is_not_piled_up
     spans_s = [(b.time - a.time).total_seconds() for a, b in pairwise(ups["well"])]
     assert min(spans_s) == pytest.approx(interval_s)
     assert all(up.value == 1 for up in ups["well"])
-    assert all(up.reason.startswith("no answer within 0.13") for up in ups["pit"])
-    assert len(ups["pit"]) >= 7
+    assert all(up.reason.startswith("no answer within 0.26") for up in ups["pit"])
+    assert len(ups["pit"]) >= 4
     assert slots.failures == 0

@@ -22,6 +22,17 @@ FROM (VALUES ('long', NULL, 12.5, NULL), ('short', NULL, 50, NULL))
 """
 
 
+HEADER = b"""-- Orders of the day: prose, as https://shop.example is.
+
+--every:5 m
+-- timeout: 1.5 s
+-- unit: revenue = usd
+-- unit: items
+-- kind: orders = counter
+SELECT 1 -- odd: prose
+"""
+
+
 async def read(pool: Pool, directory: Path, sql: bytes) -> list[Reading]:
     (directory / "trading_shares.sql").write_bytes(sql)
     (only,) = load("trading", directory)
@@ -70,7 +81,7 @@ async def test_too_many_rows_are_refused(pool: Pool, tmp_path: Path) -> None:
 async def test_an_answer_that_cannot_be_stored_is_refused_as_a_whole(
     pool: Pool, tmp_path: Path, sql: bytes, reason: str
 ) -> None:
-    with pytest.raises(MeasurementError, match="^trading_shares.sql: ") as e:
+    with pytest.raises(MeasurementError, match=r"^trading_shares\.sql: ") as e:
         await read(pool, tmp_path, sql)
 
     assert reason in str(e.value)
@@ -88,11 +99,7 @@ def test_the_first_line_may_say_how_long_an_answer_holds(tmp_path: Path) -> None
 
 
 def test_the_comment_says_how_long_in_which_unit_and_kind() -> None:
-    header = parse(
-        "orders",
-        b"-- Orders of the day: prose, as https://shop.example is.\n\n--every:5 m\n-- timeout: 1.5 s\n"
-        b"-- unit: revenue = usd\n-- unit: items\n-- kind: orders = counter\nSELECT 1 -- odd: prose\n",
-    )
+    header = parse("orders", HEADER)
 
     assert (header.every_s, header.timeout_s) == (300, 1.5)
     assert (header.unit("revenue"), header.unit("orders")) == ("usd", "items")

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from time import monotonic
 
 import pytest
 from structlog.testing import capture_logs
@@ -125,7 +126,7 @@ HOSTILE = {
         "SELECT n AS label_n, 1 AS a FROM generate_series(1, 10000) AS n",
         "1000 rows",
     ),
-    "endless rows": ("SELECT n AS label_n, 1 AS a FROM generate_series(1, 1e15) AS n", "1000 rows"),
+    "endless rows": ("SELECT generate_series(1, 1e15) AS a", "1000 rows"),
     "a mistake": ("SELECT id AS a,\n       amount AS b\nFROM orders", 'line 2: column "amount"'),
     "an error": ("SELECT 1 / (id - 1) AS a FROM orders", "division by zero"),
     "nothing": ("-- Only prose.", "syntax error at end of input"),
@@ -154,7 +155,7 @@ async def test_a_bad_file_is_named_and_the_others_are_stored(
 
 
 async def test_two_bad_files_are_both_named(shop: Shop) -> None:
-    shop.write(a="SELECT", b=GOOD, c="SELECT 1 AS d, 1 AS d")
+    shop.write(a="SELECT FROM WHERE", b=GOOD, c="SELECT 1 AS d, 1 AS d")
 
     reason = await shop.take()
 
@@ -175,12 +176,11 @@ async def test_a_query_that_lasts_ends_after_its_timeout_and_comes_last_then(
 ) -> None:
     only_native(engine)
     shop.write(a_slow="-- timeout: 0.2 s\nSELECT 1 AS shop_slow FROM pg_sleep(60)", b=GOOD)
-    clock = __import__("asyncio").get_running_loop().time
-    started = clock()
+    started = monotonic()
 
     told = await shop.take()
 
-    assert clock() - started < 2
+    assert monotonic() - started < 2
     assert told == "SqlError: a_slow.sql: canceling statement due to statement timeout"
     assert shop.values == {"shop_good": 7}
     shop.write(a_slow="-- timeout: 10 s\nSELECT 1 AS shop_slow FROM pg_sleep(60)")
@@ -200,12 +200,12 @@ async def test_a_locked_table_is_a_failure_of_its_file(
         await other.execute("LOCK TABLE orders")
         told = await shop.take()
 
-    assert told == "SqlError: a.sql: canceling statement due to lock timeout"
+    assert told == "SqlError: a.sql: line 1: canceling statement due to lock timeout"
     assert shop.values == {"shop_good": 7}
     assert await shop.take() == ""
 
 
-async def test_nothing_of_a_session_outlives_a_file(engine: Engine, pool: Pool, shop: Shop) -> None:
+async def test_nothing_of_a_session_outlives_a_file(pool: Pool, shop: Shop) -> None:
     shop.write(
         a="SELECT length(set_config('statement_timeout', '77s', false)) AS shop_timeout",
         b="SELECT length(set_config('search_path', 'nowhere', false)) AS shop_path",
@@ -292,8 +292,8 @@ def test_every_folder_of_a_good_name_is_a_component(tmp_path: Path) -> None:
     (tmp_path / "notes").write_text("no folder")
 
     with capture_logs() as logs:
-        found = components(tmp_path, {"server"}, [].extend)
+        found = components(tmp_path, {"server"}, list[Sample]().extend)
 
     assert [collector.name for collector in found] == ["shop", "warehouse-2"]
     assert [line["folder"] for line in logs] == ["Bad Name", "server"]
-    assert components(tmp_path / "none", (), [].extend) == []
+    assert components(tmp_path / "none", (), list[Sample]().extend) == []

@@ -143,6 +143,20 @@ async def test_the_days_of_the_certificate_are_counted_from_the_slot(egress: Egr
     assert "tls" in values_of(asked)
 
 
+async def test_of_the_certificates_on_the_way_the_one_that_ends_first_counts(
+    egress: Egress,
+) -> None:
+    async with (
+        outside(tls=showing("foreign")) as last,
+        outside(redirecting(last.url), tls=showing("valid")) as first,
+    ):
+        target = Target(name="api", url=first.url, verify_tls=False)
+        asked = await ask(target, egress, datetime(2049, 12, 30, 23, 59, 59, tzinfo=UTC), TIMEOUT_S)
+
+    days = [each.value for each in asked.readings if each.metric == "external_certificate_days"]
+    assert days == [1]
+
+
 async def test_an_expired_certificate_is_down_and_its_days_are_negative(egress: Egress) -> None:
     async with outside(tls=showing("expired")) as server:
         lenient = Target(name="api", url=server.url, verify_tls=False)

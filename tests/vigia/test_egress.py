@@ -41,16 +41,16 @@ async def failure_of(
     return caught.value
 
 
-async def test_an_answer_has_its_body_status_and_phases(egress: Egress) -> None:
-    trace = Trace()
+async def test_an_answer_has_its_body_status_and_phases_each_time(egress: Egress) -> None:
     async with outside() as server:
-        body = await egress.ask(
-            server.url.replace("127.0.0.1", "localhost"), trace, timeout_s=TIMEOUT_S
-        )
+        for _ in range(2):
+            trace = Trace()
+            url = server.url.replace("127.0.0.1", "localhost")
+            body = await egress.ask(url, trace, timeout_s=TIMEOUT_S)
 
-    assert (body, trace.status) == (b"well", 200)
-    assert set(trace.phases_ms) == {"dns", "connect", "first_byte", "transfer"}
-    assert trace.latency_ms == sum(trace.phases_ms.values())
+            assert (body, trace.status) == (b"well", 200)
+            assert set(trace.phases_ms) == {"dns", "connect", "first_byte", "transfer"}
+            assert trace.latency_ms == sum(trace.phases_ms.values())
 
 
 async def test_phases_are_real(egress: Egress) -> None:
@@ -67,9 +67,10 @@ async def test_phases_are_real(egress: Egress) -> None:
     passed_ms = (time.perf_counter() - started_s) * 1000
 
     assert set(trace.phases_ms) == {"connect", "tls", "first_byte", "transfer"}
-    assert 100 <= trace.phases_ms["first_byte"] < 200
-    assert 190 <= trace.phases_ms["transfer"] < 300
-    assert 300 <= trace.latency_ms <= passed_ms
+    assert trace.phases_ms["first_byte"] >= 99
+    assert trace.phases_ms["transfer"] >= 199
+    assert 299 <= trace.latency_ms <= passed_ms
+    assert trace.phases_ms["connect"] < 99
 
 
 async def test_phases_of_redirects_add_up_on_fresh_connections(egress: Egress) -> None:
@@ -226,21 +227,23 @@ async def test_credentials_go_to_their_own_host_only(egress: Egress) -> None:
     assert "Authorization" not in other.heads[0]
 
 
-async def test_no_cookie_is_kept_and_no_proxy_is_used(
-    egress: Egress, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_no_cookie_is_kept(egress: Egress) -> None:
+    async with outside(saying(response(200, b"", "Set-Cookie: secret=1; Path=/"))) as server:
+        url = server.url.replace("127.0.0.1", "localhost")
+        await egress.ask(url, Trace(), timeout_s=TIMEOUT_S)
+        server.act = server.answer
+        await egress.ask(url, Trace(), timeout_s=TIMEOUT_S)
+
+    assert "Cookie" not in server.heads[0]
+
+
+async def test_no_proxy_is_used(egress: Egress, monkeypatch: pytest.MonkeyPatch) -> None:
     async with outside() as canary, outside() as server:
         for variable in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
             monkeypatch.setenv(variable, canary.url)
-        for _ in range(2):
-            await egress.ask(server.url, Trace(), timeout_s=TIMEOUT_S)
-        server.act = saying(response(200, b"", "Set-Cookie: secret=1; Path=/"))
-        await egress.ask(server.url, Trace(), timeout_s=TIMEOUT_S)
-        server.act = server.answer
         await egress.ask(server.url, Trace(), timeout_s=TIMEOUT_S)
 
         assert canary.connections == 0
-        assert not any("Cookie" in head for head in server.heads)
 
 
 TARPITS = {
@@ -300,13 +303,14 @@ async def test_a_hanging_look_up_delays_no_other_and_is_asked_once(
     hanging = [f"http://hanging{n % 20}.test/" for n in range(40)]
     async with outside() as server:
         url = server.url.replace("127.0.0.1", "localhost")
-        waits = [asyncio.ensure_future(failure_of(egress, u, timeout_s=0.5)) for u in hanging]
+        waits = [asyncio.ensure_future(failure_of(egress, u, timeout_s=1)) for u in hanging]
         await asyncio.sleep(0)
-        assert await egress.ask(url, Trace(), timeout_s=0.4) == b"well"
+        assert await egress.ask(url, Trace(), timeout_s=TIMEOUT_S) == b"well"
+        assert not any(wait.done() for wait in waits)
         errors = await asyncio.gather(*waits)
         release.set()
 
-    assert {str(error) for error in errors} == {"no answer within 0.5 s"}
+    assert {str(error) for error in errors} == {"no answer within 1 s"}
     assert len(asked) == 20
 
 

@@ -12,6 +12,8 @@ export const LINES_MAX = 8;
 /** A silence that is longer is no line: so long does a collector have before it counts as silent. */
 const GAP_S = 60;
 const HEIGHT = 280;
+/** Longer units would take the room of the chart. */
+const UNIT_MAX = 8;
 const FAINT = "1a";
 const BYTE_STEPS = Array.from({ length: 60 }, (_, power) => 2 ** power);
 const SECOND_STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21_600, 43_200, 86_400];
@@ -86,7 +88,7 @@ function options(box: Element, { step_s, lines }: Series, unit: string): uPlot.O
       {
         ...axis,
         size: (_, texts) => 14 + 7 * Math.max(...(texts ?? [""]).map((text) => text.length), 3),
-        values: (_, ticks) => ticks.map((tick) => formatValue(tick, unit)),
+        values: (_, ticks) => ticks.map((tick) => formatValue(tick, unit.length > UNIT_MAX ? "" : unit)),
         ...(steps && { incrs: steps }),
       },
     ],
