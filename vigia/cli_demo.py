@@ -94,4 +94,4 @@ async def _connect(address: str) -> Connection:
             address, autocommit=True, prepare_threshold=None, connect_timeout=CONNECT_TIMEOUT_S
         )
     except psycopg.Error as error:
-        raise UnavailableError(str(error).strip()) from None
+        raise UnavailableError(" ".join(str(error).split())) from None

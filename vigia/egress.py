@@ -7,7 +7,7 @@ import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from enum import StrEnum
 from typing import Any
@@ -153,7 +153,8 @@ class Egress:
                 trace.enter("")
                 return body
         except aiohttp.ClientConnectorCertificateError:
-            await self._show_certificate(trace)
+            with suppress(OSError):
+                await self._show_certificate(trace)
             raise
 
     async def _show_certificate(self, trace: Trace) -> None:

@@ -190,6 +190,18 @@ async def test_a_query_that_lasts_ends_after_its_timeout_and_comes_last_then(
     assert await shop.take() == ""
 
 
+async def test_a_file_that_ends_its_own_connection_harms_the_others_once(
+    engine: Engine, shop: Shop
+) -> None:
+    only_native(engine)
+    shop.write(a="SELECT pg_terminate_backend(pg_backend_pid())::int AS shop_end", b=GOOD)
+
+    told = [await shop.take(), await shop.take()]
+
+    assert told == ["SqlError: a.sql: terminating connection due to administrator command"] * 2
+    assert shop.values == {"shop_good": 7}
+
+
 async def test_a_locked_table_is_a_failure_of_its_file(
     engine: Engine, pool: Pool, shop: Shop
 ) -> None:

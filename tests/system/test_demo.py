@@ -41,9 +41,6 @@ async def test_a_newcomer_sees_the_demo_live_and_labelled(program: Program) -> N
     assert demo.returncode == 0, err
     assert "all simulated" in out.decode()
     assert (await run(program.environment, "demo", "--drop"))[0] == 0
-    async with asyncio.timeout(120):
-        while (await program.get("/health"))["components"]["trading"]["status"] is not None:
-            await asyncio.sleep(0.5)
 
 
 @pytest.mark.skipif(NATIVE_URL != "", reason="a database server needs nobody to start it")

@@ -160,6 +160,31 @@ async def test_a_certificate_that_nobody_signed_fails_unless_it_need_not_verify(
     assert [not_after(shown).year for shown in trace.certificates()] == [2099]
 
 
+async def test_a_server_that_shows_its_certificate_once_is_named_all_the_same(
+    egress: Egress,
+) -> None:
+    trace = Trace()
+    async with outside(tls=showing("expired")) as shown:
+
+        async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            if server.connections > 1:
+                return
+            theirs, ours = await asyncio.open_connection("127.0.0.1", shown.port)
+            ours.write(await reader.read(BODY_BYTES_MAX))
+            writer.write(await theirs.read(BODY_BYTES_MAX))
+            await writer.drain()
+            await reader.read()
+            ours.close()
+
+        async with outside(relay) as server:
+            url = server.url.replace("http", "https")
+            with pytest.raises(EgressError, match="TLS: certificate has expired"):
+                await egress.ask(url, trace, timeout_s=TIMEOUT_S)
+
+            assert server.connections == 2
+    assert trace.certificates() == []
+
+
 async def test_a_server_without_tls_is_a_failure_of_tls(egress: Egress) -> None:
     async def complain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)
