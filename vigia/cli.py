@@ -9,6 +9,7 @@ import msgspec
 from db import keys
 from vigia import __version__, doctor, log, terminal
 from vigia.cli_config import config_group
+from vigia.cli_demo import demo_command
 from vigia.main import main as run_service
 from vigia.model import Role, utc_now
 
@@ -95,3 +96,4 @@ def revoke_key(name: str) -> None:
 
 
 main.add_command(config_group)
+main.add_command(demo_command)

@@ -1,11 +1,14 @@
 """Which turns a replica takes, and when."""
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from collectors import all_collectors
 from collectors.collector import collect_every
 from collectors.external import probe_every
+from collectors.sql_files import TRADING, collect_files_every, components
+from collectors.trading import collect_demo_every, trading
+from db.config import BUILT_IN
 from retention.jobs import Jobs
 from vigia.schedule import every
 from vigia.service import Service
@@ -49,7 +52,27 @@ def collectors(service: Service) -> Services:
         service.writer.put,
         service.counted("collect external"),
     )
-    return services
+    return services | _sql_collectors(service, interval_s)
+
+
+def _sql_collectors(service: Service, interval_s: Callable[[], float]) -> Services:
+    """Return the folders of SQL files, and trading: the platform's, else the demo's."""
+    settings, put = service.settings, service.writer.put
+    folder = settings.data_dir / "sql"
+    taken = {*BUILT_IN, *(target.name for target in service.config.targets)}
+    found = components(folder, taken, put)
+    services: Services = {}
+    if settings.trading_database_url is not None:
+        found.append(trading(settings.trading_database_url, folder / TRADING, put))
+    else:
+        name = f"collect {TRADING}"
+        services[name] = collect_demo_every(
+            interval_s, service.engine.dsn, put, service.counted(name)
+        )
+    return services | {
+        (name := f"collect {c.name}"): collect_files_every(interval_s, c, service.counted(name))
+        for c in found
+    }
 
 
 def judges(service: Service) -> Services:

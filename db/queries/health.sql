@@ -48,7 +48,7 @@ WITH known AS (
            CASE WHEN up.last_time IS NULL OR up.last_time < %(at)s::timestamptz - %(stale)s::interval
                 THEN up.unobserved
                 WHEN up.last_value = 0 THEN up.reason
-                ELSE coalesce(broken.reason, '') END AS reason,
+                ELSE coalesce(broken.reason, up.reason) END AS reason,
            up.last_time IS NOT NULL AS was_seen
     FROM up
     LEFT JOIN broken USING (component)
