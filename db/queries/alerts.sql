@@ -57,16 +57,21 @@ WITH covered AS (
 ), judged AS (
     SELECT v.*, a.id AS alert_id, a.level AS old_level,
            array_position(ARRAY['info', 'warning', 'critical', 'emergency'], a.level) AS old_rank,
-           concat_ws(' ', v.agg, 'of', series_name(v.metric, v.labels), 'is', concat_ws(' ', round(v.value::numeric, 2), nullif(v.unit, '')) || ',',
-                     CASE WHEN v.op IN ('>', '>=') THEN 'above' ELSE 'below' END,
-                     v.threshold, nullif(v.unit, '')) AS message
+           CASE WHEN v.metric = 'component_up' THEN v.component || ' is down'
+                ELSE v.component || ': ' || v.rule END AS title,
+           CASE WHEN v.metric = 'component_up' THEN coalesce(nullif(st.reason, ''), 'it does not answer')
+                ELSE concat_ws(' ', v.agg, 'of', series_name(v.metric, v.labels), 'is',
+                               concat_ws(' ', round(v.value::numeric, 2), nullif(v.unit, '')) || ',',
+                               CASE WHEN v.op IN ('>', '>=') THEN 'above' ELSE 'below' END,
+                               v.threshold, nullif(v.unit, '')) END AS message
     FROM verdict v
+    LEFT JOIN series_state st ON st.series_id = v.series_id
     LEFT JOIN system_alerts a ON a.rule = v.rule AND a.series_id = v.series_id AND a.state <> 'resolved'
 ), opened AS (
     INSERT INTO system_alerts (rule, series_id, level, category, component, labels, title, message,
                                value, threshold, opened_at)
     SELECT rule, series_id, level, category, component, labels,
-           format('%%s: %%s', component, rule), message, value, threshold, %(at)s::timestamptz
+           title, message, value, threshold, %(at)s::timestamptz
     FROM judged
     WHERE alert_id IS NULL AND level IS NOT NULL
     ORDER BY rank DESC, series_id

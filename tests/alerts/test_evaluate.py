@@ -14,7 +14,7 @@ from db.alerts import Alert, Filter, Rule
 from db.config import Config
 from db.queries import Connection, Pool
 from db.series import SeriesNumbers
-from db.writer import insert
+from db.writer import insert, open_writer
 from vigia.model import Category, Level, Sample, Series, labels_of
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -25,7 +25,8 @@ THRESHOLDS = Config().thresholds_document()
 class Story:
     """Minutes that pass: each is filled with four samples and then evaluated."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, pool: Pool) -> None:
+        self.pool = pool
         self.connection = connection
         self.minute = 0
 
@@ -52,7 +53,7 @@ class Story:
 async def story(pool: Pool) -> AsyncIterator[Story]:
     async with pool.connection() as connection:
         await add_shipped_rules(connection)
-        yield Story(connection)
+        yield Story(connection, pool)
 
 
 async def test_load_opens_a_warning_escalates_to_critical_and_resolves_by_itself(
@@ -138,20 +139,31 @@ async def test_one_rule_covers_every_series_that_matches(story: Story) -> None:
     assert [a.labels for a in await story.active()] == [{"mount": "/data"}, {"mount": "/"}]
 
 
-async def test_a_component_down_for_a_whole_minute_alerts_in_its_own_category(
+async def test_a_component_down_for_half_a_minute_alerts_in_its_own_category(
     story: Story,
 ) -> None:
     up = Series(metric="component_up", component="binance", category=Category.EXTERNAL)
 
-    assert await story.pass_minute(0.5, up) == []
-    assert await story.pass_minute(-1, up) == ["opened"]
+    async def probe(*outcomes: float) -> list[str]:
+        samples = [
+            Sample(up, story.now + timedelta(seconds=15 * i), outcome, "" if outcome else "refused")
+            for i, outcome in enumerate(outcomes)
+        ]
+        async with open_writer(story.pool, lambda _: None) as writer:
+            await writer.write(samples)
+        return await story.pass_minute(None)
+
+    assert await probe(1, 1, 0, 1) == []
+    assert await probe(1, 1, 0, 0) == ["opened"]
     [alert] = await story.active()
-    assert (alert.rule, alert.component, alert.category, alert.level) == (
+    assert (alert.rule, alert.category, alert.level, alert.title, alert.message) == (
         "component-down",
-        "binance",
         Category.EXTERNAL,
         Level.CRITICAL,
+        "binance is down",
+        "refused",
     )
+    assert await probe(0, 1, 1, 1) == ["resolved"]
 
 
 async def test_a_rule_without_thresholds_rests_until_they_are_set(story: Story) -> None:
@@ -263,7 +275,7 @@ async def test_any_course_of_values_is_told_as_plain_python_tells_it(
             "TRUNCATE system_metrics, system_alerts, system_alert_events, series CASCADE"
         )
         await add_shipped_rules(connection)
-        story = Story(connection)
+        story = Story(connection, pool)
         told = [step for value in values for step in await story.pass_minute(value)]
 
     assert told == oracle(values)
