@@ -16,6 +16,12 @@ async def trading(program: Program) -> dict[str, Any]:
     return metrics
 
 
+async def health(program: Program) -> dict[str, Any]:
+    found = await program.get("/health")
+    component: dict[str, Any] = found["components"].get("trading", {"status": None})
+    return component
+
+
 async def test_a_newcomer_sees_the_demo_live_and_labelled(program: Program) -> None:
     await program.start()
     await program.send("/config/intervals", {"value": {"collect_s": 1, "health_s": 5}}, "PUT")
@@ -29,7 +35,7 @@ async def test_a_newcomer_sees_the_demo_live_and_labelled(program: Program) -> N
                 seen |= {metrics.get("trading_volume_24h", {}).get("value")} - {None}
                 await asyncio.sleep(0.2)
         async with asyncio.timeout(30):
-            while (found := (await program.get("/health"))["components"].get("trading")) is None:
+            while (found := await health(program))["status"] is None:
                 await asyncio.sleep(0.2)
     finally:
         demo.send_signal(signal.SIGINT)
