@@ -11,6 +11,8 @@ from db import alerts, events
 from db.alerts import Alert, Rule, Step
 from db.queries import Connection
 
+AUTO = "auto"
+
 
 def shipped_rules() -> list[Rule]:
     """Return the rules of rules.toml."""
@@ -35,6 +37,19 @@ async def evaluate(
             touched = await alerts.read(connection, [step.alert_id for step in steps])
             await events.append(connection, at, _messages(steps, touched))
     return steps
+
+
+async def drop_component(connection: Connection, component: str, at: datetime) -> bool:
+    """Resolve the open alerts of a component that is no longer watched; True if there were any."""
+    async with connection.transaction():
+        ids = await alerts.open_of_component(connection, component)
+        for alert_id in ids:
+            await alerts.resolve(connection, alert_id, at, AUTO)
+            await alerts.log_step(connection, alert_id, at, "resolved", AUTO, "no longer watched")
+        resolved = await alerts.read(connection, ids)
+        if resolved:
+            await events.append(connection, at, [("alert_resolved", alert) for alert in resolved])
+    return bool(ids)
 
 
 def _messages(steps: Sequence[Step], touched: Sequence[Alert]) -> list[tuple[str, object]]:

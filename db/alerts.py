@@ -16,6 +16,7 @@ UPSERT_RULE = _QUERIES["upsert_rule"]
 EVALUATE = _QUERIES["evaluate"]
 OPEN_TEST = _QUERIES["open_test"]
 LOG_STEP = _QUERIES["log_step"]
+OPEN_OF_COMPONENT = _QUERIES["open_of_component"]
 RESOLVE = _QUERIES["resolve"]
 ACKNOWLEDGE = _QUERIES["acknowledge"]
 READ = _QUERIES["read"]
@@ -159,6 +160,16 @@ async def log_step(
 async def resolve(connection: Connection, alert_id: int, time: datetime, actor: str) -> bool:
     """Resolve an alert; False when it was not open."""
     return bool(await queries.run(connection, RESOLVE, alert_id=alert_id, time=time, actor=actor))
+
+
+class _Id(Struct, frozen=True):
+    id: int
+
+
+async def open_of_component(connection: Connection, component: str) -> list[int]:
+    """Return the ids of a component's open alerts."""
+    rows = await queries.rows(connection, _Id, OPEN_OF_COMPONENT, component=component)
+    return [row.id for row in rows]
 
 
 async def acknowledge(connection: Connection, alert_id: int, time: datetime, actor: str) -> bool:

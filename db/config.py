@@ -23,6 +23,7 @@ HISTORY = _QUERIES["history"]
 BUILT_IN = ("server", "database", "trading")
 """Components that every service has."""
 
+MetricName = Annotated[str, Meta(pattern=r"^[a-zA-Z_][a-zA-Z0-9_.:-]{0,127}$")]
 Days = Annotated[float, Meta(gt=0, le=36500)]
 
 
@@ -35,12 +36,21 @@ class Threshold(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=T
     info: float | None = None
     op: Literal[">", "<"] = ">"
 
+    def __post_init__(self) -> None:
+        """Refuse limits that the value could never pass in the order of their levels."""
+        given = (self.info, self.warning, self.critical, self.emergency)
+        limits = [limit for limit in given if limit is not None]
+        if not limits:
+            raise ValueError("a threshold needs at least one of info, warning, critical, emergency")
+        if limits != sorted(limits, reverse=self.op == "<"):
+            raise ValueError(f"with op {self.op!r} each louder level must lie further out")
+
 
 class Intervals(Struct, frozen=True, forbid_unknown_fields=True):
     """How often, in seconds. Evaluation looks at whole minutes and is not to be set."""
 
     collect_s: Annotated[float, Meta(ge=1, le=3600)] = 15
-    health_s: Annotated[float, Meta(ge=5, le=3600)] = 30
+    health_s: Annotated[float, Meta(ge=5, le=300)] = 30
 
 
 class Retention(Struct, frozen=True, forbid_unknown_fields=True):
@@ -85,7 +95,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
         default_factory=default_targets
     )
     retention: Retention = Retention()
-    thresholds: dict[str, Threshold] = msgspec.field(
+    thresholds: dict[MetricName, Threshold] = msgspec.field(
         default_factory=lambda: {
             "server_memory_percent": Threshold(warning=70, critical=90),
             "server_cpu_percent": Threshold(warning=60, critical=80),

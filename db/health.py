@@ -12,11 +12,18 @@ from vigia.model import Category, Status
 
 _QUERIES = queries.load("health")
 CHECK = _QUERIES["check"]
+RECORD_OUTAGE = _QUERIES["record_outage"]
+FORGET_STATUS = _QUERIES["forget_status"]
+FORGET_NEWEST = _QUERIES["forget_newest"]
 READ = _QUERIES["read"]
 READ_AT = _QUERIES["read_at"]
 
-STALE = timedelta(seconds=60)
-"""A component whose collector has been silent for longer is not observed."""
+STALE_MIN = timedelta(seconds=60)
+
+
+def stale_after(collect_s: float) -> timedelta:
+    """Return how long a collector may be silent before its component is not observed."""
+    return max(STALE_MIN, timedelta(seconds=2 * collect_s + 10))
 
 
 class ComponentStatus(Struct, frozen=True):
@@ -70,6 +77,7 @@ async def check(
     interval_s: float,
     thresholds: Mapping[str, object],
     known: Sequence[Known] = (),
+    stale: timedelta = STALE_MIN,
 ) -> list[Checked]:
     """Judge every component at a slot, and write the check, which stands for `interval_s`."""
     return await queries.rows(
@@ -78,12 +86,27 @@ async def check(
         CHECK,
         at=at,
         interval_s=interval_s,
-        stale=STALE,
+        stale=stale,
         components=[one.component for one in known],
         categories=[one.category.value for one in known],
         reasons=[one.reason for one in known],
         thresholds=Jsonb(dict(thresholds)),
     )
+
+
+async def record_outage(
+    connection: Connection, slots: Sequence[datetime], interval_s: float, reason: str
+) -> None:
+    """Write that the database was down at slots in which it could not be asked."""
+    await queries.run(
+        connection, RECORD_OUTAGE, times=list(slots), interval_s=interval_s, reason=reason
+    )
+
+
+async def forget(connection: Connection, component: str) -> None:
+    """Stop showing a component that is no longer watched; its history stays."""
+    await queries.run(connection, FORGET_STATUS, component=component)
+    await queries.run(connection, FORGET_NEWEST, component=component)
 
 
 async def read(connection: Connection) -> list[ComponentStatus]:

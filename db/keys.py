@@ -23,6 +23,7 @@ HAS_ADMIN = _QUERIES["has_admin"]
 OPEN_SESSION = _QUERIES["open_session"]
 FIND_SESSION = _QUERIES["find_session"]
 CLOSE_SESSION = _QUERIES["close_session"]
+CLOSE_SESSIONS = _QUERIES["close_sessions"]
 DROP_EXPIRED = _QUERIES["drop_expired"]
 OFFER_LINK = _QUERIES["offer_link"]
 TAKE_LINK = _QUERIES["take_link"]
@@ -153,6 +154,11 @@ async def find_session(connection: Connection, token: str, time: datetime) -> Pr
 async def close_session(connection: Connection, token: str) -> None:
     """Sign a browser out."""
     await queries.run(connection, CLOSE_SESSION, hash=hash_of(token))
+
+
+async def close_sessions(connection: Connection, name: str | None) -> int:
+    """Sign out every browser of one holder, or of all; return how many there were."""
+    return await queries.run(connection, CLOSE_SESSIONS, name=name)
 
 
 async def drop_expired(connection: Connection, time: datetime) -> None:

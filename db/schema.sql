@@ -559,7 +559,7 @@ VIEW uptime_daily  -- Availability of each component by UTC day.
             component_uptime_1h.component,
             ((COALESCE(sum(component_uptime_1h.healthy_s), (0)::double precision) + COALESCE(sum(component_uptime_1h.warning_s), (0)::double precision)) + COALESCE(sum(component_uptime_1h.critical_s), (0)::double precision)) AS up_s,
             COALESCE(sum(component_uptime_1h.down_s), (0)::double precision) AS down_s,
-            GREATEST((0)::double precision, (((((86400)::double precision - COALESCE(sum(component_uptime_1h.healthy_s), (0)::double precision)) - COALESCE(sum(component_uptime_1h.warning_s), (0)::double precision)) - COALESCE(sum(component_uptime_1h.critical_s), (0)::double precision)) - COALESCE(sum(component_uptime_1h.down_s), (0)::double precision))) AS blind_s
+            GREATEST((0)::double precision, (((((LEAST((86400)::numeric, EXTRACT(epoch FROM (now() - time_bucket('1 day'::interval, component_uptime_1h.bucket)))))::double precision - COALESCE(sum(component_uptime_1h.healthy_s), (0)::double precision)) - COALESCE(sum(component_uptime_1h.warning_s), (0)::double precision)) - COALESCE(sum(component_uptime_1h.critical_s), (0)::double precision)) - COALESCE(sum(component_uptime_1h.down_s), (0)::double precision))) AS blind_s
            FROM component_uptime_1h
           GROUP BY (time_bucket('1 day'::interval, component_uptime_1h.bucket)), component_uptime_1h.component) days;
 

@@ -95,12 +95,12 @@ class Writer:
             batch = [self._buffer.popleft() for _ in range(count)]
             try:
                 await self._store(batch)
-            except psycopg.OperationalError as error:
+            except (psycopg.DataError, psycopg.IntegrityError, DomainError) as error:
+                self._count_dropped(count, str(error).strip())
+            except psycopg.Error as error:
                 self._put_back(batch)
                 log.warning("flush_failed", samples=self.pending, error=str(error).strip())
                 return False
-            except (psycopg.Error, DomainError) as error:
-                self._count_dropped(count, str(error).strip())
             except asyncio.CancelledError:
                 self._put_back(batch)
                 raise

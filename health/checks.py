@@ -1,7 +1,7 @@
 """Judges every component each slot, and puts changes on the bus in the same transaction."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from db import events, health
 from db.health import Checked, Known
@@ -14,10 +14,11 @@ async def check(
     interval_s: float,
     thresholds: Mapping[str, object],
     known: Sequence[Known] = (),
+    stale: timedelta = health.STALE_MIN,
 ) -> list[Checked]:
     """Judge the components at a slot that stands for `interval_s`, and return them all."""
     async with connection.transaction():
-        checked = await health.check(connection, at, interval_s, thresholds, known)
+        checked = await health.check(connection, at, interval_s, thresholds, known, stale)
         changed = [component for component in checked if component.changed]
         if changed:
             shown = {component.component for component in changed}

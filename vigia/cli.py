@@ -95,5 +95,18 @@ def revoke_key(name: str) -> None:
     terminal.run(revoke)
 
 
+@keys_group.command("sign-out")
+@click.argument("name", required=False)
+def sign_out(name: str | None) -> None:
+    """End the browsers' sessions of one holder (admin: the bootstrap key and links), or all."""
+
+    async def close() -> None:
+        async with terminal.database() as connection:
+            count = await keys.close_sessions(connection, name)
+        click.echo(f"{count} signed out")
+
+    terminal.run(close)
+
+
 main.add_command(config_group)
 main.add_command(demo_command)

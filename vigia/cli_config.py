@@ -78,11 +78,13 @@ def import_file(file: BinaryIO) -> None:
         wanted = _parse(file.read())
         if not isinstance(wanted, dict):
             raise InvalidError("the file must hold an object: a value for each key")
+        changed = []
         async with terminal.database() as connection, connection.transaction():
             for key, value in wanted.items():
                 if (await config.entry(connection, key)).value != value:
                     await config.write(connection, key, value, utc_now(), AUTHOR)
-                    click.echo(f"changed {key}")
+                    changed.append(key)
+        click.echo("".join(f"changed {key}\n" for key in changed), nl=False)
 
     terminal.run(change)
 

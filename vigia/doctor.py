@@ -104,7 +104,7 @@ async def _server(dsn: str) -> Finding:
             dsn, connect_timeout=CONNECT_TIMEOUT_S
         ) as connection:
             found = await available_version(connection)
-    except psycopg.OperationalError as error:
+    except psycopg.Error as error:
         reason = str(error).strip().splitlines()[0]
         return Finding(check, ok=False, found=reason, advice="mend VIGIA_DATABASE_URL")
     version = found or "not installed"

@@ -73,9 +73,11 @@ class Emitter:
     def emit_samples(self, samples: Sequence[Sample]) -> None:
         """Take samples that were committed; never waits."""
         if self.subscribers and samples:
-            document = current.document(current.of_sample(sample) for sample in samples)
-            newest = max(sample.time for sample in samples)
-            self._emit(Emitted("metrics", None, newest, msgspec.to_builtins(document)))
+            in_order = sorted(samples, key=lambda sample: sample.time)
+            newest = {sample.series: sample for sample in in_order}
+            document = current.document(current.of_sample(each) for each in newest.values())
+            time = in_order[-1].time
+            self._emit(Emitted("metrics", None, time, msgspec.to_builtins(document)))
 
     def emit_event(self, event: Event) -> None:
         """Take an event of the bus; never waits."""

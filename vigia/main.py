@@ -24,26 +24,38 @@ log = structlog.get_logger()
 
 async def main(settings: Settings) -> None:
     """Run until SIGINT or SIGTERM. A service that crashes ends them all, in the same order."""
-    stop = _stop_requested()
+    started, stop = asyncio.Event(), asyncio.Event()
+    this = asyncio.current_task()
+
+    def request_stop() -> None:
+        stop.set()
+        if this is not None and not started.is_set():
+            # A start may take minutes, when the engine replays its log: it is not waited for.
+            this.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, request_stop)
+    try:
+        await _run(settings, started, stop)
+    except asyncio.CancelledError:
+        if not stop.is_set():
+            raise
+    log.info("stopped")
+
+
+async def _run(settings: Settings, started: asyncio.Event, stop: asyncio.Event) -> None:
     with _port(settings) as listener:
         async with open_service(settings) as service, asyncio.TaskGroup() as group:
             services = _services(service, listener)
             tasks = [group.create_task(run, name=name) for name, run in services.items()]
             service.is_ready = True
+            started.set()
             await greet(service.pool, settings)
             await stop.wait()
             log.info("stopping")
             service.is_ready = False
             for task in tasks:
                 task.cancel()
-    log.info("stopped")
-
-
-def _stop_requested() -> asyncio.Event:
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    return stop
 
 
 @contextmanager

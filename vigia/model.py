@@ -95,7 +95,7 @@ class Target(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
     """
 
     name: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
-    url: Annotated[str, Meta(pattern=r"^https?://[^\s]+$", max_length=2048)]
+    url: Annotated[str, Meta(pattern=r"^https?://[^\x00-\x20\x7f]+$", max_length=2048)]
     kind: Literal["http", "ngrok"] = "http"
     method: Literal["GET", "HEAD"] = "GET"
     timeout_s: Annotated[float, Meta(gt=0, le=10)] = 10.0
@@ -103,6 +103,11 @@ class Target(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
     body_contains: Annotated[str, Meta(max_length=1000)] = ""
     verify_tls: bool = True
     enabled: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse a password in the address: everyone who may read the settings would see it."""
+        if "@" in self.url.split("://", 1)[1].split("/", 1)[0]:
+            raise ValueError("url: must not hold a user or password")
 
 
 class Principal(Struct, frozen=True):

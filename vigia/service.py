@@ -4,13 +4,14 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 
-from msgspec import Struct
+import psycopg
+from msgspec import Struct, field
 
-from alerts.evaluate import add_shipped_rules, evaluate
+from alerts.evaluate import add_shipped_rules, drop_component, evaluate
 from api.live import Live
 from db.config import Config, Retention, read
 from db.engine import Engine, open_engine
-from db.health import Known
+from db.health import Known, forget, record_outage, stale_after
 from db.migrate import migrate
 from db.pool import open_pool
 from db.queries import Pool
@@ -25,6 +26,9 @@ from vigia.model import Category, Sample
 from vigia.schedule import Slots
 from vigia.settings import Settings
 
+MISSED_MINUTES_MAX = 60
+MISSED_SLOTS_MAX = 2880
+"""Checks of a day: an outage of the database that lasts longer is known for its last day only."""
 TRADING_MISSING = "not configured: set VIGIA_TRADING_DATABASE_URL"
 
 
@@ -41,6 +45,9 @@ class Service(Struct):
     config: Config
     applied: Retention
     slots: dict[str, Slots]
+    watched: set[str] = field(default_factory=set)
+    missed_minutes: list[datetime] = field(default_factory=list)
+    missed_slots: list[datetime] = field(default_factory=list)
     is_ready: bool = False
 
     def counted(self, name: str) -> Slots:
@@ -48,15 +55,33 @@ class Service(Struct):
         return self.slots.setdefault(name, Slots(name=name))
 
     async def evaluate_rules(self, at: datetime) -> None:
+        """Evaluate this minute, and before it those in which the database was away.
+
+        What was collected meanwhile is stored by then, the database's own outage included.
+        """
+        self.missed_minutes = [*self.missed_minutes[-MISSED_MINUTES_MAX:], at]
         async with self.pool.connection() as connection:
-            if await evaluate(connection, at, self.config.thresholds_document()):
-                self.live.ring()
+            while self.missed_minutes:
+                minute = self.missed_minutes[0]
+                if await evaluate(connection, minute, self.config.thresholds_document()):
+                    self.live.ring()
+                self.missed_minutes = self.missed_minutes[1:]
 
     async def check_health(self, at: datetime) -> None:
-        interval_s = self.config.intervals.health_s
-        async with self.pool.connection() as connection:
-            thresholds = self.config.thresholds_document()
-            checked = await check(connection, at, interval_s, thresholds, self.known_components())
+        """Check this slot; one in which the database is away is recorded when it is back."""
+        intervals, known = self.config.intervals, self.known_components()
+        thresholds, stale = self.config.thresholds_document(), stale_after(intervals.collect_s)
+        try:
+            async with self.pool.connection() as connection:
+                if self.missed_slots:
+                    reason = "the database did not answer"
+                    slots = self.missed_slots
+                    await record_outage(connection, slots, intervals.health_s, reason)
+                    self.missed_slots = []
+                checked = await check(connection, at, intervals.health_s, thresholds, known, stale)
+        except psycopg.OperationalError:
+            self.missed_slots = [*self.missed_slots[-MISSED_SLOTS_MAX:], at]
+            raise
         self.live.publish_health(checked)
         if any(component.changed for component in checked):
             self.live.ring()
@@ -69,10 +94,16 @@ class Service(Struct):
         targets = [t for t in self.config.targets if t.enabled]
         return [trading, *(Known(target.name, Category.EXTERNAL) for target in targets)]
 
-    async def follow_config(self, _: datetime) -> None:
-        """Take over what was changed here or elsewhere, and bring the tiers to it."""
+    async def follow_config(self, now: datetime) -> None:
+        """Take over what was changed here or elsewhere, and bring tiers and components to it."""
         async with self.pool.connection() as connection:
             self.config = await read(connection)
+            watched = {target.name for target in self.config.targets if target.enabled}
+            for name in self.watched - watched:
+                if await drop_component(connection, name, now):
+                    self.live.ring()
+                await forget(connection, name)
+            self.watched = watched
             if self.applied != self.config.retention:
                 await apply(connection, self.config.retention)
                 self.applied = self.config.retention

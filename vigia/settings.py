@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct
@@ -148,9 +149,20 @@ def _check(settings: Settings) -> None:
         _check_postgres(name, getattr(settings, name))
     if settings.public_url and not PUBLIC_URL.fullmatch(settings.public_url):
         raise SettingsError(f"{PREFIX}PUBLIC_URL: must be http:// or https:// and a host")
+    _check_address(settings.public_url)
     for name in ("trusted_proxies", "egress_allow"):
         _check_networks(name, getattr(settings, name))
     _check_admin_key(settings.admin_key)
+
+
+def _check_address(public_url: str) -> None:
+    try:
+        parts = urlsplit(public_url)
+        is_whole = not public_url or (parts.hostname and parts.port != 0)
+    except ValueError as error:
+        raise SettingsError(f"{PREFIX}PUBLIC_URL: {error}") from None
+    if not is_whole:
+        raise SettingsError(f"{PREFIX}PUBLIC_URL: names no host")
 
 
 def _check_postgres(name: str, url: Secret | None) -> None:
@@ -170,7 +182,7 @@ def _check_admin_key(key: Secret | None) -> None:
     if key is None:
         return
     text = key.reveal()
-    if len(text) < ADMIN_KEY_CHARS_MIN or not text.isprintable():
+    if len(text) < ADMIN_KEY_CHARS_MIN or not text.isprintable() or text != text.strip():
         raise SettingsError(
             f"{PREFIX}ADMIN_KEY: needs {ADMIN_KEY_CHARS_MIN} or more printable characters"
         )

@@ -47,6 +47,9 @@ def run(command: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run to the end; what a user can mend is one line, and everything else a traceback."""
     try:
         uvloop.run(command())
+    except psycopg.Error as error:
+        click.echo(f"vigia: the database: {str(error).strip().splitlines()[0]}", err=True)
+        sys.exit(EXIT_FAILURE)
     except (DomainError, EngineError, MigrationError, SettingsError, OSError) as error:
         click.echo(f"vigia: {error}", err=True)
         sys.exit(EXIT_FAILURE)

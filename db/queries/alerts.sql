@@ -80,14 +80,14 @@ WITH covered AS (
     UPDATE system_alerts a
     SET level = j.level, value = j.value, threshold = j.threshold, message = j.message
     FROM judged j
-    WHERE a.id = j.alert_id AND j.level <> j.old_level
+    WHERE a.id = j.alert_id AND j.level <> j.old_level AND a.state <> 'resolved'
     RETURNING a.id, a.level, a.value, a.threshold,
               CASE WHEN j.rank > j.old_rank THEN 'escalated' ELSE 'lowered' END AS step
 ), resolved AS (
     UPDATE system_alerts a
     SET state = 'resolved', resolved_at = %(at)s::timestamptz, resolved_by = 'auto', value = j.value
     FROM judged j
-    WHERE a.id = j.alert_id AND j.level IS NULL
+    WHERE a.id = j.alert_id AND j.level IS NULL AND a.state <> 'resolved'
     RETURNING a.id, a.level, a.value, a.threshold, 'resolved' AS step
 ), steps AS (
     SELECT * FROM opened UNION ALL SELECT * FROM moved UNION ALL SELECT * FROM resolved
@@ -103,6 +103,9 @@ SELECT id AS alert_id, step FROM steps ORDER BY id
 INSERT INTO system_alerts (rule, level, category, component, title, message, opened_at)
 VALUES ('test-alert', %(level)s, %(category)s, %(component)s, %(title)s, %(message)s, %(time)s)
 RETURNING id
+
+-- name: open_of_component
+SELECT id FROM system_alerts WHERE component = %(component)s AND state <> 'resolved' ORDER BY id
 
 -- name: log_step
 INSERT INTO system_alert_events (alert_id, time, type, level, value, threshold, actor, comment)

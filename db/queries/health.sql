@@ -22,7 +22,7 @@ WITH known AS (
     CROSS JOIN LATERAL (
         SELECT m.sum / m.count AS value
         FROM system_metrics_1m m
-        WHERE m.series_id = s.id AND m.bucket > %(at)s::timestamptz - interval '2 minutes' AND m.bucket <= %(at)s::timestamptz
+        WHERE m.series_id = s.id AND m.bucket > %(at)s::timestamptz - %(stale)s::interval - interval '1 minute' AND m.bucket <= %(at)s::timestamptz
         ORDER BY m.bucket DESC
         LIMIT 1
     ) newest
@@ -84,6 +84,21 @@ SELECT w.*, b.component IS NULL OR b.status IS DISTINCT FROM w.status AS changed
 FROM written w
 LEFT JOIN before b USING (component)
 ORDER BY w.component
+
+-- name: record_outage
+-- Slots in which nothing could be judged, because the database itself was away.
+INSERT INTO component_checks (time, component, status, stands_for_s, reason)
+SELECT time, 'database', 'down', %(interval_s)s::double precision, %(reason)s
+FROM unnest(%(times)s::timestamptz[]) AS slot (time)
+ON CONFLICT DO NOTHING
+
+-- name: forget_status
+DELETE FROM component_status WHERE component = %(component)s
+
+-- name: forget_newest
+-- Its samples stay; without a newest one it is no longer looked at.
+DELETE FROM series_state
+WHERE series_id IN (SELECT id FROM series WHERE component = %(component)s)
 
 -- name: read
 SELECT component, category, status, since, reason, maintenance, last_check, uptime_24h

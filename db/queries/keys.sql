@@ -31,6 +31,9 @@ WHERE s.hash = %(hash)s AND s.expires_at > %(time)s AND k.revoked_at IS NULL
 -- name: close_session
 DELETE FROM sessions WHERE hash = %(hash)s
 
+-- name: close_sessions
+DELETE FROM sessions WHERE %(name)s::text IS NULL OR name = %(name)s
+
 -- name: drop_expired
 WITH sessions_gone AS (
     DELETE FROM sessions WHERE expires_at <= %(time)s

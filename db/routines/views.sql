@@ -52,7 +52,8 @@ FROM (
            component,
            coalesce(sum(healthy_s), 0) + coalesce(sum(warning_s), 0) + coalesce(sum(critical_s), 0) AS up_s,
            coalesce(sum(down_s), 0) AS down_s,
-           greatest(0, 86400 - coalesce(sum(healthy_s), 0) - coalesce(sum(warning_s), 0)
+           greatest(0, least(86400, extract(epoch FROM now() - time_bucket(interval '1 day', bucket)))
+                       - coalesce(sum(healthy_s), 0) - coalesce(sum(warning_s), 0)
                        - coalesce(sum(critical_s), 0) - coalesce(sum(down_s), 0)) AS blind_s
     FROM component_uptime_1h
     GROUP BY 1, 2

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from alerts.evaluate import add_shipped_rules, evaluate, shipped_rules
+from alerts.evaluate import add_shipped_rules, drop_component, evaluate, shipped_rules
 from db import alerts as db_alerts
 from db import events, tiers
 from db.alerts import Alert, Filter, Rule
@@ -18,6 +18,7 @@ from db.writer import insert, open_writer
 from vigia.model import Category, Level, Sample, Series, labels_of
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
 CPU = Series(metric="server_cpu_percent", component="server", unit="percent")
 THRESHOLDS = Config().thresholds_document()
 
@@ -164,6 +165,18 @@ async def test_a_component_down_for_half_a_minute_alerts_in_its_own_category(
         "refused",
     )
     assert await probe(0, 1, 1, 1) == ["resolved"]
+
+
+async def test_alerts_of_a_component_that_is_no_longer_watched_are_resolved(story: Story) -> None:
+    up = Series(metric="component_up", component="binance", category=Category.EXTERNAL)
+    await story.pass_minute(-1, up)
+    assert await drop_component(story.connection, "binance", story.now)
+    assert not await drop_component(story.connection, "binance", story.now)
+
+    assert await story.active() == []
+    [alert] = await db_alerts.past(story.connection, Filter(), START, story.now + SECOND, 10)
+    assert (await db_alerts.steps(story.connection, alert.id))[-1].comment == "no longer watched"
+    assert (await events.after(story.connection, 0, 10))[-1].type == "alert_resolved"
 
 
 async def test_a_rule_without_thresholds_rests_until_they_are_set(story: Story) -> None:

@@ -95,6 +95,15 @@ async def test_signing_out_ends_the_session(pool: Pool) -> None:
         assert await keys.find_session(connection, token.reveal(), NOW) is None
 
 
+async def test_all_sessions_of_a_holder_can_be_ended_at_once(pool: Pool) -> None:
+    async with pool.connection() as connection:
+        for name in ("ana", "ana", "ben"):
+            await keys.open_session(connection, Principal(name, Role.ADMIN), None, NOW)
+
+        assert await keys.close_sessions(connection, "ana") == 2
+        assert await keys.close_sessions(connection, None) == 1
+
+
 async def test_a_link_works_once_and_within_its_hour(pool: Pool) -> None:
     async with pool.connection() as connection:
         link = (await keys.offer_link(connection, NOW)).reveal()

@@ -110,6 +110,43 @@ async def test_a_component_that_is_known_but_was_never_seen_has_a_reason_and_no_
     assert await cursor.fetchall() == [("server",)]
 
 
+async def test_a_slow_interval_leaves_a_component_observed(watch: Watch) -> None:
+    await watch.observe("server", cpu=70)
+    stale = health.stale_after(300)
+    found = await check(watch.connection, START + 10 * SLOT, 30, THRESHOLDS, (), stale)
+
+    assert [(one.component, one.status) for one in found] == [("server", Status.WARNING)]
+    assert health.stale_after(15) == timedelta(seconds=60)
+
+
+async def test_slots_in_which_the_database_was_away_count_as_down(watch: Watch) -> None:
+    await watch.observe("database")
+    await watch.check()
+    missed = [START + SLOT, START + 2 * SLOT]
+    await health.record_outage(watch.connection, missed, 30, "it did not answer")
+    watch.now = START + 3 * SLOT
+    await watch.observe("database")
+    await watch.check()
+
+    [database] = await health.read(watch.connection)
+    assert database.uptime_24h == pytest.approx(50)
+    [then] = await health.read_at(watch.connection, START + 2.5 * SLOT)
+    assert (then.status, then.reason) == (Status.DOWN, "it did not answer")
+
+
+async def test_a_forgotten_component_is_no_longer_shown_and_comes_back_when_seen(
+    watch: Watch,
+) -> None:
+    await watch.observe("binance")
+    await watch.check()
+    await health.forget(watch.connection, "binance")
+    assert await watch.check() == {}
+    assert await health.read(watch.connection) == []
+
+    await watch.observe("binance")
+    assert await watch.check() == {"binance": Status.HEALTHY}
+
+
 async def test_a_change_is_on_the_bus_with_the_changed_components_only(watch: Watch) -> None:
     await watch.observe("server")
     await watch.observe("database")

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import psutil
 import pytest
 
-from tests.system.conftest import ADMIN_KEY, NATIVE_URL, Program, free_port, run
+from tests.system.conftest import ADMIN_KEY, NATIVE_URL, Program, free_port, run, vigia
 
 
 async def collect_fast(program: Program) -> None:
@@ -65,6 +65,16 @@ async def test_termination_stores_everything_and_exits_with_zero(program: Progra
     assert '"event": "stopped"' in printed
     assert "Traceback" not in printed
     assert ADMIN_KEY not in printed
+
+
+async def test_termination_during_the_start_is_obeyed_at_once(program: Program) -> None:
+    program.process = await vigia(program.environment, "serve")
+    assert program.process.stderr is not None
+    await asyncio.wait_for(program.process.stderr.readline(), 30)
+    code, printed = await program.end(signal.SIGTERM)
+
+    assert code == 0, printed
+    assert "Traceback" not in printed
 
 
 async def test_an_acknowledged_sample_survives_a_kill(program: Program) -> None:
@@ -191,6 +201,18 @@ async def test_keys_are_made_listed_and_revoked_beside_the_running_service(
     async with asyncio.timeout(6):
         while await status() != 401:
             await asyncio.sleep(0.2)
+
+
+async def test_an_unreachable_database_is_one_line_for_every_command(
+    environment: dict[str, str],
+) -> None:
+    dead = {"VIGIA_DATABASE_URL": f"postgresql://nobody:secret@127.0.0.1:{free_port()}/none"}
+    for arguments in (("keys", "list"), ("keys", "sign-out"), ("config", "get")):
+        code, _, err = await run(environment | dead, *arguments)
+        assert code == 1
+        assert err.splitlines()[-1].startswith("vigia: the database: ")
+        assert "Traceback" not in err
+        assert "secret" not in err
 
 
 async def test_doctor_finds_this_machine_able(environment: dict[str, str]) -> None:

@@ -1,7 +1,7 @@
 """Subscribers hear everything in order; one that fails or is slow harms nobody else."""
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -22,7 +22,9 @@ async def test_a_subscriber_hears_samples_and_events_in_their_order() -> None:
     emitting = Emitter([Subscriber("a", heard.put)])
     async with asyncio.TaskGroup() as group:
         task = group.create_task(emitting.run())
-        emitting.emit_samples([Sample(Series(metric="m", component="c"), NOW, 1.5)])
+        series = Series(metric="m", component="c")
+        late = Sample(series, NOW - timedelta(hours=1), 9.0)
+        emitting.emit_samples([Sample(series, NOW, 1.5), late])
         emitting.emit_event(event(7))
         first, second = [await asyncio.wait_for(heard.get(), 5) for _ in range(2)]
         task.cancel()
