@@ -206,7 +206,7 @@ async def test_a_reason_holds_nothing_of_the_address(egress: Egress) -> None:
         pass
     for url in (gone.url, "http://10.0.0.1/", "http://nothing..test/", "https://127.0.0.1:1/"):
         host = url.split("//")[1].removesuffix("/")
-        secret = f"http://user:CANARY@{host}/CANARY?token=CANARY#CANARY"
+        secret = f"http://{host}/CANARY?token=CANARY#CANARY"
         asked = await ask(Target(name="api", url=secret), egress, SLOT, TIMEOUT_S)
 
         assert asked.failure in {Failure.REFUSED, Failure.ADDRESS, Failure.URL}
