@@ -124,6 +124,12 @@ class Service(Struct):
                 "pending": self.writer.pending,
                 "dropped": self.writer.dropped,
             },
+            "live": {
+                "clients": self.live.clients,
+                "lagged": self.live.lagged,
+                "dead": self.live.dead,
+            },
+            "subscribers": {one.name: one.dropped for one in self.emitter.subscribers},
             "pool": self.pool.get_stats(),
         }
 

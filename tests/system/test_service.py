@@ -77,3 +77,11 @@ async def test_a_target_that_is_removed_is_let_go(service: Service) -> None:
         assert await alerts.active(connection, Filter(), 10) == []
         shown = {row.component for row in await health.read(connection)}
     assert "binance" not in shown
+
+
+async def test_the_status_shows_every_counter_of_what_was_dropped(service: Service) -> None:
+    status = service.status()
+
+    assert status["live"] == {"clients": 0, "lagged": 0, "dead": 0}
+    assert status["writer"] == {"stored": 0, "pending": 0, "dropped": 0}
+    assert status["subscribers"] == {}
