@@ -1,11 +1,13 @@
-"""Which buckets a question about the past asks for, and how many there may be."""
+"""Which grid a question about the past gets, and how large an answer may be."""
 
 import math
-from datetime import datetime
+from bisect import bisect_right
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
-from msgspec import Struct
-
-from api.times import duration_text, of_epoch, parse_duration
+from api.times import duration_text, parse_duration
+from db.grid import Grid
 from vigia.model import InvalidError
 
 POINTS_MAX = 11_000
@@ -14,32 +16,48 @@ ROWS_MAX = 2_000_000
 """How many rows of a tier one answer may read: a bucket may hold many."""
 
 STEPS_S = (15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 604800)
-TIER_WIDTHS_S = {"1m": 60, "5m": 300, "1h": 3600, "1d": 86400}
+DAY_S = 86400
+UTC_ZONE = ZoneInfo("UTC")
 
 
-class Grid(Struct, frozen=True):
-    """Buckets of `step_s` from `start` on, the last beginning before `end`, in epoch seconds."""
+def make(
+    start: datetime,
+    end: datetime,
+    step_s: int,
+    zone: ZoneInfo = UTC_ZONE,
+    *,
+    bounded: bool = True,
+) -> Grid:
+    """Return the buckets that together cover a range of time.
 
-    start: int
-    end: int
-    step_s: int
-
-    @property
-    def times(self) -> range:
-        return range(self.start, self.end, self.step_s)
-
-    def partial_from(self, now: datetime) -> datetime | None:
-        """Return the start of the first bucket that is not over yet."""
-        first = max(self.start, _floor(now.timestamp(), self.step_s))
-        return of_epoch(first) if first < self.end else None
-
-
-def make(start: datetime, end: datetime, step_s: int) -> Grid:
-    """Return the buckets that together cover a range of time."""
-    if start >= end:
-        raise InvalidError("start must be before end")
+    They begin at multiples of the step since the epoch; whole days begin with the days of the zone.
+    Unbounded, there may be more of them than an answer may hold; days of a calendar never are.
+    """
+    check_order(start, end)
+    if step_s % DAY_S == 0 and zone is not UTC_ZONE:
+        return _days(start, end, step_s // DAY_S, zone)
     first = _floor(start.timestamp(), step_s)
-    return Grid(first, -_floor(-end.timestamp(), step_s), step_s)
+    last = -_floor(-end.timestamp(), step_s)
+    if bounded:
+        _check_points((last - first) // step_s, step_s)
+    return Grid(range(first, last + 1, step_s), step_s, first - step_s)
+
+
+def back(grid: Grid, seconds: int, zone: ZoneInfo) -> Grid:
+    """Return the same buckets so much earlier; those of a calendar go back by whole days."""
+    if grid.before < seconds:
+        raise InvalidError(f"compare: {duration_text(seconds)} before the start is before 1970")
+    if not grid.is_calendar:
+        edges = [edge - seconds for edge in (grid.before, grid.edges[0], grid.edges[-1])]
+        return Grid(range(edges[1], edges[2] + 1, grid.step_s), grid.step_s, edges[0])
+    if seconds % DAY_S:
+        raise InvalidError("compare must be whole days where the buckets are days of a calendar")
+    earlier = [
+        datetime.fromtimestamp(edge, zone).date() - timedelta(seconds=seconds)
+        for edge in (grid.before, *grid.edges)
+    ]
+    before, *edges = [_midnight(day, zone) for day in earlier]
+    return Grid(edges, grid.step_s, before, is_calendar=True)
 
 
 def step_of(text: str) -> int:
@@ -50,47 +68,70 @@ def step_of(text: str) -> int:
     return int(seconds)
 
 
-def auto(start: datetime, end: datetime, points: int, finest_s: int) -> Grid:
+def auto(
+    start: datetime, end: datetime, points: int, finest_s: int, zone: ZoneInfo = UTC_ZONE
+) -> Grid:
     """Return the finest grid of at most `points` (2 or more) buckets, in steps of `finest_s`."""
+    check_order(start, end)
+    seconds = (end - start).total_seconds()
+    # A range that begins and ends within buckets takes one more than its length says.
+    weeks = math.ceil(seconds / (points - 1) / STEPS_S[-1])
+    steps = (*STEPS_S, weeks * STEPS_S[-1], (weeks + 1) * STEPS_S[-1])
+    possible = (s for s in steps if s % finest_s == 0 and seconds / s <= points)
+    grids = (make(start, end, step, zone) for step in possible)
+    return next(grid for grid in grids if grid.points <= points)
+
+
+def check_order(start: datetime, end: datetime) -> None:
     if start >= end:
         raise InvalidError("start must be before end")
-    # A range that begins and ends within buckets takes one more than its length says.
-    weeks = math.ceil((end - start).total_seconds() / (points - 1) / STEPS_S[-1])
-    steps = (*STEPS_S, weeks * STEPS_S[-1])
-    grids = (make(start, end, step) for step in steps if step % finest_s == 0)
-    return next(grid for grid in grids if len(grid.times) <= points)
 
 
-def check(grid: Grid, tier: str, raw_interval_s: float, series: int, columns: int) -> None:
-    """Refuse a question whose answer would be too large, naming the nearest step that fits."""
-    row_s = TIER_WIDTHS_S.get(tier, raw_interval_s)
-    problem = _excess(grid, row_s, series, columns)
-    if problem:
-        raise InvalidError(f"{problem}; {_advice(grid, raw_interval_s, series, columns)}")
-
-
-def _excess(grid: Grid, row_s: float, series: int, columns: int) -> str:
-    """Say which limit a grid breaks, if any."""
-    points = len(grid.times)
-    cells = points * series * columns
-    rows = (grid.end - grid.start) / row_s * series
+def excess(points: int, values: int, rows: float) -> str:
+    """Say which limit is broken, if any: points of a series, values in all, or rows to be read."""
     if points > POINTS_MAX:
         return f"{points} points are more than {POINTS_MAX} in a series"
-    if cells > CELLS_MAX:
-        return f"{cells} values are more than {CELLS_MAX} in an answer"
+    if values > CELLS_MAX:
+        return f"{values} values are more than {CELLS_MAX} in an answer"
     if rows > ROWS_MAX:
         return f"it would read about {rows:.0f} rows, more than {ROWS_MAX}"
     return ""
 
 
-def _advice(grid: Grid, raw_interval_s: float, series: int, columns: int) -> str:
-    for step in STEPS_S:
-        widths = [width for width in TIER_WIDTHS_S.values() if step % width == 0]
-        wider = Grid(_floor(grid.start, step), -_floor(-grid.end, step), step)
-        row_s = max(widths, default=raw_interval_s)
-        if step > grid.step_s and not _excess(wider, row_s, series, columns):
-            return f"the nearest step that fits is {duration_text(step)}"
-    return "ask for a shorter range, fewer series or fewer aggregates"
+def _check_points(points: int, step_s: int) -> None:
+    """Refuse before the buckets are counted out, and before the database is asked."""
+    problem = excess(points, 0, 0)
+    if problem:
+        seconds = points * step_s
+        fitting = [s for s in STEPS_S if s > step_s and seconds / s + 2 <= POINTS_MAX]
+        advice = f"the nearest step that fits is {duration_text(fitting[0])}" if fitting else ""
+        raise InvalidError(f"{problem}; {advice or 'ask for a shorter range'}")
+
+
+def _days(start: datetime, end: datetime, days: int, zone: ZoneInfo) -> Grid:
+    _check_points(int((end - start).total_seconds() / DAY_S / days), days * DAY_S)
+    # A day that the calendar of a zone leaves out begins when the next one does, and is none.
+    edges = list(dict.fromkeys(_midnight(day, zone) for day in _dates(start, end, days, zone)))
+    first = bisect_right(edges, start.timestamp()) - 1
+    return Grid(edges[first:], days * DAY_S, edges[first - 1], is_calendar=True)
+
+
+def _dates(start: datetime, end: datetime, days: int, zone: ZoneInfo) -> Iterator[date]:
+    """Yield each day on which a bucket begins, from two before the first to the end."""
+    first = start.astimezone(zone).date().toordinal()
+    epoch = date(1970, 1, 1).toordinal()
+    day = first - (first - epoch) % days - 2 * days
+    yield date.fromordinal(day)
+    while True:
+        day += days
+        yield date.fromordinal(day)
+        if _midnight(date.fromordinal(day), zone) >= end.timestamp():
+            return
+
+
+def _midnight(day: date, zone: ZoneInfo) -> int:
+    """Return the start of a day; where the clock jumps over midnight, the moment of the jump."""
+    return int(datetime.combine(day, time(), zone).astimezone(UTC).timestamp())
 
 
 def _floor(seconds: float, step_s: int) -> int:

@@ -1,57 +1,72 @@
 """The past in buckets: one time column, and for each series a column for each aggregate."""
 
-from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated
 
-from litestar import get
+from litestar import Response, get
 from litestar.di import NamedDependency
 from litestar.params import QueryParameter, QueryParams
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
-from api import grid
-from api.grid import Grid
+from api import columns, grid, question, reading
+from api.columns import Column, Columns
+from api.export import Export
 from api.parts import Parts
 from api.probes import BASE
-from api.times import of_epoch, parse_time
-from db import history, tiers
-from db.history import Bucket
+from api.question import Asked, Question
+from api.reading import COVERAGE, Member
+from db.grid import Grid
+from db.history import AGGREGATES, About
 from db.queries import Connection
-from db.series import Numbered, select
-from vigia.model import InvalidError, utc_now
+from vigia.model import utc_now
 
 POINTS = 500
-METRICS_MAX = 100
-SERIES_MAX = 1000
-BUCKETS_PER_QUERY = 20_000
-"""Read in portions: a long read holds the embedded engine's only session, and our event loop."""
 
-AGGREGATES = ("avg", "min", "max", "sum", "count", "first", "last")
-LABEL = "label."
-REPEATABLE = frozenset({"metric", "agg"})
-SINGLE = frozenset({"component", "start", "end", "step", "points", "fill"})
-FIXED = {"format": "json", "tz": "UTC"}
-"""Parameters of the contract with the one value that is available so far."""
+Step = Annotated[
+    str,
+    QueryParameter(
+        description="`auto`, or a duration such as 15s, 5m, 1h, 7d; for exports also `raw`: the "
+        "samples themselves."
+    ),
+]
+Form = Annotated[
+    str,
+    QueryParameter(
+        name="format",
+        description="`json`; or, as a stream of any length with a row for each series and bucket: "
+        "`csv`, `ndjson`, `arrow`.",
+    ),
+]
 
-Number = float | None
+
+class Compared(Struct, frozen=True):
+    """The same columns of an earlier time, and by how many percent the present differs."""
+
+    values: Columns
+    change_percent: Columns
 
 
 class SeriesHistory(Struct, frozen=True):
-    """One series; every column is as long as `time`, null where there is no sample.
+    """One series, or one group; every column is as long as `time`, null where there is no sample.
 
-    `coverage` is samples seen over samples expected, at most 1.
+    `coverage` is samples seen over samples expected, at most 1. The component is null where those
+    of a group differ.
     """
 
     metric: str
-    component: str
+    component: str | None
     labels: dict[str, str]
-    values: dict[str, list[Number]]
-    coverage: list[float | None]
+    values: Columns
+    coverage: Column
+    compare: dict[str, Compared] | UnsetType = UNSET
 
 
 class History(Struct, frozen=True):
-    """Buckets from `start` to before `end`; those from `partial_from` on are not over yet."""
+    """Buckets from `start` to before `end`; those from `partial_from` on are not over yet.
+
+    `tier` is the density that the answer was read from: the finest, where there were several.
+    """
 
     start: datetime
     end: datetime
@@ -62,154 +77,142 @@ class History(Struct, frozen=True):
     series: list[SeriesHistory]
 
 
-class Question(Struct, frozen=True):
-    """What is asked, checked as far as that needs no database."""
-
-    metrics: list[str]
-    component: str | None
-    labels: dict[str, str]
-    start: datetime
-    end: datetime
-    step: str
-    points: int
-    aggregates: list[str]
-
-
 @get(
     f"{BASE}/metrics/history",
     tags=["metrics"],
     summary="Aggregates in buckets of a step",
-    description="`label.<name>=<value>` limits the answer to series with that label. An answer has "
-    f"at most {grid.POINTS_MAX} points a series and {grid.CELLS_MAX} values in all.",
+    description="`label.<name>=<value>` limits the answer to series with that label; "
+    "`label.<name>!=<value>` to those without it; `label.<name>=~<pattern>` and `!=~` take an RE2 "
+    "pattern for the whole value. An answer has at most "
+    f"{grid.POINTS_MAX} points a series and {grid.CELLS_MAX} values in all.",
 )
 async def read(
     parts: NamedDependency[Parts],
     query: QueryParams,
     metric: Annotated[
-        list[str], QueryParameter(description="Metric; repeatable.", max_items=METRICS_MAX)
+        list[str],
+        QueryParameter(description="Metric; repeatable.", max_items=question.METRICS_MAX),
     ],
     component: Annotated[str | None, QueryParameter(description="Only this component.")] = None,
     start: Annotated[str, QueryParameter(description="RFC 3339, epoch seconds or -24h.")] = "-1h",
     end: Annotated[str, QueryParameter(description="Exclusive; as `start`, or `now`.")] = "now",
-    step: Annotated[
-        str, QueryParameter(description="`auto`, or a duration such as 15s, 5m, 1h, 7d.")
-    ] = "auto",
+    step: Step = "auto",
     points: Annotated[
         int,
         QueryParameter(ge=2, le=grid.POINTS_MAX, description="With `auto`: at most so many."),
     ] = POINTS,
     agg: Annotated[
-        list[str] | None, QueryParameter(description=f"Repeatable: {', '.join(AGGREGATES)}.")
+        list[str] | None,
+        QueryParameter(description=f"Repeatable, or with commas: {', '.join(AGGREGATES)}."),
+    ] = None,
+    group_by: Annotated[
+        list[str] | None,
+        QueryParameter(description="Labels, or `component`: series alike in them are one."),
     ] = None,
     fill: Annotated[
-        str, QueryParameter(description="`null`, or `none`: leave out times without any sample.")
+        str,
+        QueryParameter(
+            description="Where there is no sample: `null`, `previous` or `linear`; or `none`: "
+            "leave out times without any."
+        ),
     ] = "null",
-) -> History:
+    compare: Annotated[
+        list[str] | None,
+        QueryParameter(description="How far back to look as well, such as 1d,7d; repeatable."),
+    ] = None,
+    tz: Annotated[
+        str, QueryParameter(description="Time zone in which days begin, for steps of days.")
+    ] = "UTC",
+    form: Form = question.JSON,
+) -> Response[History]:
     now = utc_now()
-    _check_query(query.dict(), fill)
-    question = Question(
-        metrics=list(dict.fromkeys(metric)),
+    asked = Asked(
+        metric=metric,
         component=component,
-        labels=_labels(query.dict()),
-        start=parse_time(start, now),
-        end=parse_time(end, now),
+        start=start,
+        end=end,
         step=step,
         points=points,
-        aggregates=_aggregates(agg or ["avg"]),
+        agg=agg,
+        group_by=group_by,
+        fill=fill,
+        compare=compare,
+        tz=tz,
+        format=form,
     )
-    async with parts.connect() as connection:
-        answer = await _answer(connection, question, parts.config().intervals.collect_s, now)
-    return _without_empty(answer) if fill == "none" else answer
+    wanted = question.parse(asked, query.dict(), now)
+    if wanted.format != question.JSON:
+        return Export(parts, wanted)
+    async with parts.history_line.turn(), parts.connect_reader() as connection:
+        answer = await _answer(connection, wanted, parts.config().intervals.collect_s, now)
+    return Response(_without_empty(answer) if fill == "none" else answer)
 
 
 async def _answer(
     connection: Connection, asked: Question, interval_s: float, now: datetime
 ) -> History:
-    """Find the grid, the tier and the series, refuse what is too large, and read."""
-    wanted = await _grid(connection, asked)
-    tier = await history.tier(connection, of_epoch(wanted.start), wanted.step_s)
-    found = await select(connection, asked.metrics, asked.component, asked.labels, SERIES_MAX + 1)
-    if len(found) > SERIES_MAX:
-        raise InvalidError(
-            f"more than {SERIES_MAX} series fit; name a component or labels to choose among them"
-        )
-    grid.check(wanted, tier, interval_s, len(found), len(asked.aggregates))
+    """Find the series, the grid and the tiers, refuse what is too large, and read."""
+    about = await reading.find(connection, asked)
+    wanted = reading.grid_of(asked, about)
+    lines = reading.members(asked, about.series)
+    reading.check(asked, about, wanted, len(lines), interval_s)
+    found = reading.sources(about, wanted, asked.aggregates)
+    tables = await reading.read(connection, lines, wanted, found)
+    answer = [
+        _series(line, table, wanted, asked, interval_s)
+        for line, table in zip(lines, tables, strict=True)
+    ]
+    for text, seconds in asked.compare.items():
+        earlier = grid.back(wanted, seconds, asked.zone)
+        answer = await _compared(connection, asked, about, earlier, text, lines, answer)
     return History(
-        start=of_epoch(wanted.start),
-        end=of_epoch(wanted.end),
+        start=wanted.start,
+        end=wanted.end,
         step_s=wanted.step_s,
-        tier=tier,
+        tier=reading.tier_name(found),
         partial_from=wanted.partial_from(now),
         time=list(wanted.times),
-        series=await _read(connection, tier, found, wanted, asked.aggregates, interval_s),
+        series=answer,
     )
 
 
-async def _grid(connection: Connection, asked: Question) -> Grid:
-    if asked.step != "auto":
-        return grid.make(asked.start, asked.end, grid.step_of(asked.step))
-    kept = {
-        grid.TIER_WIDTHS_S.get(tier.name, 1)
-        for tier in await tiers.read(connection)
-        if (tier.name == "raw" or tier.name in grid.TIER_WIDTHS_S)
-        and (tier.dropped_to is None or tier.dropped_to <= asked.start)
-    }
-    # Where even the coarsest tier ends later than the start, it is still the one with the most.
-    finest_s = min(kept, default=max(grid.TIER_WIDTHS_S.values()))
-    return grid.auto(asked.start, asked.end, asked.points, finest_s)
-
-
-async def _read(
-    connection: Connection,
-    tier: str,
-    found: Sequence[Numbered],
-    wanted: Grid,
-    aggregates: Sequence[str],
-    interval_s: float,
-) -> list[SeriesHistory]:
-    """Return the history of each series, asking for as many at once as make a portion."""
-    points = len(wanted.times)
-    portion = max(1, BUCKETS_PER_QUERY // points)
-    start, end = of_epoch(wanted.start), of_epoch(wanted.end)
-    answer: list[SeriesHistory] = []
-    for first in range(0, len(found), portion):
-        some = found[first : first + portion]
-        buckets: dict[int, list[Bucket]] = {one.id: [] for one in some}
-        for bucket in await history.buckets(
-            connection, tier, list(buckets), start, end, wanted.step_s, len(some) * points
-        ):
-            buckets[bucket.series_id].append(bucket)
-        expected = wanted.step_s / interval_s
-        answer += [_columns(one, buckets[one.id], wanted, aggregates, expected) for one in some]
-    return answer
-
-
-def _columns(
-    one: Numbered,
-    buckets: Iterable[Bucket],
-    wanted: Grid,
-    aggregates: Sequence[str],
-    expected: float,
+def _series(
+    line: Member, table: Columns, wanted: Grid, asked: Question, interval_s: float
 ) -> SeriesHistory:
-    points = len(wanted.times)
-    values: dict[str, list[Number]] = {name: [None] * points for name in aggregates}
-    counts: list[int] = [0] * points
-    for bucket in buckets:
-        index = (bucket.time - wanted.start) // wanted.step_s
-        counts[index] = bucket.count
-        for name, column in values.items():
-            column[index] = bucket.sum / bucket.count if name == "avg" else getattr(bucket, name)
-    return SeriesHistory(one.metric, one.component, one.labels, values, _coverage(counts, expected))
+    expected = wanted.step_s / interval_s * len(line.series)
+    values = {name: table[name] for name in asked.aggregates}
+    counts = columns.evened(table[COVERAGE], wanted) if wanted.is_calendar else table[COVERAGE]
+    return SeriesHistory(
+        metric=line.metric,
+        component=line.component,
+        labels=line.labels,
+        values=columns.fill(values, wanted.times, asked.fill),
+        coverage=columns.coverage(counts, expected),
+    )
 
 
-def _coverage(counts: Sequence[int], expected: float) -> list[float | None]:
-    """Return samples seen over samples expected at the interval of our collectors.
-
-    A series that never comes near that interval is someone else's: it is held to its own best.
-    """
-    best = max(counts, default=0)
-    expected = max(expected, best) if best > expected / 2 else max(best, 1)
-    return [round(count / expected, 4) if count else None for count in counts]
+async def _compared(
+    connection: Connection,
+    asked: Question,
+    about: About,
+    earlier: Grid,
+    text: str,
+    lines: list[Member],
+    answer: list[SeriesHistory],
+) -> list[SeriesHistory]:
+    """Return the answer with the columns of an earlier time beside those it has."""
+    found = reading.sources(about, earlier, asked.aggregates)
+    tables = await reading.read(connection, lines, earlier, found)
+    compared = []
+    for one, table in zip(answer, tables, strict=True):
+        values = {name: table[name] for name in asked.aggregates}
+        then = columns.fill(values, earlier.times, asked.fill)
+        change = {
+            name: columns.change_percent(one.values[name], then[name]) for name in asked.aggregates
+        }
+        others = one.compare if isinstance(one.compare, dict) else {}
+        compared.append(replace(one, compare={**others, text: Compared(then, change)}))
+    return compared
 
 
 def _without_empty(answer: History) -> History:
@@ -219,43 +222,20 @@ def _without_empty(answer: History) -> History:
     return replace(
         answer,
         time=[answer.time[i] for i in kept],
-        series=[
-            replace(
-                one,
-                values={name: [column[i] for i in kept] for name, column in one.values.items()},
-                coverage=[one.coverage[i] for i in kept],
-            )
-            for one in answer.series
-        ],
+        series=[_keep(one, kept) for one in answer.series],
     )
 
 
-def _check_query(query: Mapping[str, list[str]], fill: str) -> None:
-    """Refuse what would otherwise be passed over in silence."""
-    for name, values in query.items():
-        if name in SINGLE and len(values) > 1:
-            raise InvalidError(f"{name} must be given once")
-        if name in SINGLE | REPEATABLE or name.startswith(LABEL):
-            continue
-        if name not in FIXED:
-            raise InvalidError(f"{name!r} is not available here; see /api/v1/openapi.json")
-        if set(values) != {FIXED[name]}:
-            raise InvalidError(f"{name}: only {FIXED[name]} is available")
-    if fill not in {"null", "none"}:
-        raise InvalidError("fill: only null and none are available")
-
-
-def _labels(query: Mapping[str, list[str]]) -> dict[str, str]:
-    given = {name: values for name, values in query.items() if name.startswith(LABEL)}
-    for name, values in given.items():
-        if len(values) > 1 or name == LABEL:
-            raise InvalidError(f"{name} must name a label and be given once")
-    return {name.removeprefix(LABEL): values[0] for name, values in given.items()}
-
-
-def _aggregates(names: Iterable[str]) -> list[str]:
-    wanted = list(dict.fromkeys(names))
-    for name in wanted:
-        if name not in AGGREGATES:
-            raise InvalidError(f"agg {name!r:.40} is not available; {', '.join(AGGREGATES)} are")
-    return wanted
+def _keep(one: SeriesHistory, kept: list[int]) -> SeriesHistory:
+    compare = one.compare
+    if isinstance(compare, dict):
+        compare = {
+            text: Compared(columns.keep(then.values, kept), columns.keep(then.change_percent, kept))
+            for text, then in compare.items()
+        }
+    return replace(
+        one,
+        values=columns.keep(one.values, kept),
+        coverage=[one.coverage[i] for i in kept],
+        compare=compare,
+    )

@@ -5,15 +5,23 @@ from contextlib import asynccontextmanager
 
 from litestar import Request
 from litestar.datastructures import State
-from msgspec import Struct
+from msgspec import Struct, field
 
 from api.auth import Authenticator
 from api.database import connect
-from db.config import Config
+from api.ingest.receivers import Receivers
+from api.line import Line
+from db.config import Config, Retention
 from db.queries import Connection, Pool
+from db.storage import Preview, Storage
 from db.writer import Stored
 from vigia.model import Principal, Sample
 from vigia.settings import Settings
+
+HISTORY_AT_ONCE = 4
+HISTORY_WAITING_MAX = 64
+EXPORTS_AT_ONCE = 2
+EXPORTS_WAITING_MAX = 8
 
 KnownRequest = Request[Principal, None, State]
 """A request that came through the door: `user` is who asks."""
@@ -23,6 +31,8 @@ class Parts(Struct, frozen=True, kw_only=True):
     """The rest of the service, as far as answering needs it."""
 
     pool: Pool
+    reader: Pool
+    """Answers what is about the past; a replica may stand behind it."""
     settings: Settings
     auth: Authenticator
     write: Callable[[Sequence[Sample]], Awaitable[Stored]]
@@ -31,12 +41,28 @@ class Parts(Struct, frozen=True, kw_only=True):
     """The doorbell: called after a commit that appended events."""
     config: Callable[[], Config]
     """The run-time settings in force."""
-    set_config: Callable[[Config], None]
-    """Puts changed run-time settings in force."""
+    set_config: Callable[[Config], Awaitable[None]]
+    """Puts changed run-time settings in force; returns when they are."""
     status: Callable[[], dict[str, object]]
     """What the services report of themselves, for `/dev/status`."""
     ready: Callable[[], bool]
     """Whether the start is complete."""
+    storage: Callable[[Connection], Awaitable[Storage]]
+    """Measures what the tiers take, and how long there will be room."""
+    preview: Callable[[Connection, Retention], Awaitable[Preview]]
+    """Tells what a retention would drop."""
+    history_line: Line = field(default_factory=lambda: Line(HISTORY_AT_ONCE, HISTORY_WAITING_MAX))
+    """Questions about the past take turns, so that they never hold every connection."""
+    export_line: Line = field(default_factory=lambda: Line(EXPORTS_AT_ONCE, EXPORTS_WAITING_MAX))
+    """Exports take turns of their own: each may go on for minutes."""
+    receivers: Receivers = field(default_factory=Receivers)
+    """What the receivers of other protocols keep."""
+
+    @asynccontextmanager
+    async def connect_reader(self) -> AsyncIterator[Connection]:
+        """Lend a connection that only reads, under a deadline."""
+        async with connect(self.reader) as connection:
+            yield connection
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Connection]:

@@ -18,24 +18,44 @@ Query = bytes
 
 Row = TypeVar("Row")
 
-HEADER = re.compile(rb"^-- name: (\w+)\n", re.MULTILINE)
+HEADER = re.compile(rb"^-- (name|part): ([\w.]+)\n", re.MULTILINE)
 
 set_json_dumps(msgspec.json.encode)
 set_json_loads(msgspec.json.decode)
 
 
-@cache
 def load(subject: str) -> Mapping[str, Query]:
     """Return the queries of a subject by name. Raises ValueError for stray text or a double name.
 
     A caller binds each query to a constant of its module, so that a wrong name fails at the import.
     """
-    text = files("db").joinpath("queries", f"{subject}.sql").read_bytes()
-    stray, *parts = HEADER.split(text)
-    names = [part.decode() for part in parts[::2]]
-    if stray.strip() or len(set(names)) != len(names):
+    return _read(subject)["name"]
+
+
+def load_parts(subject: str) -> Mapping[str, Query]:
+    """Return the parts of a subject: fixed texts, of which `fill` puts some into a query."""
+    return _read(subject)["part"]
+
+
+def fill(query: Query, **parts: Query) -> Query:
+    """Return a query with each `{slot}` replaced by a part; parts may have slots of later ones.
+
+    Everything that goes in comes from the SQL files: no text of a request is ever a part.
+    """
+    for name, part in parts.items():
+        query = query.replace(f"{{{name}}}".encode(), part)
+    return query
+
+
+@cache
+def _read(subject: str) -> Mapping[str, Mapping[str, Query]]:
+    stray, *found = HEADER.split(files("db").joinpath("queries", f"{subject}.sql").read_bytes())
+    texts: dict[str, dict[str, Query]] = {"name": {}, "part": {}}
+    for kind, name, text in zip(found[::3], found[1::3], found[2::3], strict=True):
+        texts[kind.decode()][name.decode()] = text.strip()
+    if stray.strip() or len(texts["name"]) + len(texts["part"]) != len(found) / 3:
         raise ValueError(f"queries/{subject}.sql: text before the first name, or a name twice")
-    return dict(zip(names, parts[1::2], strict=True))
+    return texts
 
 
 async def rows(

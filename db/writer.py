@@ -12,7 +12,7 @@ from msgspec import Struct
 from db import queries
 from db.queries import Connection, Pool
 from db.series import SeriesNumbers
-from vigia.model import DomainError, Sample, Series
+from vigia.model import DomainError, Kind, Sample, Series
 
 log = structlog.get_logger()
 
@@ -137,12 +137,14 @@ async def insert_numbered(
     connection: Connection, known: Mapping[Series, int], samples: Sequence[Sample]
 ) -> int:
     """Insert samples of series whose numbers are known; the rest as `insert`."""
+    distributions = {known[s.series] for s in samples if s.series.kind is Kind.DISTRIBUTION}
     accepted: int = await queries.value(
         connection,
         INSERT,
         series_ids=[known[sample.series] for sample in samples],
         times=[sample.time for sample in samples],
         values=[float(sample.series.round(sample.value)) for sample in samples],
+        distributions=list(distributions),
     )
     observed = [sample for sample in samples if sample.series.metric == "component_up"]
     if observed:

@@ -1,15 +1,23 @@
 """The nouns every room shares. No I/O, no imports of ours."""
 
 import math
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Literal
 
+import numpy as np
 from msgspec import Meta, Struct
+from numpy.typing import NDArray
+
+EPOCH = datetime.fromtimestamp(0, UTC)
+MICROSECOND = timedelta(microseconds=1)
 
 Labels = tuple[tuple[str, str], ...]
 """Label pairs sorted by name: hashable, so that a Series can be a cache key."""
+
+LabelName = Annotated[str, Meta(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]{0,127}(?!\n)$")]
+LabelValue = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f]*(?!\n)$", max_length=250)]
 
 
 class Category(StrEnum):
@@ -87,6 +95,31 @@ class Sample(Struct, frozen=True):
     reason: str = ""
 
 
+class Column(Struct, frozen=True, eq=False):
+    """Samples of one series: as many times (microseconds since 1970) as values, in any order."""
+
+    series: Series
+    times: NDArray[np.int64]
+    values: NDArray[np.float64]
+
+    def newest(self) -> Sample:
+        """Return the sample with the newest time."""
+        at = int(self.times.argmax())
+        return Sample(self.series, time_of(int(self.times[at])), float(self.values[at]))
+
+
+class Histogram(Struct, frozen=True, eq=False):
+    """How many values of a distribution fell into each log bucket by one time (microseconds).
+
+    The buckets are numbered as by `log_bucket` of the database, and in ascending order.
+    """
+
+    series: Series
+    time: int
+    buckets: NDArray[np.int32]
+    counts: NDArray[np.int64]
+
+
 class Target(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """An address outside that is asked each slot; it is a component of category external.
 
@@ -94,8 +127,8 @@ class Target(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
     is given, with `body_contains` in the body. `ngrok` asks a local ngrok agent for its tunnels.
     """
 
-    name: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
-    url: Annotated[str, Meta(pattern=r"^https?://[^\x00-\x20\x7f]+$", max_length=2048)]
+    name: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,62}(?!\n)$")]
+    url: Annotated[str, Meta(pattern=r"^https?://[^\x00-\x20\x7f]+(?!\n)$", max_length=2048)]
     kind: Literal["http", "ngrok"] = "http"
     method: Literal["GET", "HEAD"] = "GET"
     timeout_s: Annotated[float, Meta(gt=0, le=10)] = 10.0
@@ -106,8 +139,30 @@ class Target(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
 
     def __post_init__(self) -> None:
         """Refuse a password in the address: everyone who may read the settings would see it."""
-        if "@" in self.url.split("://", 1)[1].split("/", 1)[0]:
-            raise ValueError("url: must not hold a user or password")
+        _refuse_password(self.url)
+
+
+class ScrapeTarget(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
+    """An address that answers in the Prometheus text format or OpenMetrics; it is a component.
+
+    `labels` are added to each of its series. `token_file` names a file below `secrets` in the data
+    directory, whose content is sent as a bearer token.
+    """
+
+    name: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,62}(?!\n)$")]
+    url: Annotated[str, Meta(pattern=r"^https?://[^\x00-\x20\x7f]+(?!\n)$", max_length=2048)]
+    timeout_s: Annotated[float, Meta(gt=0, le=10)] = 10.0
+    labels: Annotated[dict[LabelName, LabelValue], Meta(max_length=30)] = {}
+    token_file: Annotated[str, Meta(pattern=r"^(?:[A-Za-z0-9_-][A-Za-z0-9._-]{0,99})?(?!\n)$")] = ""
+    sample_limit: Annotated[int, Meta(ge=1, le=100_000)] = 10_000
+    verify_tls: bool = True
+    enabled: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse a password in the address: everyone who may read the settings would see it."""
+        _refuse_password(self.url)
 
 
 class Principal(Struct, frozen=True):
@@ -137,9 +192,39 @@ class UnavailableError(DomainError):
     """The service cannot answer now, and will again by itself."""
 
 
+def _refuse_password(url: str) -> None:
+    if "@" in url.split("://", 1)[1].split("/", 1)[0]:
+        raise ValueError("url: must not hold a user or password")
+
+
 def labels_of(pairs: Mapping[str, str]) -> Labels:
     """Return the pairs in the one order that makes equal label sets equal."""
     return tuple(sorted(pairs.items()))
+
+
+def columns_of(samples: Iterable[Sample]) -> list[Column]:
+    """Return samples by series, each in the order it had."""
+    by_series: dict[Series, list[Sample]] = {}
+    for sample in samples:
+        by_series.setdefault(sample.series, []).append(sample)
+    return [
+        Column(
+            series,
+            np.array([micros_of(sample.time) for sample in some], np.int64),
+            np.array([sample.value for sample in some], np.float64),
+        )
+        for series, some in by_series.items()
+    ]
+
+
+def micros_of(time: datetime) -> int:
+    """Return a moment as whole microseconds since 1970."""
+    return (time - EPOCH) // MICROSECOND
+
+
+def time_of(micros: int) -> datetime:
+    """Return microseconds since 1970 as a moment."""
+    return EPOCH + micros * MICROSECOND
 
 
 def utc_now() -> datetime:

@@ -1,6 +1,6 @@
 -- name: upsert
--- The newest declaration of a series wins; one that says no unit leaves the unit alone. In one order, so
--- that two who make the same series never wait for each other in a circle.
+-- The newest declaration of a series wins; one that says no unit or no resolution leaves that alone. In one
+-- order, so that two who make the same series never wait for each other in a circle.
 INSERT INTO series (metric, component, category, labels, unit, kind, resolution)
 SELECT * FROM unnest(
     %(metrics)s::text[], %(components)s::text[], %(categories)s::text[], %(labels)s::jsonb[],
@@ -11,7 +11,7 @@ ON CONFLICT (metric, component, labels) DO UPDATE
 SET category = excluded.category,
     unit = coalesce(nullif(excluded.unit, ''), series.unit),
     kind = excluded.kind,
-    resolution = excluded.resolution
+    resolution = coalesce(excluded.resolution, series.resolution)
 RETURNING id, metric, component, labels
 
 -- name: count

@@ -2,6 +2,7 @@
 -- Stores what is not there yet and keeps the newest sample of each series. Only rows that were really
 -- stored count, so that the same batch sent again changes nothing. Every writer goes in the same order:
 -- two that meet on the same samples wait for each other, and would otherwise do so in a circle.
+-- Samples of distributions are put into their buckets too.
 WITH stored AS (
     INSERT INTO system_metrics (series_id, time, value)
     SELECT series_id, time, value
@@ -22,6 +23,12 @@ WITH stored AS (
         last_time = greatest(series_state.last_time, excluded.last_time),
         last_value = CASE WHEN excluded.last_time > series_state.last_time
                           THEN excluded.last_value ELSE series_state.last_value END
+), distributed AS (
+    INSERT INTO system_distributions (series_id, time, log_bucket, count)
+    SELECT series_id, time, log_bucket(value), 1
+    FROM stored
+    WHERE series_id = ANY (%(distributions)s::integer[])
+    ON CONFLICT DO NOTHING
 ), late AS (
     INSERT INTO late_ranges (start_time, end_time)
     SELECT min(time), max(time)

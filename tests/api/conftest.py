@@ -18,9 +18,12 @@ from api.app import create_app
 from api.auth import Authenticator
 from api.parts import Parts
 from db import keys
-from db.config import Config
-from db.queries import Pool
+from db.config import Config, Retention
+from db.queries import Connection, Pool
+from db.storage import Disk, Preview, Storage
 from db.writer import Stored, Writer
+from retention.preview import preview
+from retention.storage import measure
 from vigia.model import Role, Sample, utc_now
 from vigia.settings import Secret, Settings
 
@@ -46,7 +49,7 @@ def check_conforms(
 ) -> None:
     """Compare an answer with what OpenAPI says of its operation, where it says anything."""
     template = re.sub(r"/alerts/\d+", "/alerts/{alert_id}", path)
-    template = re.sub(r"/config/(?!history)[^/]+", "/config/{key}", template)
+    template = re.sub(r"/config/(?!history|retention/preview)[^/]+", "/config/{key}", template)
     operation = document["paths"].get(template, {}).get(method.lower())
     if operation is not None and answer.status != HTTPStatus.METHOD_NOT_ALLOWED:
         content = operation["responses"][str(answer.status)]["content"]
@@ -70,6 +73,7 @@ class Service:
         self.rings = 0
         self.is_ready = True
         self.config = Config()
+        self.disk: Disk | None = None
         self.keys = {role: await self.new_key(role.value, role) for role in Role}
         self.document = self.document or (await self.ask("/api/v1/openapi.json")).body
 
@@ -113,12 +117,20 @@ class Service:
     async def write(self, samples: Sequence[Sample]) -> Stored:
         return await self.writer.write(samples)
 
-    def set_config(self, config: Config) -> None:
+    async def set_config(self, config: Config) -> None:
         self.config = config
+
+    async def storage(self, connection: Connection) -> Storage:
+        capacity_bytes = self.config.retention.capacity_bytes
+        return await measure(connection, capacity_bytes, self.disk, utc_now())
+
+    async def preview(self, connection: Connection, retention: Retention) -> Preview:
+        return await preview(connection, retention, utc_now())
 
     def _parts(self, pool: Pool, settings: Settings) -> Parts:
         return Parts(
             pool=pool,
+            reader=pool,
             settings=settings,
             auth=Authenticator(pool, settings),
             write=self.write,
@@ -127,6 +139,8 @@ class Service:
             set_config=self.set_config,
             status=lambda: {"writer": {"stored": self.writer.stored}},
             ready=lambda: self.is_ready,
+            storage=self.storage,
+            preview=self.preview,
         )
 
 

@@ -19,6 +19,8 @@ from db import events, keys
 from db.config import Config
 from db.queries import Pool
 from db.writer import Writer
+from retention.preview import preview
+from retention.storage import measure
 from vigia.model import Role, Series, utc_now
 from vigia.settings import Secret, Settings
 
@@ -94,19 +96,26 @@ def resolved(number: int, component: str = "server") -> tuple[str, Json]:
     return "alert_resolved", {"id": number, "component": component}
 
 
+async def _ignore(_config: Config) -> None:
+    """Nobody changes settings here."""
+
+
 def app_of(service: Service) -> Litestar:
     own = Settings(admin_key=Secret(ADMIN_KEY), port=service.port)
     auth = Authenticator(service.pool, own)
     parts = Parts(
         pool=service.pool,
+        reader=service.pool,
         settings=own,
         auth=auth,
         write=service.writer.write,
         announce=service.live.ring,
         config=Config,
-        set_config=lambda _: None,
+        set_config=_ignore,
         status=dict,
         ready=lambda: True,
+        storage=lambda connection: measure(connection, None, None, utc_now()),
+        preview=lambda connection, wanted: preview(connection, wanted, utc_now()),
     )
     return create_app(parts, [stream_route(service.live, auth)])
 

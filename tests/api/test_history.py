@@ -1,20 +1,15 @@
 """History: the arithmetic is that of the raw samples, on a grid that anyone can compute."""
 
-import math
-import random
+import asyncio
+import re
 import time
-from collections import defaultdict
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from db import tiers
 from db.queries import Pool
 from vigia.model import Sample, Series, labels_of
-
-AGGREGATES = ["avg", "min", "max", "sum", "count", "first", "last"]
-Points = dict[int, list[tuple[float, float]]]
 
 
 def series(metric: str = "load", component: str = "app", **labels: str) -> Series:
@@ -25,67 +20,6 @@ async def store(service: Any, one: Series, points: dict[float, float]) -> None:
     await service.writer.write(
         [Sample(one, datetime.fromtimestamp(t, UTC), value) for t, value in points.items()]
     )
-
-
-def expected(points: dict[float, float], start: int, end: int, step: int) -> dict[str, list[Any]]:
-    """Recompute every aggregate from the samples."""
-    buckets = defaultdict(list)
-    for t in sorted(points):
-        buckets[int(t // step) * step].append(points[t])
-    columns: dict[str, list[Any]] = {name: [] for name in AGGREGATES}
-    for t in range(start, end, step):
-        values = buckets.get(t)
-        columns["avg"].append(math.fsum(values) / len(values) if values else None)
-        columns["min"].append(min(values) if values else None)
-        columns["max"].append(max(values) if values else None)
-        columns["sum"].append(math.fsum(values) if values else None)
-        columns["count"].append(len(values) if values else None)
-        columns["first"].append(values[0] if values else None)
-        columns["last"].append(values[-1] if values else None)
-    return columns
-
-
-def close(found: list[Any], wanted: list[Any]) -> bool:
-    return len(found) == len(wanted) and all(
-        (a is None and b is None)
-        or (None not in {a, b} and math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-9))
-        for a, b in zip(found, wanted, strict=True)
-    )
-
-
-@pytest.mark.parametrize("step", [7, 15, 60, 420, 300, 3600, 86400])
-@pytest.mark.parametrize("rolled_up", [False, True])
-async def test_every_aggregate_equals_a_recomputation_from_the_samples(
-    service: Any, pool: Pool, step: int, rolled_up: bool
-) -> None:
-    chance = random.Random(step)
-    now = int(time.time())
-    start = now - min(400 * step, 10 * 86400)
-    points = {
-        start + chance.uniform(0, now - start): chance.uniform(-1e6, 1e6) for _ in range(2000)
-    }
-    points = {round(t, 3): value for t, value in points.items()}
-    await store(service, series(), points)
-    if rolled_up:
-        async with pool.connection() as connection:
-            await tiers.maintain(connection, datetime.now(UTC))
-
-    answer = await service.get(
-        "/metrics/history", metric="load", start=start, end=now, step=f"{step}s", agg=AGGREGATES
-    )
-
-    body = answer.body
-    first, last = start // step * step, -(-now // step) * step
-    assert body["step_s"] == step
-    assert body["time"] == list(range(first, last, step))
-    assert datetime.fromisoformat(body["start"]).timestamp() == first
-    assert datetime.fromisoformat(body["end"]).timestamp() == last
-    [found] = body["series"]
-    assert set(found["values"]) == set(AGGREGATES)
-    wanted = expected(points, first, last, step)
-    for name in AGGREGATES:
-        assert close(found["values"][name], wanted[name]), name
-    assert [c is None for c in found["coverage"]] == [c is None for c in wanted["count"]]
 
 
 async def test_the_tier_is_the_coarsest_that_folds_into_the_step(service: Any) -> None:
@@ -252,19 +186,92 @@ async def test_a_refusal_names_the_limit_and_a_step_that_fits(service: Any) -> N
     ).status == 200
 
 
-async def test_what_is_not_there_yet_is_said_by_name(service: Any) -> None:
-    for query, word in (
-        ({"agg": "p95"}, "avg, min, max"),
-        ({"agg": ["avg", "rate"]}, "avg, min, max"),
-        ({"fill": "linear"}, "none"),
-        ({"format": "csv"}, "json"),
-        ({"tz": "Europe/Berlin"}, "UTC"),
-        ({"group_by": "host"}, "group_by"),
-        ({"compare": "7d"}, "compare"),
-        ({"componet": "x"}, "componet"),
+@pytest.mark.parametrize(
+    ("query", "word", "step"),
+    [
+        ({"step": "15s", "agg": "avg"}, "values", "5m"),
+        ({"step": "5m", "agg": "avg,max,min"}, "values", "10m"),
+        ({"step": "auto", "points": 11000}, "values", "5m"),
+        ({"step": "10m", "agg": "avg", "compare": "1d,7d,30d"}, "values", "1h"),
+        ({"step": "1h", "agg": "avg", "compare": "1s"}, "rows", None),
+        ({"step": "1h", "agg": "p95"}, "rows", None),
+        ({"step": "7m", "agg": "avg"}, "rows", "10m"),
+        ({"step": "1d", "tz": "Asia/Kolkata", "start": "-8d"}, "rows", None),
+    ],
+)
+async def test_the_step_that_a_refusal_names_is_then_accepted(
+    service: Any, monkeypatch: pytest.MonkeyPatch, query: dict[str, Any], word: str, step: str
+) -> None:
+    """Or none is named: of what must be read from samples, a wider step reads as much."""
+    monkeypatch.setattr("api.grid.CELLS_MAX", 1000)
+    monkeypatch.setattr("api.grid.ROWS_MAX", 2000)
+    for host in "ab":
+        await store(service, series("m", host=host), {time.time(): 1.0})
+    asked = {"metric": "m", "start": "-1d", **query}
+
+    refused = await service.get("/metrics/history", **asked)
+
+    assert refused.status == 400
+    assert f"{word}" in refused.detail
+    advised = re.search(r"step that fits is (\w+)$", refused.detail)
+    assert (advised and advised[1]) == step
+    if step is None:
+        assert refused.detail.endswith("ask for a shorter range, fewer series or fewer aggregates")
+    else:
+        accepted = await service.get("/metrics/history", **{**asked, "step": step})
+        assert accepted.status == 200, accepted.body
+
+
+async def test_a_group_counts_once_in_the_size_of_an_answer(
+    service: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.grid.CELLS_MAX", 300)
+    for n in range(20):
+        await store(service, series("m", n=str(n)), {time.time(): 1.0})
+    query = {"metric": "m", "start": "-1d", "step": "5m"}
+
+    assert (await service.get("/metrics/history", **query)).status == 400
+    assert (await service.get("/metrics/history", group_by="", **query)).status == 200
+
+
+@pytest.mark.parametrize(
+    ("start", "end"), [("0", "now"), ("0", "8589934592"), ("-36500d", "now"), ("now", "8589934592")]
+)
+async def test_auto_answers_for_any_range_there_is(service: Any, start: str, end: str) -> None:
+    await store(service, series("m"), {time.time() - 86400: 2.0, time.time(): 4.0})
+    if start == "-36500d":
+        assert (await service.get("/metrics/history", metric="m", start=start)).status == 400
+        return
+    for points in (2, 500, 11000):
+        query = {"metric": "m", "start": start, "end": end, "points": points, "agg": "sum"}
+        body = (await service.get("/metrics/history", **query)).body
+        assert len(body["time"]) <= points
+        known = [v for v in body["series"][0]["values"]["sum"] if v is not None]
+        assert sum(known) in ({6} if start == "0" else {4, 6})
+
+
+async def test_gaps_are_filled_as_asked_and_coverage_still_tells_of_them(service: Any) -> None:
+    base = int(time.time()) // 60 * 60 - 600
+    await store(service, series("m"), {base + 60: 2.0, base + 240: 8.0})
+    query = {"metric": "m", "start": base, "end": base + 360, "step": "60", "agg": "max"}
+
+    for fill, values in (
+        ("null", [None, 2, None, None, 8, None]),
+        ("previous", [None, 2, 2, 2, 8, 8]),
+        ("linear", [None, 2, 4, 6, 8, None]),
     ):
-        answer = await service.get("/metrics/history", metric="m", **query)
-        assert answer.status == 400, query
-        assert word in answer.detail
-    for query in ({"format": "json"}, {"tz": "UTC"}):
-        assert (await service.get("/metrics/history", metric="m", **query)).status == 200
+        [found] = (await service.get("/metrics/history", fill=fill, **query)).body["series"]
+        assert found["values"]["max"] == values
+        assert found["coverage"] == [None, 1, None, None, 1, None]
+
+
+async def test_only_so_many_questions_are_answered_at_once_and_the_rest_soon_after(
+    service: Any,
+) -> None:
+    await store(service, series("m"), {time.time() - i: 1.0 for i in range(100)})
+
+    answers = await asyncio.gather(
+        *(service.get("/metrics/history", metric="m", step="5m") for _ in range(40))
+    )
+
+    assert {answer.status for answer in answers} == {200}

@@ -99,11 +99,13 @@ async def test_information_views_show_what_the_engine_was_asked_for(connection: 
     )
     aggregates = await names("SELECT view_name FROM timescaledb_information.continuous_aggregates")
 
-    assert {"system_metrics", "component_checks"} <= hypertables
+    assert {"system_metrics", "system_distributions", "component_checks"} <= hypertables
     assert aggregates == {
         "system_metrics_1m",
-        "system_metrics_5m",
-        "system_metrics_1h",
-        "system_metrics_1d",
+        *(
+            f"system_{family}_{width}"
+            for family in ("metrics", "counters", "distributions")
+            for width in ("5m", "1h", "1d")
+        ),
         "component_uptime_1h",
     }

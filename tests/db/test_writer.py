@@ -15,7 +15,7 @@ from db.engine import Engine
 from db.pool import open_pool
 from db.queries import Pool
 from db.writer import Stored, Writer, open_writer
-from vigia.model import InvalidError, Sample, Series, labels_of
+from vigia.model import InvalidError, Kind, Sample, Series, labels_of
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 CPU = Series(metric="cpu_percent", component="a", resolution=2**-6, unit="percent")
@@ -195,3 +195,95 @@ async def test_replaying_batches_changes_nothing(
     assert sum(s.accepted for s in first) == len(keys)
     assert all(s.accepted == 0 for s in again)
     assert await stored(pool) == before
+
+
+LATENCY = Series(metric="latency_ms", component="a", kind=Kind.DISTRIBUTION)
+
+
+async def sketched(pool: Pool) -> list[tuple[int, int, int]]:
+    """Return the second, the bucket and the count of everything in the sketches."""
+    async with pool.connection() as connection:
+        cursor = await connection.execute(
+            "SELECT extract(epoch FROM time - %s)::int, log_bucket, count "
+            "FROM system_distributions ORDER BY 1, 2",
+            [START],
+        )
+        return [(r[0], r[1], r[2]) for r in await cursor.fetchall()]
+
+
+async def bucket_of(pool: Pool, value: float) -> int:
+    async with pool.connection() as connection:
+        row = await (await connection.execute("SELECT log_bucket(%s::float8)", [value])).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+async def test_only_samples_of_distributions_are_counted_in_buckets(pool: Pool) -> None:
+    async with open_writer(pool, ignore) as writer:
+        await writer.write([at(0, 5.0), at(0, 5.0, LATENCY), at(1, -5.0, LATENCY), at(2, 0, UP)])
+
+    five = await bucket_of(pool, 5.0)
+    assert await sketched(pool) == [(0, five, 1), (1, -five, 1)]
+
+
+async def test_a_duplicate_is_counted_in_no_bucket(pool: Pool) -> None:
+    """Whatever it says: the first value of a time stays, here as among the samples."""
+    async with open_writer(pool, ignore) as writer:
+        assert await writer.write([at(0, 5.0, LATENCY), at(0, 7.0, LATENCY)]) == Stored(1, 1)
+        assert await writer.write([at(0, 9.0, LATENCY), at(1, 1.0, LATENCY)]) == Stored(1, 1)
+
+    [(second, bucket, count), (_, other, _)] = await sketched(pool)
+    assert (second, bucket, count) == (0, await bucket_of(pool, 5.0), 1)
+    assert other == await bucket_of(pool, 1.0)
+
+
+async def test_a_distribution_is_counted_as_it_is_stored(pool: Pool) -> None:
+    rounded = Series(metric="m", component="a", kind=Kind.DISTRIBUTION, resolution=1.0)
+    async with open_writer(pool, ignore) as writer:
+        await writer.write([at(0, 1.4, rounded), at(1, 0.2, rounded)])
+
+    assert await sketched(pool) == [(0, await bucket_of(pool, 1.0), 1), (1, 0, 1)]
+
+
+async def test_a_batch_that_fails_leaves_no_counts_behind(pool: Pool) -> None:
+    broken = [at(0, 1, LATENCY), at(0, 1, Series(metric="nul\0", component="a"))]
+    async with open_writer(pool, ignore) as writer:
+        with pytest.raises(psycopg.DataError):
+            await writer.write(broken)
+
+    assert await sketched(pool) == []
+
+
+@settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    values=st.lists(
+        st.one_of(
+            st.floats(-1e150, 1e150),
+            st.floats(-150, 150).map(lambda exponent: 10.0**exponent),
+            st.sampled_from([0.0, -0.0, 1e-150, -1e-150, 1e150, 5e-324, 1.0, -1.0, 1.02]),
+        ),
+        min_size=2,
+        max_size=60,
+    )
+)
+async def test_buckets_keep_the_order_of_values_and_stand_for_each_within_one_percent(
+    pool: Pool, values: list[float]
+) -> None:
+    """All but what is closer to zero than 1e-150, which counts as zero."""
+    ordered = sorted(values)
+    async with pool.connection() as connection:
+        cursor = await connection.execute(
+            "SELECT log_bucket(v), log_bucket_value(log_bucket(v)) "
+            "FROM unnest(%s::float8[]) WITH ORDINALITY AS given (v, position) ORDER BY position",
+            [ordered],
+        )
+        found = await cursor.fetchall()
+
+    assert [row[0] for row in found] == sorted(row[0] for row in found)
+    for value, (bucket, standing) in zip(ordered, found, strict=True):
+        if abs(value) < 1e-150:
+            assert (bucket, standing) == (0, 0)
+        else:
+            assert abs(standing - value) <= 0.01 * abs(value)
