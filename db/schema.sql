@@ -1,5 +1,26 @@
 -- What the migrations and routines make, to be read. Written by `make schema`.
 
+VIEW alert_events  -- Each step in the life of each alert.
+    id bigint  -- Order of the steps.
+    alert_id bigint  -- The alert.
+    time timestamp with time zone  -- When it happened.
+    type text  -- opened, escalated, lowered, acknowledged or resolved.
+    level text  -- Level after the step.
+    value double precision  -- Value that led to the step.
+    threshold double precision  -- Limit of the level.
+    actor text  -- Who did it: a key or user, or auto.
+    comment text  -- What that person said.
+ SELECT id,
+    alert_id,
+    "time",
+    type,
+    level,
+    value,
+    threshold,
+    actor,
+    comment
+   FROM system_alert_events;
+
 TABLE alert_rules  -- Rules, evaluated as one set once a minute; one rule covers every series that matches.
     id integer NOT NULL GENERATED ALWAYS AS IDENTITY  -- Number of the rule.
     name text NOT NULL  -- Name of the rule, as in its alerts.
@@ -74,6 +95,45 @@ TABLE api_keys  -- Keys of programs and people; only a hash of each is kept.
     CREATE UNIQUE INDEX api_keys_name ON public.api_keys USING btree (name) WHERE (revoked_at IS NULL)
     CREATE UNIQUE INDEX api_keys_pkey ON public.api_keys USING btree (id)
 
+VIEW catalogue  -- Every series there is, with its newest value.
+    metric text  -- Name of the metric: subject, what, unit.
+    component text  -- Component it belongs to.
+    category text  -- system, trading, database, external or security.
+    labels jsonb  -- Labels that tell series of one metric apart.
+    unit text  -- Unit of the values.
+    kind text  -- gauge, counter or distribution.
+    resolution double precision  -- Power of two that values are rounded to before storing; null: as they come.
+    first_time timestamp with time zone  -- Time of the oldest value.
+    last_time timestamp with time zone  -- Time of the newest value.
+    last_value double precision  -- The newest value.
+    series_id integer  -- Number of the series.
+ SELECT s.metric,
+    s.component,
+    s.category,
+    s.labels,
+    s.unit,
+    s.kind,
+    s.resolution,
+    t.first_time,
+    t.last_time,
+    t.last_value,
+    s.id AS series_id
+   FROM (series s
+     LEFT JOIN series_state t ON ((t.series_id = s.id)));
+
+VIEW checks  -- Each check of each component.
+    time timestamp with time zone  -- When it was measured; of a roll-up, the start of the bucket.
+    component text  -- Component it belongs to.
+    status text  -- healthy, warning, critical or down; null: not observed.
+    stands_for_s double precision  -- Seconds from time on that the check speaks for.
+    reason text  -- Why it is not healthy.
+ SELECT "time",
+    component,
+    status,
+    stands_for_s,
+    reason
+   FROM component_checks;
+
 HYPERTABLE component_checks  -- One row per component and check.
     time timestamp with time zone NOT NULL  -- When it was checked: the start of the slot the row stands for.
     component text NOT NULL  -- The component.
@@ -115,6 +175,187 @@ CONTINUOUS AGGREGATE component_uptime_1h  -- Seconds per component, hour and sta
    FROM component_checks
   GROUP BY component, (time_bucket('01:00:00'::interval, "time"));
 
+VIEW components  -- Present state of each component.
+    component text  -- Component it belongs to.
+    category text  -- system, trading, database, external or security.
+    status text  -- healthy, warning, critical or down; null: not observed.
+    since timestamp with time zone  -- When the status became what it is.
+    reason text  -- Why it is not healthy.
+    maintenance boolean  -- Whether planned work is going on.
+    last_check timestamp with time zone  -- Time of the newest check.
+    uptime_24h double precision  -- Share of the observed part of the last 24 h in which it was not down, in percent.
+ SELECT component,
+    category,
+    status,
+    since,
+    reason,
+    maintenance,
+    last_check,
+    uptime_24h
+   FROM component_status;
+
+VIEW counters_1d  -- Increase of counters by UTC day.
+    time timestamp with time zone  -- When it was measured; of a roll-up, the start of the bucket.
+    metric text  -- Name of the metric: subject, what, unit.
+    component text  -- Component it belongs to.
+    category text  -- system, trading, database, external or security.
+    labels jsonb  -- Labels that tell series of one metric apart.
+    unit text  -- Unit of the values.
+    first_time timestamp with time zone  -- Time of the oldest value.
+    last_time timestamp with time zone  -- Time of the newest value.
+    first double precision  -- Oldest value.
+    last double precision  -- Newest value.
+    resets double precision  -- Sum of the values from which the counter started again.
+    increase double precision  -- Growth from the first value to the last, over restarts too; rate() adds what lies between buckets.
+    series_id integer  -- Number of the series.
+ SELECT r.bucket AS "time",
+    s.metric,
+    s.component,
+    s.category,
+    s.labels,
+    s.unit,
+    r.first_time,
+    r.last_time,
+    r.first,
+    r.last,
+    r.resets,
+    ((r.last - r.first) + r.resets) AS increase,
+    r.series_id
+   FROM (system_counters_1d r
+     JOIN series s ON ((s.id = r.series_id)));
+
+VIEW counters_1h  -- Increase of counters by hour.
+    time timestamp with time zone  -- When it was measured; of a roll-up, the start of the bucket.
+    metric text  -- Name of the metric: subject, what, unit.
+    component text  -- Component it belongs to.
+    category text  -- system, trading, database, external or security.
+    labels jsonb  -- Labels that tell series of one metric apart.
+    unit text  -- Unit of the values.
+    first_time timestamp with time zone  -- Time of the oldest value.
+    last_time timestamp with time zone  -- Time of the newest value.
+    first double precision  -- Oldest value.
+    last double precision  -- Newest value.
+    resets double precision  -- Sum of the values from which the counter started again.
+    increase double precision  -- Growth from the first value to the last, over restarts too; rate() adds what lies between buckets.
+    series_id integer  -- Number of the series.
+ SELECT r.bucket AS "time",
+    s.metric,
+    s.component,
+    s.category,
+    s.labels,
+    s.unit,
+    r.first_time,
+    r.last_time,
+    r.first,
+    r.last,
+    r.resets,
+    ((r.last - r.first) + r.resets) AS increase,
+    r.series_id
+   FROM (system_counters_1h r
+     JOIN series s ON ((s.id = r.series_id)));
+
+VIEW counters_5m  -- Increase of counters by five minutes.
+    time timestamp with time zone  -- When it was measured; of a roll-up, the start of the bucket.
+    metric text  -- Name of the metric: subject, what, unit.
+    component text  -- Component it belongs to.
+    category text  -- system, trading, database, external or security.
+    labels jsonb  -- Labels that tell series of one metric apart.
+    unit text  -- Unit of the values.
+    first_time timestamp with time zone  -- Time of the oldest value.
+    last_time timestamp with time zone  -- Time of the newest value.
+    first double precision  -- Oldest value.
+    last double precision  -- Newest value.
+    resets double precision  -- Sum of the values from which the counter started again.
+    increase double precision  -- Growth from the first value to the last, over restarts too; rate() adds what lies between buckets.
+    series_id integer  -- Number of the series.
+ SELECT r.bucket AS "time",
+    s.metric,
+    s.component,
+    s.category,
+    s.labels,
+    s.unit,
+    r.first_time,
+    r.last_time,
+    r.first,
+    r.last,
+    r.resets,
+    ((r.last - r.first) + r.resets) AS increase,
+    r.series_id
+   FROM (system_counters_5m r
+     JOIN series s ON ((s.id = r.series_id)));
+
+VIEW distributions_1d  -- Values of distributions by UTC day, counted in buckets whose bounds grow by 2 percent.
+    time timestamp with time zone  -- When it was measured; of a roll-up, the start of the bucket.
+    metric text  -- Name of the metric: subject, what, unit.
+    component text  -- Component it belongs to.
+    category text  -- system, trading, database, external or security.
+    labels jsonb  -- Labels that tell series of one metric apart.
+    unit text  -- Unit of the values.
+    log_bucket integer  -- Number of the bucket, in the order of the values; percentile() reads it.
+    value double precision  -- Value that stands for the bucket: at most 1 percent from all in it.
+    count bigint  -- Number of values in the bucket.
+    series_id integer  -- Number of the series.
+ SELECT r.bucket AS "time",
+    s.metric,
+    s.component,
+    s.category,
+    s.labels,
+    s.unit,
+    r.log_bucket,
+    log_bucket_value(r.log_bucket) AS value,
+    r.count,
+    r.series_id
+   FROM (system_distributions_1d r
+     JOIN series s ON ((s.id = r.series_id)));
+
+VIEW distributions_1h  -- Values of distributions by hour, counted in buckets whose bounds grow by 2 percent.
+    time timestamp with time zone  -- When it was measured; of a roll-up, the start of the bucket.
+    metric text  -- Name of the metric: subject, what, unit.
+    component text  -- Component it belongs to.
+    category text  -- system, trading, database, external or security.
+    labels jsonb  -- Labels that tell series of one metric apart.
+    unit text  -- Unit of the values.
+    log_bucket integer  -- Number of the bucket, in the order of the values; percentile() reads it.
+    value double precision  -- Value that stands for the bucket: at most 1 percent from all in it.
+    count bigint  -- Number of values in the bucket.
+    series_id integer  -- Number of the series.
+ SELECT r.bucket AS "time",
+    s.metric,
+    s.component,
+    s.category,
+    s.labels,
+    s.unit,
+    r.log_bucket,
+    log_bucket_value(r.log_bucket) AS value,
+    r.count,
+    r.series_id
+   FROM (system_distributions_1h r
+     JOIN series s ON ((s.id = r.series_id)));
+
+VIEW distributions_5m  -- Values of distributions by five minutes, counted in buckets whose bounds grow by 2 percent.
+    time timestamp with time zone  -- When it was measured; of a roll-up, the start of the bucket.
+    metric text  -- Name of the metric: subject, what, unit.
+    component text  -- Component it belongs to.
+    category text  -- system, trading, database, external or security.
+    labels jsonb  -- Labels that tell series of one metric apart.
+    unit text  -- Unit of the values.
+    log_bucket integer  -- Number of the bucket, in the order of the values; percentile() reads it.
+    value double precision  -- Value that stands for the bucket: at most 1 percent from all in it.
+    count bigint  -- Number of values in the bucket.
+    series_id integer  -- Number of the series.
+ SELECT r.bucket AS "time",
+    s.metric,
+    s.component,
+    s.category,
+    s.labels,
+    s.unit,
+    r.log_bucket,
+    log_bucket_value(r.log_bucket) AS value,
+    r.count,
+    r.series_id
+   FROM (system_distributions_5m r
+     JOIN series s ON ((s.id = r.series_id)));
+
 TABLE event_counter  -- The newest event number, in one row.
     one boolean NOT NULL DEFAULT true  -- There is one row.
     seq bigint NOT NULL  -- Number of the newest event.
@@ -130,6 +371,19 @@ TABLE events  -- Transitions of alerts and health in the order of their commits;
     CONSTRAINT events_pkey PRIMARY KEY (seq)
     CREATE UNIQUE INDEX events_pkey ON public.events USING btree (seq)
     CREATE INDEX events_time ON public.events USING btree ("time")
+
+TYPE history_row  -- A bucket of history().
+    time timestamp with time zone  -- When it was measured; of a roll-up, the start of the bucket.
+    component text  -- Component it belongs to.
+    labels jsonb  -- Labels that tell series of one metric apart.
+    avg double precision  -- Mean of the samples: sum / count.
+    min double precision  -- Smallest value.
+    max double precision  -- Largest value.
+    sum double precision  -- Sum of the values.
+    count bigint  -- Number of samples.
+    first double precision  -- Oldest value.
+    last double precision  -- Newest value.
+    stddev double precision  -- Standard deviation of the samples as a population; null: of a roll-up older than this column.
 
 TABLE late_ranges  -- Ranges that got samples after their aggregates were refreshed; the next maintenance takes them.
     id bigint NOT NULL GENERATED ALWAYS AS IDENTITY  -- Order of arrival.
@@ -188,6 +442,7 @@ VIEW metrics_1d  -- Roll-up by UTC day.
     first double precision  -- Oldest value.
     last double precision  -- Newest value.
     series_id integer  -- Number of the series.
+    stddev double precision  -- Standard deviation of the samples as a population; null: of a roll-up older than this column.
  SELECT r.bucket AS "time",
     s.metric,
     s.component,
@@ -202,7 +457,8 @@ VIEW metrics_1d  -- Roll-up by UTC day.
     r.count,
     r.first,
     r.last,
-    r.series_id
+    r.series_id,
+    NULLIF(sqrt((r.m2 / (r.count)::double precision)), 'NaN'::double precision) AS stddev
    FROM (system_metrics_1d r
      JOIN series s ON ((s.id = r.series_id)));
 
@@ -222,6 +478,7 @@ VIEW metrics_1h  -- Roll-up by hour.
     first double precision  -- Oldest value.
     last double precision  -- Newest value.
     series_id integer  -- Number of the series.
+    stddev double precision  -- Standard deviation of the samples as a population; null: of a roll-up older than this column.
  SELECT r.bucket AS "time",
     s.metric,
     s.component,
@@ -236,7 +493,8 @@ VIEW metrics_1h  -- Roll-up by hour.
     r.count,
     r.first,
     r.last,
-    r.series_id
+    r.series_id,
+    NULLIF(sqrt((r.m2 / (r.count)::double precision)), 'NaN'::double precision) AS stddev
    FROM (system_metrics_1h r
      JOIN series s ON ((s.id = r.series_id)));
 
@@ -256,6 +514,7 @@ VIEW metrics_1m  -- Roll-up by minute.
     first double precision  -- Oldest value.
     last double precision  -- Newest value.
     series_id integer  -- Number of the series.
+    stddev double precision  -- Standard deviation of the samples as a population; null: of a roll-up older than this column.
  SELECT r.bucket AS "time",
     s.metric,
     s.component,
@@ -270,7 +529,8 @@ VIEW metrics_1m  -- Roll-up by minute.
     r.count,
     r.first,
     r.last,
-    r.series_id
+    r.series_id,
+    NULLIF(sqrt((r.m2 / (r.count)::double precision)), 'NaN'::double precision) AS stddev
    FROM (system_metrics_1m r
      JOIN series s ON ((s.id = r.series_id)));
 
@@ -290,6 +550,7 @@ VIEW metrics_5m  -- Roll-up by five minutes.
     first double precision  -- Oldest value.
     last double precision  -- Newest value.
     series_id integer  -- Number of the series.
+    stddev double precision  -- Standard deviation of the samples as a population; null: of a roll-up older than this column.
  SELECT r.bucket AS "time",
     s.metric,
     s.component,
@@ -304,7 +565,8 @@ VIEW metrics_5m  -- Roll-up by five minutes.
     r.count,
     r.first,
     r.last,
-    r.series_id
+    r.series_id,
+    NULLIF(sqrt((r.m2 / (r.count)::double precision)), 'NaN'::double precision) AS stddev
    FROM (system_metrics_5m r
      JOIN series s ON ((s.id = r.series_id)));
 
@@ -338,6 +600,20 @@ TABLE monitoring_config_history  -- Each change of a setting: the audit.
     changed_by text NOT NULL  -- Who.
     CONSTRAINT monitoring_config_history_pkey PRIMARY KEY (id)
     CREATE UNIQUE INDEX monitoring_config_history_pkey ON public.monitoring_config_history USING btree (id)
+
+TYPE percentile_row  -- A percentile in a bucket of percentiles().
+    time timestamp with time zone  -- When it was measured; of a roll-up, the start of the bucket.
+    component text  -- Component it belongs to.
+    labels jsonb  -- Labels that tell series of one metric apart.
+    quantile double precision  -- From 0 to 1: 0.95 is the 95th percentile.
+    value double precision  -- The value.
+
+TYPE rate_row  -- A bucket of rate().
+    time timestamp with time zone  -- When it was measured; of a roll-up, the start of the bucket.
+    component text  -- Component it belongs to.
+    labels jsonb  -- Labels that tell series of one metric apart.
+    increase double precision  -- Growth of the counter, over its restarts too.
+    rate double precision  -- Growth per second; null: there is one value alone.
 
 TABLE schema_migrations  -- The migrations that were applied; version 0 stands for the views and functions.
     version integer NOT NULL  -- Number of the file.
@@ -434,6 +710,107 @@ TABLE system_alerts  -- Alerts, open and past.
     CREATE INDEX system_alerts_opened_at ON public.system_alerts USING btree (opened_at DESC, id DESC)
     CREATE UNIQUE INDEX system_alerts_pkey ON public.system_alerts USING btree (id)
 
+CONTINUOUS AGGREGATE system_counters_1d  -- Counters by series and UTC day.
+    series_id integer  -- The series.
+    bucket timestamp with time zone  -- Start of the bucket.
+    first_time timestamp with time zone  -- Time of the oldest value.
+    last_time timestamp with time zone  -- Time of the newest value.
+    first double precision  -- Oldest value.
+    last double precision  -- Newest value.
+    resets double precision  -- Sum of the values from which the counter started again; last - first + resets is its increase.
+ SELECT series_id,
+    time_bucket('1 day'::interval, bucket) AS bucket,
+    min(first_time) AS first_time,
+    max(last_time) AS last_time,
+    first(first, bucket) AS first,
+    last(last, bucket) AS last,
+    counter_resets(array_agg(first ORDER BY system_counters_1h.bucket), array_agg(last ORDER BY system_counters_1h.bucket), array_agg(resets ORDER BY system_counters_1h.bucket)) AS resets
+   FROM system_counters_1h
+  GROUP BY series_id, (time_bucket('1 day'::interval, bucket));
+
+CONTINUOUS AGGREGATE system_counters_1h  -- Counters by series and hour.
+    series_id integer  -- The series.
+    bucket timestamp with time zone  -- Start of the bucket.
+    first_time timestamp with time zone  -- Time of the oldest value.
+    last_time timestamp with time zone  -- Time of the newest value.
+    first double precision  -- Oldest value.
+    last double precision  -- Newest value.
+    resets double precision  -- Sum of the values from which the counter started again; last - first + resets is its increase.
+ SELECT series_id,
+    time_bucket('01:00:00'::interval, bucket) AS bucket,
+    min(first_time) AS first_time,
+    max(last_time) AS last_time,
+    first(first, bucket) AS first,
+    last(last, bucket) AS last,
+    counter_resets(array_agg(first ORDER BY system_counters_5m.bucket), array_agg(last ORDER BY system_counters_5m.bucket), array_agg(resets ORDER BY system_counters_5m.bucket)) AS resets
+   FROM system_counters_5m
+  GROUP BY series_id, (time_bucket('01:00:00'::interval, bucket));
+
+CONTINUOUS AGGREGATE system_counters_5m  -- Counters by series and five minutes.
+    series_id integer  -- The series.
+    bucket timestamp with time zone  -- Start of the bucket.
+    first_time timestamp with time zone  -- Time of the oldest value.
+    last_time timestamp with time zone  -- Time of the newest value.
+    first double precision  -- Oldest value.
+    last double precision  -- Newest value.
+    resets double precision  -- Sum of the values from which the counter started again; last - first + resets is its increase.
+ SELECT m.series_id,
+    time_bucket('00:05:00'::interval, m."time") AS bucket,
+    min(m."time") AS first_time,
+    max(m."time") AS last_time,
+    first(m.value, m."time") AS first,
+    last(m.value, m."time") AS last,
+    counter_resets(array_agg(m.value ORDER BY m."time")) AS resets
+   FROM (system_metrics m
+     JOIN series s ON ((s.id = m.series_id)))
+  WHERE (s.kind = 'counter'::text)
+  GROUP BY m.series_id, (time_bucket('00:05:00'::interval, m."time"));
+
+HYPERTABLE system_distributions  -- Distributions: how many values of a series fell into each bucket at a time.
+    series_id integer NOT NULL  -- The series, of kind distribution.
+    time timestamp with time zone NOT NULL  -- When they were measured.
+    log_bucket integer NOT NULL  -- Bucket of the values; log_bucket_value tells the value.
+    count bigint NOT NULL  -- Number of values in the bucket.
+    CONSTRAINT system_distributions_pkey PRIMARY KEY (series_id, "time", log_bucket)
+    CREATE UNIQUE INDEX system_distributions_pkey ON public.system_distributions USING btree (series_id, "time", log_bucket)
+    CREATE INDEX system_distributions_time ON public.system_distributions USING btree ("time")
+
+CONTINUOUS AGGREGATE system_distributions_1d  -- Distributions by series and UTC day.
+    series_id integer  -- The series.
+    bucket timestamp with time zone  -- Start of the bucket.
+    log_bucket integer  -- Bucket of the values; log_bucket_value tells the value.
+    count bigint  -- Number of samples; of a distribution, of values in its log_bucket.
+ SELECT series_id,
+    time_bucket('1 day'::interval, bucket) AS bucket,
+    log_bucket,
+    (sum(count))::bigint AS count
+   FROM system_distributions_1h
+  GROUP BY series_id, (time_bucket('1 day'::interval, bucket)), log_bucket;
+
+CONTINUOUS AGGREGATE system_distributions_1h  -- Distributions by series and hour.
+    series_id integer  -- The series.
+    bucket timestamp with time zone  -- Start of the bucket.
+    log_bucket integer  -- Bucket of the values; log_bucket_value tells the value.
+    count bigint  -- Number of samples; of a distribution, of values in its log_bucket.
+ SELECT series_id,
+    time_bucket('01:00:00'::interval, bucket) AS bucket,
+    log_bucket,
+    (sum(count))::bigint AS count
+   FROM system_distributions_5m
+  GROUP BY series_id, (time_bucket('01:00:00'::interval, bucket)), log_bucket;
+
+CONTINUOUS AGGREGATE system_distributions_5m  -- Distributions by series and five minutes.
+    series_id integer  -- The series.
+    bucket timestamp with time zone  -- Start of the bucket.
+    log_bucket integer  -- Bucket of the values; log_bucket_value tells the value.
+    count bigint  -- Number of samples; of a distribution, of values in its log_bucket.
+ SELECT series_id,
+    time_bucket('00:05:00'::interval, "time") AS bucket,
+    log_bucket,
+    (sum(count))::bigint AS count
+   FROM system_distributions
+  GROUP BY series_id, (time_bucket('00:05:00'::interval, "time")), log_bucket;
+
 HYPERTABLE system_metrics  -- Samples: one row per series and time.
     time timestamp with time zone NOT NULL  -- When the value was measured.
     series_id integer NOT NULL  -- The series; see table series, or read view metrics.
@@ -445,12 +822,13 @@ HYPERTABLE system_metrics  -- Samples: one row per series and time.
 CONTINUOUS AGGREGATE system_metrics_1d  -- Samples by series and UTC day; the newest are computed as they are read.
     series_id integer  -- The series.
     bucket timestamp with time zone  -- Start of the bucket.
-    count bigint  -- Number of samples.
+    count bigint  -- Number of samples; of a distribution, of values in its log_bucket.
     sum double precision  -- Sum of the values; sum / count is the mean.
     min double precision  -- Smallest value.
     max double precision  -- Largest value.
     first double precision  -- Oldest value.
     last double precision  -- Newest value.
+    m2 double precision  -- Sum of the squared distances from the mean; sqrt(m2 / count) is the standard deviation. NaN: not known.
  SELECT series_id,
     time_bucket('1 day'::interval, bucket) AS bucket,
     (sum(count))::bigint AS count,
@@ -458,19 +836,21 @@ CONTINUOUS AGGREGATE system_metrics_1d  -- Samples by series and UTC day; the ne
     min(min) AS min,
     max(max) AS max,
     first(first, bucket) AS first,
-    last(last, bucket) AS last
+    last(last, bucket) AS last,
+    (merge_moments(ARRAY[(count)::double precision, sum, m2]))[3] AS m2
    FROM system_metrics_1h
   GROUP BY series_id, (time_bucket('1 day'::interval, bucket));
 
 CONTINUOUS AGGREGATE system_metrics_1h  -- Samples by series and hour; the newest are computed as they are read.
     series_id integer  -- The series.
     bucket timestamp with time zone  -- Start of the bucket.
-    count bigint  -- Number of samples.
+    count bigint  -- Number of samples; of a distribution, of values in its log_bucket.
     sum double precision  -- Sum of the values; sum / count is the mean.
     min double precision  -- Smallest value.
     max double precision  -- Largest value.
     first double precision  -- Oldest value.
     last double precision  -- Newest value.
+    m2 double precision  -- Sum of the squared distances from the mean; sqrt(m2 / count) is the standard deviation. NaN: not known.
  SELECT series_id,
     time_bucket('01:00:00'::interval, bucket) AS bucket,
     (sum(count))::bigint AS count,
@@ -478,19 +858,21 @@ CONTINUOUS AGGREGATE system_metrics_1h  -- Samples by series and hour; the newes
     min(min) AS min,
     max(max) AS max,
     first(first, bucket) AS first,
-    last(last, bucket) AS last
+    last(last, bucket) AS last,
+    (merge_moments(ARRAY[(count)::double precision, sum, m2]))[3] AS m2
    FROM system_metrics_5m
   GROUP BY series_id, (time_bucket('01:00:00'::interval, bucket));
 
 CONTINUOUS AGGREGATE system_metrics_1m  -- Samples by series and minute; the newest minutes are computed as they are read.
     series_id integer  -- The series.
     bucket timestamp with time zone  -- Start of the bucket.
-    count bigint  -- Number of samples.
+    count bigint  -- Number of samples; of a distribution, of values in its log_bucket.
     sum double precision  -- Sum of the values; sum / count is the mean.
     min double precision  -- Smallest value.
     max double precision  -- Largest value.
     first double precision  -- Oldest value.
     last double precision  -- Newest value.
+    m2 double precision  -- Sum of the squared distances from the mean; sqrt(m2 / count) is the standard deviation. NaN: not known.
  SELECT series_id,
     time_bucket('00:01:00'::interval, "time") AS bucket,
     count(*) AS count,
@@ -498,19 +880,21 @@ CONTINUOUS AGGREGATE system_metrics_1m  -- Samples by series and minute; the new
     min(value) AS min,
     max(value) AS max,
     first(value, "time") AS first,
-    last(value, "time") AS last
+    last(value, "time") AS last,
+    (var_pop(value) * (count(*))::double precision) AS m2
    FROM system_metrics
   GROUP BY series_id, (time_bucket('00:01:00'::interval, "time"));
 
 CONTINUOUS AGGREGATE system_metrics_5m  -- Samples by series and five minutes; the newest are computed as they are read.
     series_id integer  -- The series.
     bucket timestamp with time zone  -- Start of the bucket.
-    count bigint  -- Number of samples.
+    count bigint  -- Number of samples; of a distribution, of values in its log_bucket.
     sum double precision  -- Sum of the values; sum / count is the mean.
     min double precision  -- Smallest value.
     max double precision  -- Largest value.
     first double precision  -- Oldest value.
     last double precision  -- Newest value.
+    m2 double precision  -- Sum of the squared distances from the mean; sqrt(m2 / count) is the standard deviation. NaN: not known.
  SELECT series_id,
     time_bucket('00:05:00'::interval, "time") AS bucket,
     count(*) AS count,
@@ -518,7 +902,8 @@ CONTINUOUS AGGREGATE system_metrics_5m  -- Samples by series and five minutes; t
     min(value) AS min,
     max(value) AS max,
     first(value, "time") AS first,
-    last(value, "time") AS last
+    last(value, "time") AS last,
+    (var_pop(value) * (count(*))::double precision) AS m2
    FROM system_metrics
   GROUP BY series_id, (time_bucket('00:05:00'::interval, "time"));
 
@@ -563,20 +948,90 @@ VIEW uptime_daily  -- Availability of each component by UTC day.
            FROM component_uptime_1h
           GROUP BY (time_bucket('1 day'::interval, component_uptime_1h.bucket)), component_uptime_1h.component) days;
 
+VIEW uptime_hourly  -- Seconds of each component in each state, by hour.
+    hour timestamp with time zone  -- Start of the hour.
+    component text  -- Component it belongs to.
+    healthy_s double precision  -- Seconds healthy.
+    warning_s double precision  -- Seconds in warning.
+    critical_s double precision  -- Seconds critical.
+    down_s double precision  -- Seconds down.
+ SELECT bucket AS hour,
+    component,
+    COALESCE(healthy_s, (0)::double precision) AS healthy_s,
+    COALESCE(warning_s, (0)::double precision) AS warning_s,
+    COALESCE(critical_s, (0)::double precision) AS critical_s,
+    COALESCE(down_s, (0)::double precision) AS down_s
+   FROM component_uptime_1h;
+
+TYPE uptime_row  -- What uptime() answers.
+    up_s double precision  -- Seconds observed and not down.
+    down_s double precision  -- Seconds down.
+    availability double precision  -- up_s / (up_s + down_s) in percent; null: never observed.
+
 FUNCTION ceil_to(p_time timestamp with time zone, p_width interval) RETURNS timestamp with time zone  -- The first start of a bucket at or after a time.
 
-FUNCTION history(p_metric text, p_start timestamp with time zone, p_end timestamp with time zone, p_step interval, p_component text DEFAULT NULL::text) RETURNS TABLE("time" timestamp with time zone, component text, labels jsonb, avg double precision, min double precision, max double precision, sum double precision, count bigint)  -- History of a metric in buckets of a step, from the tier that fits; the end is exclusive.
+FUNCTION chunk_rows(p_chunk regclass, p_time name, p_pages_max integer DEFAULT 8192, OUT rows bigint, OUT oldest timestamp with time zone, OUT newest timestamp with time zone) RETURNS record  -- Rows of a chunk, and the times of its oldest and newest.
 
-FUNCTION history_buckets(p_tier text, p_series integer[], p_start timestamp with time zone, p_end timestamp with time zone, p_step interval) RETURNS TABLE(series_id integer, bucket timestamp with time zone, count bigint, sum double precision, min double precision, max double precision, first double precision, last double precision)  -- Buckets of some series from one tier; start and end are whole buckets.
+PROCEDURE compress_tier(IN p_tier text, IN p_old timestamp with time zone, IN p_quiet_to timestamp with time zone, IN p_run bigint, IN p_ends_at timestamp with time zone, INOUT p_paused boolean)  -- Compresses the chunks of a tier that ended before p_old.
 
-FUNCTION history_tier(p_start timestamp with time zone, p_step interval) RETURNS text  -- Tier that answers for a start and a step.
+FUNCTION compressed_part(p_chunk regclass) RETURNS regclass  -- Table that holds the compressed batches of a chunk; null: it has none.
 
-PROCEDURE maintain(IN job_id integer DEFAULT NULL::integer, IN config jsonb DEFAULT NULL::jsonb)  -- Refreshes, compresses and drops, in that order; config may give now, every and force.
+FUNCTION counter_resets(p_firsts double precision[], p_lasts double precision[], p_resets double precision[]) RETURNS double precision  -- Resets of a counter over parts in their order.
+
+FUNCTION counter_resets(p_values double precision[]) RETURNS double precision  -- Sum of the values from which a counter started again; last - first + resets is its increase.
+
+FUNCTION drop_limit(p_tier text, p_age interval, p_moment timestamp with time zone, p_settled timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS timestamp with time zone  -- End of what is past an age and rolled up.
+
+PROCEDURE drop_metrics(IN p_moment timestamp with time zone, IN p_from timestamp with time zone, IN p_ends_at timestamp with time zone, INOUT p_paused boolean)  -- Deletes what is older than its metric is to be kept, in chunks that end after p_from.
+
+PROCEDURE drop_tier(IN p_tier text, IN p_moment timestamp with time zone, IN p_run bigint)  -- Drops the chunks of a tier that are past its age and rolled up.
+
+FUNCTION find_series(p_metric text, p_component text, p_labels jsonb, p_kind text, OUT ids integer[], OUT is_all boolean) RETURNS record  -- Numbers of the series of a metric, and whether all are of a kind.
+
+PROCEDURE grant_reader()  -- Lets vigia_reader read the documented views and functions; called whenever they are made.
+
+FUNCTION history(metric text, start timestamp with time zone, "end" timestamp with time zone, step interval, component text DEFAULT NULL::text, labels jsonb DEFAULT '{}'::jsonb) RETURNS SETOF history_row  -- A metric in buckets of a step, from the tier that fits: every bucket that has some of start to end.
+
+FUNCTION is_partial(p_chunk regclass) RETURNS boolean  -- Whether a chunk got rows after it was compressed.
+
+FUNCTION log_bucket(p_value double precision) RETURNS integer  -- Bucket of a value in system_distributions; its bounds grow by 2 percent.
+
+FUNCTION log_bucket_value(p_bucket integer) RETURNS double precision  -- Value that stands for a bucket of system_distributions: at most 1 percent from all in it.
+
+FUNCTION log_quantile(p_rank double precision, p_below integer, p_above integer) RETURNS double precision  -- Value at a rank (from 0, may lie between two) given the buckets below and above it.
+
+PROCEDURE maintain(IN job_id integer DEFAULT NULL::integer, IN config jsonb DEFAULT NULL::jsonb)  -- Refreshes, compresses and drops, in that order; config may give now, every, force and a budget of time.
+
+FUNCTION make_reader() RETURNS boolean  -- Makes the role vigia_reader where there is none; false: this user may not.
+
+FUNCTION merge_moments(double precision[]) RETURNS double precision[]  -- Puts {count, sum, m2} of parts together to that of the whole.
+
+PROCEDURE pack(IN p_table regclass)  -- Writes a table anew without its dead rows.
+
+FUNCTION percentile(quantile double precision, log_buckets integer[], counts bigint[]) RETURNS double precision  -- Percentile of rows of distributions, within 1 percent: percentile(0.95, array_agg(log_bucket), array_agg(count)).
+
+FUNCTION percentiles(metric text, start timestamp with time zone, "end" timestamp with time zone, step interval, quantiles double precision[] DEFAULT '{0.5,0.9,0.95,0.99}'::double precision[], component text DEFAULT NULL::text, labels jsonb DEFAULT '{}'::jsonb) RETURNS SETOF percentile_row  -- Percentiles of a metric in buckets of a step: of distributions within 1 percent, for as long as a roll-up is kept.
+
+FUNCTION rate(metric text, start timestamp with time zone, "end" timestamp with time zone, step interval, component text DEFAULT NULL::text, labels jsonb DEFAULT '{}'::jsonb) RETURNS SETOF rate_row  -- Increase of a counter, and per second, in buckets of a step; a restart from zero is no decrease.
 
 FUNCTION refresh_start(p_tier text) RETURNS timestamp with time zone  -- First bucket of a tier that can be recomputed without loss; null: its source is empty.
 
+PROCEDURE refresh_tier(IN p_tier text, IN p_settled timestamp with time zone, IN p_late_from timestamp with time zone, IN p_ends_at timestamp with time zone, INOUT p_paused boolean)  -- Rolls up everything that its source still gives, in parts where much has changed.
+
+FUNCTION series_ages(p_metrics jsonb, p_moment timestamp with time zone) RETURNS TABLE(before timestamp with time zone, series integer[])  -- Series whose metrics have an age of their own (the metrics of setting retention), by what goes.
+
 FUNCTION series_name(metric text, labels jsonb) RETURNS text  -- Name of a series as people write it: metric{label="value"}.
+
+FUNCTION series_rows(p_chunk regclass, p_end timestamp with time zone, p_time name, p_series integer[], p_before timestamp with time zone) RETURNS TABLE(series_id integer, rows bigint)  -- Rows of some series in a chunk that are older than a time.
+
+FUNCTION series_tiers() RETURNS TABLE(name text, hyper regclass, time_column name)  -- The tiers whose rows belong to a series.
+
+FUNCTION tier_chunks(p_tier text) RETURNS TABLE(chunk regclass, start_time timestamp with time zone, end_time timestamp with time zone, is_compressed boolean)  -- Chunks of a tier, oldest first.
+
+FUNCTION tier_for(p_family text, p_base text, p_start timestamp with time zone, p_step interval) RETURNS tiers  -- Tier that answers for a start and a step.
+
+FUNCTION tier_storage(p_tier text) RETURNS TABLE(chunk regclass, start_time timestamp with time zone, end_time timestamp with time zone, is_compressed boolean, rows bigint, oldest timestamp with time zone, newest timestamp with time zone, bytes bigint, unpacked_bytes bigint)  -- Chunks of a tier with their rows and bytes; unpacked: what they were before they were compressed.
 
 FUNCTION tier_table(p_relation name) RETURNS regclass  -- Hypertable that holds the chunks of a tier.
 
-FUNCTION uptime(p_component text, p_start timestamp with time zone, p_end timestamp with time zone) RETURNS TABLE(up_s double precision, down_s double precision, availability double precision)  -- Seconds up and down of a component, and its availability in percent, as far as it was observed.
+FUNCTION uptime(component text, start timestamp with time zone, "end" timestamp with time zone) RETURNS SETOF uptime_row  -- Seconds up and down of a component, and its availability in percent, as far as it was observed.

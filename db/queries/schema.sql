@@ -1,7 +1,7 @@
 -- name: dump
 -- The schema as text, in an order and a wording that do not depend on the server's version.
 WITH relation AS (
-    SELECT c.oid, c.relname AS name, c.relkind AS kind, obj_description(c.oid, 'pg_class') AS comment,
+    SELECT c.oid, c.relname AS name, c.relkind AS kind, coalesce(obj_description(c.oid, 'pg_class'), obj_description(c.reltype, 'pg_type')) AS comment,
            cagg.view_definition AS cagg_definition,
            hyper.compression_enabled AS is_hypertable
     FROM pg_class c
@@ -9,12 +9,13 @@ WITH relation AS (
            ON cagg.view_schema = 'public' AND cagg.view_name = c.relname
     LEFT JOIN timescaledb_information.hypertables hyper
            ON hyper.hypertable_schema = 'public' AND hyper.hypertable_name = c.relname
-    WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'v')
+    WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'v', 'c')
 ), line AS (
     SELECT name AS subject, 0 AS part, 0 AS place,
            CASE WHEN cagg_definition IS NOT NULL THEN 'CONTINUOUS AGGREGATE '
                 WHEN is_hypertable IS NOT NULL THEN 'HYPERTABLE '
                 WHEN kind = 'v' THEN 'VIEW '
+                WHEN kind = 'c' THEN 'TYPE '
                 ELSE 'TABLE ' END || name || coalesce('  -- ' || comment, '') AS text
     FROM relation
     UNION ALL
@@ -50,13 +51,13 @@ WITH relation AS (
     WHERE p.pronamespace = 'public'::regnamespace
       AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')
 )
-SELECT text FROM line ORDER BY subject COLLATE "C", part, place
+SELECT text FROM line ORDER BY subject COLLATE "C", part, place, text COLLATE "C"
 
 -- name: uncommented
--- Tables, views and columns that lack a comment.
+-- Tables, views, types and columns that lack a comment.
 SELECT c.relname || coalesce('.' || a.attname, '') AS text
 FROM pg_class c
 LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum >= 0 AND NOT a.attisdropped
-WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'v')
-  AND (obj_description(c.oid, 'pg_class') IS NULL OR col_description(c.oid, a.attnum) IS NULL)
+WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'v', 'c')
+  AND (coalesce(obj_description(c.oid, 'pg_class'), obj_description(c.reltype, 'pg_type')) IS NULL OR col_description(c.oid, a.attnum) IS NULL)
 ORDER BY 1

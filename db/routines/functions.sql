@@ -1,88 +1,169 @@
--- What the API and analysts both ask, so that there is one answer.
+-- What analysts ask for by name. The functions with tables behind them run with their owner's rights, so
+-- that a reader needs none on the tables; who may call them is said in reader.sql, and nobody else may.
 
--- Buckets of some series from one tier. A tier is read as it is, or folded into wider buckets from its
--- counts and sums; nothing is averaged twice.
-CREATE OR REPLACE FUNCTION history_buckets(
-    p_tier text, p_series integer[], p_start timestamptz, p_end timestamptz, p_step interval
-) RETURNS TABLE (
-    series_id integer, bucket timestamptz, count bigint, sum double precision,
-    min double precision, max double precision, first double precision, last double precision
-)
-LANGUAGE plpgsql STABLE AS $$
+DROP FUNCTION IF EXISTS history(text, timestamptz, timestamptz, interval, text);
+DROP FUNCTION IF EXISTS history_buckets(text, integer[], timestamptz, timestamptz, interval);
+DROP FUNCTION IF EXISTS history_tier(timestamptz, interval);
+
+-- Rows as types of their own: the columns then have comments, and may have the names of the parameters.
+DO $$
 BEGIN
-    IF p_tier = 'raw' THEN
-        RETURN QUERY
-        SELECT m.series_id, time_bucket(p_step, m.time, timestamptz 'epoch'), count(*), sum(m.value),
-               min(m.value), max(m.value), first(m.value, m.time), last(m.value, m.time)
-        FROM system_metrics m
-        WHERE m.series_id = ANY (p_series) AND m.time >= p_start AND m.time < p_end
-        GROUP BY 1, 2;
-        RETURN;
+    IF to_regtype('history_row') IS NULL THEN
+        CREATE TYPE history_row AS (
+            "time" timestamptz, component text, labels jsonb, avg double precision, min double precision,
+            max double precision, sum double precision, count bigint, first double precision,
+            last double precision, stddev double precision
+        );
+        CREATE TYPE rate_row AS (
+            "time" timestamptz, component text, labels jsonb, increase double precision, rate double precision
+        );
+        CREATE TYPE percentile_row AS (
+            "time" timestamptz, component text, labels jsonb, quantile double precision, value double precision
+        );
     END IF;
-    RETURN QUERY EXECUTE format(
-        'SELECT r.series_id, time_bucket($4, r.bucket, timestamptz ''epoch''), sum(r.count)::bigint,
-                sum(r.sum), min(r.min), max(r.max), first(r.first, r.bucket), last(r.last, r.bucket)
-         FROM %I r
-         WHERE r.series_id = ANY ($1) AND r.bucket >= $2 AND r.bucket < $3
-         GROUP BY 1, 2',
-        (SELECT relation FROM tiers WHERE name = p_tier)
-    ) USING p_series, p_start, p_end, p_step;
+    -- Neither the names of parameters nor what is answered can be replaced.
+    IF to_regtype('uptime_row') IS NULL THEN
+        CREATE TYPE uptime_row AS (up_s double precision, down_s double precision, availability double precision);
+        DROP FUNCTION IF EXISTS uptime(text, timestamptz, timestamptz);
+    END IF;
 END
 $$;
-COMMENT ON FUNCTION history_buckets IS 'Buckets of some series from one tier; start and end are whole buckets.';
 
--- The coarsest tier that can be folded into the step without loss and still has the start; if none has
--- it, the one that reaches back furthest.
-CREATE OR REPLACE FUNCTION history_tier(p_start timestamptz, p_step interval) RETURNS text
+-- The coarsest tier of a family that can be put together to the step without loss and still has the start;
+-- if none has it, the one that reaches back furthest. Behind a family's roll-ups are the rows of `base`.
+CREATE OR REPLACE FUNCTION tier_for(p_family text, p_base text, p_start timestamptz, p_step interval) RETURNS tiers
 LANGUAGE sql STABLE AS $$
-    SELECT name
+    SELECT tiers
     FROM tiers
-    WHERE relation LIKE 'system_metrics%'
-      AND (source IS NULL OR mod(extract(epoch FROM p_step), extract(epoch FROM width)) = 0)
+    WHERE relation = p_base
+       OR starts_with(relation, p_family || '_') AND mod(extract(epoch FROM p_step), extract(epoch FROM width)) = 0
     ORDER BY dropped_to <= p_start DESC,
              CASE WHEN dropped_to > p_start THEN dropped_to END,
              width DESC
     LIMIT 1
 $$;
-COMMENT ON FUNCTION history_tier IS 'Tier that answers for a start and a step.';
+COMMENT ON FUNCTION tier_for IS 'Tier that answers for a start and a step.';
 
-CREATE OR REPLACE FUNCTION history(
-    p_metric text, p_start timestamptz, p_end timestamptz, p_step interval, p_component text DEFAULT NULL
-) RETURNS TABLE (
-    "time" timestamptz, component text, labels jsonb, avg double precision, min double precision,
-    max double precision, sum double precision, count bigint
+-- Series by the names that people give. `is_all` says whether all are of the kind that has roll-ups of its own.
+CREATE OR REPLACE FUNCTION find_series(
+    p_metric text, p_component text, p_labels jsonb, p_kind text, OUT ids integer[], OUT is_all boolean
 )
 LANGUAGE sql STABLE AS $$
-    SELECT b.bucket, s.component, s.labels, b.sum / b.count, b.min, b.max, b.sum, b.count
-    FROM history_buckets(
-        history_tier(p_start, p_step),
-        (SELECT array_agg(id) FROM series
-         WHERE metric = p_metric AND (p_component IS NULL OR series.component = p_component)),
-        time_bucket(p_step, p_start, timestamptz 'epoch'), p_end, p_step
-    ) AS b
-    JOIN series s ON s.id = b.series_id
-    ORDER BY s.component, s.labels, b.bucket
+    SELECT array_agg(id), bool_and(kind = p_kind)
+    FROM series
+    WHERE metric = p_metric
+      AND (p_component IS NULL OR component = p_component)
+      AND labels @> p_labels
 $$;
-COMMENT ON FUNCTION history IS 'History of a metric in buckets of a step, from the tier that fits; the end is exclusive.';
+COMMENT ON FUNCTION find_series IS 'Numbers of the series of a metric, and whether all are of a kind.';
 
--- Whole hours come from the aggregate, the hours at both ends from the checks themselves.
-CREATE OR REPLACE FUNCTION uptime(p_component text, p_start timestamptz, p_end timestamptz)
-RETURNS TABLE (up_s double precision, down_s double precision, availability double precision)
-LANGUAGE sql STABLE AS $$
+CREATE OR REPLACE FUNCTION history(
+    metric text, start timestamptz, "end" timestamptz, step interval,
+    component text DEFAULT NULL, labels jsonb DEFAULT '{}'
+) RETURNS SETOF history_row
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    first_bucket timestamptz := time_bucket(step, start, timestamptz 'epoch');
+    end_bucket   timestamptz := time_bucket(step, "end" - interval '1 microsecond', timestamptz 'epoch') + step;
+    found        record := find_series(metric, component, labels, 'gauge');
+    tier         tiers := tier_for('system_metrics', 'system_metrics', first_bucket, step);
+BEGIN
+    RETURN QUERY EXECUTE format(
+        'SELECT b.time, s.component, s.labels, b.avg, b.min, b.max, b.sum, b.count, b.first, b.last, b.stddev
+         FROM (SELECT r.series_id, time_bucket($4, r.%2$I, timestamptz ''epoch'') AS time, %3$s
+               FROM %1$I r
+               WHERE r.series_id = ANY ($1) AND r.%2$I >= $2 AND r.%2$I < $3
+               GROUP BY 1, 2) b
+         JOIN series s ON s.id = b.series_id
+         ORDER BY s.component, s.labels, b.time',
+        tier.relation,
+        CASE WHEN tier.source IS NULL THEN 'time' ELSE 'bucket' END,
+        CASE WHEN tier.source IS NULL
+             THEN 'avg(r.value) AS avg, min(r.value) AS min, max(r.value) AS max, sum(r.value) AS sum,
+                   count(*) AS count, first(r.value, r.time) AS first, last(r.value, r.time) AS last,
+                   stddev_pop(r.value) AS stddev'
+             ELSE 'sum(r.sum) / sum(r.count)::double precision AS avg, min(r.min) AS min, max(r.max) AS max,
+                   sum(r.sum) AS sum, sum(r.count)::bigint AS count, first(r.first, r.bucket) AS first,
+                   last(r.last, r.bucket) AS last,
+                   nullif(sqrt((merge_moments(ARRAY[r.count, r.sum, r.m2]))[3] / sum(r.count)::double precision),
+                          ''NaN'') AS stddev' END
+    ) USING found.ids, first_bucket, end_bucket, step;
+END
+$$;
+COMMENT ON FUNCTION history IS 'A metric in buckets of a step, from the tier that fits: every bucket that has some of start to end.';
+
+-- Increase of counters over the time it took, from each sample to the next one; the sample before a bucket
+-- counts when it lies in the bucket before. A counter that fell has started again from zero.
+CREATE OR REPLACE FUNCTION rate(
+    metric text, start timestamptz, "end" timestamptz, step interval,
+    component text DEFAULT NULL, labels jsonb DEFAULT '{}'
+) RETURNS SETOF rate_row
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    first_bucket timestamptz := time_bucket(step, start, timestamptz 'epoch');
+    end_bucket   timestamptz := time_bucket(step, "end" - interval '1 microsecond', timestamptz 'epoch') + step;
+    found        record := find_series(metric, component, labels, 'counter');
+    family       text := CASE WHEN found.is_all THEN 'system_counters' ELSE 'system_metrics' END;
+    tier         tiers := CASE WHEN found.is_all THEN tier_for(family, 'system_metrics', first_bucket, step)
+                               ELSE (SELECT t FROM tiers t WHERE t.relation = family) END;
+BEGIN
+    RETURN QUERY EXECUTE format(
+        'WITH part AS (
+             SELECT r.series_id, time_bucket($5, r.%2$I, timestamptz ''epoch'') AS slot, %3$s
+             FROM %1$I r
+             WHERE r.series_id = ANY ($1) AND r.%2$I >= $2 AND r.%2$I < $4
+         ), pair AS (
+             SELECT *,
+                    lag(last) OVER earlier AS last_before,
+                    lag(last_time) OVER earlier AS time_before,
+                    lag(slot) OVER earlier >= slot - $5 AS is_near
+             FROM part
+             WINDOW earlier AS (PARTITION BY series_id ORDER BY first_time)
+         ), moved AS (
+             SELECT series_id, slot,
+                    last - first + resets
+                        + CASE WHEN is_near THEN first - CASE WHEN first < last_before THEN 0 ELSE last_before END
+                               ELSE 0 END AS increase,
+                    extract(epoch FROM last_time - CASE WHEN is_near THEN time_before ELSE first_time END) AS seconds
+             FROM pair
+             WHERE slot >= $3
+         ), added AS (
+             SELECT series_id, slot, sum(increase) AS increase, nullif(sum(seconds), 0)::double precision AS seconds
+             FROM moved
+             GROUP BY series_id, slot
+         )
+         SELECT a.slot, s.component, s.labels, a.increase, a.increase / a.seconds
+         FROM added a
+         JOIN series s ON s.id = a.series_id
+         ORDER BY s.component, s.labels, a.slot',
+        tier.relation,
+        CASE WHEN tier.source IS NULL THEN 'time' ELSE 'bucket' END,
+        CASE WHEN tier.source IS NULL
+             THEN 'r.time AS first_time, r.time AS last_time, r.value AS first, r.value AS last, 0 AS resets'
+             ELSE 'r.first_time, r.last_time, r.first, r.last, r.resets' END
+    ) USING found.ids, first_bucket - step, first_bucket, end_bucket, step;
+END
+$$;
+COMMENT ON FUNCTION rate IS 'Increase of a counter, and per second, in buckets of a step; a restart from zero is no decrease.';
+
+-- Uptime: whole hours come from the aggregate, the hours at both ends from the checks themselves.
+CREATE OR REPLACE FUNCTION uptime(component text, start timestamptz, "end" timestamptz)
+RETURNS SETOF uptime_row
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
     WITH edge AS (
-        SELECT least(p_end, time_bucket(interval '1 hour', p_start + interval '1 hour' - interval '1 microsecond')) AS first_hour,
-               greatest(p_start, time_bucket(interval '1 hour', p_end)) AS last_hour
+        SELECT least(uptime."end", time_bucket(interval '1 hour', uptime.start + interval '1 hour' - interval '1 microsecond')) AS first_hour,
+               greatest(uptime.start, time_bucket(interval '1 hour', uptime."end")) AS last_hour
     ), part AS (
-        SELECT coalesce(healthy_s, 0) + coalesce(warning_s, 0) + coalesce(critical_s, 0) AS up_s,
-               coalesce(down_s, 0) AS down_s
-        FROM component_uptime_1h, edge
-        WHERE component = p_component AND bucket >= first_hour AND bucket < last_hour
+        SELECT coalesce(h.healthy_s, 0) + coalesce(h.warning_s, 0) + coalesce(h.critical_s, 0) AS up_s,
+               coalesce(h.down_s, 0) AS down_s
+        FROM component_uptime_1h h, edge
+        WHERE h.component = uptime.component AND h.bucket >= edge.first_hour AND h.bucket < edge.last_hour
         UNION ALL
-        SELECT CASE WHEN status <> 'down' THEN stands_for_s ELSE 0 END,
-               CASE WHEN status = 'down' THEN stands_for_s ELSE 0 END
-        FROM component_checks, edge
-        WHERE component = p_component AND time >= p_start AND time < p_end
-          AND (time < first_hour OR time >= last_hour)
+        SELECT CASE WHEN c.status <> 'down' THEN c.stands_for_s ELSE 0 END,
+               CASE WHEN c.status = 'down' THEN c.stands_for_s ELSE 0 END
+        FROM component_checks c, edge
+        WHERE c.component = uptime.component AND c.time >= uptime.start AND c.time < uptime."end"
+          AND (c.time < edge.first_hour OR c.time >= edge.last_hour)
     ), total AS (
         SELECT coalesce(sum(part.up_s), 0) AS up_s, coalesce(sum(part.down_s), 0) AS down_s FROM part
     )
@@ -92,3 +173,90 @@ LANGUAGE sql STABLE AS $$
     FROM total
 $$;
 COMMENT ON FUNCTION uptime IS 'Seconds up and down of a component, and its availability in percent, as far as it was observed.';
+
+-- A percentile's value from its rank, and from the buckets of the values right below and above of it.
+CREATE OR REPLACE FUNCTION log_quantile(p_rank double precision, p_below integer, p_above integer)
+RETURNS double precision
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+    SELECT log_bucket_value(p_below)
+           + (p_rank - floor(p_rank)) * (log_bucket_value(p_above) - log_bucket_value(p_below))
+$$;
+COMMENT ON FUNCTION log_quantile IS 'Value at a rank (from 0, may lie between two) given the buckets below and above it.';
+
+-- Distributions from the counts of their sketch, within 1 %; anything else exactly, from its samples.
+CREATE OR REPLACE FUNCTION percentiles(
+    metric text, start timestamptz, "end" timestamptz, step interval,
+    quantiles double precision[] DEFAULT '{0.5,0.9,0.95,0.99}', component text DEFAULT NULL, labels jsonb DEFAULT '{}'
+) RETURNS SETOF percentile_row
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    first_bucket timestamptz := time_bucket(step, start, timestamptz 'epoch');
+    end_bucket   timestamptz := time_bucket(step, "end" - interval '1 microsecond', timestamptz 'epoch') + step;
+    found        record := find_series(metric, component, labels, 'distribution');
+    tier         tiers := tier_for('system_distributions', 'system_distributions', first_bucket, step);
+BEGIN
+    RETURN QUERY EXECUTE format(
+        CASE WHEN found.is_all THEN
+            'WITH added AS (
+                 SELECT r.series_id, time_bucket($4, r.%2$I, timestamptz ''epoch'') AS time, r.log_bucket,
+                        sum(r.count)::double precision AS count
+                 FROM %1$I r
+                 WHERE r.series_id = ANY ($1) AND r.%2$I >= $2 AND r.%2$I < $3
+                 GROUP BY 1, 2, 3
+             ), ranked AS (
+                 SELECT a.series_id, a.time, a.log_bucket,
+                        sum(a.count) OVER (bucket ORDER BY a.log_bucket) AS up_to,
+                        sum(a.count) OVER bucket - 1 AS last_rank
+                 FROM added a
+                 WINDOW bucket AS (PARTITION BY a.series_id, a.time)
+             ), answer AS (
+                 SELECT r.series_id, r.time, given.quantile,
+                        log_quantile(given.quantile * r.last_rank,
+                                     min(r.log_bucket) FILTER (WHERE r.up_to > floor(given.quantile * r.last_rank)),
+                                     min(r.log_bucket) FILTER (WHERE r.up_to > ceil(given.quantile * r.last_rank))) AS value
+                 FROM ranked r
+                 CROSS JOIN unnest($5) AS given (quantile)
+                 GROUP BY r.series_id, r.time, given.quantile, r.last_rank
+             )'
+        ELSE
+            'WITH answer AS (
+                 SELECT series_id, time, given.quantile, given.value
+                 FROM (SELECT r.series_id, time_bucket($4, r.time, timestamptz ''epoch'') AS time,
+                              percentile_cont($5) WITHIN GROUP (ORDER BY r.value) AS values
+                       FROM system_metrics r
+                       WHERE r.series_id = ANY ($1) AND r.time >= $2 AND r.time < $3
+                       GROUP BY 1, 2) b
+                 CROSS JOIN unnest($5, b.values) AS given (quantile, value)
+             )'
+        END ||
+        'SELECT a.time, s.component, s.labels, a.quantile, a.value
+         FROM answer a
+         JOIN series s ON s.id = a.series_id
+         ORDER BY s.component, s.labels, a.time, a.quantile',
+        tier.relation,
+        CASE WHEN tier.source IS NULL THEN 'time' ELSE 'bucket' END
+    ) USING found.ids, first_bucket, end_bucket, step, quantiles;
+END
+$$;
+COMMENT ON FUNCTION percentiles IS 'Percentiles of a metric in buckets of a step: of distributions within 1 percent, for as long as a roll-up is kept.';
+
+-- Of whatever rows of distributions people put together. An aggregate with a state of its own would copy it
+-- with every row; array_agg does not.
+CREATE OR REPLACE FUNCTION percentile(quantile double precision, log_buckets integer[], counts bigint[])
+RETURNS double precision
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+    WITH ranked AS (
+        SELECT given.log_bucket,
+               sum(sum(given.count)::double precision) OVER (ORDER BY given.log_bucket) AS up_to,
+               percentile.quantile * (sum(sum(given.count)::double precision) OVER () - 1) AS rank
+        FROM unnest(percentile.log_buckets, percentile.counts) AS given (log_bucket, count)
+        GROUP BY given.log_bucket
+    )
+    SELECT log_quantile(rank, min(log_bucket) FILTER (WHERE up_to > floor(rank)),
+                        min(log_bucket) FILTER (WHERE up_to > ceil(rank)))
+    FROM ranked
+    GROUP BY rank
+$$;
+COMMENT ON FUNCTION percentile IS 'Percentile of rows of distributions, within 1 percent: percentile(0.95, array_agg(log_bucket), array_agg(count)).';
+
+REVOKE EXECUTE ON FUNCTION history, rate, percentiles, uptime FROM PUBLIC;

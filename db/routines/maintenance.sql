@@ -1,4 +1,5 @@
--- One ordered procedure instead of independent policies: refresh, then compress, then drop.
+-- One ordered procedure instead of independent policies: drop what a metric's own age says, refresh,
+-- compress, then drop chunks.
 --
 -- Dropping rows logs them as changed, and a refresh that reached back that far would empty the
 -- roll-ups made from them; so every refresh starts where its source still has everything. It always
@@ -6,7 +7,8 @@
 -- ends ten minutes ago: what is newer is computed as it is read, so samples that arrive a little late
 -- need no second refresh.
 --
--- The moment is an argument, so that years can be replayed in a test.
+-- The moment is an argument, so that years can be replayed in a test. An engine that can do one thing at
+-- a time gives a budget: a run then pauses between two steps of its work, and the next call goes on.
 
 CREATE OR REPLACE FUNCTION ceil_to(p_time timestamptz, p_width interval) RETURNS timestamptz
 LANGUAGE sql STABLE AS $$
@@ -15,105 +17,314 @@ LANGUAGE sql STABLE AS $$
 $$;
 COMMENT ON FUNCTION ceil_to IS 'The first start of a bucket at or after a time.';
 
+-- These are asked often and TimescaleDB's views take longer to plan than to run: PL/pgSQL keeps the plans.
+
 -- The table that holds a tier's chunks: of an aggregate, the one behind it.
 CREATE OR REPLACE FUNCTION tier_table(p_relation name) RETURNS regclass
-LANGUAGE sql STABLE AS $$
-    SELECT coalesce(
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN coalesce(
         (SELECT format('%I.%I', materialization_hypertable_schema, materialization_hypertable_name)::regclass
          FROM timescaledb_information.continuous_aggregates WHERE view_name = p_relation),
-        p_relation::text::regclass)
+        p_relation::text::regclass);
+END
 $$;
 COMMENT ON FUNCTION tier_table IS 'Hypertable that holds the chunks of a tier.';
 
--- Where a tier can be recomputed from: the oldest whole bucket of which its source keeps everything.
-CREATE OR REPLACE FUNCTION refresh_start(p_tier text) RETURNS timestamptz
+CREATE OR REPLACE FUNCTION tier_chunks(p_tier text)
+RETURNS TABLE (chunk regclass, start_time timestamptz, end_time timestamptz, is_compressed boolean)
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    hyper regclass := tier_table((SELECT relation FROM tiers WHERE name = p_tier));
+BEGIN
+    RETURN QUERY
+    SELECT to_regclass(format('%I.%I', c.chunk_schema, c.chunk_name)), c.range_start, c.range_end, c.is_compressed
+    FROM timescaledb_information.chunks c
+    JOIN pg_class ON relname = c.hypertable_name AND relnamespace = c.hypertable_schema::regnamespace
+    WHERE pg_class.oid = hyper AND to_regclass(format('%I.%I', c.chunk_schema, c.chunk_name)) IS NOT NULL
+    ORDER BY c.range_start;
+END
+$$;
+COMMENT ON FUNCTION tier_chunks IS 'Chunks of a tier, oldest first.';
+
+CREATE OR REPLACE FUNCTION is_partial(p_chunk regclass) RETURNS boolean
 LANGUAGE sql STABLE AS $$
-    SELECT ceil_to(greatest(source.dropped_to, tier.dropped_to, oldest.time), tier.width)
-    FROM tiers tier
-    JOIN tiers source ON source.name = tier.source
-    CROSS JOIN LATERAL (
-        SELECT min(c.range_start) AS time
-        FROM timescaledb_information.chunks c
-        WHERE format('%I.%I', c.hypertable_schema, c.hypertable_name)::regclass = tier_table(source.relation)
-    ) oldest
-    WHERE tier.name = p_tier AND oldest.time IS NOT NULL
+    SELECT _timescaledb_functions.chunk_status(p_chunk) & 8 <> 0
+$$;
+COMMENT ON FUNCTION is_partial IS 'Whether a chunk got rows after it was compressed.';
+
+CREATE OR REPLACE FUNCTION compressed_part(p_chunk regclass) RETURNS regclass
+LANGUAGE sql STABLE AS $$
+    SELECT compress_relid FROM _timescaledb_catalog.compression_settings WHERE relid = p_chunk
+$$;
+COMMENT ON FUNCTION compressed_part IS 'Table that holds the compressed batches of a chunk; null: it has none.';
+
+-- Where a tier can be recomputed from: the oldest whole bucket of which its source keeps everything. Not from
+-- a roll-up that was never refreshed: it may hold rows and not show them yet, as after an upgrade.
+CREATE OR REPLACE FUNCTION refresh_start(p_tier text) RETURNS timestamptz
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN (
+        SELECT ceil_to(greatest(source.dropped_to, tier.dropped_to, oldest.time), tier.width)
+        FROM tiers tier
+        JOIN tiers source ON source.name = tier.source
+        CROSS JOIN LATERAL (SELECT min(start_time) AS time FROM tier_chunks(source.name)) oldest
+        WHERE tier.name = p_tier AND oldest.time IS NOT NULL
+          AND (source.source IS NULL OR source.refreshed_to > '-infinity')
+    );
+END
 $$;
 COMMENT ON FUNCTION refresh_start IS 'First bucket of a tier that can be recomputed without loss; null: its source is empty.';
+
+-- Whole UTC days, so that every roll-up loses whole buckets.
+CREATE OR REPLACE FUNCTION series_ages(p_metrics jsonb, p_moment timestamptz)
+RETURNS TABLE (before timestamptz, series integer[])
+LANGUAGE sql STABLE AS $$
+    SELECT age.before, array_agg(s.id ORDER BY s.id)
+    FROM (SELECT key, time_bucket('1 day', p_moment - interval '1 day' * (value ->> 'keep_days')::double precision) AS before
+          FROM jsonb_each(p_metrics)
+          WHERE value ->> 'keep_days' IS NOT NULL) age
+    JOIN series s ON s.metric = age.key
+    GROUP BY 1
+$$;
+COMMENT ON FUNCTION series_ages IS 'Series whose metrics have an age of their own (the metrics of setting retention), by what goes.';
+
+CREATE OR REPLACE FUNCTION series_tiers() RETURNS TABLE (name text, hyper regclass, time_column name)
+LANGUAGE sql STABLE AS $$
+    SELECT t.name, hyper.oid, CASE WHEN t.source IS NULL THEN 'time' ELSE 'bucket' END
+    FROM tiers t
+    CROSS JOIN LATERAL (SELECT tier_table(t.relation) AS oid OFFSET 0) hyper
+    JOIN pg_attribute a ON a.attrelid = hyper.oid AND a.attname = 'series_id'
+    ORDER BY t.position
+$$;
+COMMENT ON FUNCTION series_tiers IS 'The tiers whose rows belong to a series.';
+
+-- Gives back the room of dead rows: VACUUM cannot run in a procedure, and leaves that of the indexes.
+CREATE OR REPLACE PROCEDURE pack(p_table regclass)
+LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('CLUSTER %s USING %I', p_table,
+                   (SELECT relname FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
+                    WHERE indrelid = p_table ORDER BY indexrelid LIMIT 1));
+    COMMIT;
+END
+$$;
+COMMENT ON PROCEDURE pack IS 'Writes a table anew without its dead rows.';
+
+-- Deletes the rows of some series that are older than their metric is to be kept, chunk by chunk. All tiers
+-- lose the same whole days, so what is left of a roll-up still is what its source gives.
+CREATE OR REPLACE PROCEDURE drop_metrics(
+    p_moment timestamptz, p_from timestamptz, p_ends_at timestamptz, INOUT p_paused boolean
+)
+LANGUAGE plpgsql AS $$
+DECLARE
+    part    record;
+    count   bigint;
+    batches bigint;
+BEGIN
+    FOR part IN
+        SELECT c.*, t.hyper, t.time_column, age.before, age.series
+        FROM monitoring_config
+        CROSS JOIN LATERAL series_ages(value -> 'metrics', p_moment) age
+        CROSS JOIN series_tiers() t
+        CROSS JOIN LATERAL tier_chunks(t.name) c
+        WHERE key = 'retention' AND c.start_time < age.before AND c.end_time > p_from
+    LOOP
+        batches := 0;
+        count := 0;
+        -- Whole batches go without being read. TimescaleDB does the same, but not in every version: others
+        -- unpack each, and leave the room of its rows in the chunk.
+        IF part.is_compressed THEN
+            EXECUTE format('DELETE FROM %s WHERE series_id = ANY (%L) AND _ts_meta_max_1 < %L',
+                           compressed_part(part.chunk), part.series, part.before);
+            GET DIAGNOSTICS batches = ROW_COUNT;
+        END IF;
+        IF NOT part.is_compressed OR part.end_time > part.before OR is_partial(part.chunk) THEN
+            PERFORM set_config('timescaledb.max_tuples_decompressed_per_dml_transaction', '0', true);
+            EXECUTE format('DELETE FROM %s WHERE series_id = ANY (%L) AND %I >= %L AND %I < %L',
+                           part.hyper, part.series, part.time_column, part.start_time,
+                           part.time_column, least(part.end_time, part.before));
+            GET DIAGNOSTICS count = ROW_COUNT;
+        END IF;
+        COMMIT;
+        IF batches > 0 THEN
+            CALL pack(compressed_part(part.chunk));
+        END IF;
+        p_paused := batches + count > 0 AND clock_timestamp() > p_ends_at;
+        EXIT WHEN p_paused;
+    END LOOP;
+END
+$$;
+COMMENT ON PROCEDURE drop_metrics IS 'Deletes what is older than its metric is to be kept, in chunks that end after p_from.';
+
+-- Refreshes one tier: all of it that its source can still give. A backlog is taken in parts that last about
+-- a second, so that neither a first fill nor a bulk of late samples becomes one long statement. Each part
+-- begins where the one before ended, so `refreshed_to` never passes over a gap.
+CREATE OR REPLACE PROCEDURE refresh_tier(
+    p_tier text, p_settled timestamptz, p_late_from timestamptz, p_ends_at timestamptz, INOUT p_paused boolean
+)
+LANGUAGE plpgsql AS $$
+DECLARE
+    tier      tiers := (SELECT t FROM tiers t WHERE name = p_tier);
+    step      interval := '1 hour';
+    part_from timestamptz := refresh_start(p_tier);
+    part_to   timestamptz;
+    known_to  timestamptz;
+    last_to   timestamptz := time_bucket(tier.width, p_settled, timestamptz 'epoch');
+    began_at  timestamptz;
+BEGIN
+    IF part_from IS NULL OR part_from >= last_to THEN
+        RETURN;
+    END IF;
+    known_to := time_bucket(tier.width, greatest(part_from, least(tier.refreshed_to, p_late_from)), timestamptz 'epoch');
+    part_to := CASE WHEN known_to < last_to - step THEN known_to ELSE last_to END;
+    LOOP
+        began_at := clock_timestamp();
+        IF part_from < part_to THEN
+            COMMIT;
+            CALL refresh_continuous_aggregate(tier.relation::text::regclass, part_from, part_to);
+            UPDATE tiers SET refreshed_to = greatest(refreshed_to, part_to) WHERE name = p_tier;
+            COMMIT;
+        END IF;
+        EXIT WHEN part_to = last_to;
+        p_paused := part_to > known_to AND clock_timestamp() > p_ends_at;
+        EXIT WHEN p_paused;
+        step := CASE WHEN clock_timestamp() > began_at + interval '1 second' THEN step / 2
+                     WHEN clock_timestamp() < began_at + interval '0.4 seconds' THEN step * 2
+                     ELSE step END;
+        part_from := part_to;
+        part_to := least(last_to, ceil_to(part_to + step, tier.width));
+    END LOOP;
+END
+$$;
+COMMENT ON PROCEDURE refresh_tier IS 'Rolls up everything that its source still gives, in parts where much has changed.';
+
+-- Compresses the chunks of a tier that are old enough; and again those that got samples since, if they end
+-- before p_quiet_to. A late sample makes its roll-up unpack the rows of every series around it, so the
+-- second time leaves much room to give back.
+CREATE OR REPLACE PROCEDURE compress_tier(
+    p_tier text, p_old timestamptz, p_quiet_to timestamptz, p_run bigint, p_ends_at timestamptz,
+    INOUT p_paused boolean
+)
+LANGUAGE plpgsql AS $$
+DECLARE
+    part record;
+BEGIN
+    FOR part IN
+        SELECT * FROM tier_chunks(p_tier)
+        WHERE end_time <= p_old AND (NOT is_compressed OR end_time <= p_quiet_to AND is_partial(chunk))
+    LOOP
+        PERFORM compress_chunk(part.chunk);
+        UPDATE maintenance_runs SET compressed = compressed + 1 WHERE id = p_run;
+        COMMIT;
+        IF part.is_compressed THEN
+            CALL pack(part.chunk);
+            CALL pack(compressed_part(part.chunk));
+        END IF;
+        p_paused := clock_timestamp() > p_ends_at;
+        EXIT WHEN p_paused;
+    END LOOP;
+END
+$$;
+COMMENT ON PROCEDURE compress_tier IS 'Compresses the chunks of a tier that ended before p_old.';
+
+-- What is settled will be rolled up by then: a preview asks with it, the maintenance itself without.
+CREATE OR REPLACE FUNCTION drop_limit(
+    p_tier text, p_age interval, p_moment timestamptz, p_settled timestamptz DEFAULT NULL
+) RETURNS timestamptz
+LANGUAGE sql STABLE AS $$
+    SELECT least(p_moment - p_age,
+                 min(greatest(refreshed_to, time_bucket(width, p_settled, timestamptz 'epoch'))))
+    FROM tiers
+    WHERE source = p_tier
+$$;
+COMMENT ON FUNCTION drop_limit IS 'End of what is past an age and rolled up.';
+
+-- Drops the chunks of a tier that are past its age: nothing that a roll-up has not taken in; and a new or
+-- shorter age acts from the next run on, when what was accepted under the old one has been taken in too.
+CREATE OR REPLACE PROCEDURE drop_tier(p_tier text, p_moment timestamptz, p_run bigint)
+LANGUAGE plpgsql AS $$
+DECLARE
+    tier    tiers := (SELECT t FROM tiers t WHERE name = p_tier);
+    drop_to timestamptz := drop_limit(p_tier, greatest(tier.keep, tier.keep_applied), p_moment);
+    chunks  integer;
+BEGIN
+    SELECT count(*), max(end_time) INTO chunks, drop_to
+    FROM tier_chunks(p_tier)
+    WHERE end_time <= drop_to AND tier.keep_applied IS NOT NULL;
+    IF chunks > 0 THEN
+        PERFORM drop_chunks(tier.relation::text::regclass, older_than => drop_to);
+        UPDATE tiers SET dropped_to = greatest(dropped_to, drop_to) WHERE name = p_tier;
+    END IF;
+    UPDATE tiers SET keep_applied = tier.keep WHERE name = p_tier AND keep_applied IS DISTINCT FROM tier.keep;
+    UPDATE maintenance_runs SET dropped = dropped + chunks WHERE id = p_run;
+    COMMIT;
+END
+$$;
+COMMENT ON PROCEDURE drop_tier IS 'Drops the chunks of a tier that are past its age and rolled up.';
 
 CREATE OR REPLACE PROCEDURE maintain(job_id integer DEFAULT NULL, config jsonb DEFAULT NULL)
 LANGUAGE plpgsql AS $$
 DECLARE
-    moment      timestamptz := coalesce((config ->> 'now')::timestamptz, now());
-    settled     timestamptz := moment - interval '10 minutes';
-    late_to     bigint;
-    run         bigint;
-    tier        record;
-    chunk       record;
-    window_from timestamptz;
-    window_to   timestamptz;
-    drop_to     timestamptz;
-    chunks      integer;
+    moment    timestamptz := coalesce((config ->> 'now')::timestamptz, now());
+    every     interval := coalesce((config ->> 'every')::interval, interval '5 minutes');
+    ends_at   timestamptz := coalesce(clock_timestamp() + (config ->> 'budget')::interval, 'infinity');
+    before    maintenance_runs := (SELECT r FROM maintenance_runs r ORDER BY id DESC LIMIT 1);
+    is_due    boolean;
+    is_paused boolean := false;
+    late_to   bigint;
+    late_from timestamptz;
+    run       bigint;
+    tier      record;
 BEGIN
-    SELECT max(id) INTO late_to FROM late_ranges;
-    IF late_to IS NULL AND coalesce((config ->> 'force')::boolean, false) IS FALSE
-       AND moment < (SELECT max(started_at) FROM maintenance_runs WHERE finished_at IS NOT NULL)
-                    + coalesce((config ->> 'every')::interval, interval '5 minutes') THEN
+    SELECT max(id), coalesce(min(start_time), 'infinity') INTO late_to, late_from FROM late_ranges;
+    is_due := coalesce((config ->> 'force')::boolean, false) OR before.finished_at IS NULL
+        OR time_bucket(every, before.started_at, timestamptz 'epoch') <> time_bucket(every, moment, timestamptz 'epoch');
+    IF late_to IS NULL AND NOT is_due THEN
         RETURN;
     END IF;
-    INSERT INTO maintenance_runs (started_at, step) VALUES (moment, 'start') RETURNING id INTO run;
+    IF before.step LIKE 'paused %' AND before.finished_at IS NULL THEN
+        UPDATE maintenance_runs SET refreshed = 0 WHERE id = before.id RETURNING id INTO run;
+    ELSE
+        INSERT INTO maintenance_runs (started_at, step) VALUES (moment, 'start') RETURNING id INTO run;
+    END IF;
+
+    UPDATE maintenance_runs SET step = 'drop metrics' WHERE id = run;
     COMMIT;
+    CALL drop_metrics(moment, CASE WHEN is_due THEN '-infinity' ELSE late_from END, ends_at, is_paused);
 
     FOR tier IN SELECT * FROM tiers WHERE source IS NOT NULL ORDER BY position LOOP
+        EXIT WHEN is_paused;
         UPDATE maintenance_runs SET step = 'refresh ' || tier.name WHERE id = run;
-        window_from := refresh_start(tier.name);
-        window_to := time_bucket(tier.width, settled, timestamptz 'epoch');
-        CONTINUE WHEN window_from IS NULL OR window_from >= window_to;
-        COMMIT;
-        CALL refresh_continuous_aggregate(tier.relation::text::regclass, window_from, window_to);
-        UPDATE tiers SET refreshed_to = greatest(refreshed_to, window_to) WHERE name = tier.name;
-        UPDATE maintenance_runs SET refreshed = refreshed + 1 WHERE id = run;
+        CALL refresh_tier(tier.name, moment - interval '10 minutes', late_from, ends_at, is_paused);
+        UPDATE maintenance_runs SET refreshed = refreshed + 1 WHERE id = run AND NOT is_paused;
         COMMIT;
     END LOOP;
-    DELETE FROM late_ranges WHERE id <= late_to;
-    COMMIT;
+    IF NOT is_paused THEN
+        DELETE FROM late_ranges WHERE id <= late_to;
+        COMMIT;
+    END IF;
 
     FOR tier IN SELECT * FROM tiers WHERE compress_after IS NOT NULL ORDER BY position LOOP
+        EXIT WHEN is_paused;
         UPDATE maintenance_runs SET step = 'compress ' || tier.name WHERE id = run;
-        FOR chunk IN
-            SELECT format('%I.%I', c.chunk_schema, c.chunk_name) AS name
-            FROM timescaledb_information.chunks c
-            WHERE format('%I.%I', c.hypertable_schema, c.hypertable_name)::regclass = tier_table(tier.relation)
-              AND c.range_end <= moment - tier.compress_after AND NOT c.is_compressed
-            ORDER BY c.range_start
-        LOOP
-            PERFORM compress_chunk(chunk.name::regclass, if_not_compressed => true);
-            UPDATE maintenance_runs SET compressed = compressed + 1 WHERE id = run;
-            COMMIT;
-        END LOOP;
+        CALL compress_tier(tier.name, moment - tier.compress_after,
+                           CASE WHEN is_due THEN late_from ELSE '-infinity' END, run, ends_at, is_paused);
     END LOOP;
 
     FOR tier IN SELECT * FROM tiers WHERE keep IS NOT NULL ORDER BY position LOOP
+        EXIT WHEN is_paused;
         UPDATE maintenance_runs SET step = 'drop ' || tier.name WHERE id = run;
-        -- Nothing that a roll-up has not taken in; and a new or shorter age acts from the next run on,
-        -- when what was accepted under the old one has been taken in too.
-        SELECT least(moment - greatest(tier.keep, tier.keep_applied), min(refreshed_to)) INTO drop_to
-        FROM tiers WHERE source = tier.name;
-        SELECT count(*), max(c.range_end) INTO chunks, drop_to
-        FROM timescaledb_information.chunks c
-        WHERE format('%I.%I', c.hypertable_schema, c.hypertable_name)::regclass = tier_table(tier.relation)
-          AND c.range_end <= drop_to AND tier.keep_applied IS NOT NULL;
-        IF chunks > 0 THEN
-            PERFORM drop_chunks(tier.relation::text::regclass, older_than => drop_to);
-            UPDATE tiers SET dropped_to = greatest(dropped_to, drop_to) WHERE name = tier.name;
-        END IF;
-        UPDATE tiers SET keep_applied = tier.keep WHERE name = tier.name;
-        UPDATE maintenance_runs SET dropped = dropped + chunks WHERE id = run;
-        COMMIT;
+        CALL drop_tier(tier.name, moment, run);
     END LOOP;
 
-    DELETE FROM maintenance_runs WHERE started_at < moment - interval '30 days';
-    UPDATE maintenance_runs SET step = 'done', finished_at = greatest(moment, clock_timestamp()) WHERE id = run;
+    IF is_paused THEN
+        UPDATE maintenance_runs SET step = 'paused in ' || step WHERE id = run;
+    ELSE
+        DELETE FROM maintenance_runs WHERE started_at < moment - interval '30 days';
+        UPDATE maintenance_runs SET step = 'done', finished_at = greatest(moment, clock_timestamp()) WHERE id = run;
+    END IF;
     COMMIT;
 END
 $$;
-COMMENT ON PROCEDURE maintain IS 'Refreshes, compresses and drops, in that order; config may give now, every and force.';
+COMMENT ON PROCEDURE maintain IS 'Refreshes, compresses and drops, in that order; config may give now, every, force and a budget of time.';

@@ -7,27 +7,73 @@ JOIN series s ON s.id = m.series_id;
 
 CREATE OR REPLACE VIEW metrics_1m AS
 SELECT r.bucket AS time, s.metric, s.component, s.category, s.labels, s.unit, s.kind,
-       r.sum / r.count AS avg, r.min, r.max, r.sum, r.count, r.first, r.last, r.series_id
+       r.sum / r.count AS avg, r.min, r.max, r.sum, r.count, r.first, r.last, r.series_id,
+       nullif(sqrt(r.m2 / r.count), 'NaN') AS stddev
 FROM system_metrics_1m r
 JOIN series s ON s.id = r.series_id;
 
 CREATE OR REPLACE VIEW metrics_5m AS
 SELECT r.bucket AS time, s.metric, s.component, s.category, s.labels, s.unit, s.kind,
-       r.sum / r.count AS avg, r.min, r.max, r.sum, r.count, r.first, r.last, r.series_id
+       r.sum / r.count AS avg, r.min, r.max, r.sum, r.count, r.first, r.last, r.series_id,
+       nullif(sqrt(r.m2 / r.count), 'NaN') AS stddev
 FROM system_metrics_5m r
 JOIN series s ON s.id = r.series_id;
 
 CREATE OR REPLACE VIEW metrics_1h AS
 SELECT r.bucket AS time, s.metric, s.component, s.category, s.labels, s.unit, s.kind,
-       r.sum / r.count AS avg, r.min, r.max, r.sum, r.count, r.first, r.last, r.series_id
+       r.sum / r.count AS avg, r.min, r.max, r.sum, r.count, r.first, r.last, r.series_id,
+       nullif(sqrt(r.m2 / r.count), 'NaN') AS stddev
 FROM system_metrics_1h r
 JOIN series s ON s.id = r.series_id;
 
 CREATE OR REPLACE VIEW metrics_1d AS
 SELECT r.bucket AS time, s.metric, s.component, s.category, s.labels, s.unit, s.kind,
-       r.sum / r.count AS avg, r.min, r.max, r.sum, r.count, r.first, r.last, r.series_id
+       r.sum / r.count AS avg, r.min, r.max, r.sum, r.count, r.first, r.last, r.series_id,
+       nullif(sqrt(r.m2 / r.count), 'NaN') AS stddev
 FROM system_metrics_1d r
 JOIN series s ON s.id = r.series_id;
+
+CREATE OR REPLACE VIEW counters_5m AS
+SELECT r.bucket AS time, s.metric, s.component, s.category, s.labels, s.unit,
+       r.first_time, r.last_time, r.first, r.last, r.resets, r.last - r.first + r.resets AS increase, r.series_id
+FROM system_counters_5m r
+JOIN series s ON s.id = r.series_id;
+
+CREATE OR REPLACE VIEW counters_1h AS
+SELECT r.bucket AS time, s.metric, s.component, s.category, s.labels, s.unit,
+       r.first_time, r.last_time, r.first, r.last, r.resets, r.last - r.first + r.resets AS increase, r.series_id
+FROM system_counters_1h r
+JOIN series s ON s.id = r.series_id;
+
+CREATE OR REPLACE VIEW counters_1d AS
+SELECT r.bucket AS time, s.metric, s.component, s.category, s.labels, s.unit,
+       r.first_time, r.last_time, r.first, r.last, r.resets, r.last - r.first + r.resets AS increase, r.series_id
+FROM system_counters_1d r
+JOIN series s ON s.id = r.series_id;
+
+CREATE OR REPLACE VIEW distributions_5m AS
+SELECT r.bucket AS time, s.metric, s.component, s.category, s.labels, s.unit,
+       r.log_bucket, log_bucket_value(r.log_bucket) AS value, r.count, r.series_id
+FROM system_distributions_5m r
+JOIN series s ON s.id = r.series_id;
+
+CREATE OR REPLACE VIEW distributions_1h AS
+SELECT r.bucket AS time, s.metric, s.component, s.category, s.labels, s.unit,
+       r.log_bucket, log_bucket_value(r.log_bucket) AS value, r.count, r.series_id
+FROM system_distributions_1h r
+JOIN series s ON s.id = r.series_id;
+
+CREATE OR REPLACE VIEW distributions_1d AS
+SELECT r.bucket AS time, s.metric, s.component, s.category, s.labels, s.unit,
+       r.log_bucket, log_bucket_value(r.log_bucket) AS value, r.count, r.series_id
+FROM system_distributions_1d r
+JOIN series s ON s.id = r.series_id;
+
+CREATE OR REPLACE VIEW catalogue AS
+SELECT s.metric, s.component, s.category, s.labels, s.unit, s.kind, s.resolution,
+       t.first_time, t.last_time, t.last_value, s.id AS series_id
+FROM series s
+LEFT JOIN series_state t ON t.series_id = s.id;
 
 -- The name of a series as people write it: metric{label="value"}.
 CREATE OR REPLACE FUNCTION series_name(metric text, labels jsonb) RETURNS text
@@ -59,31 +105,63 @@ FROM (
     GROUP BY 1, 2
 ) AS days;
 
+CREATE OR REPLACE VIEW uptime_hourly AS
+SELECT bucket AS hour, component,
+       coalesce(healthy_s, 0) AS healthy_s, coalesce(warning_s, 0) AS warning_s,
+       coalesce(critical_s, 0) AS critical_s, coalesce(down_s, 0) AS down_s
+FROM component_uptime_1h;
+
+CREATE OR REPLACE VIEW checks AS
+SELECT time, component, status, stands_for_s, reason
+FROM component_checks;
+
+CREATE OR REPLACE VIEW components AS
+SELECT component, category, status, since, reason, maintenance, last_check, uptime_24h
+FROM component_status;
+
 CREATE OR REPLACE VIEW alerts AS
 SELECT id, rule, level, category, component, labels, title, message, value, threshold, state,
        opened_at, acknowledged_at, acknowledged_by, resolved_at, resolved_by
 FROM system_alerts;
 
+CREATE OR REPLACE VIEW alert_events AS
+SELECT id, alert_id, time, type, level, value, threshold, actor, comment
+FROM system_alert_events;
+
 DO $$
 DECLARE
     item record;
 BEGIN
-    FOR item IN SELECT * FROM (VALUES
-        ('metrics', 'Samples with their names.'),
-        ('metrics_1m', 'Roll-up by minute.'),
-        ('metrics_5m', 'Roll-up by five minutes.'),
-        ('metrics_1h', 'Roll-up by hour.'),
-        ('metrics_1d', 'Roll-up by UTC day.'),
-        ('metrics_json', 'One document per component and time.'),
-        ('uptime_daily', 'Availability of each component by UTC day.'),
-        ('alerts', 'Alerts, open and past.')
-    ) AS described(name, text) LOOP
-        EXECUTE format('COMMENT ON VIEW %I IS %L', item.name, item.text);
-    END LOOP;
-    -- A column of a view means what it means everywhere else in the schema.
+    -- A column means the same wherever it is; where it does not, it has the view's name before it.
     FOR item IN
-        SELECT c.relname AS view, a.attname AS name, described.text
-        FROM pg_class c
+        SELECT DISTINCT ON (c.oid, a.attnum) c.oid::regclass AS relation, c.relkind AS kind, view.text AS whole,
+               a.attname AS name, given.text
+        FROM (VALUES
+            ('metrics', 'Samples with their names.'),
+            ('metrics_1m', 'Roll-up by minute.'),
+            ('metrics_5m', 'Roll-up by five minutes.'),
+            ('metrics_1h', 'Roll-up by hour.'),
+            ('metrics_1d', 'Roll-up by UTC day.'),
+            ('metrics_json', 'One document per component and time.'),
+            ('catalogue', 'Every series there is, with its newest value.'),
+            ('counters_5m', 'Increase of counters by five minutes.'),
+            ('counters_1h', 'Increase of counters by hour.'),
+            ('counters_1d', 'Increase of counters by UTC day.'),
+            ('distributions_5m', 'Values of distributions by five minutes, counted in buckets whose bounds grow by 2 percent.'),
+            ('distributions_1h', 'Values of distributions by hour, counted in buckets whose bounds grow by 2 percent.'),
+            ('distributions_1d', 'Values of distributions by UTC day, counted in buckets whose bounds grow by 2 percent.'),
+            ('components', 'Present state of each component.'),
+            ('checks', 'Each check of each component.'),
+            ('uptime_hourly', 'Seconds of each component in each state, by hour.'),
+            ('uptime_daily', 'Availability of each component by UTC day.'),
+            ('alerts', 'Alerts, open and past.'),
+            ('alert_events', 'Each step in the life of each alert.'),
+            ('history_row', 'A bucket of history().'),
+            ('rate_row', 'A bucket of rate().'),
+            ('uptime_row', 'What uptime() answers.'),
+            ('percentile_row', 'A percentile in a bucket of percentiles().')
+        ) AS view (name, text)
+        JOIN pg_class c ON c.oid = to_regclass(view.name)
         JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
         JOIN (VALUES
             ('time', 'When it was measured; of a roll-up, the start of the bucket.'),
@@ -93,6 +171,7 @@ BEGIN
             ('labels', 'Labels that tell series of one metric apart.'),
             ('unit', 'Unit of the values.'),
             ('kind', 'gauge, counter or distribution.'),
+            ('resolution', 'Power of two that values are rounded to before storing; null: as they come.'),
             ('value', 'The value.'),
             ('avg', 'Mean of the samples: sum / count.'),
             ('min', 'Smallest value.'),
@@ -101,13 +180,42 @@ BEGIN
             ('count', 'Number of samples.'),
             ('first', 'Oldest value.'),
             ('last', 'Newest value.'),
+            ('stddev', 'Standard deviation of the samples as a population; null: of a roll-up older than this column.'),
             ('series_id', 'Number of the series.'),
+            ('first_time', 'Time of the oldest value.'),
+            ('last_time', 'Time of the newest value.'),
+            ('last_value', 'The newest value.'),
+            ('resets', 'Sum of the values from which the counter started again.'),
+            ('increase', 'Growth of the counter, over its restarts too.'),
+            ('counters_5m.increase', 'Growth from the first value to the last, over restarts too; rate() adds what lies between buckets.'),
+            ('counters_1h.increase', 'Growth from the first value to the last, over restarts too; rate() adds what lies between buckets.'),
+            ('counters_1d.increase', 'Growth from the first value to the last, over restarts too; rate() adds what lies between buckets.'),
+            ('rate', 'Growth per second; null: there is one value alone.'),
+            ('log_bucket', 'Number of the bucket, in the order of the values; percentile() reads it.'),
+            ('distributions_5m.value', 'Value that stands for the bucket: at most 1 percent from all in it.'),
+            ('distributions_1h.value', 'Value that stands for the bucket: at most 1 percent from all in it.'),
+            ('distributions_1d.value', 'Value that stands for the bucket: at most 1 percent from all in it.'),
+            ('distributions_5m.count', 'Number of values in the bucket.'),
+            ('distributions_1h.count', 'Number of values in the bucket.'),
+            ('distributions_1d.count', 'Number of values in the bucket.'),
+            ('quantile', 'From 0 to 1: 0.95 is the 95th percentile.'),
             ('metrics', 'Value by name of the series.'),
+            ('hour', 'Start of the hour.'),
             ('day', 'Start of the day in UTC.'),
+            ('healthy_s', 'Seconds healthy.'),
+            ('warning_s', 'Seconds in warning.'),
+            ('critical_s', 'Seconds critical.'),
             ('up_s', 'Seconds observed and not down.'),
             ('down_s', 'Seconds down.'),
             ('blind_s', 'Seconds nobody looked.'),
             ('availability', 'up_s / (up_s + down_s) in percent; null: never observed.'),
+            ('status', 'healthy, warning, critical or down; null: not observed.'),
+            ('since', 'When the status became what it is.'),
+            ('reason', 'Why it is not healthy.'),
+            ('maintenance', 'Whether planned work is going on.'),
+            ('last_check', 'Time of the newest check.'),
+            ('uptime_24h', 'Share of the observed part of the last 24 h in which it was not down, in percent.'),
+            ('stands_for_s', 'Seconds from time on that the check speaks for.'),
             ('id', 'Number of the alert.'),
             ('rule', 'Name of the rule that raised it.'),
             ('level', 'info, warning, critical or emergency.'),
@@ -119,16 +227,25 @@ BEGIN
             ('acknowledged_at', 'When someone took it on.'),
             ('acknowledged_by', 'Who took it on.'),
             ('resolved_at', 'When it ended.'),
-            ('resolved_by', 'Who ended it: a key or user, or auto.')
-        ) AS described(name, text) ON described.name = a.attname
-        WHERE c.relnamespace = 'public'::regnamespace
-          AND c.relname IN ('metrics', 'metrics_1m', 'metrics_5m', 'metrics_1h', 'metrics_1d',
-                            'metrics_json', 'uptime_daily', 'alerts')
+            ('resolved_by', 'Who ended it: a key or user, or auto.'),
+            ('alert_events.id', 'Order of the steps.'),
+            ('alert_events.time', 'When it happened.'),
+            ('alert_events.level', 'Level after the step.'),
+            ('alert_events.value', 'Value that led to the step.'),
+            ('alert_id', 'The alert.'),
+            ('type', 'opened, escalated, lowered, acknowledged or resolved.'),
+            ('actor', 'Who did it: a key or user, or auto.'),
+            ('comment', 'What that person said.')
+        ) AS given (name, text) ON given.name IN (a.attname, c.relname || '.' || a.attname)
+        ORDER BY c.oid, a.attnum, length(given.name) DESC
     LOOP
-        EXECUTE format('COMMENT ON COLUMN %I.%I IS %L', item.view, item.name, item.text);
+        EXECUTE format('COMMENT ON %s %s IS %L', CASE item.kind WHEN 'c' THEN 'TYPE' ELSE 'VIEW' END, item.relation, item.whole);
+        EXECUTE format('COMMENT ON COLUMN %s.%I IS %L', item.relation, item.name, item.text);
     END LOOP;
 END
 $$;
+
+CALL grant_reader();
 
 COMMENT ON TABLE schema_migrations IS 'The migrations that were applied; version 0 stands for the views and functions.';
 COMMENT ON COLUMN schema_migrations.version IS 'Number of the file.';
