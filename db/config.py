@@ -1,5 +1,6 @@
 """Settings that people change at run time: defaults here, changes in monitoring_config."""
 
+import math
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -10,7 +11,7 @@ from psycopg.types.json import Jsonb
 
 from db import queries
 from db.queries import Connection
-from vigia.model import InvalidError, NotFoundError, Target
+from vigia.model import InvalidError, NotFoundError, ScrapeTarget, Target
 
 log = structlog.get_logger()
 
@@ -53,8 +54,28 @@ class Intervals(Struct, frozen=True, forbid_unknown_fields=True):
     health_s: Annotated[float, Meta(ge=5, le=300)] = 30
 
 
+class MetricRetention(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What holds for one metric: a shorter age in every tier, another resolution of its values.
+
+    The age acts on whole UTC days. `resolution` is the power of two that values are rounded to
+    before they are stored, in place of what the series declares.
+    """
+
+    keep_days: Annotated[float, Meta(ge=1, le=36500)] | None = None
+    resolution: Annotated[float, Meta(gt=0, le=2**100)] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a resolution that would make values longer, not shorter."""
+        if self.resolution is not None and math.frexp(self.resolution)[0] != 0.5:  # noqa: PLR2004 (the mantissa of every power of two)
+            raise ValueError("resolution must be a power of two, such as 0.015625, 0.5, 1 or 1024")
+
+
 class Retention(Struct, frozen=True, forbid_unknown_fields=True):
-    """How many days each tier is kept (None: for ever), and when chunks are compressed."""
+    """How many days each tier is kept (None: for ever), and when chunks are compressed.
+
+    `metrics` holds what is different for single metrics. `capacity_bytes` is the room of a database
+    server whose disk cannot be seen from here, to tell when it fills.
+    """
 
     raw_days: Annotated[float, Meta(ge=4, le=36500)] = 30
     rollup_1m_days: Days = 7
@@ -64,7 +85,11 @@ class Retention(Struct, frozen=True, forbid_unknown_fields=True):
     checks_days: Days | None = 90
     uptime_days: Days | None = None
     events_days: Days = 7
-    compress_after_days: Days = 2
+    compress_after_days: Days = 0.25
+    metrics: Annotated[dict[MetricName, MetricRetention], Meta(max_length=100)] = msgspec.field(
+        default_factory=dict
+    )
+    capacity_bytes: Annotated[int, Meta(ge=1, le=2**60)] | None = None
 
     def __post_init__(self) -> None:
         """Refuse a tier that ends before what it is made from: its buckets could not be mended."""
@@ -75,6 +100,16 @@ class Retention(Struct, frozen=True, forbid_unknown_fields=True):
                 "each roll-up must be kept at least as long as what it is made from: "
                 "raw <= 5m <= 1h <= 1d; and 1m at most as long as raw"
             )
+
+    def resolution(self, metric: str, declared: float | None) -> float | None:
+        """Return what values of a metric are rounded to: its policy's, else what it declares."""
+        policy = self.metrics.get(metric)
+        return declared if policy is None or policy.resolution is None else policy.resolution
+
+    def metrics_document(self) -> dict[str, Any]:
+        """Return the metrics as the queries read them: without what is not set."""
+        document: dict[str, Any] = msgspec.to_builtins(self.metrics)
+        return document
 
 
 def default_targets() -> tuple[Target, ...]:
@@ -94,6 +129,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     targets: Annotated[tuple[Target, ...], Meta(max_length=100)] = msgspec.field(
         default_factory=default_targets
     )
+    scrapes: Annotated[tuple[ScrapeTarget, ...], Meta(max_length=100)] = ()
     retention: Retention = Retention()
     thresholds: dict[MetricName, Threshold] = msgspec.field(
         default_factory=lambda: {
@@ -107,9 +143,14 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         """Refuse two components of one name: their samples would be told apart by nothing."""
-        names = [*BUILT_IN, *(target.name for target in self.targets)]
+        names = [*BUILT_IN, *(target.name for target in self.outside)]
         if len(set(names)) != len(names):
             raise ValueError(f"each needs a name of its own, and none of {', '.join(BUILT_IN)}")
+
+    @property
+    def outside(self) -> tuple[Target | ScrapeTarget, ...]:
+        """Whatever is asked over the network; each is a component."""
+        return (*self.targets, *self.scrapes)
 
     def thresholds_document(self) -> dict[str, Any]:
         """Return the thresholds as the queries read them: without what is not set."""
@@ -153,7 +194,7 @@ async def read(connection: Connection) -> Config:
     for row in await queries.rows(connection, Changed, READ):
         if row.key in Config.__struct_fields__:
             try:
-                config = _with(config, row.key, row.value)
+                config = with_value(config, row.key, row.value)
             except InvalidError as error:
                 log.warning("setting_ignored", key=row.key, error=str(error))
     return config
@@ -196,14 +237,15 @@ async def write(connection: Connection, key: str, value: Any, time: datetime, ac
     if key not in Config.__struct_fields__:
         raise NotFoundError(f"there is no setting {key!r}; GET /config lists them")
     async with connection.transaction():
-        config = _with(await read(connection), key, value)
+        config = with_value(await read(connection), key, value)
         stored = Jsonb(msgspec.to_builtins(getattr(config, key)))
         await queries.run(connection, LOG, key=key, value=stored, time=time, actor=actor)
         await queries.run(connection, WRITE, key=key, value=stored, time=time, actor=actor)
     return config
 
 
-def _with(config: Config, key: str, value: Any) -> Config:
+def with_value(config: Config, key: str, value: Any) -> Config:
+    """Return the settings with one of them changed. Raises InvalidError if the value is wrong."""
     kind = Config.__annotations__[key]
     try:
         return msgspec.structs.replace(config, **{key: msgspec.convert(value, kind)})

@@ -17,6 +17,7 @@ RECORD_FAILURE = _QUERIES["record_failure"]
 LAST_RUN = _QUERIES["last_run"]
 ACCEPTED_FROM = _QUERIES["accepted_from"]
 MAINTAIN = _QUERIES["maintain"]
+IS_PAUSED = _QUERIES["is_paused"]
 RUN_JOB = _QUERIES["run_job"]
 CHECKPOINT = _QUERIES["checkpoint"]
 VACUUM = _QUERIES["vacuum"]
@@ -24,6 +25,8 @@ VACUUM = _QUERIES["vacuum"]
 MAINTENANCE = "maintain"
 MAINTENANCE_EVERY = timedelta(seconds=15)
 """How often the maintenance looks whether it is due: late samples are rolled up within this."""
+STEP = timedelta(seconds=2)
+"""How long one step of the maintenance lasts about; where nothing else can run meanwhile."""
 
 
 class Wanted(Struct, frozen=True):
@@ -90,8 +93,18 @@ async def accepted_from(connection: Connection, now: datetime) -> datetime | Non
 
 
 async def maintain(connection: Connection, now: datetime) -> None:
-    """Run the maintenance as of a moment, due or not; outside any transaction."""
-    await queries.run(connection, MAINTAIN, now=now)
+    """Run the maintenance to its end as of a moment, due or not; outside any transaction."""
+    while await maintain_step(connection, now=now, force=True):
+        pass
+
+
+async def maintain_step(
+    connection: Connection, *, now: datetime | None = None, force: bool = False
+) -> bool:
+    """Run the maintenance, if it is due, for about STEP; True when it is to be gone on with."""
+    await queries.run(connection, MAINTAIN, now=now, force=force, budget=STEP)
+    is_paused: bool | None = await queries.value(connection, IS_PAUSED)
+    return bool(is_paused)
 
 
 async def register_job(connection: Connection) -> int:

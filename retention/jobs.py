@@ -1,5 +1,6 @@
 """Runs what a database server does by itself, on an engine that has no background workers."""
 
+import time
 from datetime import datetime, timedelta
 
 import psycopg
@@ -11,6 +12,8 @@ from db.queries import Pool
 log = structlog.get_logger()
 
 TIDY_EVERY = timedelta(minutes=5)
+MAINTENANCE_S_MAX = 10.0
+"""How long a turn goes on with a maintenance that has much to do, step by step."""
 
 
 class Jobs:
@@ -42,6 +45,9 @@ class Jobs:
     async def _run(self, job: tiers.Job) -> None:
         """Run one job; its failure is recorded, and the others still have their turn."""
         try:
+            if job.proc_name == tiers.MAINTENANCE:
+                await self._maintain()
+                return
             async with self._pool.connection() as connection:
                 await tiers.run_job(connection, job.job_id)
         except psycopg.Error as error:
@@ -50,3 +56,11 @@ class Jobs:
                 return
             async with self._pool.connection() as connection:
                 await tiers.record_failure(connection, str(error).strip())
+
+    async def _maintain(self) -> None:
+        """Maintain in steps, between which others have the engine."""
+        ends = time.monotonic() + MAINTENANCE_S_MAX
+        goes_on = True
+        while goes_on and time.monotonic() < ends:
+            async with self._pool.connection() as connection:
+                goes_on = await tiers.maintain_step(connection)

@@ -15,9 +15,9 @@ ORDER BY position
 -- name: accepted_from
 -- Two days short of what is kept, so that the next runs still take it in; and never where samples were
 -- dropped already, which could not be rolled up without the others.
-SELECT nullif(greatest(dropped_to, %(now)s::timestamptz - keep + interval '2 days'), '-infinity')
+SELECT nullif(greatest(max(dropped_to), %(now)s::timestamptz - min(keep) + interval '2 days'), '-infinity')
 FROM tiers
-WHERE name = 'raw'
+WHERE name IN ('raw', 'distributions')
 
 -- name: find_job
 SELECT job_id FROM timescaledb_information.jobs WHERE proc_name = 'maintain'
@@ -43,7 +43,15 @@ ORDER BY id DESC
 LIMIT 1
 
 -- name: maintain
-CALL maintain(NULL, jsonb_build_object('now', %(now)s::timestamptz, 'force', true))
+CALL maintain(NULL, jsonb_strip_nulls(jsonb_build_object(
+    'now', %(now)s::timestamptz, 'force', %(force)s::boolean, 'budget', %(budget)s::interval
+)))
+
+-- name: is_paused
+SELECT step LIKE 'paused %%' AND finished_at IS NULL AND error IS NULL
+FROM maintenance_runs
+ORDER BY id DESC
+LIMIT 1
 
 -- name: run_job
 CALL run_job(%(job_id)s)

@@ -36,12 +36,16 @@ def test_the_plan_names_every_tier_once() -> None:
     wanted = plan(Retention(raw_days=10))
 
     assert {w.name: w.keep for w in wanted}["raw"] == timedelta(days=10)
-    assert {w.name for w in wanted} == {"raw", "1m", "5m", "1h", "1d", "checks", "uptime_1h"}
+    assert {w.name for w in wanted} == {
+        *("raw", "1m", "5m", "1h", "1d", "checks", "uptime_1h"),
+        *("counters_5m", "counters_1h", "counters_1d"),
+        *("distributions", "distributions_5m", "distributions_1h", "distributions_1d"),
+    }
 
 
 async def test_only_what_differs_is_applied(connection: Connection) -> None:
     assert await apply(connection, Retention()) == []
-    assert await apply(connection, Retention(raw_days=20)) == ["raw"]
+    assert await apply(connection, Retention(raw_days=20)) == ["raw", "distributions"]
     assert {t.name: t.keep for t in await tiers.read(connection)}["raw"] == timedelta(days=20)
 
 

@@ -1,114 +1,14 @@
 """The law: ingested, late, paused, refreshed, compressed or dropped, no sample is lost."""
 
-from collections import defaultdict
-from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from db import tiers
-from db.config import Retention
-from db.queries import Connection, Pool
-from db.series import SeriesNumbers
-from db.writer import insert
-from retention.plan import plan
-from vigia.model import Sample, Series
-
-START = datetime(2026, 1, 1, tzinfo=UTC)
-RESET = (Path(__file__).parent.parent / "reset.sql").read_bytes()
-SERIES = [Series(metric="m_percent", component=c, resolution=2**-6) for c in ("a", "b")]
-WIDTHS_S = {"1m": 60, "5m": 300, "1h": 3600, "1d": 86400}
-
-Key = tuple[int, datetime]
-
-
-class World:
-    """A simulated clock, the database, and what it has acknowledged."""
-
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
-        self.now = START
-        self.numbers = SeriesNumbers()
-        self.acknowledged: dict[Key, float] = {}
-        self.batches: list[list[Sample]] = []
-
-    async def retain(self, raw_days: int, rollup_days: int) -> None:
-        retention = Retention(
-            raw_days=raw_days,
-            rollup_1m_days=min(raw_days, 2),
-            rollup_5m_days=max(raw_days, rollup_days),
-            compress_after_days=1,
-        )
-        for wanted in plan(retention):
-            await tiers.want(self.connection, wanted)
-
-    async def ingest(self, age_s: int, count: int, spacing_s: int) -> None:
-        newest = self.now - timedelta(seconds=age_s)
-        await self.send(
-            [
-                Sample(SERIES[i % 2], newest - timedelta(seconds=i * spacing_s), (i * 7) % 101 / 4)
-                for i in range(count)
-            ]
-        )
-
-    async def replay(self) -> None:
-        for batch in self.batches[-2:]:
-            await self.send(batch)
-
-    async def send(self, batch: list[Sample]) -> None:
-        """Send what the horizon lets through, and remember the first value of each key."""
-        horizon = await tiers.accepted_from(self.connection, self.now)
-        taken = [s for s in batch if horizon is None or s.time >= horizon]
-        before = len(self.acknowledged)
-        async with self.connection.transaction():
-            accepted = await insert(self.connection, self.numbers, taken)
-        for sample in taken:
-            key = (SERIES.index(sample.series), sample.time)
-            self.acknowledged.setdefault(key, sample.value)
-        assert accepted == len(self.acknowledged) - before
-        self.batches.append(batch)
-
-    async def maintain(self) -> None:
-        await tiers.maintain(self.connection, self.now)
-
-    async def verify(self) -> None:
-        dropped = {
-            t.name: t.dropped_to or START.min.replace(tzinfo=UTC)
-            for t in await tiers.read(self.connection)
-        }
-        for name, width_s in WIDTHS_S.items():
-            expected = recompute(self.acknowledged, width_s, dropped[name])
-            assert await read_tier(self.connection, name, dropped[name]) == expected, name
-
-
-def recompute(
-    samples: Mapping[Key, float], width_s: int, dropped_to: datetime
-) -> dict[Key, tuple[Any, ...]]:
-    """Roll samples up in plain Python, leaving out buckets that were dropped."""
-    buckets: dict[Key, list[float]] = defaultdict(list)
-    for (series, time), value in sorted(samples.items()):
-        start = datetime.fromtimestamp(time.timestamp() // width_s * width_s, UTC)
-        if start >= dropped_to:
-            buckets[series, start].append(value)
-    return {k: (len(v), sum(v), min(v), max(v), v[0], v[-1]) for k, v in buckets.items()}
-
-
-async def read_tier(
-    connection: Connection, name: str, dropped_to: datetime
-) -> dict[Key, tuple[Any, ...]]:
-    cursor = await connection.execute(
-        f"SELECT component, time, count, sum, min, max, first, last FROM metrics_{name}"
-    )
-    return {
-        ("ab".index(row[0]), row[1]): row[2:]
-        for row in await cursor.fetchall()
-        if row[1] >= dropped_to
-    }
-
+from db.queries import Pool
+from tests.retention.world import METRICS, RESET, World
 
 DAY_S = 86400
 
@@ -121,6 +21,7 @@ STEPS = st.one_of(
     st.tuples(st.just("pause"), st.integers(1, 3 * DAY_S)),
     st.tuples(st.just("maintain")),
     st.tuples(st.just("retain"), st.integers(4, 9), st.integers(4, 12)),
+    st.tuples(st.just("ages"), st.dictionaries(st.sampled_from(METRICS), st.floats(1, 6))),
 )
 
 
@@ -141,6 +42,21 @@ STEPS = st.one_of(
         ("retain", 9, 12),
         ("ingest", 6 * DAY_S, 20, 600),
         ("maintain",),
+    ]
+)
+@example(
+    steps=[
+        ("retain", 6, 9),
+        ("ingest", 0, 200, 3000),
+        ("maintain",),
+        ("ages", {"m_percent": 2.0, "d_ms": 1.0}),
+        ("maintain",),
+        ("pause", 4 * DAY_S),
+        ("maintain",),
+        ("ingest", 3 * DAY_S, 40, 900),
+        ("maintain",),
+        ("ages", {}),
+        ("replay",),
     ]
 )
 @example(

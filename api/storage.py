@@ -1,0 +1,16 @@
+"""What is stored, what it takes, and when there is no room left."""
+
+from litestar import get
+from litestar.di import NamedDependency
+
+from api.parts import Parts
+from api.probes import BASE
+from db.storage import Storage
+
+
+@get(
+    f"{BASE}/storage", tags=["retention"], summary="Rows and bytes of every tier, and their growth"
+)
+async def storage(parts: NamedDependency[Parts]) -> Storage:
+    async with parts.connect() as connection:
+        return await parts.storage(connection)

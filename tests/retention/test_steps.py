@@ -1,0 +1,130 @@
+"""The maintenance does no more than it must, in steps that can be gone on with."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+
+from db import tiers
+from db.config import Retention
+from db.queries import Connection, Pool
+from tests.retention.world import World
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+async def world(pool: Pool) -> AsyncIterator[World]:
+    async with pool.connection() as connection:
+        made = World(connection)
+        await made.retain(raw_days=20, rollup_days=40)
+        yield made
+
+
+async def partial_chunks(connection: Connection) -> set[str]:
+    cursor = await connection.execute(
+        "SELECT name FROM tiers CROSS JOIN LATERAL tier_chunks(name) WHERE is_partial(chunk)"
+    )
+    return {name for (name,) in await cursor.fetchall()}
+
+
+async def run_due(world: World) -> tiers.Run:
+    """Look whether the maintenance is due, as its job does."""
+    while await tiers.maintain_step(world.connection, now=world.now):
+        pass
+    run = await tiers.last_run(world.connection)
+    assert run is not None
+    return run
+
+
+async def test_a_first_fill_is_taken_in_steps_that_leave_no_gap(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tiers, "STEP", timedelta(0))
+    await world.ingest(age_s=0, count=6 * 60 * 4, spacing_s=15)
+    await world.apply(Retention(compress_after_days=0.01))
+    world.now += HOUR / 2
+    reached: list[str] = []
+    refreshed = []
+    while await tiers.maintain_step(world.connection, now=world.now, force=True):
+        run = await tiers.last_run(world.connection)
+        assert run is not None
+        assert (run.finished_at, run.error) == (None, None)
+        reached.append(run.step)
+        rows = {tier.name: tier for tier in await tiers.read(world.connection)}
+        refreshed.append(rows["5m"].refreshed_to)
+        if len(reached) % 20 == 0:
+            await world.verify()
+
+    assert len(reached) > 20
+    assert reached[0] == "paused in refresh 1m"
+    assert reached[-1].startswith("paused in compress")
+    done = [time for time in refreshed if time is not None]
+    assert done == sorted(done)
+    assert len(set(done)) > 3
+    cursor = await world.connection.execute("SELECT step, finished_at FROM maintenance_runs")
+    [(step, finished_at)] = await cursor.fetchall()
+    assert step == "done"
+    assert finished_at is not None
+    await world.verify()
+
+
+async def test_samples_that_come_between_two_steps_are_rolled_up(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tiers, "STEP", timedelta(0))
+    await world.fill(days=9)
+    for day in range(1, 9):
+        assert await tiers.maintain_step(world.connection, now=world.now, force=True)
+        await world.ingest(age_s=day * 86400, count=20, spacing_s=1000)
+    monkeypatch.undo()
+    await world.maintain()
+    await world.verify()
+
+
+async def test_nothing_is_done_before_the_next_slot_unless_samples_came_late(world: World) -> None:
+    await world.fill(days=2)
+    await world.maintain()
+    world.now += timedelta(minutes=1)
+    assert (await run_due(world)).started_at == world.now - timedelta(minutes=1)
+    await world.ingest(age_s=86400, count=4, spacing_s=1)
+    assert (await run_due(world)).started_at == world.now
+    await world.verify()
+    world.now += timedelta(minutes=5)
+    assert (await run_due(world)).started_at == world.now
+
+
+async def test_late_samples_are_compressed_when_no_more_of_them_come(world: World) -> None:
+    await world.fill(days=12)
+    world.now += 12 * HOUR
+    await world.maintain()
+    before = await bytes_of(world.connection)
+    await world.ingest(age_s=9 * 86400, count=8, spacing_s=1)
+    assert (await run_due(world)).compressed == 0
+    late = {"raw", "5m", "distributions", "counters_5m", "distributions_5m"}
+    assert await partial_chunks(world.connection) == late
+
+    world.now += timedelta(seconds=15)
+    await world.ingest(age_s=9 * 86400, count=8, spacing_s=3)
+    assert (await run_due(world)).compressed == 0
+    world.now += timedelta(minutes=5)
+    await world.ingest(age_s=9 * 86400, count=8, spacing_s=5)
+    assert (await run_due(world)).compressed == 0
+    assert await partial_chunks(world.connection) == late
+
+    world.now += timedelta(minutes=5)
+    await world.ingest(age_s=60, count=8, spacing_s=1)
+    assert (await run_due(world)).compressed == len(late)
+    assert await partial_chunks(world.connection) == set()
+    assert await bytes_of(world.connection) < before + 64 * 1024
+    await world.verify()
+
+
+async def bytes_of(connection: Connection) -> int:
+    cursor = await connection.execute(
+        "SELECT sum(s.bytes)::bigint FROM tiers CROSS JOIN LATERAL tier_storage(name) s "
+        "WHERE s.is_compressed"
+    )
+    [(size,)] = await cursor.fetchall()
+    assert isinstance(size, int)
+    return size
