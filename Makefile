@@ -13,10 +13,10 @@ DEV_STAMP := .venv/.installed-dev
 PAGES := web/dist/.built
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test browser check format schema lock clean
+.PHONY: help setup run test browser bench bench-history bench-storage bench-export check format schema lock clean
 
 help: ## list the chores
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) $(PAGES) ## install what the service needs, and build its pages
 
@@ -44,6 +44,17 @@ check: $(DEV_STAMP) ## format, lint, types, tests: what CI runs
 format: $(DEV_STAMP) ## format the Python code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+bench: bench-history bench-storage bench-export ## measure everything (needs a native TimescaleDB)
+
+bench-history: $(DEV_STAMP) ## measure questions about the past, beside other databases
+	@$(BIN)/python -m bench.history
+
+bench-storage: $(DEV_STAMP) ## weigh samples, tiers and a year, beside other databases
+	@$(BIN)/python -m bench.storage
+
+bench-export: $(DEV_STAMP) ## export millions of rows while the service collects
+	@$(BIN)/python -m bench.export
 
 schema: setup ## dump the schema that the migrations make to db/schema.sql
 	$(BIN)/python -m db.schema > db/schema.sql.new && mv db/schema.sql.new db/schema.sql

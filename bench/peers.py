@@ -1,0 +1,196 @@
+"""Prometheus and VictoriaMetrics with the same data, where Debian's packages are installed."""
+
+import asyncio
+import shutil
+import tempfile
+from abc import ABC, abstractmethod
+from asyncio.subprocess import DEVNULL, PIPE
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+from pathlib import Path
+
+import aiohttp
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.processes import POLL_S, Server, fetch, serving
+from bench.reference import Reference
+from vigia.model import Series
+
+BLOCK_S = 54 * 3600
+"""What a Prometheus that keeps 30 days merges its blocks to: at most a tenth of that, in steps."""
+TOOLS = 2
+KEEP = "100y"
+MERGED = b"has been successfully finished"
+MERGE_S = 120.0
+
+
+class Peer(ABC):
+    """A time-series database of another house."""
+
+    name: str
+    binaries: tuple[str, ...]
+    package: str
+    ready: str
+    uncached = ""
+
+    @property
+    def is_installed(self) -> bool:
+        return all(shutil.which(binary) for binary in self.binaries)
+
+    @abstractmethod
+    def command(self, folder: Path, port: int) -> list[str]: ...
+
+    @abstractmethod
+    async def fill(self, folder: Path, data: Reference) -> None: ...
+
+    @abstractmethod
+    def stored_bytes(self, folder: Path) -> int: ...
+
+    def serving(self, folder: Path) -> AbstractAsyncContextManager[aiohttp.ClientSession]:
+        """Run it on a folder it has filled while the block lasts."""
+        server = Server(partial(self.command, folder), self.ready)
+        return serving(server, folder / "server.log")
+
+
+class Prometheus(Peer):
+    name = "Prometheus"
+    binaries = ("prometheus", "promtool")
+    package = "prometheus"
+    ready = "/-/ready"
+
+    def command(self, folder: Path, port: int) -> list[str]:
+        config = folder / "prometheus.yml"
+        config.write_text("", encoding="utf-8")
+        return [
+            "prometheus",
+            f"--config.file={config}",
+            f"--storage.tsdb.path={folder / 'data'}",
+            # More than that, and it would begin to merge the blocks into larger ones.
+            "--storage.tsdb.retention.time=33d",
+            f"--web.listen-address=127.0.0.1:{port}",
+        ]
+
+    async def fill(self, folder: Path, data: Reference) -> None:
+        """Make one block after another from text; a file for each, so that none is read twice."""
+        slots = asyncio.Semaphore(TOOLS)
+
+        async def make(number: int, file: Path) -> None:
+            async with slots:
+                where = data.times // BLOCK_S == number
+                await asyncio.to_thread(_write_openmetrics, file, data, where)
+                await _run(
+                    "promtool", "tsdb", "create-blocks-from", "--max-block-duration=54h",
+                    "openmetrics", str(file), str(folder / "data"),
+                )  # fmt: skip
+                await asyncio.to_thread(file.unlink)
+
+        async with asyncio.TaskGroup() as group:
+            for number in np.unique(data.times // BLOCK_S):
+                group.create_task(make(number, folder / f"{number}.txt"))
+
+    def stored_bytes(self, folder: Path) -> int:
+        return _size(path for path in (folder / "data").iterdir() if (path / "meta.json").exists())
+
+
+class VictoriaMetrics(Peer):
+    name = "VictoriaMetrics"
+    binaries = ("victoria-metrics",)
+    package = "victoria-metrics"
+    ready = "/health"
+    uncached = "&nocache=1"
+
+    def command(self, folder: Path, port: int) -> list[str]:
+        return [
+            "victoria-metrics",
+            f"-storageDataPath={folder / 'data'}",
+            f"-retentionPeriod={KEEP}",
+            f"-httpListenAddr=127.0.0.1:{port}",
+        ]
+
+    async def fill(self, folder: Path, data: Reference) -> None:
+        times = msgspec.json.encode((data.times * 1000).tolist())
+        async with self.serving(folder) as session:
+            for series, values in zip(data.series, data.values, strict=True):
+                body = b'{"metric":%s,"values":%s,"timestamps":%s}\n' % (
+                    msgspec.json.encode(labels_of(series)),
+                    msgspec.json.encode(values.tolist()),
+                    times,
+                )
+                async with session.post("/api/v1/import", data=body) as response:
+                    response.raise_for_status()
+            await fetch(session, "/internal/force_flush")
+            await fetch(session, "/internal/force_merge")
+            log = folder / "server.log"
+            async with asyncio.timeout(MERGE_S):
+                while MERGED not in await asyncio.to_thread(log.read_bytes):
+                    await asyncio.sleep(POLL_S)
+
+    def stored_bytes(self, folder: Path) -> int:
+        return _size([folder / "data" / "data", folder / "data" / "indexdb"])
+
+
+PEERS: tuple[Peer, ...] = (Prometheus(), VictoriaMetrics())
+
+
+def installed() -> list[Peer]:
+    """Return the peers that are here, and say how to get the others."""
+    for peer in PEERS:
+        if not peer.is_installed:
+            print(f"Without {peer.name}; install it with: sudo apt-get install {peer.package}")
+    return [peer for peer in PEERS if peer.is_installed]
+
+
+def home(data: Reference) -> Path:
+    """Return where the peers' copies of some data are kept for the next run."""
+    return Path(tempfile.gettempdir()) / f"vigia-bench-{data.fingerprint}"
+
+
+async def stored(peer: Peer, folder: Path, data: Reference) -> Path:
+    """Return a folder under `folder` where a peer has the data, filling it unless it is there."""
+    finished = folder / peer.package
+    if not finished.exists():
+        unfinished = folder / f"{peer.package}.unfinished"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+        await peer.fill(unfinished, data)
+        unfinished.rename(finished)
+    return finished
+
+
+def labels_of(series: Series) -> dict[str, str]:
+    return {"__name__": series.metric, "component": series.component, **dict(series.labels)}
+
+
+def _write_openmetrics(file: Path, data: Reference, where: NDArray[np.bool_]) -> None:
+    times = [f" {time}\n" for time in data.times[where].tolist()]
+    with file.open("w", encoding="utf-8") as output:
+        for row in sorted(range(len(data.series)), key=lambda row: data.series[row].metric):
+            output.writelines(_lines(data.series[row], data.values[row, where].tolist(), times))
+        output.write("# EOF\n")
+
+
+def _lines(series: Series, values: list[float], times: list[str]) -> Iterator[str]:
+    labels = ",".join(f'{k}="{v}"' for k, v in labels_of(series).items() if k != "__name__")
+    head = f"{series.metric}{{{labels}}} "
+    return (f"{head}{value!r}{time}" for value, time in zip(values, times, strict=True))
+
+
+async def _run(*command: str) -> None:
+    process = await asyncio.create_subprocess_exec(*command, stdout=DEVNULL, stderr=PIPE)
+    try:
+        _, errors = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode:
+        raise RuntimeError(f"{command[0]}: {errors.decode(errors='replace')[-2000:]}")
+
+
+def _size(folders: Iterator[Path] | list[Path]) -> int:
+    return sum(
+        file.stat().st_size for folder in folders for file in folder.rglob("*") if file.is_file()
+    )

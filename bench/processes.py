@@ -1,0 +1,118 @@
+"""Servers under measurement: started on a free port, awaited, and ended."""
+
+import asyncio
+import os
+import socket
+import sys
+import time
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+from msgspec import Struct
+
+READY_S = 60.0
+STOP_S = 20.0
+REQUEST_S = 60.0
+POLL_S = 0.1
+LAST_WORDS_CHARS = 2000
+KEY = "a-key-for-measuring-0123456789abcdef"
+OK = 200
+
+
+class Server(Struct, frozen=True):
+    """How a server is started, and the path that answers once it is ready."""
+
+    command: Callable[[int], list[str]]
+    ready: str
+    key: str = ""
+    environment: Callable[[int], dict[str, str]] | None = None
+
+
+def vigia(dsn: str, folder: Path) -> Server:
+    """Return the real service, which only answers: it neither collects nor maintains."""
+    others = {name: text for name, text in os.environ.items() if not name.startswith("VIGIA_")}
+    return Server(
+        lambda _: [sys.executable, "-m", "vigia", "serve"],
+        ready="/readyz",
+        key=KEY,
+        environment=lambda port: {
+            **others,
+            "VIGIA_DATABASE_URL": dsn,
+            "VIGIA_DATA_DIR": str(folder),
+            "VIGIA_PORT": str(port),
+            "VIGIA_ADMIN_KEY": KEY,
+            "VIGIA_ROLES": "api",
+        },
+    )
+
+
+@asynccontextmanager
+async def serving(server: Server, log: Path) -> AsyncIterator[aiohttp.ClientSession]:
+    """Run a server while the block lasts, and hand out a session of one kept connection to it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with log.open("wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            *server.command(port),
+            stdout=output,
+            stderr=output,
+            env=server.environment(port) if server.environment else None,
+        )
+    try:
+        async with _session(port, server.key) as session:
+            await _await_ready(session, server.ready, process, log)
+            yield session
+    finally:
+        await _end(process)
+
+
+def _session(port: int, key: str) -> aiohttp.ClientSession:
+    # Answers are asked for uncompressed: they do not leave the machine.
+    headers = {"Accept-Encoding": "identity"}
+    if key:
+        headers["Authorization"] = f"Bearer {key}"
+    return aiohttp.ClientSession(
+        f"http://127.0.0.1:{port}",
+        headers=headers,
+        timeout=aiohttp.ClientTimeout(total=REQUEST_S),
+        connector=aiohttp.TCPConnector(limit=1),
+    )
+
+
+async def _await_ready(
+    session: aiohttp.ClientSession, path: str, process: Process, log: Path
+) -> None:
+    deadline = time.monotonic() + READY_S
+    while process.returncode is None and time.monotonic() < deadline:
+        try:
+            async with session.get(path) as response:
+                if response.status == OK:
+                    return
+        except aiohttp.ClientError:
+            pass
+        await asyncio.sleep(POLL_S)
+    said = await asyncio.to_thread(log.read_text, errors="replace")
+    raise RuntimeError(f"a server is not ready: {said[-LAST_WORDS_CHARS:]}")
+
+
+async def _end(process: Process) -> None:
+    if process.returncode is not None:
+        return
+    process.terminate()
+    try:
+        async with asyncio.timeout(STOP_S):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+
+
+async def fetch(session: aiohttp.ClientSession, path: str) -> bytes:
+    async with session.get(path) as response:
+        body = await response.read()
+    if response.status != OK:
+        raise RuntimeError(f"{path} answered {response.status}: {body[:500]!r}")
+    return body
