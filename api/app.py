@@ -17,9 +17,14 @@ from api import (
     health,
     history,
     metrics,
+    openmetrics,
+    otlp,
     pages,
     probes,
+    remote_write,
+    retention,
     sessions,
+    storage,
 )
 from api.door import OPEN, Door
 from api.parts import Parts
@@ -44,6 +49,9 @@ ROUTES: Sequence[ControllerRouterHandler] = (
     metrics.catalogue,
     metrics.newest,
     metrics.ingest,
+    otlp.receive,
+    remote_write.receive,
+    openmetrics.export,
     history.read,
     health.read,
     alerts.active,
@@ -55,6 +63,8 @@ ROUTES: Sequence[ControllerRouterHandler] = (
     config.history,
     config.one,
     config.change,
+    retention.preview,
+    storage.storage,
     dashboard.dashboard,
     dev.raise_alert,
     dev.status,

@@ -58,8 +58,7 @@ class Authenticator:
         self._keys = Verified()
         self._sessions = Verified()
         self.is_secure = self._origin.startswith("https:")
-        # The prefix makes browsers refuse a cookie of this name from a subdomain or over http.
-        self.cookie_name = "__Host-vigia" if self.is_secure else "vigia"
+        self.cookie_name = cookie_name_of(self._origin)
 
     async def principal_of_header(self, authorization: str | None) -> Principal | None:
         """Return who an Authorization header stands for."""
@@ -163,6 +162,12 @@ def bearer_of(authorization: str | None) -> str | None:
     if scheme.lower() != "bearer" or not 0 < len(token) <= TOKEN_CHARS_MAX:
         return None
     return token.encode("latin-1", "replace").decode("utf-8", "replace")
+
+
+def cookie_name_of(url: str) -> str:
+    """Return the name of the cookie that holds a session of the service at an address."""
+    # The prefix makes browsers refuse a cookie of this name from a subdomain or over http.
+    return "__Host-vigia" if url.startswith("https:") else "vigia"
 
 
 def origin_of(url: str) -> str:

@@ -57,5 +57,6 @@ async def change(
 ) -> config.Entry:
     async with parts.connect() as connection:
         changed = await config.write(connection, key, data.value, utc_now(), request.user.name)
-        parts.set_config(changed)
-        return await config.entry(connection, key)
+        entry = await config.entry(connection, key)
+    await parts.set_config(changed)
+    return entry

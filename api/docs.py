@@ -12,6 +12,7 @@ from litestar.openapi.spec import Components, SecurityScheme
 from litestar.response import File
 
 from api.errors import MEDIA_TYPE, NOT_FOUND, problem
+from api.formats import MEDIA_TYPES
 from api.headers import DOCS_POLICY
 from api.ingest.native import Batch
 from api.probes import BASE
@@ -128,6 +129,7 @@ async def _no_page(response: Response[Any]) -> Response[Any]:
 def complete(schema: dict[str, Any]) -> dict[str, Any]:
     """Add the errors of every operation, in place of those that Litestar supposes."""
     _describe_ingest(schema)
+    _describe_exports(schema)
     for path, operations in schema["paths"].items():
         for operation in operations.values():
             for status in _errors(path, operation):
@@ -149,6 +151,12 @@ def _describe_ingest(schema: dict[str, Any]) -> None:
         "required": True,
         "content": {"application/json": {"schema": body}},
     }
+
+
+def _describe_exports(schema: dict[str, Any]) -> None:
+    """Add the streams that one operation answers with when it is asked for them."""
+    answer = schema["paths"][f"{BASE}/metrics/history"]["get"]["responses"]["200"]
+    answer["content"] |= {name: {"schema": {"type": "string"}} for name in MEDIA_TYPES.values()}
 
 
 def _errors(path: str, operation: dict[str, Any]) -> set[int]:

@@ -15,7 +15,7 @@ from db.config import Config, Retention
 from db.queries import Connection, Pool
 from db.storage import Preview, Storage
 from db.writer import Stored
-from vigia.model import Principal, Sample
+from vigia.model import Histogram, Principal, Sample
 from vigia.settings import Settings
 
 HISTORY_AT_ONCE = 4
@@ -37,6 +37,8 @@ class Parts(Struct, frozen=True, kw_only=True):
     auth: Authenticator
     write: Callable[[Sequence[Sample]], Awaitable[Stored]]
     """Stores samples and returns when they are committed."""
+    write_histograms: Callable[[Sequence[Histogram]], Awaitable[Stored]]
+    """The same of histograms."""
     announce: Callable[[], None]
     """The doorbell: called after a commit that appended events."""
     config: Callable[[], Config]

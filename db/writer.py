@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
+import numpy as np
 import psycopg
 import structlog
 from msgspec import Struct
@@ -12,13 +13,14 @@ from msgspec import Struct
 from db import queries
 from db.queries import Connection, Pool
 from db.series import SeriesNumbers
-from vigia.model import DomainError, Kind, Sample, Series
+from vigia.model import DomainError, Histogram, Kind, Sample, Series, time_of
 
 log = structlog.get_logger()
 
 _QUERIES = queries.load("writer")
 INSERT = _QUERIES["insert"]
 SET_REASONS = _QUERIES["set_reasons"]
+INSERT_HISTOGRAMS = _QUERIES["insert_histograms"]
 
 BUFFER_SAMPLES_MAX = 100_000
 BATCH_SAMPLES_MAX = 10_000
@@ -26,6 +28,9 @@ GATHER_S = 0.1
 RETRY_S = 1.0
 DRAIN_TIMEOUT_S = 10.0
 DIRECT_WRITES_MAX = 4
+VALUE_MIN = 1e-200
+"""What is closer to zero is stored as zero: PostgreSQL refuses to divide it by a count, and one
+such sum would stop the evaluation of every rule."""
 
 OnCommit = Callable[[Sequence[Sample]], None]
 
@@ -68,6 +73,14 @@ class Writer:
         """Store samples and return when they are committed. Raises what the database raises."""
         async with self._direct:
             return await self._store(samples)
+
+    async def write_histograms(self, histograms: Sequence[Histogram]) -> Stored:
+        """Store histograms and return when they are committed, as `write` does samples."""
+        async with self._direct, self._pool.connection() as connection, connection.transaction():
+            numbers = await self._numbers.of(connection, {one.series for one in histograms})
+            accepted = await insert_histograms(connection, numbers, histograms)
+        self._numbers.remember(numbers)
+        return Stored(accepted, len(histograms) - accepted)
 
     async def run(self) -> None:
         """Flush whenever there is something, until cancelled."""
@@ -143,7 +156,7 @@ async def insert_numbered(
         INSERT,
         series_ids=[known[sample.series] for sample in samples],
         times=[sample.time for sample in samples],
-        values=[float(sample.series.round(sample.value)) for sample in samples],
+        values=[_storable(sample) for sample in samples],
         distributions=list(distributions),
     )
     observed = [sample for sample in samples if sample.series.metric == "component_up"]
@@ -156,6 +169,27 @@ async def insert_numbered(
             reasons=[sample.reason for sample in observed],
         )
     return accepted
+
+
+async def insert_histograms(
+    connection: Connection, known: Mapping[Series, int], histograms: Sequence[Histogram]
+) -> int:
+    """Insert histograms of series whose numbers are known; return how many were not there yet."""
+    lengths = [len(one.buckets) for one in histograms]
+    accepted: int = await queries.value(
+        connection,
+        INSERT_HISTOGRAMS,
+        series_ids=np.repeat([known[one.series] for one in histograms], lengths).tolist(),
+        times=[time_of(one.time) for one in histograms for _ in range(len(one.buckets))],
+        log_buckets=np.concatenate([one.buckets for one in histograms]).tolist(),
+        counts=np.concatenate([one.counts for one in histograms]).tolist(),
+    )
+    return accepted
+
+
+def _storable(sample: Sample) -> float:
+    value = float(sample.series.round(sample.value))
+    return value if value == 0 or abs(value) >= VALUE_MIN else 0.0
 
 
 @asynccontextmanager

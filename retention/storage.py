@@ -15,6 +15,8 @@ FAR = timedelta(days=36500)
 PACKS = 8
 """How many times smaller compression makes rows at least, until it has been seen."""
 RATE_CHUNKS = 2
+RATE_SPAN = timedelta(hours=1)
+"""Less is mostly pages that are still empty."""
 
 
 async def measure(
@@ -81,7 +83,7 @@ def bytes_per_day(width: timedelta, chunks: Sequence[Chunk]) -> float | None:
     if not spans:
         return None
     span = max(newest for _, newest in spans) - min(oldest for oldest, _ in spans) + width
-    if not span:
+    if span < RATE_SPAN:
         return None
     packed = [chunk for chunk in filled if chunk.is_compressed]
     per_row = _bytes_per_row(packed) if packed else _bytes_per_row(filled) / PACKS

@@ -8,8 +8,13 @@ import msgspec
 
 from db import keys
 from vigia import __version__, doctor, log, terminal
+from vigia.cli_agent import agent_command
 from vigia.cli_config import config_group
 from vigia.cli_demo import demo_command
+from vigia.cli_history import history_command
+from vigia.cli_import import import_command
+from vigia.cli_retention import retention_group, storage_command
+from vigia.cli_sql import sql_command
 from vigia.main import main as run_service
 from vigia.model import Role, utc_now
 
@@ -108,5 +113,11 @@ def sign_out(name: str | None) -> None:
     terminal.run(close)
 
 
+main.add_command(agent_command)
 main.add_command(config_group)
 main.add_command(demo_command)
+main.add_command(sql_command)
+main.add_command(history_command)
+main.add_command(import_command)
+main.add_command(retention_group)
+main.add_command(storage_command)

@@ -6,7 +6,7 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from enum import StrEnum
@@ -53,10 +53,11 @@ class Trace(Struct):
     """What was seen of a request, also of one that failed.
 
     A phase (dns, connect, tls, first_byte, transfer) is known once it has ended; those of redirects
-    add up. `status` is 0 before there is one.
+    add up. `status` is 0 before there is one; the names in `headers` have any case.
     """
 
     status: int = 0
+    headers: Mapping[str, str] = {}
     phases_ms: dict[str, float] = {}
     phase: str = ""
     phase_since_s: float = 0.0
@@ -128,13 +129,24 @@ class Egress:
         method: str = "GET",
         follow: bool = True,
         verify_tls: bool = True,
+        headers: Mapping[str, str] | None = None,
+        data: bytes | None = None,
+        body_bytes_max: int = BODY_BYTES_MAX,
     ) -> bytes:
-        """Return the body, or its beginning; the trace holds the rest. Raises EgressError."""
+        """Return the body, or its beginning; the trace holds the rest. Raises EgressError.
+
+        Headers and data of the caller's go to the address itself, and never on with a redirect.
+        """
         token = _trace.set(trace)
-        context = self._verified if verify_tls else self._unverified
+        options = {
+            "allow_redirects": follow and headers is None and data is None,
+            "ssl": self._verified if verify_tls else self._unverified,
+            "headers": headers,
+            "data": data,
+        }
         try:
             async with asyncio.timeout(timeout_s):
-                return await self._ask(method, url, trace, allow_redirects=follow, ssl=context)
+                return await self._ask(method, url, trace, body_bytes_max, **options)
         except TimeoutError:
             raise EgressError(Failure.TIMEOUT, f"no answer within {timeout_s:g} s") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -142,14 +154,16 @@ class Egress:
         finally:
             _trace.reset(token)
 
-    async def _ask(self, method: str, url: str, trace: Trace, **options: Any) -> bytes:
+    async def _ask(
+        self, method: str, url: str, trace: Trace, body_bytes_max: int, **options: Any
+    ) -> bytes:
         try:
             async with self.session.request(
                 method, url, max_redirects=REDIRECTS_MAX + 1, **options
             ) as response:
-                trace.status = response.status
+                trace.status, trace.headers = response.status, response.headers
                 trace.enter("transfer")
-                body = await _beginning(response.content)
+                body = await _beginning(response.content, body_bytes_max)
                 trace.enter("")
                 return body
         except aiohttp.ClientConnectorCertificateError:
@@ -207,9 +221,9 @@ async def _once(
         raise aiohttp.ClientConnectionError from error
 
 
-async def _beginning(content: aiohttp.StreamReader) -> bytes:
+async def _beginning(content: aiohttp.StreamReader, bytes_max: int) -> bytes:
     body = bytearray()
-    while chunk := await content.read(BODY_BYTES_MAX - len(body)):
+    while chunk := await content.read(bytes_max - len(body)):
         body += chunk
     return bytes(body)
 

@@ -93,13 +93,17 @@ def _app(service: Service) -> Litestar:
     auth = Authenticator(service.pool, service.settings)
     parts = Parts(
         pool=service.pool,
+        reader=service.reader,
         settings=service.settings,
         auth=auth,
         write=service.writer.write,
+        write_histograms=service.writer.write_histograms,
         announce=service.live.ring,
         config=lambda: service.config,
         set_config=service.set_config,
         status=service.status,
         ready=lambda: service.is_ready,
+        storage=service.storage,
+        preview=service.preview,
     )
     return create_app(parts, [stream_route(service.live, auth)])

@@ -14,15 +14,18 @@ from db.engine import Engine, open_engine
 from db.health import Known, forget, record_outage, stale_after
 from db.migrate import migrate
 from db.pool import open_pool
-from db.queries import Pool
+from db.queries import Connection, Pool
+from db.storage import Preview, Storage
 from db.writer import Writer, open_writer
 from health.checks import check
 from retention.apply import apply
 from retention.expire import expire
+from retention.preview import preview
+from retention.storage import disk_of, measure
 from vigia.egress import Egress, open_egress
 from vigia.emitter import Emitter
 from vigia.emitter import load as load_emitter
-from vigia.model import Category, Sample
+from vigia.model import Category, Sample, utc_now
 from vigia.schedule import Slots
 from vigia.settings import Settings
 
@@ -38,6 +41,7 @@ class Service(Struct):
     settings: Settings
     engine: Engine
     pool: Pool
+    reader: Pool
     egress: Egress
     writer: Writer
     live: Live
@@ -91,29 +95,45 @@ class Service(Struct):
         trading = Known("trading", Category.TRADING)
         if self.settings.trading_database_url is None:
             trading = Known("trading", Category.TRADING, TRADING_MISSING)
-        targets = [t for t in self.config.targets if t.enabled]
-        return [trading, *(Known(target.name, Category.EXTERNAL) for target in targets)]
+        return [trading, *(Known(name, Category.EXTERNAL) for name in sorted(self._asked()))]
+
+    def _asked(self) -> set[str]:
+        """Return the components outside that the settings want to be asked."""
+        return {target.name for target in self.config.outside if target.enabled}
 
     async def follow_config(self, now: datetime) -> None:
         """Take over what was changed here or elsewhere, and bring tiers and components to it."""
         async with self.pool.connection() as connection:
             self.config = await read(connection)
-            watched = {target.name for target in self.config.targets if target.enabled}
+            watched = self._asked()
             for name in self.watched - watched:
                 if await drop_component(connection, name, now):
                     self.live.ring()
                 await forget(connection, name)
             self.watched = watched
-            if self.applied != self.config.retention:
-                await apply(connection, self.config.retention)
-                self.applied = self.config.retention
+            await self._apply_retention(connection)
+
+    async def _apply_retention(self, connection: Connection) -> None:
+        wanted = self.config.retention
+        if self.applied != wanted:
+            await apply(connection, wanted)
+            self.applied = wanted
 
     async def expire_rows(self, now: datetime) -> None:
         await expire(self.pool, now, self.config.retention)
 
-    def set_config(self, config: Config) -> None:
-        """Put changed settings in force; the tiers follow at the next turn of follow_config."""
+    async def set_config(self, config: Config) -> None:
+        """Put changed settings in force, and bring the tiers to them."""
         self.config = config
+        async with self.pool.connection() as connection:
+            await self._apply_retention(connection)
+
+    async def storage(self, connection: Connection) -> Storage:
+        disk = disk_of(self.settings.data_dir) if self.engine.embedded else None
+        return await measure(connection, self.config.retention.capacity_bytes, disk, utc_now())
+
+    async def preview(self, connection: Connection, retention: Retention) -> Preview:
+        return await preview(connection, retention, utc_now())
 
     def status(self) -> dict[str, object]:
         return {
@@ -140,6 +160,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
     async with (
         open_engine(settings) as engine,
         open_pool(engine.dsn, embedded=engine.embedded) as pool,
+        _open_reader(settings, engine, pool) as reader,
         open_egress(settings.egress_allow) as egress,
     ):
         async with pool.connection() as connection:
@@ -156,5 +177,26 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
 
         async with open_writer(pool, on_commit) as writer:
             yield Service(
-                settings, engine, pool, egress, writer, live, emitter, config, config.retention, {}
+                settings,
+                engine,
+                pool,
+                reader,
+                egress,
+                writer,
+                live,
+                emitter,
+                config,
+                config.retention,
+                {},
             )
+
+
+@asynccontextmanager
+async def _open_reader(settings: Settings, engine: Engine, pool: Pool) -> AsyncIterator[Pool]:
+    """Open the pool for the past; the embedded engine's one session has no use for a second."""
+    url = settings.database_read_url
+    if engine.embedded and url is None:
+        yield pool
+        return
+    async with open_pool(url.reveal() if url else engine.dsn, embedded=False, reading=True) as own:
+        yield own

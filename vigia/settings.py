@@ -16,8 +16,8 @@ PREFIX = "VIGIA_"
 ROLES = ("api", "collect", "alert", "deliver", "retain")
 ADMIN_KEY_CHARS_MIN = 32
 PUBLIC_URL = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
-FOREIGN = frozenset({"test_database_url"})
-"""Variables with our prefix that belong to the tests."""
+FOREIGN = frozenset({"test_database_url", "url", "key"})
+"""Variables with our prefix that belong to the tests, and to commands that ask a service."""
 
 
 class SettingsError(Exception):

@@ -1,14 +1,15 @@
 """What every command shares: settings, the database, one line for what a user can mend."""
 
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import click
 import psycopg
 import uvloop
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from db.engine import EngineError, open_engine
@@ -60,3 +61,19 @@ def print_table(columns: list[str], rows: list[list[str]]) -> None:
     for row in rows:
         table.add_row(*row)
     Console().print(table)
+
+
+@contextmanager
+def progress(unit: str, total: float | None, *, shown: bool) -> Iterator[Callable[[float], None]]:
+    """Show on stderr how far a long work is; yields what is called with how much more is done."""
+    bar = Progress(
+        BarColumn(),
+        TextColumn(f"{{task.completed:,.0f}} {unit}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        disable=not shown,
+    )
+    with bar:
+        task = bar.add_task(unit, total=total)
+        yield lambda more: bar.advance(task, more)

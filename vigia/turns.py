@@ -6,6 +6,7 @@ from typing import Any
 from collectors import all_collectors
 from collectors.collector import collect_every
 from collectors.external import probe_every
+from collectors.scrape import Scrapes, scrape_every
 from collectors.sql_files import TRADING, collect_files_every, components
 from collectors.trading import collect_demo_every, trading
 from db.config import BUILT_IN
@@ -52,6 +53,12 @@ def collectors(service: Service) -> Services:
         service.writer.put,
         service.counted("collect external"),
     )
+    services["collect scrapes"] = scrape_every(
+        interval_s,
+        lambda: service.config.scrapes,
+        Scrapes(service.egress, service.settings.data_dir / "secrets", service.writer.put),
+        service.counted("collect scrapes"),
+    )
     return services | _sql_collectors(service, interval_s)
 
 
@@ -59,7 +66,7 @@ def _sql_collectors(service: Service, interval_s: Callable[[], float]) -> Servic
     """Return the folders of SQL files, and trading: the platform's, else the demo's."""
     settings, put = service.settings, service.writer.put
     folder = settings.data_dir / "sql"
-    taken = {*BUILT_IN, *(target.name for target in service.config.targets)}
+    taken = {*BUILT_IN, *(target.name for target in service.config.outside)}
     found = components(folder, taken, put)
     services: Services = {}
     if settings.trading_database_url is not None:

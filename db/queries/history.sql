@@ -190,7 +190,7 @@ r.first
 r.last
 
 -- part: plain.stddev
-nullif(sqrt(r.m2 / r.count), 'NaN')
+nullif(sqrt(r.m2) / sqrt(r.count), 'NaN')
 
 -- part: buckets.count
 sum(r.count)::bigint
@@ -214,7 +214,7 @@ first(r.first, r.bucket)
 last(r.last, r.bucket)
 
 -- part: buckets.stddev
-nullif(sqrt((merge_moments(ARRAY[r.count, r.sum, r.m2]))[3] / sum(r.count)::double precision), 'NaN')
+nullif(sqrt((merge_moments(ARRAY[r.count, r.sum, r.m2]))[3]) / sqrt(sum(r.count)::double precision), 'NaN')
 
 -- part: sketch.p50
 log_quantile(

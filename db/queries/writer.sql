@@ -46,3 +46,46 @@ FROM unnest(%(series_ids)s::integer[], %(times)s::timestamptz[], %(reasons)s::te
 WHERE series_state.series_id = given.series_id
   AND series_state.last_time = given.time
   AND series_state.reason <> given.reason
+
+-- name: insert_histograms
+-- Counts of values by bucket. A series has one histogram at a time: one that is there stays whole. The
+-- newest value of the series is the mean of its newest histogram.
+WITH given AS (
+    SELECT *
+    FROM unnest(
+        %(series_ids)b::integer[], %(times)b::timestamptz[], %(log_buckets)b::integer[], %(counts)b::bigint[]
+    ) AS given (series_id, time, log_bucket, count)
+), stored AS (
+    INSERT INTO system_distributions (series_id, time, log_bucket, count)
+    SELECT g.series_id, g.time, g.log_bucket, g.count
+    FROM given g
+    WHERE NOT EXISTS (
+        SELECT FROM system_distributions d WHERE d.series_id = g.series_id AND d.time = g.time
+    )
+    ORDER BY g.series_id, g.time, g.log_bucket
+    ON CONFLICT DO NOTHING
+    RETURNING series_id, time, log_bucket, count
+), histogram AS (
+    SELECT series_id, time,
+           sum(log_bucket_value(log_bucket) * (count / total)) AS mean
+    FROM (SELECT *, sum(count) OVER (PARTITION BY series_id, time)::double precision AS total FROM stored) AS s
+    GROUP BY series_id, time
+), state AS (
+    INSERT INTO series_state (series_id, first_time, last_time, last_value)
+    SELECT series_id, min(time), max(time), last(mean, time)
+    FROM histogram
+    GROUP BY series_id
+    ORDER BY series_id
+    ON CONFLICT (series_id) DO UPDATE
+    SET first_time = least(series_state.first_time, excluded.first_time),
+        last_time = greatest(series_state.last_time, excluded.last_time),
+        last_value = CASE WHEN excluded.last_time > series_state.last_time
+                          THEN excluded.last_value ELSE series_state.last_value END
+), late AS (
+    INSERT INTO late_ranges (start_time, end_time)
+    SELECT min(time), max(time)
+    FROM stored
+    WHERE time < (SELECT max(refreshed_to) FROM tiers WHERE source = 'distributions')
+    HAVING count(*) > 0
+)
+SELECT count(*) FROM histogram

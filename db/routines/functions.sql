@@ -85,7 +85,7 @@ BEGIN
              ELSE 'sum(r.sum) / sum(r.count)::double precision AS avg, min(r.min) AS min, max(r.max) AS max,
                    sum(r.sum) AS sum, sum(r.count)::bigint AS count, first(r.first, r.bucket) AS first,
                    last(r.last, r.bucket) AS last,
-                   nullif(sqrt((merge_moments(ARRAY[r.count, r.sum, r.m2]))[3] / sum(r.count)::double precision),
+                   nullif(sqrt((merge_moments(ARRAY[r.count, r.sum, r.m2]))[3]) / sqrt(sum(r.count)::double precision),
                           ''NaN'') AS stddev' END
     ) USING found.ids, first_bucket, end_bucket, step;
 END

@@ -8,28 +8,28 @@ JOIN series s ON s.id = m.series_id;
 CREATE OR REPLACE VIEW metrics_1m AS
 SELECT r.bucket AS time, s.metric, s.component, s.category, s.labels, s.unit, s.kind,
        r.sum / r.count AS avg, r.min, r.max, r.sum, r.count, r.first, r.last, r.series_id,
-       nullif(sqrt(r.m2 / r.count), 'NaN') AS stddev
+       nullif(sqrt(r.m2) / sqrt(r.count), 'NaN') AS stddev
 FROM system_metrics_1m r
 JOIN series s ON s.id = r.series_id;
 
 CREATE OR REPLACE VIEW metrics_5m AS
 SELECT r.bucket AS time, s.metric, s.component, s.category, s.labels, s.unit, s.kind,
        r.sum / r.count AS avg, r.min, r.max, r.sum, r.count, r.first, r.last, r.series_id,
-       nullif(sqrt(r.m2 / r.count), 'NaN') AS stddev
+       nullif(sqrt(r.m2) / sqrt(r.count), 'NaN') AS stddev
 FROM system_metrics_5m r
 JOIN series s ON s.id = r.series_id;
 
 CREATE OR REPLACE VIEW metrics_1h AS
 SELECT r.bucket AS time, s.metric, s.component, s.category, s.labels, s.unit, s.kind,
        r.sum / r.count AS avg, r.min, r.max, r.sum, r.count, r.first, r.last, r.series_id,
-       nullif(sqrt(r.m2 / r.count), 'NaN') AS stddev
+       nullif(sqrt(r.m2) / sqrt(r.count), 'NaN') AS stddev
 FROM system_metrics_1h r
 JOIN series s ON s.id = r.series_id;
 
 CREATE OR REPLACE VIEW metrics_1d AS
 SELECT r.bucket AS time, s.metric, s.component, s.category, s.labels, s.unit, s.kind,
        r.sum / r.count AS avg, r.min, r.max, r.sum, r.count, r.first, r.last, r.series_id,
-       nullif(sqrt(r.m2 / r.count), 'NaN') AS stddev
+       nullif(sqrt(r.m2) / sqrt(r.count), 'NaN') AS stddev
 FROM system_metrics_1d r
 JOIN series s ON s.id = r.series_id;
 

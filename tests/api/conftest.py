@@ -24,7 +24,7 @@ from db.storage import Disk, Preview, Storage
 from db.writer import Stored, Writer
 from retention.preview import preview
 from retention.storage import measure
-from vigia.model import Role, Sample, utc_now
+from vigia.model import Histogram, Role, Sample, utc_now
 from vigia.settings import Secret, Settings
 
 BASE = "/api/v1/monitoring"
@@ -127,6 +127,9 @@ class Service:
     async def preview(self, connection: Connection, retention: Retention) -> Preview:
         return await preview(connection, retention, utc_now())
 
+    async def write_histograms(self, histograms: Sequence[Histogram]) -> Stored:
+        return await self.writer.write_histograms(histograms)
+
     def _parts(self, pool: Pool, settings: Settings) -> Parts:
         return Parts(
             pool=pool,
@@ -134,6 +137,7 @@ class Service:
             settings=settings,
             auth=Authenticator(pool, settings),
             write=self.write,
+            write_histograms=self.write_histograms,
             announce=self.ring,
             config=lambda: self.config,
             set_config=self.set_config,

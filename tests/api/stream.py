@@ -109,6 +109,7 @@ def app_of(service: Service) -> Litestar:
         settings=own,
         auth=auth,
         write=service.writer.write,
+        write_histograms=service.writer.write_histograms,
         announce=service.live.ring,
         config=Config,
         set_config=_ignore,

@@ -97,9 +97,11 @@ def test_roles_are_declared_where_they_are_more_than_viewer(service: Any) -> Non
     assert declared == {
         ("sign_out", None),
         ("ingest", Role.INGEST),
+        ("receive", Role.INGEST),
         ("resolve", Role.OPERATOR),
         ("acknowledge", Role.OPERATOR),
         ("change", Role.ADMIN),
+        ("preview", Role.OPERATOR),
         ("raise_alert", Role.ADMIN),
         ("status", Role.ADMIN),
     }

@@ -30,9 +30,12 @@ LOWEST = {
     ("POST", f"{BASE}/alerts/1/resolve"): Role.OPERATOR,
     ("POST", f"{BASE}/alerts/1/acknowledge"): Role.OPERATOR,
     ("PUT", f"{BASE}/config/x"): Role.ADMIN,
+    ("POST", f"{BASE}/config/retention/preview"): Role.OPERATOR,
     ("POST", f"{BASE}/dev/test-alert"): Role.ADMIN,
     ("GET", f"{BASE}/dev/status"): Role.ADMIN,
     ("POST", f"{BASE}/metrics"): Role.INGEST,
+    ("POST", f"{BASE}/ingest/otlp/v1/metrics"): Role.INGEST,
+    ("POST", f"{BASE}/ingest/prometheus/write"): Role.INGEST,
 }
 ANYONE = {("DELETE", "/api/v1/auth/session")}
 RANK = [Role.VIEWER, Role.OPERATOR, Role.ADMIN]

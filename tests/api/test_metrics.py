@@ -1,11 +1,14 @@
 """The catalogue, the newest values, and the way in."""
 
 import asyncio
+import gzip
 import io
+import json
 import time
 from datetime import UTC, datetime
 from typing import Any
 
+import cramjam
 import pytest
 
 from db.queries import Pool
@@ -165,8 +168,26 @@ async def test_a_body_has_a_size(service: Any) -> None:
     assert answer.status == 413
 
 
-async def test_a_compressed_body_is_refused_by_name(service: Any) -> None:
-    headers = {"Content-Encoding": "gzip"}
+@pytest.mark.parametrize(
+    ("encoding", "compress"), [("gzip", gzip.compress), ("zstd", cramjam.zstd.compress)]
+)
+async def test_a_body_may_be_compressed(service: Any, encoding: str, compress: Any) -> None:
+    body = compress(json.dumps({"series": [column("m")]}).encode())
+
+    answer = await service.ask(
+        f"{BASE}/metrics",
+        Role.INGEST,
+        method="POST",
+        data=bytes(body),
+        headers={"Content-Encoding": encoding},
+    )
+
+    assert (answer.status, answer.body["rejected"]) == (200, 0)
+    assert answer.body["accepted"] > 0
+
+
+async def test_a_body_compressed_in_another_way_is_refused_by_name(service: Any) -> None:
+    headers = {"Content-Encoding": "br"}
 
     answer = await service.ask(
         f"{BASE}/metrics", Role.INGEST, method="POST", data=b"{}", headers=headers

@@ -106,7 +106,7 @@ async def make_version_7(connection: Connection) -> None:
 def measured(days: int) -> dict[int, dict[datetime, float]]:
     """Return pairs of samples until NOW, of three series; the mean of the first is large."""
     found: dict[int, dict[datetime, float]] = {number: {} for number in KINDS.values()}
-    hours = (NOW - timedelta(hours=n) for n in range(24 * days, 0, -3))
+    hours = (NOW - timedelta(hours=n) for n in range(24 * days, 0, -4))
     for i, time in enumerate(hour + timedelta(seconds=s) for hour in hours for s in (0, 100)):
         found[1][time] = 1e9 + i * 37 % 101
         found[2][time] = float(i % 500)

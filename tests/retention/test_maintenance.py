@@ -46,6 +46,16 @@ STEPS = st.one_of(
 )
 @example(
     steps=[
+        ("retain", 9, 12),
+        ("ingest", 0, 200, 3000),
+        ("pause", 2 * DAY_S),
+        ("maintain",),
+        ("ages", {"m_percent": 4.0, "n_total": 3.0}),
+        ("maintain",),
+    ]
+)
+@example(
+    steps=[
         ("retain", 6, 9),
         ("ingest", 0, 200, 3000),
         ("maintain",),

@@ -1,0 +1,172 @@
+"""Newest values as text that Prometheus and others read: OpenMetrics 1.0, and the older 0.0.4."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from typing import NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+CACHED_MAX = 100_000
+"""As many as there may be series: each is written down once, and then only its values."""
+
+COMPONENT = "component"
+COUNTED = "_total"
+CREATED = "_created"
+GAUGE, COUNTER = "gauge", "counter"
+
+FOREIGN = re.compile(r"[^a-zA-Z0-9_]", re.ASCII)
+UNIT = re.compile(r"[a-zA-Z0-9_]+", re.ASCII)
+
+
+class Form(Struct, frozen=True):
+    """One of the two formats."""
+
+    media_type: str
+    """Of a text/ type the framework says the charset."""
+    unknown: str
+    is_open: bool
+    """OpenMetrics has units, an end mark, seconds, and families of counters without `_total`."""
+
+
+OPENMETRICS = Form(
+    "application/openmetrics-text; version=1.0.0; charset=utf-8", "unknown", is_open=True
+)
+TEXT = Form("text/plain; version=0.0.4", "untyped", is_open=False)
+
+
+class Point(NamedTuple):
+    """The newest value of one series; `labels` are as `labels_text` writes them.
+
+    Without a time it is the scraper's to say when that was.
+    """
+
+    metric: str
+    labels: str
+    value: float
+    time_ms: int | None = None
+    counts: bool = False
+    unit: str = ""
+    help: str = ""
+
+
+Family = dict[str, Point]
+"""The points of one name, by their labels."""
+
+
+class Exposition:
+    """Points on their way into an answer, each series once.
+
+    Of those that become the same, the one with the newest value; how many others were left out is
+    `merged`.
+    """
+
+    def __init__(self) -> None:
+        self._families: defaultdict[str, Family] = defaultdict(dict)
+        self.merged = 0
+
+    def add(self, points: Iterable[Point]) -> None:
+        for point in points:
+            family = self._families[_name(point.metric, point.counts)]
+            known = family.setdefault(point.labels, point)
+            if known is not point:
+                self.merged += 1
+                if (known.time_ms or 0) < (point.time_ms or 0):
+                    family[point.labels] = point
+
+    def write(self, form: Form) -> bytes:
+        times = {point.time_ms for family in self._families.values() for point in family.values()}
+        stamps = {time_ms: _stamp(time_ms, form) for time_ms in times}
+        lines: list[str] = []
+        for name, family in self._families.items():
+            lines += _head(name, self._families, form)
+            lines += [
+                f"{name}{labels} {point.value!r}{stamps[point.time_ms]}\n"
+                for labels, point in family.items()
+            ]
+        return "".join([*lines, "# EOF\n" if form.is_open else ""]).encode()
+
+
+def _stamp(time_ms: int | None, form: Form) -> str:
+    if time_ms is None:
+        return ""
+    return f" {time_ms / 1000!r}" if form.is_open else f" {time_ms}"
+
+
+def _head(name: str, families: Mapping[str, Family], form: Form) -> Iterator[str]:
+    points = families[name].values()
+    kind = _type(name, families, form)
+    first = next(iter(points))
+    family = name.removesuffix(COUNTED) if kind == COUNTER and form.is_open else name
+    yield f"# TYPE {family} {kind}\n"
+    if form.is_open and _has_unit(family, first.unit) and len({p.unit for p in points}) == 1:
+        yield f"# UNIT {family} {first.unit}\n"
+    if text := first.help or _help(name, first):
+        yield f"# HELP {family} {_escaped(text, quotes=form.is_open)}\n"
+
+
+def _type(name: str, families: Mapping[str, Family], form: Form) -> str:
+    """Return the type that holds for all points of a family, if there is one.
+
+    A counter of OpenMetrics reserves names beside its own, which others may have already.
+    """
+    points = families[name].values()
+    counting = sum(point.counts for point in points)
+    if not counting:
+        return GAUGE
+    base = name.removesuffix(COUNTED)
+    is_taken = form.is_open and (base in families or base + CREATED in families)
+    falls = min(point.value for point in points) < 0
+    return form.unknown if counting < len(points) or is_taken or falls else COUNTER
+
+
+def _has_unit(family: str, unit: str) -> bool:
+    return UNIT.fullmatch(unit) is not None and family.endswith(f"_{unit}")
+
+
+def _help(name: str, point: Point) -> str:
+    """Say what the name does not: how it is written in Vigia, and the unit."""
+    says_unit = not point.unit or _has_unit(name.removesuffix(COUNTED), point.unit)
+    words = [] if name == point.metric else [f"{point.metric} in Vigia."]
+    return " ".join(words if says_unit else [*words, f"In {point.unit}."])
+
+
+@lru_cache(CACHED_MAX)
+def _name(metric: str, counts: bool) -> str:
+    """Return the name that a metric's samples have in both formats."""
+    name = FOREIGN.sub("_", metric)
+    return name.removesuffix(COUNTED) + COUNTED if counts else name
+
+
+@lru_cache(CACHED_MAX)
+def labels_text(component: str, labels: str) -> str:
+    """Write a series' component and labels (JSON) as the formats want them.
+
+    Labels that become the same share their values. One called component is `exported_component`;
+    what is the service's own has no component.
+    """
+    found: dict[str, list[str]] = {}
+    for name, value in sorted(msgspec.json.decode(labels, type=dict[str, str]).items()):
+        if value:
+            found.setdefault(_label(name), []).append(value)
+    pairs = {COMPONENT: [component]} | found if component else found
+    texts = [f'{name}="{_escaped(";".join(values))}"' for name, values in pairs.items()]
+    return "{" + ",".join(texts) + "}" if texts else ""
+
+
+def _label(name: str) -> str:
+    name = FOREIGN.sub("_", name)
+    if name == COMPONENT:
+        return f"exported_{name}"
+    if name.startswith("__"):
+        # Prometheus drops such labels after it has read them.
+        return f"key{name}"
+    return f"key_{name}" if name[0].isdigit() else name
+
+
+def _escaped(text: str, *, quotes: bool = True) -> str:
+    """Escape a text; in the HELP lines of 0.0.4 quotes stand for themselves."""
+    text = text.replace("\\", "\\\\").replace("\n", "\\n")
+    return text.replace('"', '\\"') if quotes else text

@@ -1,0 +1,125 @@
+"""What a body of another protocol comes to: columns to store, and why the rest is not taken."""
+
+import itertools
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from msgspec import Struct, field
+from numpy.typing import NDArray
+
+from api.ingest.native import VALUE_MAX, Window
+from vigia.model import Column, Histogram, Series, micros_of
+
+REASONS_MAX = 5
+
+
+class Fault(Struct, frozen=True):
+    """Why something is not taken: in one word for a counter, and in a sentence for people."""
+
+    word: str
+    sentence: str
+
+
+STALE_BITS = 0x7FF0_0000_0000_0002
+"""The NaN by which Prometheus says that a series has ended."""
+
+STALE = Fault("stale", "a marker of the end of a series")
+NAN = Fault("nan", "a value is not a number")
+INFINITE = Fault("infinite", "a value is infinite")
+TOO_LARGE = Fault("too_large", f"a value is beyond {VALUE_MAX:g}")
+FUTURE = Fault("future", "more than 10 minutes in the future")
+
+
+class FaultError(Exception):
+    """One series or point cannot be taken; the others of its request can."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.sentence)
+        self.fault = fault
+
+
+class Intake(Struct):
+    """What of a request can be stored, and why the rest cannot, by samples or data points.
+
+    `skipped` is what was left out as its sender meant it: markers that there is no value.
+    """
+
+    columns: list[Column] = field(default_factory=list)
+    histograms: list[Histogram] = field(default_factory=list)
+    rejected: Counter[Fault] = field(default_factory=Counter)
+    skipped: Counter[Fault] = field(default_factory=Counter)
+
+    def reject(self, fault: Fault, count: int = 1) -> None:
+        """Count what cannot be stored."""
+        if count:
+            self.rejected[fault] += count
+
+    def skip(self, fault: Fault) -> None:
+        """Turn what was rejected for a reason into what was left out."""
+        count = self.rejected.pop(fault, 0)
+        if count:
+            self.skipped[fault] += count
+
+    def reasons(self) -> str:
+        """Say what was rejected and why, the commonest first."""
+        some = self.rejected.most_common(REASONS_MAX)
+        rest = self.rejected.total() - sum(count for _, count in some)
+        told = [f"{count}: {fault.sentence}" for fault, count in some]
+        return "; ".join([*told, f"{rest}: other reasons"] if rest else told)
+
+
+class Flat(Struct):
+    """Samples of several series, one series behind the other: `counts` of each."""
+
+    series: Sequence[Series]
+    counts: Sequence[int]
+    times: NDArray[np.int64]
+    values: NDArray[np.float64]
+
+
+def take(flat: Flat, window: Window, intake: Intake) -> None:
+    """Judge every sample, and add those that can be stored."""
+    fine = np.ones(len(flat.times), bool)
+    for fault, bad in _faults(flat, window):
+        intake.reject(fault, int(np.count_nonzero(bad & fine)))
+        fine &= ~bad
+    intake.skip(STALE)
+    times, values = flat.times[fine], flat.values[fine]
+    counts = flat.counts if fine.all() else _kept(flat.counts, fine)
+    start = 0
+    for series, end in zip(flat.series, itertools.accumulate(counts), strict=True):
+        if end > start:
+            intake.columns.append(Column(series, times[start:end], values[start:end]))
+        start = end
+
+
+def too_old(window: Window) -> Fault:
+    """Return the fault of what is older than a window."""
+    return Fault("too_old", f"older than {window.start:%Y-%m-%dT%H:%M:%SZ}, which is not kept")
+
+
+def time_fault(micros: int, window: Window) -> Fault | None:
+    """Return what is wrong with a time, if anything."""
+    if micros < micros_of(window.start):
+        return too_old(window)
+    return FUTURE if micros > micros_of(window.end) else None
+
+
+def _faults(flat: Flat, window: Window) -> list[tuple[Fault, NDArray[np.bool_]]]:
+    return [
+        (STALE, flat.values.view(np.uint64) == STALE_BITS),
+        (NAN, np.isnan(flat.values)),
+        (INFINITE, np.isinf(flat.values)),
+        (TOO_LARGE, np.abs(flat.values) > VALUE_MAX),
+        (too_old(window), flat.times < micros_of(window.start)),
+        (FUTURE, flat.times > micros_of(window.end)),
+    ]
+
+
+def _kept(counts: Sequence[int], fine: NDArray[np.bool_]) -> list[int]:
+    """Return how many samples of each series are fine."""
+    before = np.concatenate(([0], np.cumsum(fine)))
+    ends = np.cumsum(counts)
+    kept: list[int] = np.diff(before[np.concatenate(([0], ends))]).tolist()
+    return kept

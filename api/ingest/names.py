@@ -1,0 +1,110 @@
+"""Names and labels of other protocols as ours, and a memory of what they came to."""
+
+import re
+from collections.abc import Hashable, Mapping
+from typing import Generic, TypeVar
+
+from api.ingest.intake import Fault, FaultError
+from api.ingest.native import (
+    CONTROL,
+    LABEL_NAME_BYTES_MAX,
+    LABEL_VALUE_BYTES_MAX,
+    LABELS_MAX,
+    UNIT_CHARS_MAX,
+)
+from vigia.model import Kind, Series, labels_of
+
+NAME_CHARS_MAX = 128
+REMEMBERED_BYTES_MAX = 32 * 2**20
+LARGE_BYTES = 2**18
+ENTRY_BYTES = 600
+"""What an entry takes beside its own text, about."""
+
+FOREIGN = re.compile(r"[^a-zA-Z0-9_.:-]", re.ASCII)
+
+NO_NAME = Fault("name", "a name is empty")
+LONG_NAME = Fault("name", f"a name has more than {NAME_CHARS_MAX} characters")
+UNIT = Fault("unit", f"a unit has more than {UNIT_CHARS_MAX} characters, or control characters")
+LABELS = Fault("labels", f"a series has more than {LABELS_MAX} labels")
+LABEL_NAME = Fault(
+    "label_name",
+    f"a label's name has not 1 to {LABEL_NAME_BYTES_MAX} bytes, or control characters",
+)
+LABEL_VALUE = Fault(
+    "label_value",
+    f"a label's value has more than {LABEL_VALUE_BYTES_MAX} bytes, or control characters",
+)
+
+V = TypeVar("V")
+
+
+def name_of(text: str) -> str:
+    """Return a name of our alphabet: every other character becomes `_`. Raises FaultError."""
+    if not text:
+        raise FaultError(NO_NAME)
+    name = FOREIGN.sub("_", text)
+    if name[0] in "0123456789.:-":
+        name = "_" + name
+    if len(name) > NAME_CHARS_MAX:
+        raise FaultError(LONG_NAME)
+    return name
+
+
+def series_of(
+    metric: str, component: str, labels: Mapping[str, str], unit: str, kind: Kind
+) -> Series:
+    """Return the series of foreign names; labels without a value are none. Raises FaultError."""
+    given = {name: value for name, value in labels.items() if value}
+    if len(unit) > UNIT_CHARS_MAX or CONTROL.search(unit):
+        raise FaultError(UNIT)
+    if len(given) > LABELS_MAX:
+        raise FaultError(LABELS)
+    for name, value in given.items():
+        if not 0 < len(name.encode()) <= LABEL_NAME_BYTES_MAX or CONTROL.search(name):
+            raise FaultError(LABEL_NAME)
+        if len(value.encode()) > LABEL_VALUE_BYTES_MAX or CONTROL.search(value):
+            raise FaultError(LABEL_VALUE)
+    return Series(
+        metric=name_of(metric),
+        component=name_of(component),
+        labels=labels_of(given),
+        unit=unit,
+        kind=kind,
+    )
+
+
+class Memory(Generic[V]):
+    """Remembers what was worked out, within a budget of bytes.
+
+    It keeps two generations: what is asked for moves to the younger one, and when that is full,
+    the older one is forgotten. So what is in use stays, at the price of one look-up.
+    """
+
+    def __init__(self, bytes_max: int = REMEMBERED_BYTES_MAX) -> None:
+        self._bytes_max = bytes_max // 2
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin again."""
+        self._young: dict[Hashable, tuple[V, int]] = {}
+        self._old: dict[Hashable, tuple[V, int]] = {}
+        self._young_bytes = 0
+
+    def get(self, key: Hashable) -> V | None:
+        """Return what is remembered under a key."""
+        found = self._young.get(key)
+        if found is None:
+            found = self._old.get(key)
+            if found is None:
+                return None
+            self.put(key, *found)
+        return found[0]
+
+    def put(self, key: Hashable, value: V, size: int) -> None:
+        """Remember a value, unless it is large; `size` is the bytes of its text and its key's."""
+        if size > LARGE_BYTES:
+            return
+        if self._young_bytes > self._bytes_max:
+            self._old, self._young, self._young_bytes = self._young, {}, 0
+        self._young[key] = (value, size)
+        self._young_bytes += size + ENTRY_BYTES

@@ -1,0 +1,92 @@
+"""What the service knows of itself, as points of the exposition."""
+
+import platform
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import psutil
+
+from api.exposition import COUNTED, Point, labels_text
+from vigia import __version__
+
+KNOWN: Mapping[str, tuple[str, str]] = {
+    "engine.embedded": ("engine_embedded", "Whether the database is the embedded one."),
+    "engine.restarts": ("engine_restarts_total", "Restarts of the embedded engine."),
+    "writer.stored": ("writer_stored_total", "Samples stored."),
+    "writer.pending": ("writer_pending", "Samples that wait to be stored."),
+    "writer.dropped": ("writer_dropped_total", "Samples that were collected and never stored."),
+    "live.clients": ("live_clients", "WebSocket clients."),
+    "live.lagged": ("live_lagged_total", "Times a client was too slow and got the whole state."),
+    "live.dead": ("live_dead_total", "Clients that were closed because they did not read."),
+    "pool.pool_min": ("pool_min", "Connections that the pool keeps at least."),
+    "pool.pool_max": ("pool_max", "Connections that the pool may have."),
+    "pool.pool_size": ("pool_size", "Connections that the pool has."),
+    "pool.pool_available": ("pool_available", "Connections that nobody uses."),
+    "pool.requests_waiting": ("pool_requests_waiting", "Requests that wait for a connection."),
+    "pool.requests_num": ("pool_requests_total", "Requests for a connection."),
+    "pool.requests_queued": ("pool_requests_queued_total", "Requests that had to wait."),
+    "pool.requests_wait_ms": ("pool_requests_wait_ms_total", "Time that requests waited."),
+    "pool.requests_errors": ("pool_requests_errors_total", "Requests that got no connection."),
+    "pool.usage_ms": ("pool_usage_ms_total", "Time that connections were in use."),
+    "pool.returns_bad": ("pool_returns_bad_total", "Connections that came back broken."),
+    "pool.connections_num": ("pool_connections_total", "Connections tried to make."),
+    "pool.connections_ms": ("pool_connections_ms_total", "Time it took to make connections."),
+    "pool.connections_errors": ("pool_connections_errors_total", "Connections not made."),
+    "pool.connections_lost": ("pool_connections_lost_total", "Connections found to be lost."),
+    "turns": ("service_turns_total", "Turns taken."),
+    "missed": ("service_missed_total", "Slots without a turn."),
+    "failures": ("service_failures_total", "Turns that failed."),
+    "delay_s": ("service_delay_seconds", "How late the last turn began."),
+    "delay_s_max": ("service_delay_max_seconds", "How late a turn began at most."),
+    "duration_s": ("service_duration_seconds", "How long the last turn took."),
+    "last_slot": ("service_last_slot_timestamp_seconds", "Slot of the last turn."),
+}
+"""Name and help by the place in the status. A number that is not here is a gauge, called like its
+place: whatever the status tells is told here as well."""
+
+
+def points_of(status: Mapping[str, object]) -> Iterator[Point]:
+    """Yield every number of the service's status."""
+    for section, content in status.items():
+        told = msgspec.to_builtins(content, builtin_types=(datetime,))
+        match section:
+            case "services":
+                for slots in told:
+                    yield from _numbers("", slots, {"service": slots["name"]})
+            case "subscribers":
+                for name, dropped in told.items():
+                    help_ = "Events that a subscriber was too slow for."
+                    yield own("subscriber_dropped_total", dropped, help_, {"subscriber": name})
+            case _:
+                yield from _numbers(section, told, {})
+
+
+def of_process() -> Iterator[Point]:
+    """Yield what the process takes, and what it is."""
+    process = psutil.Process()
+    with process.oneshot():
+        spent = process.cpu_times()
+        yield own("cpu_seconds_total", spent.user + spent.system, "Processor time used.")
+        yield own("resident_memory_bytes", process.memory_info().rss, "Memory in use.")
+        yield own("start_time_seconds", process.create_time(), "When the process started.")
+    version = {"version": __version__, "python": platform.python_version()}
+    yield own("build_info", 1, "What runs here.", version)
+
+
+def own(name: str, value: float, help_: str = "", labels: Mapping[str, str] | None = None) -> Point:
+    """Return a point of ours; a name that ends in `_total` only grows."""
+    written = labels_text("", msgspec.json.encode(labels or {}).decode())
+    return Point(f"vigia_{name}", written, float(value), counts=name.endswith(COUNTED), help=help_)
+
+
+def _numbers(place: str, content: Any, labels: Mapping[str, str]) -> Iterator[Point]:
+    if isinstance(content, datetime):
+        content = content.timestamp()
+    if isinstance(content, Mapping):
+        for key, value in content.items():
+            yield from _numbers(f"{place}.{key}".lstrip("."), value, labels)
+    elif isinstance(content, int | float):
+        name, help_ = KNOWN.get(place, (place.replace(".", "_"), ""))
+        yield own(name, content, help_, labels)

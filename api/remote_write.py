@@ -1,0 +1,60 @@
+"""Prometheus remote write 1.0: the way in for a Prometheus that keeps its own samples too."""
+
+from litestar import Response, post
+from litestar.di import NamedDependency
+from litestar.exceptions import HTTPException
+
+from api.door import ROLE
+from api.errors import documented
+from api.ingest import prometheus
+from api.ingest.bodies import Encoding
+from api.ingest.intake import Intake
+from api.ingest.store import operation_with_body, store, window
+from api.parts import KnownRequest, Parts
+from api.probes import BASE
+from vigia.model import InvalidError, Role
+
+MEDIA_TYPE = "application/x-protobuf"
+MESSAGE = "prometheus.WriteRequest"
+VERSION = "x-prometheus-remote-write-version"
+DESCRIPTION = """\
+The body is a `prometheus.WriteRequest` in Snappy's block format. Samples that cannot be stored are
+answered with 400, so that they are not sent again; the others of their request are stored."""
+
+
+@post(
+    f"{BASE}/ingest/prometheus/write",
+    status_code=204,
+    opt={ROLE: Role.INGEST},
+    request_max_body_size=None,
+    operation_class=operation_with_body(MEDIA_TYPE),
+    responses={415: documented("Another message, or another compression than snappy.")},
+    tags=["metrics"],
+    summary="Store samples of Prometheus remote write 1.0",
+    description=DESCRIPTION,
+)
+async def receive(request: KnownRequest, parts: NamedDependency[Parts]) -> Response[None]:
+    _check_headers(request)
+    receivers = parts.receivers
+    accepted = await window(parts)
+
+    def parse(body: bytes) -> Intake:
+        return prometheus.read(body, accepted, receivers.prometheus)
+
+    intake = await receivers.bodies.read(request, (Encoding.SNAPPY,), parse)
+    stored = await store(parts, intake)
+    receivers.count("prometheus", intake)
+    if intake.rejected:
+        raise InvalidError(f"these samples were refused, and all others stored: {intake.reasons()}")
+    return Response(None, status_code=202 if stored.duplicate is None else 204)
+
+
+def _check_headers(request: KnownRequest) -> None:
+    media_type, parameters = request.content_type
+    if media_type != MEDIA_TYPE or parameters.get("proto", MESSAGE) != MESSAGE:
+        raise HTTPException(
+            f"send Content-Type {MEDIA_TYPE} with {MESSAGE}: this is remote write 1.0",
+            status_code=415,
+        )
+    if not request.headers.get(VERSION, "").startswith("0.1."):
+        raise InvalidError("send X-Prometheus-Remote-Write-Version: 0.1.0")

@@ -1,0 +1,212 @@
+"""Records that wait on disk: appended with a checksum, read again in order, deleted when done.
+
+A segment is a file of records `length | crc | payload`, both numbers 32 bits, little-endian.
+Whatever is cut short or changed on disk, every record before it is kept, the damaged segment is set
+aside, and the damage is counted.
+"""
+
+import os
+import struct
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import structlog
+from msgspec import Struct
+
+from vigia.model import UnavailableError
+
+log = structlog.get_logger()
+
+HEADER = struct.Struct("<II")
+SEGMENT_BYTES = 8 * 1024 * 1024
+RECORD_BYTES_MAX = 64 * 1024 * 1024
+SUFFIX = ".spool"
+QUARANTINE = "quarantine"
+
+
+class Damage(Struct, frozen=True):
+    """Bytes of a segment that were no record any more, and were set aside."""
+
+    segment: str
+    offset: int
+    bytes: int
+
+
+class Spool:
+    """A folder of segments, of one writer. Every method blocks on the disk: call it in a thread."""
+
+    def __init__(self, folder: Path, budget_bytes: int) -> None:
+        """Open the folder, mending what is damaged; `damage` says what was lost."""
+        self._folder = folder
+        self._budget_bytes = budget_bytes
+        self._quarantine = folder / QUARANTINE
+        self._quarantine.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._active: Segment | None = None
+        self.damage: list[Damage] = []
+        self._sizes = {path: self._mend(path) for path in sorted(folder.glob(f"*{SUFFIX}"))}
+        last = max((int(path.stem, 16) for path in self._sizes), default=0)
+        self._next = last + 1
+
+    @property
+    def size_bytes(self) -> int:
+        active = self._active.size_bytes if self._active else 0
+        return sum(self._sizes.values()) + active
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._sizes and self._active is None
+
+    def append(self, payloads: Iterable[bytes]) -> None:
+        """Write records and return when they are on the disk, all of them or none.
+
+        Raises UnavailableError when they would exceed the budget, OSError when the disk refuses.
+        """
+        records = b"".join(_record(payload) for payload in payloads)
+        if self.size_bytes + len(records) > self._budget_bytes:
+            raise UnavailableError(
+                f"the spool is full ({self._budget_bytes} bytes) and the database is away; "
+                "send it again later"
+            )
+        if self._active is None or self._active.size_bytes >= SEGMENT_BYTES:
+            self._rotate()
+            self._active = Segment(self._folder, self._next)
+            self._next += 1
+        self._active.append(records)
+
+    def segments(self) -> list[Path]:
+        """Return what there is to read, oldest first; later records go to other segments."""
+        self._rotate()
+        return sorted(self._sizes)
+
+    def read(self, segment: Path) -> Iterator[bytes]:
+        """Yield the payloads of a segment in order."""
+        data = segment.read_bytes()
+        for offset, length in _records(data):
+            yield data[offset : offset + length]
+
+    def remove(self, segment: Path) -> None:
+        """Delete a segment whose every record is stored elsewhere by now."""
+        segment.unlink()
+        del self._sizes[segment]
+
+    def set_aside(self, name: str, data: bytes) -> None:
+        """Keep what cannot be used where a person may look at it."""
+        (self._quarantine / name).write_bytes(data)
+
+    def close(self) -> None:
+        self._rotate()
+
+    def _rotate(self) -> None:
+        if self._active is not None:
+            self._sizes[self._active.path] = self._active.close()
+            self._active = None
+
+    def _mend(self, path: Path) -> int:
+        """Cut out of a segment what is no record, and return the size of the rest."""
+        data = path.read_bytes()
+        good = [data[at - HEADER.size : at + length] for at, length in _records(data)]
+        if sum(map(len, good)) == len(data):
+            return len(data)
+        lost = Damage(path.name, _first_gap(data), len(data) - sum(map(len, good)))
+        self.damage.append(lost)
+        log.error("spool_damaged", segment=lost.segment, offset=lost.offset, bytes=lost.bytes)
+        self.set_aside(f"{path.name}.damaged", data)
+        _replace(path, b"".join(good))
+        return path.stat().st_size
+
+
+class Segment:
+    """The file that is being written."""
+
+    def __init__(self, folder: Path, number: int) -> None:
+        self.path = folder / f"{number:016x}{SUFFIX}"
+        self.size_bytes = 0
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        self._file = os.open(self.path, flags, 0o600)
+        _sync_folder(folder)
+
+    def append(self, records: bytes) -> None:
+        """Write and sync; what a failure left half written is cut off again."""
+        try:
+            written = 0
+            while written < len(records):
+                written += os.write(self._file, records[written:])
+            os.fsync(self._file)
+        except OSError:
+            os.ftruncate(self._file, self.size_bytes)
+            os.lseek(self._file, self.size_bytes, os.SEEK_SET)
+            raise
+        self.size_bytes += len(records)
+
+    def close(self) -> int:
+        os.close(self._file)
+        return self.size_bytes
+
+
+def _record(payload: bytes) -> bytes:
+    return HEADER.pack(len(payload), zlib.crc32(payload)) + payload
+
+
+def _records(data: bytes) -> Iterator[tuple[int, int]]:
+    """Yield offset and length of each payload that is whole.
+
+    One whose content changed is passed over when a whole record, or the end, follows where it
+    says; otherwise its length cannot be believed, and the rest is lost.
+    """
+    at = 0
+    while at < len(data):
+        end = _end(data, at)
+        if end is None:
+            return
+        if _is_whole(data, at, end):
+            yield at + HEADER.size, end - at - HEADER.size
+        elif not (end == len(data) or ((after := _end(data, end)) and _is_whole(data, end, after))):
+            return
+        at = end
+
+
+def _end(data: bytes, at: int) -> int | None:
+    """Return where a record ends by its own account; None when it cannot.
+
+    An empty one is none: a tail of zeros, which a crash may leave, would be many.
+    """
+    if at + HEADER.size > len(data):
+        return None
+    length, _ = HEADER.unpack_from(data, at)
+    end = at + HEADER.size + length
+    return end if 0 < length <= RECORD_BYTES_MAX and end <= len(data) else None
+
+
+def _is_whole(data: bytes, at: int, end: int) -> bool:
+    _, crc = HEADER.unpack_from(data, at)
+    return zlib.crc32(data[at + HEADER.size : end]) == int(crc)
+
+
+def _first_gap(data: bytes) -> int:
+    """Return where the first damage begins."""
+    at = 0
+    for offset, length in _records(data):
+        if offset - HEADER.size != at:
+            return at
+        at = offset + length
+    return at
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Write a file anew so that at any moment either the old or the new one is there."""
+    fresh = path.with_suffix(".new")
+    with fresh.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

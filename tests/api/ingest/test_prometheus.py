@@ -1,0 +1,297 @@
+"""What Prometheus writes becomes columns; what cannot be stored is refused one by one."""
+
+import math
+import struct
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.ingest import prometheus
+from api.ingest.intake import Intake
+from api.ingest.native import SAMPLES_MAX, Window
+from api.ingest.prometheus import Known
+from tests.api.ingest.remote import metadata, part, sample, series, varint
+from vigia.model import InvalidError, Kind, Series
+
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+WINDOW = Window(NOW - timedelta(days=28), NOW + timedelta(minutes=10))
+T = int(NOW.timestamp() * 1000)
+STALE = struct.unpack("<d", struct.pack("<Q", 0x7FF0_0000_0000_0002))[0]
+UP = {"__name__": "up", "instance": "a:9090", "job": "node"}
+Rows = dict[Series, list[tuple[int, float]]]
+
+
+def read(*parts: bytes, known: Known | None = None) -> Intake:
+    return prometheus.read(b"".join(parts), WINDOW, known or Known())
+
+
+def rows(intake: Intake) -> Rows:
+    return {
+        column.series: list(zip(column.times.tolist(), column.values.tolist(), strict=True))
+        for column in intake.columns
+    }
+
+
+def only(intake: Intake) -> Series:
+    [column] = intake.columns
+    assert not intake.rejected
+    return column.series
+
+
+def test_a_series_keeps_its_labels_and_its_job_is_the_component() -> None:
+    intake = read(series(UP, [(1.5, T), (0.0, T + 1), (-2.5, T + 2)]))
+
+    expected = Series(metric="up", component="node", labels=(("instance", "a:9090"),))
+    assert rows(intake) == {
+        expected: [(T * 1000, 1.5), (T * 1000 + 1000, 0), (T * 1000 + 2000, -2.5)]
+    }
+    assert not intake.rejected
+
+
+@pytest.mark.parametrize(
+    ("job", "component"),
+    [("", "prometheus"), ("k8s/pods", "k8s_pods"), ("9", "_9"), ("größe", "gr__e"), ("a b", "a_b")],
+)
+def test_a_job_becomes_a_name_of_ours(job: str, component: str) -> None:
+    assert only(read(series({"__name__": "m", "job": job}, [(1, T)]))).component == component
+
+
+def test_labels_without_a_value_are_none() -> None:
+    assert only(read(series({"__name__": "m", "zone": ""}, [(1, T)]))).labels == ()
+
+
+@pytest.mark.parametrize(
+    ("metric", "kind"),
+    [
+        ("a_total", Kind.COUNTER),
+        ("a_count", Kind.COUNTER),
+        ("a_sum", Kind.COUNTER),
+        ("a_bucket", Kind.COUNTER),
+        ("a_created", Kind.GAUGE),
+        ("total", Kind.GAUGE),
+    ],
+)
+def test_the_ending_of_a_name_tells_counters(metric: str, kind: Kind) -> None:
+    assert only(read(series({"__name__": metric}, [(1, T)]))).kind is kind
+
+
+@pytest.mark.parametrize(
+    ("family", "type_", "metric", "kind", "unit"),
+    [
+        ("cpu", 1, "cpu", Kind.COUNTER, "s"),
+        ("cpu", 1, "cpu_total", Kind.COUNTER, "s"),
+        ("odd_total", 2, "odd_total", Kind.GAUGE, "s"),
+        ("h", 3, "h_bucket", Kind.COUNTER, ""),
+        ("h", 3, "h_sum", Kind.COUNTER, "s"),
+        ("h", 4, "h_bucket", Kind.GAUGE, ""),
+        ("s", 5, "s", Kind.GAUGE, "s"),
+        ("s", 5, "s_count", Kind.COUNTER, ""),
+        ("x", 0, "x_total", Kind.COUNTER, "s"),
+    ],
+)
+def test_metadata_tells_kinds_and_units(
+    family: str, type_: int, metric: str, kind: Kind, unit: str
+) -> None:
+    known = Known()
+    line = series({"__name__": metric}, [(1, T)])
+    read(line, known=known)
+
+    read(metadata(family, type_, "s"), known=known)
+
+    told = only(read(line, known=known))
+    assert told.kind is kind
+    assert told.unit == unit
+
+
+def test_metadata_that_tells_nothing_new_changes_nothing() -> None:
+    known = Known()
+    line = series({"__name__": "cpu"}, [(1, T)])
+    first = only(read(metadata("cpu", 1), line, known=known))
+
+    assert only(read(metadata("cpu", 1), line, known=known)) is first
+
+
+def test_markers_that_there_is_no_value_are_skipped_and_not_refused() -> None:
+    intake = read(
+        series(UP, [(1, T), (STALE, T + 1)]),
+        series(UP | {"b": "c"}, [(STALE, T)]),
+        series({"__name__": "rpc_seconds", "quantile": "0.5"}, [(math.nan, T)]),
+    )
+
+    assert list(rows(intake).values()) == [[(T * 1000, 1)]]
+    assert {fault.word: count for fault, count in intake.skipped.items()} == {"stale": 2, "nan": 1}
+    assert not intake.rejected
+
+
+@pytest.mark.parametrize(
+    ("value", "time", "word"),
+    [
+        (math.inf, T, "infinite"),
+        (-math.inf, T, "infinite"),
+        (1e300, T, "too_large"),
+        (1, T + 601_000, "future"),
+        (1, T - 29 * 86_400_000, "too_old"),
+        (1, 0, "too_old"),
+        (1, -1, "too_old"),
+        (1, -(2**63), "too_old"),
+        (1, 2**63 - 1, "future"),
+    ],
+)
+def test_a_sample_that_cannot_be_stored_is_refused_alone(
+    value: float, time: int, word: str
+) -> None:
+    intake = read(series(UP, [(1, T), (value, time), (2, T - 1)]))
+
+    assert list(rows(intake).values()) == [[(T * 1000, 1), (T * 1000 - 1000, 2)]]
+    assert {fault.word: count for fault, count in intake.rejected.items()} == {word: 1}
+    assert intake.reasons().startswith("1: ")
+
+
+@pytest.mark.parametrize(
+    ("labels", "word"),
+    [
+        ({"job": "x"}, "name"),
+        ({"__name__": ""}, "name"),
+        ({"__name__": "m" * 129}, "name"),
+        ({"__name__": "m"} | {f"l{n}": "x" for n in range(31)}, "labels"),
+        ({"__name__": "m", "l": "x" * 1025}, "label_value"),
+        ({"__name__": "m", "l": "ä" * 513}, "label_value"),
+        ({"__name__": "m", "l": "\x00"}, "label_value"),
+        ({"__name__": "m", "l" * 129: "x"}, "label_name"),
+        ({"__name__": "m", "": "x"}, "label_name"),
+        ({"__name__": "m", "l": "x" * 70_000}, "labels"),
+    ],
+)
+def test_a_series_beyond_a_limit_is_refused_alone(labels: dict[str, str], word: str) -> None:
+    known = Known()
+    for _ in range(2):
+        intake = read(series(labels, [(1, T), (2, T)]), series(UP, [(1, T)]), known=known)
+
+        assert len(intake.columns) == 1
+        assert {fault.word: count for fault, count in intake.rejected.items()} == {word: 2}
+
+
+def test_the_limits_themselves_are_allowed() -> None:
+    labels = {"__name__": "m" * 128} | {f"{n:02}" + "l" * 126: "x" * 1024 for n in range(30)}
+
+    assert len(only(read(series(labels, [(1, T)]))).labels) == 30
+
+
+def test_a_bad_series_without_samples_is_no_reason_to_refuse() -> None:
+    assert not read(series({}, []), series(UP, [])).rejected
+
+
+def test_a_label_that_is_no_text_or_is_there_twice_is_refused() -> None:
+    name = part(1, part(1, "__name__") + part(2, "m"))
+    bad = part(1, part(1, "l") + part(2, b"\xff"))
+    good = part(1, part(1, "l") + part(2, "x"))
+
+    for labels, word in ((name + bad, "label_value"), (name + good + good, "labels")):
+        intake = read(part(1, labels + sample(1, T)))
+        assert [fault.word for fault in intake.rejected] == [word]
+
+
+def test_native_histograms_are_refused_and_the_samples_beside_them_are_not() -> None:
+    labels = part(1, part(1, "__name__") + part(2, "m"))
+
+    intake = read(part(1, labels + sample(1, T) + part(4, b"\x08\x01")))
+
+    assert list(rows(intake).values()) == [[(T * 1000, 1)]]
+    assert [(fault.word, count) for fault, count in intake.rejected.items()] == [
+        ("native_histogram", 1)
+    ]
+
+
+def test_a_request_has_a_most_of_samples() -> None:
+    one = series(UP, [(1, T)])
+
+    assert len(read(one * SAMPLES_MAX).columns) == SAMPLES_MAX
+    with pytest.raises(InvalidError, match="max_samples_per_send"):
+        read(one * (SAMPLES_MAX + 1))
+    with pytest.raises(InvalidError, match="parts"):
+        read(b"\x0a\x00" * 600_000)
+
+
+text = st.text(st.characters(exclude_categories=["C"]), min_size=1, max_size=20)
+some_labels = st.dictionaries(text.filter(lambda name: name != "job"), text, max_size=4)
+some_samples = st.lists(
+    st.tuples(st.floats(-1e100, 1e100) | st.just(0.0), st.integers(T - 10_000_000, T + 500_000)),
+    max_size=5,
+)
+
+
+@given(st.lists(st.tuples(some_labels, some_samples), max_size=5), st.booleans(), st.data())
+def test_every_way_to_write_a_message_means_the_same(
+    given_series: list[tuple[dict[str, str], list[tuple[float, int]]]],
+    known_before: bool,
+    data: st.DataObject,
+) -> None:
+    """Fields in another order, longer numbers, and fields that nobody knows."""
+    known = Known()
+    usual, other = [], []
+    for labels, samples in given_series:
+        told = {"__name__": "m", **labels}
+        usual.append(series(told, samples))
+        parts = [part(1, part(2, value) + part(1, name)) for name, value in told.items()]
+        parts += [sample(*each, swapped=True) for each in samples]
+        parts += [part(3, b"an exemplar"), b"\x78\x05", b"\x8d\x01abcd", part(200, b"")]
+        other.append(part(1, b"".join(data.draw(st.permutations(parts)))))
+    if known_before:
+        read(*usual, known=known)
+
+    expected, found = rows(read(*usual, known=known)), rows(read(*other, known=known))
+
+    assert {s: sorted(v) for s, v in found.items()} == {s: sorted(v) for s, v in expected.items()}
+
+
+VALID = b"".join([
+    series(UP, [(1, T)]),
+    series({"__name__": "a_total", "code": "200"}, [(0, T), (5e-324, T - 15_000)]),
+    metadata("a", 1, "s"),
+    series({"__name__": "long", "l": "x" * 300}, [(STALE, T)]),
+])  # fmt: skip
+
+
+@given(st.binary(max_size=100))
+def test_any_bytes_are_read_or_refused(body: bytes) -> None:
+    try:
+        read(body)
+    except InvalidError as error:
+        refused = str(error)
+        assert refused
+
+
+@given(st.integers(0, len(VALID) - 1), st.integers(0, 255), st.integers(0, len(VALID)))
+def test_a_damaged_message_is_read_or_refused(at: int, byte: int, length: int) -> None:
+    damaged = bytearray(VALID)
+    damaged[at] = byte
+    known = Known()
+    read(VALID, known=known)
+    for body in (bytes(damaged), bytes(damaged[:length]), VALID[length:]):
+        try:
+            intake = read(body, known=known)
+        except InvalidError:
+            continue
+        for column in intake.columns:
+            assert len(column.times) == len(column.values) > 0
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\x0a",
+        b"\x0a\x05abc",
+        b"\x0b",
+        b"\x0f",
+        b"\x80" * 11,
+        b"\x09abc",
+        b"\x0d\x00",
+        part(1, part(1, b"\x0a\xff\xff\xff\xff\x0f")),
+        b"\x0a" + varint(2**63) + b"abc",
+    ],
+)
+def test_what_is_no_message_is_refused(body: bytes) -> None:
+    with pytest.raises(InvalidError, match="protobuf"):
+        read(body)

@@ -1,0 +1,128 @@
+"""`vigia agent`: what runs on the other hosts."""
+
+import asyncio
+import re
+import signal
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import click
+
+from vigia import log, terminal
+from vigia.agent import Agent, run
+from vigia.egress import open_egress
+from vigia.model import utc_now
+from vigia.outbox import Outbox
+from vigia.sender import Sender
+from vigia.settings import Secret
+
+EVERYWHERE = ("0.0.0.0/0", "::/0")
+"""Who starts the agent has said where it sends, and that is mostly a private network."""
+
+INTERVAL_S, INTERVAL_S_MIN, INTERVAL_S_MAX = 15.0, 1.0, 3600.0
+SPOOL_MIB, SPOOL_MIB_MIN = 256, 32
+ONCE_S = 1.0
+"""Shares of processor time need some time between two readings."""
+LABEL_BYTES_MAX = 1024
+ADDRESS = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
+
+
+@click.command("agent")
+@click.option("--to", "url", envvar="VIGIA_URL", required=True, help="The service.")
+@click.option("--key", envvar="VIGIA_KEY", help="A key with the role ingest.")
+@click.option(
+    "--key-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A file that holds the key, which the list of processes then does not show.",
+)
+@click.option("--host-label", default=socket.gethostname, help="The name of this host.")
+@click.option(
+    "--interval",
+    "interval_s",
+    type=click.FloatRange(INTERVAL_S_MIN, INTERVAL_S_MAX),
+    default=INTERVAL_S,
+    show_default=True,
+    help="Seconds between collections.",
+)
+@click.option(
+    "--spool",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where samples wait; by default `agent` in the data directory.",
+)
+@click.option(
+    "--spool-mib",
+    type=click.IntRange(SPOOL_MIB_MIN),
+    default=SPOOL_MIB,
+    show_default=True,
+    help="How much may wait; beyond, the oldest goes.",
+)
+@click.option("--once", is_flag=True, help="Collect once, send everything that waits, and end.")
+def agent_command(
+    *,
+    url: str,
+    key: str | None,
+    key_file: Path | None,
+    host_label: str,
+    interval_s: float,
+    spool: Path | None,
+    spool_mib: int,
+    once: bool,
+) -> None:
+    """Collect this host and send it to a service elsewhere, until Ctrl-C."""
+    log.configure()
+    _check(url, host_label)
+    secret = _key(key, key_file)
+    folder = spool or terminal.settings().data_dir / "agent"
+
+    async def work() -> None:
+        async with _open(url, secret, host_label, folder, spool_mib * 2**20) as (agent, sender):
+            if once:
+                await asyncio.sleep(ONCE_S)
+                await agent.take(utc_now().replace(microsecond=0))
+                await sender.send_all()
+            else:
+                await _run_until_told(agent, sender, interval_s)
+
+    terminal.run(work)
+
+
+@asynccontextmanager
+async def _open(
+    url: str, key: Secret, host: str, folder: Path, budget_bytes: int
+) -> AsyncIterator[tuple[Agent, Sender]]:
+    outbox = await asyncio.to_thread(Outbox, folder, budget_bytes)
+    try:
+        async with open_egress(EVERYWHERE) as egress:
+            sender = Sender(egress, url, key, outbox)
+            yield Agent(host, outbox, sender), sender
+    finally:
+        await outbox.close()
+
+
+async def _run_until_told(agent: Agent, sender: Sender, interval_s: float) -> None:
+    """Run until SIGINT or SIGTERM; what is on its way then waits on the disk."""
+    running = asyncio.ensure_future(run(agent, sender, interval_s))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, running.cancel)
+    await asyncio.wait({running})
+    if not running.cancelled():
+        running.result()
+
+
+def _key(key: str | None, file: Path | None) -> Secret:
+    if (key is None) == (file is None):
+        raise click.UsageError("give --key (or VIGIA_KEY) or --key-file")
+    text = key if file is None else file.read_text(encoding="utf-8", errors="replace")
+    text = (text or "").strip()
+    if not text or not text.isascii() or not text.isprintable():
+        raise click.UsageError("the key is empty, or holds more than a key")
+    return Secret(text)
+
+
+def _check(url: str, host: str) -> None:
+    if not ADDRESS.fullmatch(url):
+        raise click.UsageError("--to must be http:// or https:// and a host, without a password")
+    if not host or len(host.encode()) > LABEL_BYTES_MAX or not host.isprintable():
+        raise click.UsageError(f"--host-label has 1 to {LABEL_BYTES_MAX} printable bytes")
