@@ -458,7 +458,7 @@ VIEW metrics_1d  -- Roll-up by UTC day.
     r.first,
     r.last,
     r.series_id,
-    NULLIF(sqrt((r.m2 / (r.count)::double precision)), 'NaN'::double precision) AS stddev
+    NULLIF((sqrt(r.m2) / sqrt((r.count)::double precision)), 'NaN'::double precision) AS stddev
    FROM (system_metrics_1d r
      JOIN series s ON ((s.id = r.series_id)));
 
@@ -494,7 +494,7 @@ VIEW metrics_1h  -- Roll-up by hour.
     r.first,
     r.last,
     r.series_id,
-    NULLIF(sqrt((r.m2 / (r.count)::double precision)), 'NaN'::double precision) AS stddev
+    NULLIF((sqrt(r.m2) / sqrt((r.count)::double precision)), 'NaN'::double precision) AS stddev
    FROM (system_metrics_1h r
      JOIN series s ON ((s.id = r.series_id)));
 
@@ -530,7 +530,7 @@ VIEW metrics_1m  -- Roll-up by minute.
     r.first,
     r.last,
     r.series_id,
-    NULLIF(sqrt((r.m2 / (r.count)::double precision)), 'NaN'::double precision) AS stddev
+    NULLIF((sqrt(r.m2) / sqrt((r.count)::double precision)), 'NaN'::double precision) AS stddev
    FROM (system_metrics_1m r
      JOIN series s ON ((s.id = r.series_id)));
 
@@ -566,7 +566,7 @@ VIEW metrics_5m  -- Roll-up by five minutes.
     r.first,
     r.last,
     r.series_id,
-    NULLIF(sqrt((r.m2 / (r.count)::double precision)), 'NaN'::double precision) AS stddev
+    NULLIF((sqrt(r.m2) / sqrt((r.count)::double precision)), 'NaN'::double precision) AS stddev
    FROM (system_metrics_5m r
      JOIN series s ON ((s.id = r.series_id)));
 
