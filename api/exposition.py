@@ -117,7 +117,8 @@ def _type(name: str, families: Mapping[str, Family], form: Form) -> str:
     if not counting:
         return GAUGE
     base = name.removesuffix(COUNTED)
-    is_taken = form.is_open and (base in families or base + CREATED in families)
+    reserved = {base, base + CREATED, base + CREATED + COUNTED}
+    is_taken = form.is_open and not reserved.isdisjoint(families)
     falls = min(point.value for point in points) < 0
     return form.unknown if counting < len(points) or is_taken or falls else COUNTER
 

@@ -175,7 +175,9 @@ def _check_format(asked: Asked) -> None:
 
 
 def _aggregates(names: list[str] | None, *, grouped: bool) -> list[str]:
-    wanted = _split(names or ["avg"])
+    wanted = _split(["avg"] if names is None else names)
+    if not wanted:
+        raise InvalidError(f"agg names none; available are {', '.join(AGGREGATES)}")
     for name in wanted:
         if name not in AGGREGATES:
             raise InvalidError(f"agg {name!r:.40} is not available; {', '.join(AGGREGATES)} are")

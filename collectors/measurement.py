@@ -18,7 +18,7 @@ SQL_DIR = Path(__file__).parent / "sql"
 ROWS_MAX = 1000
 LABELS_MAX = 30
 LABEL_BYTES_MAX = 1024
-VALUE_MAX = 1e150
+VALUE_MAX = 1e140
 """What the database stores at most: the sum of many must not be infinite."""
 LABEL_PREFIX = "label_"
 METRIC = re.compile(r"[a-zA-Z_][a-zA-Z0-9_.:-]{0,127}", re.ASCII)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -29,6 +29,8 @@ _PARTS = queries.load_parts("history")
 PERCENTILE_AGGREGATES = ("p50", "p90", "p95", "p99")
 FOLDED_AGGREGATES = ("avg", "min", "max", "sum", "count", "first", "last", "stddev")
 AGGREGATES = (*FOLDED_AGGREGATES, "rate", *PERCENTILE_AGGREGATES)
+COMPOSED_MAX = 500
+"""So many composed queries are remembered: aggregates may be asked for in any order."""
 
 Row = tuple[Any, ...]
 """Who (a series' or a group's number), the indexes of its buckets in no order, and as long as
@@ -211,7 +213,7 @@ async def _read(
         return await cursor.fetchall()
 
 
-@cache
+@lru_cache(maxsize=COMPOSED_MAX)
 def compose(
     query: Query,
     names: tuple[str, ...],

@@ -19,7 +19,7 @@ LABEL_NAME_BYTES_MAX = 128
 LABEL_VALUE_BYTES_MAX = 1024
 UNIT_CHARS_MAX = 32
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-VALUE_MAX = 1e150
+VALUE_MAX = 1e140
 """A sum of larger squares could be beyond what a double holds, and then no roll-up is made."""
 
 NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_.:-]{0,127}", re.ASCII)

@@ -80,13 +80,24 @@ export class Framer {
       this.#wholeBytes += message.length;
       if (BATCH_ENDS.has(message[0])) {
         const afterLast = message[0] === SYNC ? this.#whole.length - 1 : this.#whole.length;
-        const batch = Buffer.concat(this.#whole.toSpliced(afterLast, 0, NO_COPY));
+        const batch = joined(this.#whole.toSpliced(afterLast, 0, NO_COPY));
         this.#whole = [];
         this.#wholeBytes = 0;
         yield { batch };
       }
     }
   }
+}
+
+// The engine receives this many bytes at a time. Where a message ends with them, it takes the batch for
+// finished and never answers the rest; so then a message that it ignores moves all others on.
+const RECEIVED_BYTES = 8192;
+const FILLER = wireMessage('f', 'moves the others on');
+
+function joined(messages) {
+  let end = 0;
+  const isCutOff = messages.slice(0, -1).some(({ length }) => (end += length) % RECEIVED_BYTES === 0);
+  return isCutOff ? joined([FILLER, ...messages]) : Buffer.concat(messages);
 }
 
 /** A message of either side. */

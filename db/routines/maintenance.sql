@@ -59,7 +59,8 @@ LANGUAGE sql STABLE AS $$
 $$;
 COMMENT ON FUNCTION compressed_part IS 'Table that holds the compressed batches of a chunk; null: it has none.';
 
--- Where a tier can be recomputed from: the oldest whole bucket of which its source keeps everything.
+-- Where a tier can be recomputed from: the oldest whole bucket of which its source keeps everything. Not from
+-- a roll-up that was never refreshed: it may hold rows and not show them yet, as after an upgrade.
 CREATE OR REPLACE FUNCTION refresh_start(p_tier text) RETURNS timestamptz
 LANGUAGE plpgsql STABLE AS $$
 BEGIN
@@ -69,6 +70,7 @@ BEGIN
         JOIN tiers source ON source.name = tier.source
         CROSS JOIN LATERAL (SELECT min(start_time) AS time FROM tier_chunks(source.name)) oldest
         WHERE tier.name = p_tier AND oldest.time IS NOT NULL
+          AND (source.source IS NULL OR source.refreshed_to > '-infinity')
     );
 END
 $$;

@@ -42,7 +42,6 @@ HOSTILE_HISTORY = [
     {"metric": "\0"},
     {"metric": "m", "label.a": "\0"},
     {"metric": "m", "label.": "x"},
-    {"metric": "m", "label.a": ["x", "y"]},
     {"metric": "m", "start": ["-1h", "-2h"]},
 ]
 HOSTILE_OTHERS = [

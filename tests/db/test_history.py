@@ -263,7 +263,7 @@ async def check_tier(
 
 @pytest.mark.timeout(300)
 @settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(told=histories(), steps_s=st.lists(st.sampled_from(STEPS_S), min_size=2, max_size=3))
 async def test_every_tier_tells_of_any_samples_what_numpy_makes_of_them(

@@ -145,6 +145,7 @@ async def test_what_a_metric_s_age_deletes_frees_its_room(pool: Pool) -> None:
         await world.maintain()
         before = await bytes_of(connection)
         await world.ages({"m_percent": 2})
+        await world.quiet()
         await world.maintain()
 
         assert await oldest(connection, "system_metrics", "m_percent") is None

@@ -1,5 +1,6 @@
 """A simulated clock, a database, and what it has acknowledged, to be compared at any time."""
 
+import asyncio
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -115,6 +116,20 @@ class World:
             return EVER
         kept = self.now - timedelta(days=policy.keep_days)
         return kept.replace(hour=0, minute=0, second=0, microsecond=0)
+
+    async def quiet(self) -> None:
+        """Wait until nobody else looks at old rows, which keep their room as long as that."""
+        async with asyncio.timeout(60):
+            while await self._onlookers():
+                await asyncio.sleep(0.1)
+
+    async def _onlookers(self) -> bool:
+        cursor = await self.connection.execute(
+            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() "
+            "               AND backend_xmin IS NOT NULL AND pid <> pg_backend_pid())"
+        )
+        [(found,)] = await cursor.fetchall()
+        return bool(found)
 
     async def verify(self) -> None:
         """Compare every tier, row by row, with what the acknowledged samples give."""

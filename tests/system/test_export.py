@@ -18,7 +18,7 @@ from vigia.settings import load
 RESET = (Path(__file__).parents[1] / "reset.sql").read_bytes()
 DAY_S = 86400
 AGO_DAYS = 60
-NASTY = [0.0, -0.0, 1e-199, -2e-200, -1e150, 0.1, 1 / 3, 2**53 + 2.0, -1e-150]
+NASTY = [0.0, -0.0, 1e-199, -2e-200, -1e140, 0.1, 1 / 3, 2**53 + 2.0, -1e-150]
 QUESTIONS = (
     "metric=shop_gauge&step=5m&agg=avg,min,max,count,first,last",
     "metric=shop_gauge&step=1d&agg=sum,count&group_by=host",
