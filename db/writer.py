@@ -9,6 +9,7 @@ import numpy as np
 import psycopg
 import structlog
 from msgspec import Struct
+from msgspec.structs import replace
 
 from db import queries
 from db.queries import Connection, Pool
@@ -33,6 +34,8 @@ VALUE_MIN = 1e-200
 such sum would stop the evaluation of every rule."""
 
 OnCommit = Callable[[Sequence[Sample]], None]
+Resolution = Callable[[str, float | None], float | None]
+"""What values of a metric are rounded to, from its name and what it declares."""
 
 
 class Stored(Struct, frozen=True):
@@ -55,6 +58,7 @@ class Writer:
         self._buffer: deque[Sample] = deque(maxlen=BUFFER_SAMPLES_MAX)
         self._ring = asyncio.Event()
         self._direct = asyncio.Semaphore(DIRECT_WRITES_MAX)
+        self.resolution: Resolution = lambda _, declared: declared
         self.dropped = 0
         self.stored = 0
 
@@ -126,6 +130,7 @@ class Writer:
         self._buffer.extendleft(reversed(batch[-room:] if room else []))
 
     async def _store(self, samples: Sequence[Sample]) -> Stored:
+        samples = [self._as_set(sample) for sample in samples]
         async with self._pool.connection() as connection, connection.transaction():
             numbers = await self._numbers.of(connection, {sample.series for sample in samples})
             accepted = await insert_numbered(connection, numbers, samples)
@@ -133,6 +138,14 @@ class Writer:
         self.stored += accepted
         self._on_commit(samples)
         return Stored(accepted, len(samples) - accepted)
+
+    def _as_set(self, sample: Sample) -> Sample:
+        """Return a sample whose series has the resolution that the settings want of it."""
+        series = sample.series
+        wanted = self.resolution(series.metric, series.resolution)
+        if wanted == series.resolution:
+            return sample
+        return replace(sample, series=replace(series, resolution=wanted))
 
     def _count_dropped(self, count: int, reason: str) -> None:
         if count:

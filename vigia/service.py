@@ -176,7 +176,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             emitter.emit_samples(samples)
 
         async with open_writer(pool, on_commit) as writer:
-            yield Service(
+            service = Service(
                 settings,
                 engine,
                 pool,
@@ -189,6 +189,8 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
                 config.retention,
                 {},
             )
+            writer.resolution = lambda *metric: service.config.retention.resolution(*metric)
+            yield service
 
 
 @asynccontextmanager

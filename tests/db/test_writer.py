@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from db import series as db_series
 from db import writer as db_writer
+from db.config import MetricRetention, Retention
 from db.engine import Engine
 from db.pool import open_pool
 from db.queries import Pool
@@ -287,3 +288,17 @@ async def test_buckets_keep_the_order_of_values_and_stand_for_each_within_one_pe
             assert (bucket, standing) == (0, 0)
         else:
             assert abs(standing - value) <= 0.01 * abs(value)
+
+
+async def test_values_are_rounded_as_the_settings_want_of_their_metric(pool: Pool) -> None:
+    writer = Writer(pool, lambda _: None)
+    writer.resolution = Retention(metrics={"m": MetricRetention(resolution=0.5)}).resolution
+    time = datetime(2026, 1, 1, tzinfo=UTC)
+
+    await writer.write(
+        [Sample(Series(metric=name, component="c"), time, 1.3) for name in ("m", "n")]
+    )
+
+    async with pool.connection() as connection:
+        cursor = await connection.execute("SELECT metric, value FROM metrics ORDER BY metric")
+        assert await cursor.fetchall() == [("m", 1.5), ("n", 1.3)]
