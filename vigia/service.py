@@ -135,6 +135,10 @@ class Service(Struct):
     async def preview(self, connection: Connection, retention: Retention) -> Preview:
         return await preview(connection, retention, utc_now())
 
+    def resolution(self, metric: str, declared: float | None) -> float | None:
+        """Return what values of a metric are rounded to, by the settings in force."""
+        return self.config.retention.resolution(metric, declared)
+
     def status(self) -> dict[str, object]:
         return {
             "engine": {"embedded": self.engine.embedded, "restarts": self.engine.restarts},
@@ -189,7 +193,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
                 config.retention,
                 {},
             )
-            writer.resolution = lambda *metric: service.config.retention.resolution(*metric)
+            writer.resolution = service.resolution
             yield service
 
 
