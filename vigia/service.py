@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import psycopg
 from msgspec import Struct, field
@@ -32,6 +32,8 @@ from vigia.settings import Settings
 MISSED_MINUTES_MAX = 60
 MISSED_SLOTS_MAX = 2880
 """Checks of a day: an outage of the database that lasts longer is known for its last day only."""
+LAST_WORDS = timedelta(seconds=30)
+"""How long a component that was let go may still be heard: it was just being asked."""
 TRADING_MISSING = "not configured: set VIGIA_TRADING_DATABASE_URL"
 
 
@@ -50,6 +52,7 @@ class Service(Struct):
     applied: Retention
     slots: dict[str, Slots]
     watched: set[str] = field(default_factory=set)
+    let_go: dict[str, datetime] = field(default_factory=dict)
     missed_minutes: list[datetime] = field(default_factory=list)
     missed_slots: list[datetime] = field(default_factory=list)
     is_ready: bool = False
@@ -106,7 +109,13 @@ class Service(Struct):
         async with self.pool.connection() as connection:
             self.config = await read(connection)
             watched = self._asked()
-            for name in self.watched - watched:
+            gone = dict.fromkeys(self.watched - watched, now)
+            self.let_go = {
+                name: since
+                for name, since in {**self.let_go, **gone}.items()
+                if name not in watched and now - since <= LAST_WORDS
+            }
+            for name in self.let_go:
                 if await drop_component(connection, name, now):
                     self.live.ring()
                 await forget(connection, name)
@@ -125,6 +134,7 @@ class Service(Struct):
     async def set_config(self, config: Config) -> None:
         """Put changed settings in force, and bring the tiers to them."""
         self.config = config
+        self.watched |= self._asked()
         async with self.pool.connection() as connection:
             await self._apply_retention(connection)
 

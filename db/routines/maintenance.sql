@@ -245,10 +245,13 @@ COMMENT ON FUNCTION drop_limit IS 'End of what is past an age and rolled up.';
 CREATE OR REPLACE PROCEDURE drop_tier(p_tier text, p_moment timestamptz, p_run bigint)
 LANGUAGE plpgsql AS $$
 DECLARE
-    tier    tiers := (SELECT t FROM tiers t WHERE name = p_tier);
-    drop_to timestamptz := drop_limit(p_tier, greatest(tier.keep, tier.keep_applied), p_moment);
+    tier    tiers;
+    drop_to timestamptz;
     chunks  integer;
 BEGIN
+    -- Locked, so that a retention raised meanwhile waits, and does not promise what is just being dropped.
+    SELECT * INTO tier FROM tiers WHERE name = p_tier FOR UPDATE;
+    drop_to := drop_limit(p_tier, greatest(tier.keep, tier.keep_applied), p_moment);
     SELECT count(*), max(end_time) INTO chunks, drop_to
     FROM tier_chunks(p_tier)
     WHERE end_time <= drop_to AND tier.keep_applied IS NOT NULL;

@@ -151,7 +151,12 @@ class Service:
 @pytest.fixture(scope="session")
 async def running_service(migrated_pool: Pool) -> AsyncIterator[Service]:
     timeout = aiohttp.ClientTimeout(total=20)
-    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), timeout=timeout) as http:
+    # The server lets go of a connection after five idle seconds; the client does so before it.
+    connector = aiohttp.TCPConnector(keepalive_timeout=2)
+    cookies = aiohttp.DummyCookieJar()
+    async with aiohttp.ClientSession(
+        connector=connector, cookie_jar=cookies, timeout=timeout
+    ) as http:
         listener = server.listen("127.0.0.1", 0)
         made = Service(migrated_pool, listener.getsockname()[1], http)
         running = asyncio.create_task(server.serve(create_app(made.parts), listener))
