@@ -13,7 +13,7 @@ DEV_STAMP := .venv/.installed-dev
 PAGES := web/dist/.built
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test browser bench bench-history bench-storage bench-export check format schema lock clean
+.PHONY: help setup run test browser bench bench-ingest bench-history bench-storage bench-export check format schema lock clean
 
 help: ## list the chores
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,7 +45,10 @@ format: $(DEV_STAMP) ## format the Python code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: bench-history bench-storage bench-export ## measure everything (needs a native TimescaleDB)
+bench: bench-ingest bench-history bench-storage bench-export ## measure everything (needs a native TimescaleDB)
+
+bench-ingest: $(DEV_STAMP) ## send samples in every format, beside bare COPY and INSERT
+	@$(BIN)/python -m bench.ingest
 
 bench-history: $(DEV_STAMP) ## measure questions about the past, beside other databases
 	@$(BIN)/python -m bench.history

@@ -19,6 +19,9 @@ ADMIN = Principal("admin", Role.ADMIN)
 
 VERIFIED_S = 3.0
 """How long a found key or cookie is believed: a revoked one must be refused within 5 s."""
+BELIEVED_S = 3600.0
+"""How long an ingest key is believed while the database, which would know, is away: what it sends
+waits on disk. Nobody could revoke it meanwhile either."""
 VERIFIED_MAX = 1000
 TOKEN_CHARS_MAX = 1024
 
@@ -26,7 +29,8 @@ TOKEN_CHARS_MAX = 1024
 class Verified:
     """What was found to be valid a moment ago, by hash; the oldest leaves when it is full."""
 
-    def __init__(self) -> None:
+    def __init__(self, life_s: float = VERIFIED_S) -> None:
+        self._life_s = life_s
         self._found: dict[bytes, tuple[Principal, float]] = {}
 
     def get(self, token: str) -> Principal | None:
@@ -38,7 +42,7 @@ class Verified:
         self._found.pop(digest, None)
         if len(self._found) >= VERIFIED_MAX:
             del self._found[next(iter(self._found))]
-        self._found[digest] = principal, time.monotonic() + VERIFIED_S
+        self._found[digest] = principal, time.monotonic() + self._life_s
 
     def forget(self, token: str) -> None:
         self._found.pop(keys.hash_of(token), None)
@@ -57,6 +61,7 @@ class Authenticator:
         self._is_public = bool(settings.public_url)
         self._keys = Verified()
         self._sessions = Verified()
+        self._writers = Verified(BELIEVED_S)
         self.is_secure = self._origin.startswith("https:")
         self.cookie_name = cookie_name_of(self._origin)
 
@@ -87,10 +92,19 @@ class Authenticator:
             return ADMIN
         if known := self._keys.get(token):
             return known
-        holder = await self._find(token)
-        if holder is None:
-            return None
-        principal = Principal(holder.name, holder.role)
+        try:
+            holder = await self._find(token)
+        except UnavailableError:
+            principal = self._writers.get(token)
+            if principal is None:
+                raise
+        else:
+            self._writers.forget(token)
+            if holder is None:
+                return None
+            principal = holder.principal()
+            if principal.role is Role.INGEST:
+                self._writers.put(token, principal)
         self._keys.put(token, principal)
         return principal
 
@@ -101,7 +115,7 @@ class Authenticator:
         holder = await self._find(token)
         if holder is None:
             return None
-        return await self._open_session(Principal(holder.name, holder.role), holder.id)
+        return await self._open_session(holder.principal(), holder.id)
 
     async def sign_in_by_link(self, token: str) -> Secret | None:
         """Use up a sign-in link and open a session for it."""

@@ -59,4 +59,5 @@ async def change(
         changed = await config.write(connection, key, data.value, utc_now(), request.user.name)
         entry = await config.entry(connection, key)
     await parts.set_config(changed)
+    parts.receivers.horizon.forget()
     return entry

@@ -75,6 +75,11 @@ async def status(parts: NamedDependency[Parts]) -> Status:
         return Status(
             version=__version__,
             database_version=connection.info.parameter_status("server_version") or "",
-            services=parts.status(),
+            services=_services(parts),
             maintenance=await tiers.last_run(connection),
         )
+
+
+def _services(parts: Parts) -> dict[str, object]:
+    refused = {"history": parts.history_line.refused, "export": parts.export_line.refused}
+    return {**parts.status(), "ingest": parts.receivers.status(), "lines_refused": refused}

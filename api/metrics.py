@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from litestar import MediaType, get, post
+from litestar import MediaType, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 from msgspec import Struct
@@ -11,7 +11,8 @@ from api.door import ROLE
 from api.errors import documented
 from api.ingest import native
 from api.ingest.bodies import Encoding
-from api.ingest.store import operation_with_body, window
+from api.ingest.intake import Intake, Reason
+from api.ingest.store import operation_with_body, store, window
 from api.lists import LIMIT, Cursor, Limit, Page, page, position
 from api.parts import KnownRequest, Parts
 from api.probes import BASE
@@ -25,12 +26,15 @@ Component = Annotated[str | None, QueryParameter(description="Only this componen
 
 
 class Verdict(Struct, frozen=True):
-    """What became of the samples; `duplicate` were there already, and are as they were."""
+    """What became of the samples; `duplicate` were there already, and are as they were.
+
+    It is null while the database is away: what was accepted is then safe on disk.
+    """
 
     accepted: int
-    duplicate: int
+    duplicate: int | None
     rejected: int
-    reasons: list[native.Reason]
+    reasons: list[Reason]
 
 
 @get(f"{BASE}/metrics", tags=["metrics"], summary="Catalogue of series")
@@ -65,17 +69,17 @@ async def newest(
     responses={415: documented("Compressed in another way than gzip or zstd.")},
     tags=["metrics"],
     summary="Store samples",
-    description="Sending the same samples again changes nothing and answers `duplicate`.",
+    description="Sending the same samples again changes nothing and answers `duplicate`. While the "
+    "database is away the status is 202, and what was accepted waits on disk.",
 )
-async def ingest(request: KnownRequest, parts: NamedDependency[Parts]) -> Verdict:
+async def ingest(request: KnownRequest, parts: NamedDependency[Parts]) -> Response[Verdict]:
     accepted = await window(parts)
 
-    def parse(body: bytes) -> native.Checked:
+    def parse(body: bytes) -> Intake:
         return native.read(body, accepted)
 
-    checked = await parts.receivers.bodies.read(request, ENCODINGS, parse)
-    rejected = checked.rejected.total()
-    if not checked.samples:
-        return Verdict(0, 0, rejected, checked.reasons())
-    stored = await parts.write(checked.samples)
-    return Verdict(stored.accepted, stored.duplicate, rejected, checked.reasons())
+    intake = await parts.receivers.bodies.read(request, ENCODINGS, parse)
+    stored = await store(parts, intake, request.user, "native")
+    rejected = intake.rejected.total()
+    verdict = Verdict(stored.accepted, stored.duplicate, rejected, intake.reasons())
+    return Response(verdict, status_code=202 if stored.duplicate is None else 200)

@@ -23,7 +23,7 @@ from api.ingest.intake import Intake
 from api.ingest.store import operation_with_body, store, window
 from api.parts import KnownRequest, Parts
 from api.probes import BASE
-from vigia.model import Role
+from vigia.model import Principal, Role
 
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
@@ -94,24 +94,23 @@ async def receive(request: KnownRequest, parts: NamedDependency[Parts]) -> Respo
         return otlp.read(READERS[media_type](body), accepted, receivers.otlp)
 
     reading = await receivers.bodies.read(request, ENCODINGS, parse)
-    await _store(parts, reading)
-    receivers.count("otlp", reading.intake)
+    await _store(parts, reading, request.user)
     return Response(_answer(media_type, reading.intake), media_type=media_type)
 
 
-async def _store(parts: Parts, reading: otlp.Reading) -> None:
+async def _store(parts: Parts, reading: otlp.Reading, principal: Principal) -> None:
     if not reading.running:
-        await store(parts, reading.intake)
+        await store(parts, reading.intake, principal, "otlp")
         return
     totals = parts.receivers.otlp.totals
     async with parts.receivers.totals_line.turn():
         newer = await asyncio.to_thread(otlp.resolve, reading, totals)
-        await store(parts, reading.intake)
+        await store(parts, reading.intake, principal, "otlp")
         totals.settle(newer)
 
 
 def _answer(media_type: str, intake: Intake) -> bytes:
-    rejected, reasons = intake.rejected.total(), intake.reasons()
+    rejected, reasons = intake.rejected.total(), intake.sentence()
     if media_type == JSON:
         partial = {"rejectedDataPoints": str(rejected), "errorMessage": reasons}
         return msgspec.json.encode({"partialSuccess": partial} if rejected else {})

@@ -9,6 +9,7 @@ import msgspec
 import psutil
 
 from api.exposition import COUNTED, Point, labels_text
+from api.ingest.receivers import Receivers
 from vigia import __version__
 
 KNOWN: Mapping[str, tuple[str, str]] = {
@@ -17,6 +18,10 @@ KNOWN: Mapping[str, tuple[str, str]] = {
     "writer.stored": ("writer_stored_total", "Samples stored."),
     "writer.pending": ("writer_pending", "Samples that wait to be stored."),
     "writer.dropped": ("writer_dropped_total", "Samples that were collected and never stored."),
+    "spool.bytes": ("spool_bytes", "What waits on disk for the database."),
+    "spool.samples": ("spool_samples_total", "Samples that had to wait on disk."),
+    "spool.damaged_bytes": ("spool_damaged_bytes", "What was no record when the spool was opened."),
+    "spool.refused": ("spool_refused_total", "Batches of the spool that were set aside."),
     "live.clients": ("live_clients", "WebSocket clients."),
     "live.lagged": ("live_lagged_total", "Times a client was too slow and got the whole state."),
     "live.dead": ("live_dead_total", "Clients that were closed because they did not read."),
@@ -61,6 +66,19 @@ def points_of(status: Mapping[str, object]) -> Iterator[Point]:
                     yield own("subscriber_dropped_total", dropped, help_, {"subscriber": name})
             case _:
                 yield from _numbers(section, told, {})
+
+
+def of_receivers(receivers: Receivers) -> Iterator[Point]:
+    """Yield what became of samples that others sent."""
+    for protocol, count in receivers.accepted.items():
+        help_ = "Samples of requests that could be stored."
+        yield own("ingest_accepted_total", count, help_, {"protocol": protocol})
+    for what, counter in (("rejected", receivers.rejected), ("skipped", receivers.skipped)):
+        for (protocol, reason), count in counter.items():
+            labels = {"protocol": protocol, "reason": reason}
+            yield own(f"ingest_{what}_total", count, f"Samples {what}.", labels)
+    for limit, count in receivers.bodies.refused.items():
+        yield own("ingest_bodies_refused_total", count, "Bodies refused.", {"limit": limit})
 
 
 def of_process() -> Iterator[Point]:

@@ -1,6 +1,6 @@
 """What the API is given by whoever builds it."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from litestar import Request
@@ -12,10 +12,11 @@ from api.database import connect
 from api.ingest.receivers import Receivers
 from api.line import Line
 from db.config import Config, Retention
+from db.load import Load
 from db.queries import Connection, Pool
 from db.storage import Preview, Storage
 from db.writer import Stored
-from vigia.model import Histogram, Principal, Sample
+from vigia.model import Principal
 from vigia.settings import Settings
 
 HISTORY_AT_ONCE = 4
@@ -35,10 +36,8 @@ class Parts(Struct, frozen=True, kw_only=True):
     """Answers what is about the past; a replica may stand behind it."""
     settings: Settings
     auth: Authenticator
-    write: Callable[[Sequence[Sample]], Awaitable[Stored]]
-    """Stores samples and returns when they are committed."""
-    write_histograms: Callable[[Sequence[Histogram]], Awaitable[Stored]]
-    """The same of histograms."""
+    write: Callable[[Load, int | None], Awaitable[Stored]]
+    """Stores samples, of so many new series at most, and returns when they are safe."""
     announce: Callable[[], None]
     """The doorbell: called after a commit that appended events."""
     config: Callable[[], Config]
@@ -58,7 +57,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     export_line: Line = field(default_factory=lambda: Line(EXPORTS_AT_ONCE, EXPORTS_WAITING_MAX))
     """Exports take turns of their own: each may go on for minutes."""
     receivers: Receivers = field(default_factory=Receivers)
-    """What the receivers of other protocols keep."""
+    """What the ways in for samples of others keep."""
 
     @asynccontextmanager
     async def connect_reader(self) -> AsyncIterator[Connection]:

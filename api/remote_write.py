@@ -42,10 +42,10 @@ async def receive(request: KnownRequest, parts: NamedDependency[Parts]) -> Respo
         return prometheus.read(body, accepted, receivers.prometheus)
 
     intake = await receivers.bodies.read(request, (Encoding.SNAPPY,), parse)
-    stored = await store(parts, intake)
-    receivers.count("prometheus", intake)
+    stored = await store(parts, intake, request.user, "prometheus")
     if intake.rejected:
-        raise InvalidError(f"these samples were refused, and all others stored: {intake.reasons()}")
+        refused = intake.sentence()
+        raise InvalidError(f"these samples were refused, and all others stored: {refused}")
     return Response(None, status_code=202 if stored.duplicate is None else 204)
 
 

@@ -1,4 +1,4 @@
-"""What the benchmarks that load data share: their arguments, their database, and a tidy end."""
+"""What benchmarks share: the arguments of those that load data, their database, a tidy end."""
 
 import argparse
 import asyncio
@@ -19,7 +19,7 @@ Main = Callable[[str, bool], Awaitable[None]]
 
 
 def run(main: Main, description: str) -> None:
-    """Run to the end; SIGINT and SIGTERM end it early, and nothing is left behind."""
+    """Run with the arguments of the command line, and a native server."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--keep", action="store_true", help="leave what was loaded to the next run")
     keep = parser.parse_args().keep
@@ -27,9 +27,14 @@ def run(main: Main, description: str) -> None:
     if not url:
         print("This needs a native TimescaleDB: set VIGIA_TEST_DATABASE_URL.", file=sys.stderr)
         sys.exit(EXIT_USAGE)
+    execute(main(url, keep))
+
+
+def execute(work: Awaitable[None]) -> None:
+    """Run to the end; SIGINT and SIGTERM end it early, and nothing is left behind."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     try:
-        uvloop.run(_stoppable(main(url, keep)))
+        uvloop.run(_stoppable(work))
     except asyncio.CancelledError:
         sys.exit(EXIT_STOPPED)
 

@@ -1,4 +1,4 @@
-"""A TimescaleDB database of its own that holds the reference data, rolled up and compressed."""
+"""Databases of their own: one that holds the reference data, rolled up and compressed; or empty."""
 
 import asyncio
 import hashlib
@@ -62,6 +62,27 @@ async def loaded(url: str, purpose: str, data: Reference, *, keep: bool) -> Asyn
                 await _drop(server, name)
 
 
+@asynccontextmanager
+async def empty(url: str, purpose: str) -> AsyncIterator[str]:
+    """Hand out the address of a database in which nothing is, or happens by itself."""
+    name = f"vigia_bench_{purpose}"
+    async with await _connect(url) as server:
+        await _drop(server, name)
+        try:
+            await server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+            async with await _connect(_address(url, name)) as connection:
+                await _install(connection)
+            yield _address(url, name)
+        finally:
+            await _drop(server, name)
+
+
+async def _install(connection: Connection) -> None:
+    # Nothing is to happen by itself, neither between two measurements nor during one.
+    await connection.execute("CREATE EXTENSION timescaledb")
+    await queries.run(connection, STOP_WORKERS)
+
+
 async def _create(server: Connection, url: str, name: str, data: Reference) -> None:
     """Fill a database under another name, so that one with the right name is whole."""
     unfinished = f"{name}_unfinished"
@@ -78,9 +99,7 @@ async def _create(server: Connection, url: str, name: str, data: Reference) -> N
 async def _fill(dsn: str, data: Reference) -> None:
     """Migrate, widen the raw retention, copy, and let the maintenance do what it does for users."""
     async with await _connect(dsn) as connection:
-        # Nothing is to happen by itself, neither between two measurements nor during one.
-        await connection.execute("CREATE EXTENSION timescaledb")
-        await queries.run(connection, STOP_WORKERS)
+        await _install(connection)
         await migrate(connection)
         await config.write(connection, "retention", msgspec.to_builtins(WIDE), data.end, "bench")
         await apply(connection, WIDE)

@@ -31,8 +31,11 @@ class Server(Struct, frozen=True):
     environment: Callable[[int], dict[str, str]] | None = None
 
 
-def vigia(dsn: str, folder: Path) -> Server:
-    """Return the real service, which only answers: it neither collects nor maintains."""
+def vigia(dsn: str | None, folder: Path) -> Server:
+    """Return the real service, which only answers: it neither collects nor maintains.
+
+    Without an address it has the embedded engine.
+    """
     others = {name: text for name, text in os.environ.items() if not name.startswith("VIGIA_")}
     return Server(
         lambda _: [sys.executable, "-m", "vigia", "serve"],
@@ -40,7 +43,7 @@ def vigia(dsn: str, folder: Path) -> Server:
         key=KEY,
         environment=lambda port: {
             **others,
-            "VIGIA_DATABASE_URL": dsn,
+            **({"VIGIA_DATABASE_URL": dsn} if dsn else {}),
             "VIGIA_DATA_DIR": str(folder),
             "VIGIA_PORT": str(port),
             "VIGIA_ADMIN_KEY": KEY,
@@ -50,8 +53,10 @@ def vigia(dsn: str, folder: Path) -> Server:
 
 
 @asynccontextmanager
-async def serving(server: Server, log: Path) -> AsyncIterator[aiohttp.ClientSession]:
-    """Run a server while the block lasts, and hand out a session of one kept connection to it."""
+async def serving(
+    server: Server, log: Path, connections: int = 1
+) -> AsyncIterator[aiohttp.ClientSession]:
+    """Run a server while the block lasts, and hand out a session of kept connections to it."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with log.open("wb") as output:
@@ -62,14 +67,14 @@ async def serving(server: Server, log: Path) -> AsyncIterator[aiohttp.ClientSess
             env=server.environment(port) if server.environment else None,
         )
     try:
-        async with _session(port, server.key) as session:
+        async with _session(port, server.key, connections) as session:
             await _await_ready(session, server.ready, process, log)
             yield session
     finally:
         await _end(process)
 
 
-def _session(port: int, key: str) -> aiohttp.ClientSession:
+def _session(port: int, key: str, connections: int) -> aiohttp.ClientSession:
     # Answers are asked for uncompressed: they do not leave the machine.
     headers = {"Accept-Encoding": "identity"}
     if key:
@@ -78,7 +83,7 @@ def _session(port: int, key: str) -> aiohttp.ClientSession:
         f"http://127.0.0.1:{port}",
         headers=headers,
         timeout=aiohttp.ClientTimeout(total=REQUEST_S),
-        connector=aiohttp.TCPConnector(limit=1),
+        connector=aiohttp.TCPConnector(limit=connections),
     )
 
 

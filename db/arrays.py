@@ -15,7 +15,6 @@ EPOCH_US = 946_684_800_000_000
 COPY_HEADER = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 COPY_TRAILER = b"\xff\xff"
 
-
 ROW = np.dtype(
     [
         ("fields", ">i2"),
@@ -34,6 +33,10 @@ class Array(Struct, frozen=True):
 
 
 class Integers(Array, frozen=True):
+    pass
+
+
+class BigIntegers(Array, frozen=True):
     pass
 
 
@@ -66,6 +69,7 @@ def _dumper(oid: int, element_oid: int, dtype: str, offset: int = 0) -> type[Dum
 
 for kind, dumper in (
     (Integers, _dumper(1007, 23, ">i4")),
+    (BigIntegers, _dumper(1016, 20, ">i8")),
     (Doubles, _dumper(1022, 701, ">f8")),
     (Timestamps, _dumper(1185, 1184, ">i8", EPOCH_US)),
 ):

@@ -8,10 +8,11 @@ from datetime import datetime, timedelta
 
 import psycopg
 from msgspec import Struct
+from psycopg.types.json import Jsonb
 
 from db import queries
 from db.queries import Connection
-from vigia.model import ConflictError, NotFoundError, Principal, Role
+from vigia.model import ConflictError, InvalidError, NotFoundError, Principal, Role, labels_of
 from vigia.settings import Secret
 
 _QUERIES = queries.load("keys")
@@ -43,6 +44,8 @@ class Key(Struct, frozen=True):
     id: int
     name: str
     role: Role
+    component: str | None
+    labels: dict[str, str]
     prefix: str
     created_at: datetime
     created_by: str
@@ -50,11 +53,23 @@ class Key(Struct, frozen=True):
 
 
 class Holder(Struct, frozen=True):
-    """Whose key it is."""
+    """Whose key it is, and what an ingest key is bound to."""
 
     id: int
     name: str
     role: Role
+    component: str | None
+    labels: dict[str, str]
+
+    def principal(self) -> Principal:
+        return Principal(self.name, self.role, self.component, labels_of(self.labels))
+
+
+class Bound(Struct, frozen=True):
+    """What an ingest key may write: one component, or any; and the labels of its series."""
+
+    component: str | None = None
+    labels: dict[str, str] = {}
 
 
 def new_key() -> Secret:
@@ -83,9 +98,19 @@ def _checksum(body: str) -> str:
 
 
 async def create(
-    connection: Connection, name: str, role: Role, time: datetime, actor: str
+    connection: Connection,
+    name: str,
+    role: Role,
+    time: datetime,
+    actor: str,
+    bound: Bound = Bound(),  # noqa: B008 (it cannot be changed)
 ) -> tuple[Key, Secret]:
-    """Make a key and return it with its text, which is nowhere else. Raises ConflictError."""
+    """Make a key and return it with its text, which is nowhere else.
+
+    Raises ConflictError for a name that is taken, InvalidError for a bound key of another role.
+    """
+    if bound != Bound() and role is not Role.INGEST:
+        raise InvalidError("only a key with the role ingest can be bound to a component or labels")
     secret = new_key()
     try:
         key = await queries.first(
@@ -94,6 +119,8 @@ async def create(
             CREATE,
             name=name,
             role=role.value,
+            component=bound.component,
+            labels=Jsonb(bound.labels),
             hash=hash_of(secret.reveal()),
             prefix=secret.reveal()[:SHOWN_CHARS],
             time=time,

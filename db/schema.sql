@@ -88,6 +88,9 @@ TABLE api_keys  -- Keys of programs and people; only a hash of each is kept.
     created_at timestamp with time zone NOT NULL  -- When it was made.
     created_by text NOT NULL  -- Who made it.
     revoked_at timestamp with time zone  -- When it stopped being valid; null: it is valid.
+    component text  -- The only component that an ingest key writes; null: any.
+    labels jsonb NOT NULL DEFAULT '{}'::jsonb  -- Labels of every series that an ingest key writes.
+    CONSTRAINT api_keys_bound_check CHECK (((role = 'ingest'::text) OR ((component IS NULL) AND (labels = '{}'::jsonb))))
     CONSTRAINT api_keys_hash_key UNIQUE (hash)
     CONSTRAINT api_keys_pkey PRIMARY KEY (id)
     CONSTRAINT api_keys_role_check CHECK ((role = ANY (ARRAY['ingest'::text, 'viewer'::text, 'operator'::text, 'admin'::text])))

@@ -9,11 +9,10 @@ from psycopg.types.json import Jsonb
 
 from db import queries
 from db.queries import Connection
-from vigia.model import InvalidError, Labels, Series, labels_of
+from vigia.model import Labels, Series, labels_of
 
 _QUERIES = queries.load("series")
 UPSERT = _QUERIES["upsert"]
-COUNT = _QUERIES["count"]
 CATALOGUE = _QUERIES["catalogue"]
 CURRENT = _QUERIES["current"]
 SELECT = _QUERIES["select"]
@@ -30,6 +29,19 @@ class Numbered(Struct, frozen=True):
     metric: str
     component: str
     labels: dict[str, str]
+
+
+class Made(Numbered, frozen=True):
+    """A series after its declaration, and whether that made it."""
+
+    is_new: bool
+
+
+class Numbers(Struct, frozen=True):
+    """The numbers of series, those that cannot be made left out, and how many were made."""
+
+    known: dict[Series, int]
+    made: int
 
 
 class Described(Struct, frozen=True):
@@ -65,16 +77,20 @@ class SeriesNumbers:
     def __init__(self) -> None:
         self._known: dict[Series, int] = {}
 
-    async def of(self, connection: Connection, wanted: Iterable[Series]) -> dict[Series, int]:
-        """Return the number of each series, making those that are new.
+    async def of(
+        self, connection: Connection, wanted: Iterable[Series], new_max: int | None = None
+    ) -> Numbers:
+        """Return the numbers of series, making those that are new.
 
-        Raises InvalidError when there are more than SERIES_MAX; the caller's transaction undoes it.
+        Of these no more are made than `new_max`, and than there may be in all.
         """
         numbers = {series: self._known.get(series, 0) for series in wanted}
         unknown = [series for series, number in numbers.items() if not number]
-        if unknown:
-            numbers.update(await self._make(connection, unknown))
-        return numbers
+        if not unknown:
+            return Numbers(numbers, 0)
+        known = {series: number for series, number in numbers.items() if number}
+        made = await _make(connection, unknown, new_max)
+        return Numbers(known | made.known, made.made)
 
     def remember(self, numbers: Mapping[Series, int]) -> None:
         """Remember numbers that are committed: before, another transaction must not use them."""
@@ -83,25 +99,32 @@ class SeriesNumbers:
             self._known.clear()
         self._known.update(numbers)
 
-    async def _make(self, connection: Connection, unknown: Sequence[Series]) -> dict[Series, int]:
-        by_identity = {_identity(series): series for series in unknown}
-        rows = await upsert(connection, list(by_identity.values()))
-        if await queries.value(connection, COUNT) > SERIES_MAX:
-            raise InvalidError(f"there may be {SERIES_MAX} series; send fewer different labels")
-        numbers = {(row.metric, row.component, labels_of(row.labels)): row.id for row in rows}
-        return {series: numbers[_identity(series)] for series in unknown}
+
+async def _make(connection: Connection, unknown: Sequence[Series], new_max: int | None) -> Numbers:
+    by_identity = {_identity(series): series for series in unknown}
+    rows = await upsert(connection, list(by_identity.values()), new_max)
+    numbers = {(row.metric, row.component, labels_of(row.labels)): row.id for row in rows}
+    known = {s: numbers[_identity(s)] for s in unknown if _identity(s) in numbers}
+    return Numbers(known, sum(row.is_new for row in rows))
 
 
 def _identity(series: Series) -> Identity:
     return series.metric, series.component, series.labels
 
 
-async def upsert(connection: Connection, series: Sequence[Series]) -> list[Numbered]:
-    """Make or update series and return their numbers; no identity may be there twice."""
+async def upsert(
+    connection: Connection, series: Sequence[Series], new_max: int | None = None
+) -> list[Made]:
+    """Make or update series and return their numbers; no identity may be there twice.
+
+    New ones beyond `new_max`, or beyond SERIES_MAX in all, are left out.
+    """
     return await queries.rows(
         connection,
-        Numbered,
+        Made,
         UPSERT,
+        new_max=new_max,
+        series_max=SERIES_MAX,
         metrics=[s.metric for s in series],
         components=[s.component for s in series],
         categories=[s.category.value for s in series],

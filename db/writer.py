@@ -2,26 +2,22 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
-import numpy as np
 import psycopg
 import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
-from db import queries
+from db.backlog import Backlog
+from db.insert import insert_load
+from db.load import Load, merged, portions, sort_out
 from db.queries import Connection, Pool
 from db.series import SeriesNumbers
-from vigia.model import DomainError, Histogram, Kind, Sample, Series, time_of
+from vigia.model import Column, DomainError, Sample, UnavailableError, columns_of
 
 log = structlog.get_logger()
-
-_QUERIES = queries.load("writer")
-INSERT = _QUERIES["insert"]
-SET_REASONS = _QUERIES["set_reasons"]
-INSERT_HISTOGRAMS = _QUERIES["insert_histograms"]
 
 BUFFER_SAMPLES_MAX = 100_000
 BATCH_SAMPLES_MAX = 10_000
@@ -29,9 +25,12 @@ GATHER_S = 0.1
 RETRY_S = 1.0
 DRAIN_TIMEOUT_S = 10.0
 DIRECT_WRITES_MAX = 4
-VALUE_MIN = 1e-200
-"""What is closer to zero is stored as zero: PostgreSQL refuses to divide it by a count, and one
-such sum would stop the evaluation of every rule."""
+WAITING_WRITES_MAX = 256
+WRITE_TIMEOUT_S = 10.0
+
+REFUSALS = (psycopg.DataError, psycopg.IntegrityError, DomainError)
+"""The database will never take this, however often it is sent."""
+OUTAGES = (psycopg.OperationalError, psycopg.InterfaceError, TimeoutError)
 
 OnCommit = Callable[[Sequence[Sample]], None]
 Resolution = Callable[[str, float | None], float | None]
@@ -39,25 +38,43 @@ Resolution = Callable[[str, float | None], float | None]
 
 
 class Stored(Struct, frozen=True):
-    """What became of a batch."""
+    """What became of a load: samples and histograms.
+
+    `duplicate` is None while it waits on disk. `refused` is what belongs to series that would be
+    one too many; `series` counts those that were made.
+    """
 
     accepted: int
-    duplicate: int
+    duplicate: int | None
+    refused: Load = Load()
+    series: int = 0
 
 
 class Writer:
-    """Buffers the collectors' samples, and stores an acknowledged batch at once.
+    """Buffers the collectors' samples, and stores at once what is acknowledged.
 
-    The buffer keeps the newest BUFFER_SAMPLES_MAX samples; what it drops is counted.
+    While the database is away, what is acknowledged waits on disk; the buffer waits in memory and
+    keeps the newest BUFFER_SAMPLES_MAX samples. What it drops is counted.
     """
 
-    def __init__(self, pool: Pool, on_commit: OnCommit) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        on_commit: OnCommit,
+        backlog: Backlog | None = None,
+        *,
+        can_copy: bool = False,
+    ) -> None:
         self._pool = pool
         self._on_commit = on_commit
+        self._backlog = backlog
+        self._can_copy = can_copy
         self._numbers = SeriesNumbers()
         self._buffer: deque[Sample] = deque(maxlen=BUFFER_SAMPLES_MAX)
         self._ring = asyncio.Event()
         self._direct = asyncio.Semaphore(DIRECT_WRITES_MAX)
+        self._waiting = 0
+        self._is_away = False
         self.resolution: Resolution = lambda _, declared: declared
         self.dropped = 0
         self.stored = 0
@@ -74,17 +91,24 @@ class Writer:
         self._ring.set()
 
     async def write(self, samples: Sequence[Sample]) -> Stored:
-        """Store samples and return when they are committed. Raises what the database raises."""
-        async with self._direct:
-            return await self._store(samples)
+        """Store samples as `store` does."""
+        return await self.store(Load(columns_of(samples)))
 
-    async def write_histograms(self, histograms: Sequence[Histogram]) -> Stored:
-        """Store histograms and return when they are committed, as `write` does samples."""
-        async with self._direct, self._pool.connection() as connection, connection.transaction():
-            numbers = await self._numbers.of(connection, {one.series for one in histograms})
-            accepted = await insert_histograms(connection, numbers, histograms)
-        self._numbers.remember(numbers)
-        return Stored(accepted, len(histograms) - accepted)
+    async def store(self, load: Load, series_max: int | None = None) -> Stored:
+        """Return when a load is committed, or safe on disk while the database is away.
+
+        At most `series_max` new series are made. Raises UnavailableError when there is no room on
+        disk, and what the database says of a value that it cannot take.
+        """
+        if self._backlog is None:
+            return await self._store_in_turn(load, series_max)
+        if not self._is_away:
+            try:
+                return await self._store_in_turn(load, series_max)
+            except OUTAGES as error:
+                self._go_away(error)
+        await self._keep(load, self._backlog)
+        return Stored(load.samples, None)
 
     async def run(self) -> None:
         """Flush whenever there is something, until cancelled."""
@@ -96,14 +120,24 @@ class Writer:
                 await asyncio.sleep(RETRY_S)
                 self._ring.set()
 
+    async def take_back(self) -> None:
+        """Store what waits on disk, in order, as soon as the database is there; until cancelled."""
+        while self._backlog is not None:
+            if self._is_away or not self._backlog.is_empty:
+                try:
+                    await self._return_to(self._backlog)
+                except OUTAGES as error:
+                    self._go_away(error)
+            await asyncio.sleep(RETRY_S)
+
     async def drain(self) -> None:
-        """Store what is left, for as long as DRAIN_TIMEOUT_S; then say how much was not."""
+        """Store what is left, for as long as DRAIN_TIMEOUT_S; then on disk."""
         try:
             async with asyncio.timeout(DRAIN_TIMEOUT_S):
                 while not await self._flush():  # noqa: ASYNC110 (no event tells)
                     await asyncio.sleep(RETRY_S)
         except TimeoutError:
-            self._count_dropped(len(self._buffer), "database away at the end")
+            await self._keep_buffer()
 
     async def _flush(self) -> bool:
         """Store the buffer batch by batch; False when the database is away."""
@@ -111,8 +145,8 @@ class Writer:
             count = min(len(self._buffer), BATCH_SAMPLES_MAX)
             batch = [self._buffer.popleft() for _ in range(count)]
             try:
-                await self._store(batch)
-            except (psycopg.DataError, psycopg.IntegrityError, DomainError) as error:
+                stored = await self._store(Load(columns_of(batch)))
+            except REFUSALS as error:
                 self._count_dropped(count, str(error).strip())
             except psycopg.Error as error:
                 self._put_back(batch)
@@ -121,6 +155,8 @@ class Writer:
             except asyncio.CancelledError:
                 self._put_back(batch)
                 raise
+            else:
+                self._count_dropped(stored.refused.samples, "too many series")
         return True
 
     def _put_back(self, batch: list[Sample]) -> None:
@@ -129,23 +165,80 @@ class Writer:
         self._count_dropped(max(0, len(batch) - room), "buffer full")
         self._buffer.extendleft(reversed(batch[-room:] if room else []))
 
-    async def _store(self, samples: Sequence[Sample]) -> Stored:
-        samples = [self._as_set(sample) for sample in samples]
-        async with self._pool.connection() as connection, connection.transaction():
-            numbers = await self._numbers.of(connection, {sample.series for sample in samples})
-            accepted = await insert_numbered(connection, numbers, samples)
-        self._numbers.remember(numbers)
-        self.stored += accepted
-        self._on_commit(samples)
-        return Stored(accepted, len(samples) - accepted)
+    async def _keep_buffer(self) -> None:
+        load = Load(columns_of(self._buffer))
+        if self._backlog is not None and load.samples:
+            try:
+                await self._backlog.put(load)
+            except (OSError, UnavailableError) as error:
+                self._count_dropped(load.samples, str(error))
+        else:
+            self._count_dropped(load.samples, "database away at the end")
+        self._buffer.clear()
 
-    def _as_set(self, sample: Sample) -> Sample:
-        """Return a sample whose series has the resolution that the settings want of it."""
-        series = sample.series
+    async def _keep(self, load: Load, backlog: Backlog) -> None:
+        try:
+            await backlog.put(load)
+        except OSError as error:
+            log.exception("spool_failed", error=error.strerror)
+            raise UnavailableError("neither the database nor the disk takes it now") from error
+
+    def _go_away(self, error: Exception) -> None:
+        if not self._is_away:
+            log.warning("database_away", error=str(error).strip() or type(error).__name__)
+        self._is_away = True
+
+    async def _return_to(self, backlog: Backlog) -> None:
+        async with self._pool.connection() as connection:
+            await connection.execute("SELECT 1")
+        self._is_away = False
+        for segment in await backlog.segments():
+            for loads in portions(await backlog.read(segment)):
+                await self._take(loads, backlog)
+            await backlog.remove(segment)
+
+    async def _take(self, loads: Sequence[Load], backlog: Backlog) -> None:
+        """Store what was read; of what the database refuses, only that is set aside."""
+        try:
+            stored = await self._store_in_turn(merged(loads))
+        except REFUSALS as error:
+            if len(loads) == 1:
+                await backlog.refuse(loads[0], str(error).strip())
+                return
+            for load in loads:
+                await self._take([load], backlog)
+        else:
+            if stored.refused.samples:
+                await backlog.refuse(stored.refused, "too many series")
+
+    async def _store_in_turn(self, load: Load, series_max: int | None = None) -> Stored:
+        if self._waiting >= WAITING_WRITES_MAX:
+            raise UnavailableError("too many writes wait for the database; send it again soon")
+        self._waiting += 1
+        try:
+            async with self._direct, asyncio.timeout(WRITE_TIMEOUT_S):
+                return await self._store(load, series_max)
+        finally:
+            self._waiting -= 1
+
+    async def _store(self, load: Load, series_max: int | None = None) -> Stored:
+        load = Load([self._as_set(column) for column in load.columns], load.histograms)
+        async with self._pool.connection() as connection, connection.transaction():
+            numbers = await self._numbers.of(connection, load.series(), series_max)
+            taken, refused = sort_out(load, numbers.known)
+            accepted = await insert_load(connection, numbers.known, taken, can_copy=self._can_copy)
+        self._numbers.remember(numbers.known)
+        self.stored += accepted
+        self._on_commit([column.newest() for column in taken.columns])
+        return Stored(accepted, taken.samples - accepted, refused, numbers.made)
+
+    def _as_set(self, column: Column) -> Column:
+        """Return a column whose series has the resolution that the settings want of it."""
+        series = column.series
         wanted = self.resolution(series.metric, series.resolution)
         if wanted == series.resolution:
-            return sample
-        return replace(sample, series=replace(series, resolution=wanted))
+            return column
+        return replace(column, series=replace(series, resolution=wanted))
 
     def _count_dropped(self, count: int, reason: str) -> None:
         if count:
@@ -155,60 +248,17 @@ class Writer:
 
 async def insert(connection: Connection, numbers: SeriesNumbers, samples: Sequence[Sample]) -> int:
     """Insert samples in the caller's transaction and return how many were not there yet."""
-    known = await numbers.of(connection, {sample.series for sample in samples})
-    return await insert_numbered(connection, known, samples)
-
-
-async def insert_numbered(
-    connection: Connection, known: Mapping[Series, int], samples: Sequence[Sample]
-) -> int:
-    """Insert samples of series whose numbers are known; the rest as `insert`."""
-    distributions = {known[s.series] for s in samples if s.series.kind is Kind.DISTRIBUTION}
-    accepted: int = await queries.value(
-        connection,
-        INSERT,
-        series_ids=[known[sample.series] for sample in samples],
-        times=[sample.time for sample in samples],
-        values=[_storable(sample) for sample in samples],
-        distributions=list(distributions),
-    )
-    observed = [sample for sample in samples if sample.series.metric == "component_up"]
-    if observed:
-        await queries.run(
-            connection,
-            SET_REASONS,
-            series_ids=[known[sample.series] for sample in observed],
-            times=[sample.time for sample in observed],
-            reasons=[sample.reason for sample in observed],
-        )
-    return accepted
-
-
-async def insert_histograms(
-    connection: Connection, known: Mapping[Series, int], histograms: Sequence[Histogram]
-) -> int:
-    """Insert histograms of series whose numbers are known; return how many were not there yet."""
-    lengths = [len(one.buckets) for one in histograms]
-    accepted: int = await queries.value(
-        connection,
-        INSERT_HISTOGRAMS,
-        series_ids=np.repeat([known[one.series] for one in histograms], lengths).tolist(),
-        times=[time_of(one.time) for one in histograms for _ in range(len(one.buckets))],
-        log_buckets=np.concatenate([one.buckets for one in histograms]).tolist(),
-        counts=np.concatenate([one.counts for one in histograms]).tolist(),
-    )
-    return accepted
-
-
-def _storable(sample: Sample) -> float:
-    value = float(sample.series.round(sample.value))
-    return value if value == 0 or abs(value) >= VALUE_MIN else 0.0
+    load = Load(columns_of(samples))
+    found = await numbers.of(connection, load.series())
+    return await insert_load(connection, found.known, load, can_copy=False)
 
 
 @asynccontextmanager
-async def open_writer(pool: Pool, on_commit: OnCommit) -> AsyncIterator[Writer]:
+async def open_writer(
+    pool: Pool, on_commit: OnCommit, backlog: Backlog | None = None, *, can_copy: bool = False
+) -> AsyncIterator[Writer]:
     """Open a writer whose `run` the caller keeps going; what is left at the end is stored."""
-    writer = Writer(pool, on_commit)
+    writer = Writer(pool, on_commit, backlog, can_copy=can_copy)
     try:
         yield writer
     finally:

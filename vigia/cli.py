@@ -16,7 +16,7 @@ from vigia.cli_import import import_command
 from vigia.cli_retention import retention_group, storage_command
 from vigia.cli_sql import sql_command
 from vigia.main import main as run_service
-from vigia.model import Role, utc_now
+from vigia.model import LabelName, LabelValue, Role, utc_now
 
 
 @click.group()
@@ -56,17 +56,33 @@ def keys_group() -> None:
 @keys_group.command("create")
 @click.argument("name")
 @click.option("--role", type=click.Choice([r.value for r in Role]), default=Role.VIEWER.value)
+@click.option("--component", help="The only component that an ingest key may write.")
+@click.option(
+    "--label", "labels", multiple=True, metavar="NAME=VALUE", help="A label of all that it writes."
+)
 @terminal.json_option
-def create_key(name: str, role: str, *, as_json: bool) -> None:
+def create_key(
+    name: str, role: str, component: str | None, labels: tuple[str, ...], *, as_json: bool
+) -> None:
     """Make a key and print it, this once."""
+    bound = keys.Bound(component, _labels(labels))
 
     async def create() -> None:
         async with terminal.database() as connection:
-            _, secret = await keys.create(connection, name, Role(role), utc_now(), "cli")
+            _, secret = await keys.create(connection, name, Role(role), utc_now(), "cli", bound)
         printed = {"name": name, "role": role, "key": secret.reveal()}
         click.echo(msgspec.json.encode(printed) if as_json else secret.reveal())
 
     terminal.run(create)
+
+
+def _labels(pairs: tuple[str, ...]) -> dict[str, str]:
+    try:
+        return msgspec.convert(
+            dict(pair.split("=", 1) for pair in pairs), dict[LabelName, LabelValue]
+        )
+    except ValueError:
+        raise click.BadParameter("write NAME=VALUE", param_hint="--label") from None
 
 
 @keys_group.command("list")
@@ -81,11 +97,19 @@ def list_keys(*, as_json: bool) -> None:
             click.echo(msgspec.json.encode(found))
             return
         terminal.print_table(
-            ["name", "role", "begins with", "created", "revoked"],
-            [[k.name, k.role, k.prefix, str(k.created_at), str(k.revoked_at or "")] for k in found],
+            ["name", "role", "writes", "begins with", "created", "revoked"],
+            [
+                [k.name, k.role, _bound(k), k.prefix, str(k.created_at), str(k.revoked_at or "")]
+                for k in found
+            ],
         )
 
     terminal.run(show)
+
+
+def _bound(key: keys.Key) -> str:
+    labels = [f"{name}={value}" for name, value in key.labels.items()]
+    return " ".join([key.component or "", *labels]).strip()
 
 
 @keys_group.command("revoke")

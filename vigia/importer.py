@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
-from api.ingest import native
+from api.ingest.limits import SERIES_MAX
 from api.ingest.native import Batch, Column
 from api.probes import BASE
 from vigia.client import AnswerError, Client
@@ -56,7 +56,7 @@ class Portion(Struct):
         return (
             self.samples >= SAMPLES_MAX
             or self.chars >= NAMES_CHARS_MAX
-            or len(self.columns) >= native.SERIES_MAX
+            or len(self.columns) >= SERIES_MAX
         )
 
     def add(self, row: Row) -> None:

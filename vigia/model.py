@@ -96,16 +96,21 @@ class Sample(Struct, frozen=True):
 
 
 class Column(Struct, frozen=True, eq=False):
-    """Samples of one series: as many times (microseconds since 1970) as values, in any order."""
+    """Samples of one series: as many times (microseconds since 1970) as values, in any order.
+
+    `reason` is that of the newest of them.
+    """
 
     series: Series
     times: NDArray[np.int64]
     values: NDArray[np.float64]
+    reason: str = ""
 
     def newest(self) -> Sample:
         """Return the sample with the newest time."""
         at = int(self.times.argmax())
-        return Sample(self.series, time_of(int(self.times[at])), float(self.values[at]))
+        time, value = time_of(int(self.times[at])), float(self.values[at])
+        return Sample(self.series, time, value, self.reason)
 
 
 class Histogram(Struct, frozen=True, eq=False):
@@ -166,10 +171,15 @@ class ScrapeTarget(
 
 
 class Principal(Struct, frozen=True):
-    """Who asks: the name of a key or user, and what it may do."""
+    """Who asks: the name of a key or user, and what it may do.
+
+    An ingest key may be bound to a component, and to labels that its series then have.
+    """
 
     name: str
     role: Role
+    component: str | None = None
+    labels: Labels = ()
 
 
 class DomainError(Exception):
@@ -212,6 +222,7 @@ def columns_of(samples: Iterable[Sample]) -> list[Column]:
             series,
             np.array([micros_of(sample.time) for sample in some], np.int64),
             np.array([sample.value for sample in some], np.float64),
+            max(some, key=lambda sample: sample.time).reason,
         )
         for series, some in by_series.items()
     ]

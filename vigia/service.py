@@ -9,6 +9,7 @@ from msgspec import Struct, field
 
 from alerts.evaluate import add_shipped_rules, drop_component, evaluate
 from api.live import Live
+from db.backlog import Backlog, open_backlog
 from db.config import Config, Retention, read
 from db.engine import Engine, open_engine
 from db.health import Known, forget, record_outage, stale_after
@@ -46,6 +47,7 @@ class Service(Struct):
     reader: Pool
     egress: Egress
     writer: Writer
+    backlog: Backlog
     live: Live
     emitter: Emitter
     config: Config
@@ -158,6 +160,7 @@ class Service(Struct):
                 "pending": self.writer.pending,
                 "dropped": self.writer.dropped,
             },
+            "spool": self.backlog.status(),
             "live": {
                 "clients": self.live.clients,
                 "lagged": self.live.lagged,
@@ -176,6 +179,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         open_pool(engine.dsn, embedded=engine.embedded) as pool,
         _open_reader(settings, engine, pool) as reader,
         open_egress(settings.egress_allow) as egress,
+        open_backlog(settings.data_dir / "spool") as backlog,
     ):
         async with pool.connection() as connection:
             await migrate(connection)
@@ -189,7 +193,8 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             live.publish(samples)
             emitter.emit_samples(samples)
 
-        async with open_writer(pool, on_commit) as writer:
+        can_copy = not engine.embedded
+        async with open_writer(pool, on_commit, backlog, can_copy=can_copy) as writer:
             service = Service(
                 settings,
                 engine,
@@ -197,6 +202,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
                 reader,
                 egress,
                 writer,
+                backlog,
                 live,
                 emitter,
                 config,

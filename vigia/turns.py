@@ -28,6 +28,7 @@ def everyones(service: Service) -> Services:
     """Return what every replica runs, whatever its roles."""
     return {
         "writer": service.writer.run(),
+        "spool": service.writer.take_back(),
         "live": service.live.run(),
         "emitter": service.emitter.run(),
         "config": every(lambda: CONFIG_EVERY_S, service.follow_config, service.counted("config")),

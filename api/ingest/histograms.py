@@ -8,7 +8,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from api.ingest.intake import TOO_LARGE, Fault, FaultError
-from api.ingest.native import VALUE_MAX
+from api.ingest.limits import VALUE_MAX
 
 LOG_GAMMA = math.log(1.02)
 MIDDLE = 18_000

@@ -3,15 +3,32 @@
 import itertools
 from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
 
 import numpy as np
 from msgspec import Struct, field
 from numpy.typing import NDArray
 
-from api.ingest.native import VALUE_MAX, Window
+from api.ingest.limits import VALUE_MAX
+from db.load import Load
 from vigia.model import Column, Histogram, Series, micros_of
 
-REASONS_MAX = 5
+REASONS_MAX = 20
+SENTENCE_REASONS_MAX = 5
+
+
+class Window(Struct, frozen=True):
+    """The times in which samples are accepted."""
+
+    start: datetime
+    end: datetime
+
+
+class Reason(Struct, frozen=True):
+    """Why samples were rejected, and how many of them."""
+
+    reason: str
+    count: int
 
 
 class Fault(Struct, frozen=True):
@@ -61,12 +78,21 @@ class Intake(Struct):
         if count:
             self.skipped[fault] += count
 
-    def reasons(self) -> str:
-        """Say what was rejected and why, the commonest first."""
-        some = self.rejected.most_common(REASONS_MAX)
-        rest = self.rejected.total() - sum(count for _, count in some)
-        told = [f"{count}: {fault.sentence}" for fault, count in some]
-        return "; ".join([*told, f"{rest}: other reasons"] if rest else told)
+    def load(self) -> Load:
+        """Return what can be stored."""
+        return Load(self.columns, self.histograms)
+
+    def reasons(self, most: int = REASONS_MAX) -> list[Reason]:
+        """Return why samples were rejected, the commonest first; the others are summed up."""
+        common = self.rejected.most_common(most)
+        rest = self.rejected.total() - sum(count for _, count in common)
+        told = [Reason(fault.sentence, count) for fault, count in common]
+        return [*told, Reason("other reasons", rest)] if rest else told
+
+    def sentence(self) -> str:
+        """Say what was rejected and why."""
+        told = self.reasons(SENTENCE_REASONS_MAX)
+        return "; ".join(f"{each.count}: {each.reason}" for each in told)
 
 
 class Flat(Struct):
@@ -78,10 +104,14 @@ class Flat(Struct):
     values: NDArray[np.float64]
 
 
-def take(flat: Flat, window: Window, intake: Intake) -> None:
-    """Judge every sample, and add those that can be stored."""
+Found = tuple[Fault, NDArray[np.bool_]]
+"""A fault, and which samples have it."""
+
+
+def take(flat: Flat, window: Window, intake: Intake, own: Sequence[Found] = ()) -> None:
+    """Judge every sample, by faults of the protocol first, and add those that can be stored."""
     fine = np.ones(len(flat.times), bool)
-    for fault, bad in _faults(flat, window):
+    for fault, bad in [*own, *_faults(flat, window)]:
         intake.reject(fault, int(np.count_nonzero(bad & fine)))
         fine &= ~bad
     intake.skip(STALE)
@@ -96,7 +126,9 @@ def take(flat: Flat, window: Window, intake: Intake) -> None:
 
 def too_old(window: Window) -> Fault:
     """Return the fault of what is older than a window."""
-    return Fault("too_old", f"older than {window.start:%Y-%m-%dT%H:%M:%SZ}, which is not kept")
+    return Fault(
+        "too_old", f"older than {window.start:%Y-%m-%dT%H:%M:%SZ}, which is no longer kept"
+    )
 
 
 def time_fault(micros: int, window: Window) -> Fault | None:
@@ -106,7 +138,7 @@ def time_fault(micros: int, window: Window) -> Fault | None:
     return FUTURE if micros > micros_of(window.end) else None
 
 
-def _faults(flat: Flat, window: Window) -> list[tuple[Fault, NDArray[np.bool_]]]:
+def _faults(flat: Flat, window: Window) -> list[Found]:
     return [
         (STALE, flat.values.view(np.uint64) == STALE_BITS),
         (NAN, np.isnan(flat.values)),

@@ -5,7 +5,7 @@ from collections.abc import Hashable, Mapping
 from typing import Generic, TypeVar
 
 from api.ingest.intake import Fault, FaultError
-from api.ingest.native import (
+from api.ingest.limits import (
     CONTROL,
     LABEL_NAME_BYTES_MAX,
     LABEL_VALUE_BYTES_MAX,

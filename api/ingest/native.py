@@ -2,27 +2,44 @@
 
 import math
 import re
-from collections import Counter
-from datetime import datetime
+from collections.abc import Sequence
+from itertools import chain
 
 import msgspec
+import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
-from api.times import of_epoch, parse_moment
-from vigia.model import Category, InvalidError, Kind, Sample, Series, labels_of
-
-SAMPLES_MAX = 50_000
-SERIES_MAX = 10_000
-REASONS_MAX = 20
-LABELS_MAX = 30
-LABEL_NAME_BYTES_MAX = 128
-LABEL_VALUE_BYTES_MAX = 1024
-UNIT_CHARS_MAX = 32
-CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-VALUE_MAX = 1e140
-"""A sum of larger squares could be beyond what a double holds, and then no roll-up is made."""
+from api.ingest.intake import Fault, FaultError, Flat, Intake, Window, take
+from api.ingest.limits import (
+    CONTROL,
+    LABEL_NAME_BYTES_MAX,
+    LABEL_VALUE_BYTES_MAX,
+    LABELS_MAX,
+    SAMPLES_MAX,
+    SERIES_MAX,
+    UNIT_CHARS_MAX,
+)
+from api.times import EPOCH_S_MAX, parse_moment
+from vigia.model import Category, InvalidError, Kind, Series, labels_of, micros_of
 
 NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_.:-]{0,127}", re.ASCII)
+
+METRIC = Fault("name", f"metric: the name must match {NAME.pattern}")
+COMPONENT = Fault("name", f"component: the name must match {NAME.pattern}")
+UNIT = Fault("unit", f"unit: at most {UNIT_CHARS_MAX} characters without control characters")
+RESOLUTION = Fault("resolution", "resolution: must be more than 0")
+LABELS = Fault("labels", f"labels: at most {LABELS_MAX}")
+LABEL_NAME = Fault(
+    "label_name", f"labels: a name has 1 to {LABEL_NAME_BYTES_MAX} bytes, no control characters"
+)
+LABEL_VALUE = Fault(
+    "label_value",
+    f"labels: a value has at most {LABEL_VALUE_BYTES_MAX} bytes, no control characters",
+)
+TIME = Fault("time", "a time is neither epoch seconds nor RFC 3339")
+NULL = Fault("null", "a value is null")
+NO_TIME = -1
 
 Time = float | str
 
@@ -47,34 +64,7 @@ class Batch(Struct, frozen=True, forbid_unknown_fields=True):
     series: list[Column]
 
 
-class Reason(Struct, frozen=True):
-    """Why samples were rejected, and how many of them."""
-
-    reason: str
-    count: int
-
-
-class Window(Struct, frozen=True):
-    """The times in which samples are accepted."""
-
-    start: datetime
-    end: datetime
-
-
-class Checked(Struct, frozen=True):
-    """What of a batch can be stored, and why the rest cannot."""
-
-    samples: list[Sample]
-    rejected: Counter[str]
-
-    def reasons(self) -> list[Reason]:
-        """Return the commonest reasons; the others are summed up."""
-        common = [Reason(*item) for item in self.rejected.most_common(REASONS_MAX)]
-        rest = self.rejected.total() - sum(reason.count for reason in common)
-        return [*common, Reason("other reasons", rest)] if rest else common
-
-
-def read(body: bytes, window: Window) -> Checked:
+def read(body: bytes, window: Window) -> Intake:
     """Judge every sample of a request's body."""
     try:
         batch = msgspec.json.decode(body, type=Batch)
@@ -83,18 +73,26 @@ def read(body: bytes, window: Window) -> Checked:
     return check(batch, window)
 
 
-def check(batch: Batch, window: Window) -> Checked:
+def check(batch: Batch, window: Window) -> Intake:
     """Judge every sample. Raises InvalidError for a batch that does not even count up."""
     _check_counts(batch)
-    samples: list[Sample] = []
-    rejected: Counter[str] = Counter()
+    intake = Intake()
+    fine: list[Column] = []
+    series: list[Series] = []
     for column in batch.series:
-        problem = _problem(column)
-        if problem:
-            rejected[problem] += len(column.times)
+        try:
+            series.append(_series(column))
+        except FaultError as error:
+            intake.reject(error.fault, len(column.times))
         else:
-            _check_column(column, window, samples, rejected)
-    return Checked(samples, +rejected)
+            fine.append(column)
+    counts = [len(column.times) for column in fine]
+    times = _micros(list(chain.from_iterable(column.times for column in fine)))
+    # No number of JSON becomes a NaN, so that one is a null.
+    values = np.array(list(chain.from_iterable(column.values for column in fine)), np.float64)
+    own = [(TIME, times == NO_TIME), (NULL, np.isnan(values))]
+    take(Flat(series, counts, times, values), window, intake, own)
+    return intake
 
 
 def _check_counts(batch: Batch) -> None:
@@ -112,10 +110,33 @@ def _check_counts(batch: Batch) -> None:
         )
 
 
-def _check_column(
-    column: Column, window: Window, samples: list[Sample], rejected: Counter[str]
-) -> None:
-    series = Series(
+def _micros(times: Sequence[Time]) -> NDArray[np.int64]:
+    """Return times as microseconds since 1970, NO_TIME for what is none."""
+    if str in set(map(type, times)):
+        return np.array([_micros_of(time) for time in times], np.int64)
+    seconds = np.array(times, np.float64)
+    is_time = (seconds >= 0) & (seconds <= EPOCH_S_MAX)
+    seconds = np.where(is_time, seconds, 0.0)
+    whole = np.floor(seconds)
+    micros = whole * 1e6 + np.rint((seconds - whole) * 1e6)
+    return np.where(is_time, micros, NO_TIME).astype(np.int64)
+
+
+def _micros_of(time: Time) -> int:
+    if not isinstance(time, str):
+        return int(_micros([time])[0])
+    try:
+        found = parse_moment(time)
+    except InvalidError:
+        return NO_TIME
+    return NO_TIME if found is None else micros_of(found)
+
+
+def _series(column: Column) -> Series:
+    """Return the series of a column. Raises FaultError."""
+    if fault := _fault(column):
+        raise FaultError(fault)
+    return Series(
         metric=column.metric,
         component=column.component,
         category=column.category,
@@ -124,52 +145,29 @@ def _check_column(
         kind=column.kind,
         resolution=column.resolution,
     )
-    for time, value in zip(map(_moment, column.times), column.values, strict=True):
-        if time is None:
-            rejected["a time is neither epoch seconds nor RFC 3339"] += 1
-        elif value is None:
-            rejected["a value is null"] += 1
-        elif abs(value) > VALUE_MAX:
-            rejected[f"a value is beyond {VALUE_MAX:g}"] += 1
-        elif time < window.start:
-            rejected[f"older than {window.start:%Y-%m-%dT%H:%M:%SZ}, which is no longer kept"] += 1
-        elif time > window.end:
-            rejected["more than 10 minutes in the future"] += 1
-        else:
-            samples.append(Sample(series, time, value))
 
 
-def _moment(time: Time) -> datetime | None:
-    try:
-        return parse_moment(time) if isinstance(time, str) else of_epoch(time)
-    except InvalidError:
-        return None
-
-
-def _problem(column: Column) -> str:
-    """Say what is wrong with the series itself, if anything."""
+def _fault(column: Column) -> Fault | None:
     if not NAME.fullmatch(column.metric):
-        return f"metric: the name must match {NAME.pattern}"
+        return METRIC
     if not NAME.fullmatch(column.component):
-        return f"component: the name must match {NAME.pattern}"
+        return COMPONENT
     if len(column.unit) > UNIT_CHARS_MAX or not _is_storable(column.unit):
-        return f"unit: at most {UNIT_CHARS_MAX} characters without control characters"
+        return UNIT
     if column.resolution is not None and not 0 < column.resolution < math.inf:
-        return "resolution: must be more than 0"
-    return _problem_of_labels(column.labels)
+        return RESOLUTION
+    return _fault_of_labels(column.labels)
 
 
-def _problem_of_labels(labels: dict[str, str]) -> str:
+def _fault_of_labels(labels: dict[str, str]) -> Fault | None:
     if len(labels) > LABELS_MAX:
-        return f"labels: at most {LABELS_MAX}"
+        return LABELS
     for name, value in labels.items():
         if not 0 < len(name.encode()) <= LABEL_NAME_BYTES_MAX or not _is_storable(name):
-            return f"labels: a name has 1 to {LABEL_NAME_BYTES_MAX} bytes, no control characters"
+            return LABEL_NAME
         if len(value.encode()) > LABEL_VALUE_BYTES_MAX or not _is_storable(value):
-            return (
-                f"labels: a value has at most {LABEL_VALUE_BYTES_MAX} bytes, no control characters"
-            )
-    return ""
+            return LABEL_VALUE
+    return None
 
 
 def _is_storable(text: str) -> bool:

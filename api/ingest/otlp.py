@@ -20,11 +20,12 @@ from api.ingest.intake import (
     FaultError,
     Flat,
     Intake,
+    Window,
     take,
     time_fault,
 )
+from api.ingest.limits import SAMPLES_MAX, VALUE_MAX
 from api.ingest.names import Memory, series_of
-from api.ingest.native import SAMPLES_MAX, VALUE_MAX, Window
 from vigia.model import Histogram, InvalidError, Kind, Series
 
 POINTS_MAX = SAMPLES_MAX

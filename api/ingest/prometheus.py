@@ -8,9 +8,9 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from api.ingest.intake import NAN, Fault, FaultError, Flat, Intake, take
+from api.ingest.intake import NAN, Fault, FaultError, Flat, Intake, Window, take
+from api.ingest.limits import SAMPLES_MAX
 from api.ingest.names import Memory, series_of
-from api.ingest.native import SAMPLES_MAX, Window
 from api.ingest.wire import CONTINUED, Wire, malformed, varint
 from vigia.model import InvalidError, Kind, Series
 

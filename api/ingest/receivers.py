@@ -4,7 +4,9 @@ from collections import Counter
 
 from api.ingest import otlp, prometheus
 from api.ingest.bodies import Bodies
+from api.ingest.horizon import Horizon
 from api.ingest.intake import Intake
+from api.ingest.newcomers import Newcomers
 from api.line import Line
 from vigia.model import micros_of, utc_now
 
@@ -12,19 +14,39 @@ TOTALS_WAITING_MAX = 256
 
 
 class Receivers:
-    """The memories of the receivers. They count samples by protocol and word."""
+    """The memories of the receivers. They count samples by protocol, and why some are not taken."""
 
     def __init__(self) -> None:
         self.bodies = Bodies()
+        self.horizon = Horizon()
+        self.newcomers = Newcomers()
         self.prometheus = prometheus.Known()
         self.otlp = otlp.Known(micros_of(utc_now()))
         self.totals_line = Line(1, TOTALS_WAITING_MAX)
         """From the difference of running totals until it is stored, nobody else may take one."""
+        self.accepted: Counter[str] = Counter()
         self.rejected: Counter[tuple[str, str]] = Counter()
         self.skipped: Counter[tuple[str, str]] = Counter()
 
     def count(self, protocol: str, intake: Intake) -> None:
-        """Count what a request could not or would not have stored."""
+        """Count what a request could have stored, and what it could not or would not."""
+        self.accepted[protocol] += intake.load().samples
         for counter, found in (self.rejected, intake.rejected), (self.skipped, intake.skipped):
             for fault, count in found.items():
                 counter[protocol, fault.word] += count
+
+    def status(self) -> dict[str, object]:
+        """Return every count."""
+        return {
+            "accepted": dict(self.accepted),
+            "rejected": _nested(self.rejected),
+            "skipped": _nested(self.skipped),
+            "bodies_refused": dict(self.bodies.refused),
+        }
+
+
+def _nested(counter: Counter[tuple[str, str]]) -> dict[str, dict[str, int]]:
+    nested: dict[str, dict[str, int]] = {}
+    for (protocol, word), count in counter.items():
+        nested.setdefault(protocol, {})[word] = count
+    return nested

@@ -1,4 +1,4 @@
-"""What the routes of other protocols have in common: their times, their way into the store."""
+"""What the routes of all protocols have in common: their times, and their way into the store."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -6,37 +6,38 @@ from datetime import timedelta
 from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody, Schema
 from litestar.openapi.spec.enums import OpenAPIType
 
-from api.ingest.intake import Intake
-from api.ingest.native import Window
+from api.ingest.intake import Fault, Intake, Window
+from api.ingest.limits import NEW_SERIES_A_MINUTE_MAX
+from api.ingest.scope import restrict
 from api.parts import Parts
-from db import tiers
+from db.series import SERIES_MAX
 from db.writer import Stored
-from vigia.model import Sample, time_of, utc_now
+from vigia.model import Principal, Role, utc_now
 
-FUTURE = timedelta(minutes=10)
-LATE_MARGIN = timedelta(days=2)
-"""A late sample must still be there when the next maintenance rolls it up."""
+NEW_SERIES = Fault(
+    "new_series",
+    f"a new series beyond the limits: {SERIES_MAX} in all, "
+    f"{NEW_SERIES_A_MINUTE_MAX} a minute of one key",
+)
 
 
 async def window(parts: Parts) -> Window:
-    """Return from when on samples can still be rolled up before their chunk is dropped."""
-    now = utc_now()
-    kept_from = now - timedelta(days=parts.config().retention.raw_days) + LATE_MARGIN
-    async with parts.connect() as connection:
-        accepted_from = await tiers.accepted_from(connection, now)
-    return Window(max(kept_from, accepted_from or kept_from), now + FUTURE)
+    """Return the times in which samples are accepted."""
+    keep = timedelta(days=parts.config().retention.raw_days)
+    return await parts.receivers.horizon.window(parts.pool, keep, utc_now())
 
 
-async def store(parts: Parts, intake: Intake) -> Stored:
-    """Store what can be stored, and return when it is safe."""
-    samples = [
-        Sample(column.series, time_of(time), value)
-        for column in intake.columns
-        for time, value in zip(column.times.tolist(), column.values.tolist(), strict=True)
-    ]
-    stored = await parts.write(samples) if samples else Stored(0, 0)
-    if intake.histograms:
-        await parts.write_histograms(intake.histograms)
+async def store(parts: Parts, intake: Intake, principal: Principal, protocol: str) -> Stored:
+    """Store what can be stored, and return when it is safe; the rest is told in the intake."""
+    receivers = parts.receivers
+    restrict(intake, principal)
+    load, stored = intake.load(), Stored(0, 0)
+    if load.samples:
+        room = None if principal.role is Role.ADMIN else receivers.newcomers.room(principal.name)
+        stored = await parts.write(load, room)
+        receivers.newcomers.count(principal.name, stored.series)
+        intake.reject(NEW_SERIES, stored.refused.samples)
+    receivers.count(protocol, intake)
     return stored
 
 

@@ -1,21 +1,34 @@
 -- name: upsert
--- The newest declaration of a series wins; one that says no unit or no resolution leaves that alone. In one
--- order, so that two who make the same series never wait for each other in a circle.
+-- The newest declaration of a series wins; one that says no unit or no resolution leaves that alone. Of new
+-- series only as many are made as there may be, those given first. In one order, so that two who make the
+-- same series never wait for each other in a circle.
+WITH given AS (
+    SELECT *
+    FROM unnest(
+        %(metrics)s::text[], %(components)s::text[], %(categories)s::text[], %(labels)s::jsonb[],
+        %(units)s::text[], %(kinds)s::text[], %(resolutions)s::double precision[]
+    ) WITH ORDINALITY AS given (metric, component, category, labels, unit, kind, resolution, position)
+), fresh AS (
+    SELECT position, row_number() OVER (ORDER BY position) AS place
+    FROM given g
+    WHERE NOT EXISTS (
+        SELECT FROM series s WHERE s.metric = g.metric AND s.component = g.component AND s.labels = g.labels
+    )
+), room AS (
+    SELECT least(%(new_max)s::bigint, %(series_max)s - count(*)) AS places FROM series
+)
 INSERT INTO series (metric, component, category, labels, unit, kind, resolution)
-SELECT * FROM unnest(
-    %(metrics)s::text[], %(components)s::text[], %(categories)s::text[], %(labels)s::jsonb[],
-    %(units)s::text[], %(kinds)s::text[], %(resolutions)s::double precision[]
-) AS given (metric, component, category, labels, unit, kind, resolution)
+SELECT metric, component, category, labels, unit, kind, resolution
+FROM given
+LEFT JOIN fresh USING (position)
+WHERE place IS NULL OR place <= (SELECT places FROM room)
 ORDER BY metric, component, labels
 ON CONFLICT (metric, component, labels) DO UPDATE
 SET category = excluded.category,
     unit = coalesce(nullif(excluded.unit, ''), series.unit),
     kind = excluded.kind,
     resolution = coalesce(excluded.resolution, series.resolution)
-RETURNING id, metric, component, labels
-
--- name: count
-SELECT count(*) FROM series
+RETURNING id, metric, component, labels, xmax = 0 AS is_new
 
 -- name: catalogue
 SELECT s.id, s.metric, s.component, s.category, s.labels, s.unit, s.kind,

@@ -1,15 +1,14 @@
 -- name: insert
 -- Stores what is not there yet and keeps the newest sample of each series. Only rows that were really
--- stored count, so that the same batch sent again changes nothing. Every writer goes in the same order:
--- two that meet on the same samples wait for each other, and would otherwise do so in a circle.
+-- stored count, so that the same batch sent again changes nothing. Every batch comes in the order of its
+-- key: two that meet on the same samples wait for each other, and would otherwise do so in a circle.
 -- Samples of distributions are put into their buckets too.
 WITH stored AS (
     INSERT INTO system_metrics (series_id, time, value)
     SELECT series_id, time, value
     FROM unnest(
         %(series_ids)b::integer[], %(times)b::timestamptz[], %(values)b::double precision[]
-    ) WITH ORDINALITY AS given (series_id, time, value, position)
-    ORDER BY series_id, time, position
+    ) AS given (series_id, time, value)
     ON CONFLICT DO NOTHING
     RETURNING series_id, time, value
 ), state AS (
@@ -37,6 +36,33 @@ WITH stored AS (
     HAVING count(*) > 0
 )
 SELECT count(*) FROM stored
+
+-- name: copy
+COPY system_metrics (time, series_id, value) FROM STDIN (FORMAT binary)
+
+-- name: note
+-- What a COPY leaves to do: the newest sample of each series, and late samples.
+WITH given AS (
+    SELECT *
+    FROM unnest(
+        %(series_ids)b::integer[], %(first_times)b::timestamptz[], %(last_times)b::timestamptz[],
+        %(last_values)b::double precision[]
+    ) AS given (series_id, first_time, last_time, last_value)
+), state AS (
+    INSERT INTO series_state (series_id, first_time, last_time, last_value)
+    SELECT series_id, first_time, last_time, last_value
+    FROM given
+    ON CONFLICT (series_id) DO UPDATE
+    SET first_time = least(series_state.first_time, excluded.first_time),
+        last_time = greatest(series_state.last_time, excluded.last_time),
+        last_value = CASE WHEN excluded.last_time > series_state.last_time
+                          THEN excluded.last_value ELSE series_state.last_value END
+)
+INSERT INTO late_ranges (start_time, end_time)
+SELECT min(first_time), max(last_time)
+FROM given
+WHERE first_time < (SELECT max(refreshed_to) FROM tiers WHERE source = 'raw')
+HAVING count(*) > 0
 
 -- name: set_reasons
 UPDATE series_state

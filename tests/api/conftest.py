@@ -16,15 +16,18 @@ from msgspec import Struct
 from api import server
 from api.app import create_app
 from api.auth import Authenticator
+from api.ingest.newcomers import Newcomers
 from api.parts import Parts
 from db import keys
 from db.config import Config, Retention
+from db.engine import Engine
+from db.load import Load
 from db.queries import Connection, Pool
 from db.storage import Disk, Preview, Storage
 from db.writer import Stored, Writer
 from retention.preview import preview
 from retention.storage import measure
-from vigia.model import Histogram, Role, Sample, utc_now
+from vigia.model import Role, Sample, utc_now
 from vigia.settings import Secret, Settings
 
 BASE = "/api/v1/monitoring"
@@ -61,7 +64,10 @@ def check_conforms(
 class Service:
     """A running API, and the hands to ask it."""
 
-    def __init__(self, pool: Pool, port: int, http: aiohttp.ClientSession) -> None:
+    def __init__(
+        self, pool: Pool, port: int, http: aiohttp.ClientSession, *, can_copy: bool
+    ) -> None:
+        self.can_copy = can_copy
         self.url = f"http://127.0.0.1:{port}"
         self.http = http
         self.parts = self._parts(pool, Settings(port=port, admin_key=Secret(ADMIN_KEY)))
@@ -69,7 +75,9 @@ class Service:
 
     async def begin(self, pool: Pool) -> None:
         """Forget the test before."""
-        self.writer = Writer(pool, lambda _: None)
+        self.writer = Writer(pool, lambda _: None, can_copy=self.can_copy)
+        self.parts.receivers.horizon.forget()
+        self.parts.receivers.newcomers = Newcomers()
         self.rings = 0
         self.is_ready = True
         self.config = Config()
@@ -127,8 +135,8 @@ class Service:
     async def preview(self, connection: Connection, retention: Retention) -> Preview:
         return await preview(connection, retention, utc_now())
 
-    async def write_histograms(self, histograms: Sequence[Histogram]) -> Stored:
-        return await self.writer.write_histograms(histograms)
+    async def store(self, load: Load, series_max: int | None) -> Stored:
+        return await self.writer.store(load, series_max)
 
     def _parts(self, pool: Pool, settings: Settings) -> Parts:
         return Parts(
@@ -136,8 +144,7 @@ class Service:
             reader=pool,
             settings=settings,
             auth=Authenticator(pool, settings),
-            write=self.write,
-            write_histograms=self.write_histograms,
+            write=self.store,
             announce=self.ring,
             config=lambda: self.config,
             set_config=self.set_config,
@@ -149,7 +156,7 @@ class Service:
 
 
 @pytest.fixture(scope="session")
-async def running_service(migrated_pool: Pool) -> AsyncIterator[Service]:
+async def running_service(engine: Engine, migrated_pool: Pool) -> AsyncIterator[Service]:
     timeout = aiohttp.ClientTimeout(total=20)
     # The server lets go of a connection after five idle seconds; the client does so before it.
     connector = aiohttp.TCPConnector(keepalive_timeout=2)
@@ -158,7 +165,8 @@ async def running_service(migrated_pool: Pool) -> AsyncIterator[Service]:
         connector=connector, cookie_jar=cookies, timeout=timeout
     ) as http:
         listener = server.listen("127.0.0.1", 0)
-        made = Service(migrated_pool, listener.getsockname()[1], http)
+        port, can_copy = listener.getsockname()[1], not engine.embedded
+        made = Service(migrated_pool, port, http, can_copy=can_copy)
         running = asyncio.create_task(server.serve(create_app(made.parts), listener))
         try:
             yield made

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from api import buckets
 from db import export as pages
 from db import tiers
+from db.batch import VALUE_MIN
 from db.queries import Pool
-from db.writer import VALUE_MIN
 from tests.api.exporting import FORMATS, Row, ask, export, read, rows, sample, series
 from vigia.model import Kind, Series, labels_of, utc_now
 from vigia.samples_file import Reader

@@ -165,7 +165,7 @@ async def test_a_partial_success_counts_what_was_rejected(service: Any, media_ty
         told.ParseFromString(answer)
     assert status == 200
     assert told.partial_success.rejected_data_points == 2
-    assert "not kept" in told.partial_success.error_message
+    assert "no longer kept" in told.partial_success.error_message
     assert "name is empty" in told.partial_success.error_message
     assert (await stored(service))["m"][1] == [1]
     assert service.parts.receivers.rejected["otlp", "too_old"] == before + 1
@@ -211,10 +211,10 @@ async def test_what_is_nested_too_deeply_is_refused(service: Any) -> None:
 async def test_a_database_that_is_away_is_to_be_tried_again(
     service: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def refuse(_: Any) -> None:
+    async def refuse(*_: Any) -> None:
         raise TimeoutError
 
-    monkeypatch.setattr(service.writer, "write", refuse)
+    monkeypatch.setattr(service.writer, "store", refuse)
 
     status, headers, body = await send(service, written(PROTOBUF, gauge(point(time=now_ns()))))
 

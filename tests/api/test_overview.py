@@ -88,7 +88,9 @@ async def test_the_status_is_that_of_the_services_and_the_maintenance(
     body = (await service.get("/dev/status", Role.ADMIN)).body
 
     assert before["maintenance"] is None
-    assert body["services"] == {"writer": {"stored": 0}}
+    assert body["services"]["writer"] == {"stored": 0}
+    assert set(body["services"]["lines_refused"]) == {"history", "export"}
+    assert set(body["services"]["ingest"]) == {"accepted", "rejected", "skipped", "bodies_refused"}
     assert body["version"]
     assert body["database_version"][0].isdigit()
     assert body["maintenance"]["finished_at"]

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from db.load import Load
 from db.queries import Pool
 from db.writer import Stored, Writer
 from vigia.model import Histogram, Kind, Series
@@ -24,9 +25,9 @@ async def test_a_histogram_is_stored_whole_and_once(pool: Pool) -> None:
     writer = Writer(pool, lambda _: None)
     first, other = histogram(T, b18001=3, b18100=1), histogram(T, b18050=7)
 
-    assert await writer.write_histograms([first]) == Stored(1, 0)
-    assert await writer.write_histograms([first]) == Stored(0, 1)
-    assert await writer.write_histograms([other, histogram(T + 1, b0=2)]) == Stored(1, 1)
+    assert await writer.store(Load((), [first])) == Stored(1, 0, series=1)
+    assert await writer.store(Load((), [first])) == Stored(0, 1)
+    assert await writer.store(Load((), [other, histogram(T + 1, b0=2)])) == Stored(1, 1)
 
     async with pool.connection() as connection:
         cursor = await connection.execute(

@@ -13,10 +13,11 @@ from db import series as db_series
 from db import writer as db_writer
 from db.config import MetricRetention, Retention
 from db.engine import Engine
+from db.load import Load
 from db.pool import open_pool
 from db.queries import Pool
 from db.writer import Stored, Writer, open_writer
-from vigia.model import InvalidError, Kind, Sample, Series, labels_of
+from vigia.model import Kind, Sample, Series, columns_of, labels_of
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 CPU = Series(metric="cpu_percent", component="a", resolution=2**-6, unit="percent")
@@ -51,7 +52,7 @@ async def test_the_first_value_of_a_time_stays_and_the_second_counts_as_duplicat
     pool: Pool,
 ) -> None:
     async with open_writer(pool, ignore) as writer:
-        assert await writer.write([at(0, 1), at(1, 2)]) == Stored(accepted=2, duplicate=0)
+        assert await writer.write([at(0, 1), at(1, 2)]) == Stored(2, 0, series=1)
         assert await writer.write([at(1, 9), at(2, 3), at(2, 4)]) == Stored(1, 2)
 
     assert [value for _, _, value in await stored(pool)] == [1, 2, 3]
@@ -90,7 +91,7 @@ async def test_what_is_put_is_stored_and_told_after_the_commit(pool: Pool) -> No
         writer.put([at(0, 1)])
         writer.put([at(1, 2)])
 
-        assert await asyncio.wait_for(told.get(), 1.0) == [at(0, 1), at(1, 2)]
+        assert await asyncio.wait_for(told.get(), 1.0) == [at(1, 2)]
         assert len(await stored(pool)) == 2
         task.cancel()
 
@@ -115,7 +116,7 @@ async def test_a_full_buffer_drops_the_oldest_and_counts(
     assert [second for _, second, _ in await stored(pool)] == list(range(3, 13))
 
 
-async def test_a_batch_the_database_cannot_take_is_dropped_and_the_next_is_stored(
+async def test_collected_samples_of_series_beyond_the_limit_are_dropped_and_counted(
     pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(db_series, "SERIES_MAX", 1)
@@ -143,13 +144,30 @@ async def test_while_the_database_is_away_samples_wait_in_order(engine: Engine, 
     assert [value for _, _, value in await stored(pool)] == [1, 2, 3]
 
 
-async def test_more_series_than_allowed_are_refused_with_the_limit(
+async def test_samples_of_series_beyond_the_limit_are_refused_and_the_others_stored(
     pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(db_series, "SERIES_MAX", 2)
+    series = [Series(metric=f"m{i}", component="a") for i in range(3)]
     async with open_writer(pool, ignore) as writer:
-        with pytest.raises(InvalidError, match="2 series"):
-            await writer.write([at(0, 1, Series(metric=f"m{i}", component="a")) for i in range(3)])
+        first = await writer.write([at(0, 1, one) for one in series])
+        again = await writer.write([at(1, 1, one) for one in series])
+
+    assert (first.accepted, first.duplicate, first.series) == (2, 0, 2)
+    assert (again.accepted, again.duplicate, again.series) == (2, 0, 0)
+    assert first.refused.series() == again.refused.series() == [series[2]]
+    assert [metric for metric, _, _ in await stored(pool)] == ["m0", "m0", "m1", "m1"]
+
+
+async def test_a_load_makes_no_more_new_series_than_it_may(pool: Pool) -> None:
+    series = [Series(metric=f"m{i}", component="a") for i in range(3)]
+    async with open_writer(pool, ignore) as writer:
+        await writer.write([at(0, 1, series[2])])
+        given = Load(columns_of([at(1, 1, one) for one in series]))
+        stored = await writer.store(given, 1)
+
+    assert (stored.accepted, stored.refused.samples, stored.series) == (2, 1, 1)
+    assert stored.refused.series() == [series[1]]
 
 
 async def test_a_rolled_back_batch_does_not_leave_numbers_of_series_behind(pool: Pool) -> None:
@@ -157,7 +175,7 @@ async def test_a_rolled_back_batch_does_not_leave_numbers_of_series_behind(pool:
     async with open_writer(pool, ignore) as writer:
         with pytest.raises(psycopg.DataError):
             await writer.write(broken)
-        assert await writer.write([at(0, 1)]) == Stored(1, 0)
+        assert await writer.write([at(0, 1)]) == Stored(1, 0, series=1)
 
 
 SAMPLES = st.lists(
@@ -230,7 +248,9 @@ async def test_only_samples_of_distributions_are_counted_in_buckets(pool: Pool) 
 async def test_a_duplicate_is_counted_in_no_bucket(pool: Pool) -> None:
     """Whatever it says: the first value of a time stays, here as among the samples."""
     async with open_writer(pool, ignore) as writer:
-        assert await writer.write([at(0, 5.0, LATENCY), at(0, 7.0, LATENCY)]) == Stored(1, 1)
+        assert await writer.write([at(0, 5.0, LATENCY), at(0, 7.0, LATENCY)]) == Stored(
+            1, 1, series=1
+        )
         assert await writer.write([at(0, 9.0, LATENCY), at(1, 1.0, LATENCY)]) == Stored(1, 1)
 
     [(second, bucket, count), (_, other, _)] = await sketched(pool)

@@ -69,8 +69,7 @@ async def test_phases_are_real(egress: Egress) -> None:
     assert set(trace.phases_ms) == {"connect", "tls", "first_byte", "transfer"}
     assert trace.phases_ms["first_byte"] >= 99
     assert trace.phases_ms["transfer"] >= 199
-    assert 299 <= trace.latency_ms <= passed_ms
-    assert trace.phases_ms["connect"] < 99
+    assert 299 <= sum(trace.phases_ms.values()) <= trace.latency_ms + 1 <= passed_ms + 1
 
 
 async def test_phases_of_redirects_add_up_on_fresh_connections(egress: Egress) -> None:

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from api.ingest import native
+from api.ingest.limits import SERIES_MAX
 from db.config import Config, Retention, with_value
 from vigia.importer import SAMPLES_MAX, Summary, portions, widened
 from vigia.samples_file import Row
@@ -29,8 +29,8 @@ def test_portions_are_what_one_request_may_hold() -> None:
     ]
     assert (column.category, column.unit, column.kind) == ("trading", "ms", "counter")
     assert column.times == [2 * SAMPLES_MAX]
-    many = list(portions((row(i, host=str(i)) for i in range(native.SERIES_MAX + 1)), summary))
-    assert [len(portion.columns) for portion in many] == [native.SERIES_MAX, 1]
+    many = list(portions((row(i, host=str(i)) for i in range(SERIES_MAX + 1)), summary))
+    assert [len(portion.columns) for portion in many] == [SERIES_MAX, 1]
     long = list(portions((row(i, host=f"{i}{'x' * 1000}") for i in range(2000)), summary))
     assert all(sum(len(name[3]) for name in portion.columns) < 1_010_000 for portion in long)
     assert summary.rejected == summary.empty == 0

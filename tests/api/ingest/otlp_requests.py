@@ -10,7 +10,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 
 from api.ingest import otlp, otlp_json, otlp_protobuf
-from api.ingest.native import Window
+from api.ingest.intake import Window
 from api.ingest.otlp import Known, Reading
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)

@@ -19,7 +19,7 @@ from api.ingest.histograms import (
     spread,
 )
 from api.ingest.intake import FaultError
-from api.ingest.native import VALUE_MAX
+from api.ingest.limits import VALUE_MAX
 from db.queries import Pool
 
 DEFAULT_BOUNDS = [0, 5, 10, 25, 50, 75, 100, 250, 500, 750, 1000, 2500, 5000, 7500, 10000]

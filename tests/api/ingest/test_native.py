@@ -8,16 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.ingest import native
-from api.ingest.native import Batch, Column, Window
-from vigia.model import Category, InvalidError, Kind, Sample, Series
+from api.ingest import limits, native
+from api.ingest.intake import REASONS_MAX, Fault, Intake, Window
+from api.ingest.native import Batch, Column
+from vigia.model import Category, InvalidError, Kind, Sample, Series, time_of
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 WINDOW = Window(NOW - timedelta(days=28), NOW + timedelta(minutes=10))
 T = NOW.timestamp()
 
 
-def judge(**fields: Any) -> native.Checked:
+def judge(**fields: Any) -> Intake:
     given_fields: dict[str, Any] = {
         "metric": "m",
         "component": "c",
@@ -25,6 +26,14 @@ def judge(**fields: Any) -> native.Checked:
         "values": [1.0],
     }
     return native.check(Batch([Column(**given_fields | fields)]), WINDOW)
+
+
+def samples(intake: Intake) -> list[Sample]:
+    return [
+        Sample(column.series, time_of(time), value)
+        for column in intake.columns
+        for time, value in zip(column.times.tolist(), column.values.tolist(), strict=True)
+    ]
 
 
 def test_a_column_becomes_samples_of_its_series() -> None:
@@ -47,7 +56,7 @@ def test_a_column_becomes_samples_of_its_series() -> None:
         kind=Kind.COUNTER,
         resolution=0.5,
     )
-    assert checked.samples == [
+    assert samples(checked) == [
         Sample(series, NOW, 1),
         Sample(series, NOW + timedelta(seconds=1), 2.5),
         Sample(series, NOW + timedelta(seconds=2), -3),
@@ -77,7 +86,7 @@ def test_a_sample_that_cannot_be_stored_is_rejected_alone(
 ) -> None:
     checked = judge(times=[T, *times], values=[1.0, *values])
 
-    assert len(checked.samples) == 1
+    assert len(samples(checked)) == 1
     assert [reason.count for reason in checked.reasons()] == [1]
     assert word in checked.reasons()[0].reason
 
@@ -112,14 +121,14 @@ def test_a_series_that_cannot_be_rejects_its_samples_only(fields: dict[str, Any]
 
     checked = native.check(Batch([bad, good]), WINDOW)
 
-    assert len(checked.samples) == 1
+    assert len(samples(checked)) == 1
     assert [reason.count for reason in checked.reasons()] == [2]
 
 
 def test_longest_names_are_taken() -> None:
     labels = {"é" * 63 + f"{i:02}": "é" * 512 for i in range(30)}
 
-    assert len(judge(metric="a" * 128, component="a.b:c-d_" * 16, labels=labels).samples) == 1
+    assert len(judge(metric="a" * 128, component="a.b:c-d_" * 16, labels=labels).columns) == 1
 
 
 @pytest.mark.parametrize(("times", "values"), [([T], []), ([], [1.0]), ([T, T], [1.0])])
@@ -130,18 +139,20 @@ def test_columns_of_different_length_are_refused(times: list[Any], values: list[
 
 def test_a_batch_has_a_size() -> None:
     with pytest.raises(InvalidError, match="split"):
-        judge(times=[T] * (native.SAMPLES_MAX + 1), values=[1.0] * (native.SAMPLES_MAX + 1))
+        judge(times=[T] * (limits.SAMPLES_MAX + 1), values=[1.0] * (limits.SAMPLES_MAX + 1))
     empty = Column(metric="m", component="c", times=[], values=[])
     with pytest.raises(InvalidError, match="split"):
-        native.check(Batch([empty] * (native.SERIES_MAX + 1)), WINDOW)
+        native.check(Batch([empty] * (limits.SERIES_MAX + 1)), WINDOW)
 
 
 def test_reasons_are_few_however_many_there_are() -> None:
-    checked = native.Checked([], native.Counter({f"reason {i}": 100 - i for i in range(50)}))
+    checked = Intake()
+    for i in range(50):
+        checked.reject(Fault("word", f"reason {i}"), 100 - i)
 
     reasons = checked.reasons()
 
-    assert len(reasons) == native.REASONS_MAX + 1
+    assert len(reasons) == REASONS_MAX + 1
     assert sum(reason.count for reason in reasons) == checked.rejected.total()
 
 
@@ -151,6 +162,6 @@ def test_reasons_are_few_however_many_there_are() -> None:
 def test_every_sample_is_either_stored_or_rejected(pairs: list[tuple[float | None, float]]) -> None:
     checked = judge(times=[time for _, time in pairs], values=[value for value, _ in pairs])
 
-    assert len(checked.samples) + checked.rejected.total() == len(pairs)
-    assert all(WINDOW.start <= sample.time <= WINDOW.end for sample in checked.samples)
-    assert all(abs(sample.value) <= native.VALUE_MAX for sample in checked.samples)
+    assert len(samples(checked)) + checked.rejected.total() == len(pairs)
+    assert all(WINDOW.start <= sample.time <= WINDOW.end for sample in samples(checked))
+    assert all(abs(sample.value) <= limits.VALUE_MAX for sample in samples(checked))

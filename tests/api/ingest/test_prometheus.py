@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.ingest import prometheus
-from api.ingest.intake import Intake
-from api.ingest.native import SAMPLES_MAX, Window
+from api.ingest.intake import Intake, Window
+from api.ingest.limits import SAMPLES_MAX
 from api.ingest.prometheus import Known
 from tests.api.ingest.remote import metadata, part, sample, series, varint
 from vigia.model import InvalidError, Kind, Series
@@ -146,7 +146,7 @@ def test_a_sample_that_cannot_be_stored_is_refused_alone(
 
     assert list(rows(intake).values()) == [[(T * 1000, 1), (T * 1000 - 1000, 2)]]
     assert {fault.word: count for fault, count in intake.rejected.items()} == {word: 1}
-    assert intake.reasons().startswith("1: ")
+    assert intake.sentence().startswith("1: ")
 
 
 @pytest.mark.parametrize(

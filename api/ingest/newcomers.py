@@ -1,0 +1,44 @@
+"""How many new series each key may bring in a minute."""
+
+import time
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from api.ingest.limits import NEW_SERIES_A_MINUTE_MAX
+
+KEYS_MAX = 1000
+
+
+class Bucket(Struct):
+    """What a key may still bring, as of a time of the clock."""
+
+    left: float
+    at: float
+
+
+class Newcomers:
+    """A bucket for each key, which fills again within a minute; the one not used longest goes.
+
+    Requests that come together see the same room, so a key may exceed it by as many requests as
+    are stored at once.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._buckets: dict[str, Bucket] = {}
+
+    def room(self, key: str) -> int:
+        """Return how many new series a key may bring now."""
+        now = self._clock()
+        bucket = self._buckets.pop(key, None) or Bucket(NEW_SERIES_A_MINUTE_MAX, now)
+        filled = bucket.left + (now - bucket.at) / 60 * NEW_SERIES_A_MINUTE_MAX
+        self._buckets[key] = Bucket(min(filled, NEW_SERIES_A_MINUTE_MAX), now)
+        if len(self._buckets) > KEYS_MAX:
+            del self._buckets[next(iter(self._buckets))]
+        return max(0, int(self._buckets[key].left))
+
+    def count(self, key: str, made: int) -> None:
+        """Count series that a key has brought."""
+        if made and key in self._buckets:
+            self._buckets[key].left -= made

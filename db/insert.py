@@ -1,0 +1,119 @@
+"""How a load gets into its tables: by COPY where it is new, by key otherwise."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import psycopg
+
+from db import queries
+from db.arrays import BigIntegers, Doubles, Integers, Timestamps, copy_rows
+from db.batch import Batch, batch_of, distributions
+from db.load import Load
+from db.queries import Connection
+from vigia.model import Column, Histogram, Series
+
+_QUERIES = queries.load("writer")
+INSERT = _QUERIES["insert"]
+COPY = _QUERIES["copy"]
+NOTE = _QUERIES["note"]
+SET_REASONS = _QUERIES["set_reasons"]
+INSERT_HISTOGRAMS = _QUERIES["insert_histograms"]
+
+COPY_ROWS_MIN = 500
+"""For fewer, the round trips that a COPY takes cost more than it saves."""
+
+
+async def insert_load(
+    connection: Connection, known: Mapping[Series, int], load: Load, *, can_copy: bool
+) -> int:
+    """Insert a load, of series whose numbers are known, in the caller's transaction.
+
+    Returns how many samples and histograms were not there yet.
+    """
+    accepted = 0
+    if load.columns:
+        batch = batch_of(load.columns, known)
+        bucketed = distributions(load.columns, known)
+        accepted += await _insert(connection, batch, bucketed, can_copy=can_copy)
+        await _set_reasons(connection, known, load.columns)
+    if load.histograms:
+        accepted += await _insert_histograms(connection, known, load.histograms)
+    return accepted
+
+
+async def _insert(
+    connection: Connection, batch: Batch, distributions: Sequence[int], *, can_copy: bool
+) -> int:
+    """Rows of distributions are put into their buckets as well."""
+    if not can_copy or len(batch) < COPY_ROWS_MIN:
+        return await _insert_by_key(connection, batch, distributions)
+    bucketed, others = batch.split(distributions) if distributions else (None, batch)
+    accepted = await _insert_by_key(connection, bucketed, distributions) if bucketed else 0
+    if not len(others):
+        return accepted
+    return accepted + await _insert_new(connection, others)
+
+
+async def _insert_new(connection: Connection, batch: Batch) -> int:
+    """Copy what is hoped to be new; where something was there, go by key instead."""
+    try:
+        async with connection.transaction():
+            await _copy(connection, batch)
+    except psycopg.errors.UniqueViolation:
+        return await _insert_by_key(connection, batch, ())
+    return len(batch)
+
+
+async def _copy(connection: Connection, batch: Batch) -> None:
+    async with connection.cursor() as cursor, cursor.copy(COPY) as copy:
+        await copy.write(copy_rows(batch.series_ids, batch.times, batch.values))
+    starts, ends = batch.bounds()
+    await queries.run(
+        connection,
+        NOTE,
+        series_ids=Integers(batch.series_ids[starts]),
+        first_times=Timestamps(batch.times[starts]),
+        last_times=Timestamps(batch.times[ends]),
+        last_values=Doubles(batch.values[ends]),
+    )
+
+
+async def _insert_by_key(connection: Connection, batch: Batch, distributions: Sequence[int]) -> int:
+    accepted: int = await queries.value(
+        connection,
+        INSERT,
+        series_ids=Integers(batch.series_ids),
+        times=Timestamps(batch.times),
+        values=Doubles(batch.values),
+        distributions=list(distributions),
+    )
+    return accepted
+
+
+async def _set_reasons(
+    connection: Connection, numbers: Mapping[Series, int], columns: Sequence[Column]
+) -> None:
+    observed = [column for column in columns if column.series.metric == "component_up"]
+    if observed:
+        await queries.run(
+            connection,
+            SET_REASONS,
+            series_ids=[numbers[column.series] for column in observed],
+            times=[column.newest().time for column in observed],
+            reasons=[column.reason for column in observed],
+        )
+
+
+async def _insert_histograms(
+    connection: Connection, numbers: Mapping[Series, int], histograms: Sequence[Histogram]
+) -> int:
+    lengths = [len(one.buckets) for one in histograms]
+    accepted: int = await queries.value(
+        connection,
+        INSERT_HISTOGRAMS,
+        series_ids=Integers(np.repeat([numbers[one.series] for one in histograms], lengths)),
+        times=Timestamps(np.repeat([one.time for one in histograms], lengths)),
+        log_buckets=Integers(np.concatenate([one.buckets for one in histograms])),
+        counts=BigIntegers(np.concatenate([one.counts for one in histograms])),
+    )
+    return accepted

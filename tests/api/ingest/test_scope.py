@@ -1,0 +1,90 @@
+"""A bound key writes what it is bound to, through every way in."""
+
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+from api.ingest.intake import Intake
+from api.ingest.scope import restrict
+from db import keys
+from db.keys import Bound
+from db.queries import Pool
+from vigia.model import Column, Histogram, InvalidError, Kind, Principal, Role, Series, utc_now
+
+
+def series(component: str = "shop", **labels: str) -> Series:
+    given = tuple(sorted(labels.items()))
+    return Series(metric="m", component=component, labels=given, kind=Kind.DISTRIBUTION)
+
+
+def intake(*given: Series) -> Intake:
+    times, values = np.array([1, 2], np.int64), np.array([1.0, 2.0])
+    counts = np.array([1], np.int64)
+    return Intake(
+        [Column(one, times, values) for one in given],
+        [Histogram(one, 1, np.array([1], np.int32), counts) for one in given],
+    )
+
+
+def test_an_unbound_key_writes_anything() -> None:
+    told = intake(series(), series("other", host="a"))
+
+    restrict(told, Principal("ana", Role.INGEST))
+
+    assert (len(told.columns), len(told.histograms), told.rejected.total()) == (2, 2, 0)
+
+
+def test_what_belongs_to_another_component_is_rejected() -> None:
+    told = intake(series(), series("other"))
+
+    restrict(told, Principal("ana", Role.INGEST, component="shop"))
+
+    assert [column.series for column in told.columns] == [series()]
+    assert [one.series for one in told.histograms] == [series()]
+    assert told.sentence() == "3: this key writes only component shop"
+
+
+def test_labels_of_the_key_are_added_and_never_overruled() -> None:
+    told = intake(series(), series(host="a", z="1"), series(host="b"))
+
+    restrict(told, Principal("ana", Role.INGEST, labels=(("host", "a"),)))
+
+    assert [one.series for one in told.columns] == [series(host="a"), series(host="a", z="1")]
+    assert told.sentence() == "3: this key writes only series with host=a"
+
+
+async def test_a_bound_key_is_told_what_it_may_not_write(service: Any, pool: Pool) -> None:
+    async with pool.connection() as connection:
+        bound = Bound("shop", {"host": "a"})
+        _, secret = await keys.create(connection, "shop", Role.INGEST, utc_now(), "test", bound)
+    now = int(time.time())
+    sent = [
+        {"metric": "m", "component": component, "times": [now], "values": [1.0]}
+        for component in ("shop", "server")
+    ]
+
+    answer = await service.ask(
+        "/api/v1/monitoring/metrics",
+        None,
+        method="POST",
+        json={"series": sent},
+        headers={"Authorization": f"Bearer {secret.reveal()}"},
+    )
+
+    assert answer.body == {
+        "accepted": 1,
+        "duplicate": 0,
+        "rejected": 1,
+        "reasons": [{"reason": "this key writes only component shop", "count": 1}],
+    }
+    [found] = (await service.get("/metrics")).body["items"]
+    assert (found["component"], found["labels"]) == ("shop", {"host": "a"})
+
+
+async def test_only_an_ingest_key_can_be_bound(pool: Pool) -> None:
+    bound = Bound(component="shop")
+    async with pool.connection() as connection:
+        with pytest.raises(InvalidError, match="ingest"):
+            await keys.create(connection, "ana", Role.VIEWER, utc_now(), "test", bound)

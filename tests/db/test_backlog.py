@@ -1,0 +1,215 @@
+"""What is acknowledged while the database is away waits on disk, and comes back in order."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from db import backlog as db_backlog
+from db import series as db_series
+from db.backlog import Backlog, open_backlog, pack, unpack
+from db.engine import Engine
+from db.load import Load
+from db.pool import open_pool
+from db.queries import Pool
+from db.writer import Stored, Writer
+from vigia.model import Histogram, Kind, Sample, Series, UnavailableError, columns_of
+from vigia.settings import SettingsError
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+CPU = Series(metric="cpu_percent", component="a", labels=(("core", "0"),), resolution=2**-6)
+UP = Series(metric="component_up", component="a")
+SKETCH = Series(metric="latency_ms", component="a", kind=Kind.DISTRIBUTION)
+
+
+def ignore(_: Sequence[Sample]) -> None:
+    """Nobody listens."""
+
+
+def at(second: float, value: float, series: Series = CPU, reason: str = "") -> Sample:
+    return Sample(series, START + timedelta(seconds=second), value, reason)
+
+
+def load(*samples: Sample) -> Load:
+    return Load(columns_of(samples))
+
+
+async def values(pool: Pool) -> list[float]:
+    async with pool.connection() as connection:
+        cursor = await connection.execute("SELECT value FROM metrics ORDER BY time, metric")
+        return [row[0] for row in await cursor.fetchall()]
+
+
+@pytest.fixture
+async def backlog(tmp_path: Path) -> AsyncIterator[Backlog]:
+    async with open_backlog(tmp_path / "spool") as opened:
+        yield opened
+
+
+@pytest.fixture
+async def away(engine: Engine) -> Pool:
+    """A pool whose database cannot be reached any more."""
+    async with open_pool(engine.dsn, embedded=engine.embedded) as closed:
+        pass
+    return closed
+
+
+async def take_back(writer: Writer, backlog: Backlog) -> None:
+    """Let the writer take everything back, and end."""
+    task = asyncio.create_task(writer.take_back())
+    async with asyncio.timeout(20):
+        while not backlog.is_empty:
+            await asyncio.sleep(0.01)
+    task.cancel()
+
+
+def test_what_is_packed_comes_back_as_it_was() -> None:
+    buckets, counts = np.array([-5, 0, 7], np.int32), np.array([1, 2, 2**40], np.int64)
+    told = Load(
+        columns_of([at(0, -0.0), at(0.5, 1e-300), at(1, 0, UP, "refused")]),
+        [Histogram(SKETCH, 17, buckets, counts)],
+    )
+
+    back = unpack(pack(told))
+
+    assert [c.series for c in back.columns] == [CPU, UP]
+    assert [c.reason for c in back.columns] == ["", "refused"]
+    for one, other in zip(told.columns, back.columns, strict=True):
+        assert one.times.tobytes() == other.times.tobytes()
+        assert one.values.tobytes() == other.values.tobytes()
+    [histogram] = back.histograms
+    assert (histogram.series, histogram.time) == (SKETCH, 17)
+    assert histogram.buckets.tolist() == buckets.tolist()
+    assert histogram.counts.tolist() == counts.tolist()
+
+
+async def test_while_the_database_is_away_a_load_is_acknowledged_from_disk(
+    pool: Pool, away: Pool, backlog: Backlog
+) -> None:
+    writer = Writer(away, ignore, backlog)
+
+    assert await writer.store(load(at(0, 1), at(1, 2))) == Stored(2, None)
+    assert await writer.store(load(at(1, 9), at(2, 3))) == Stored(2, None)
+
+    writer._pool = pool
+    await take_back(writer, backlog)
+    assert await values(pool) == [1, 2, 3]
+    assert backlog.status() == {"bytes": 0, "samples": 4, "damaged_bytes": 0, "refused": 0}
+    assert await writer.store(load(at(3, 4))) == Stored(1, 0)
+
+
+async def test_what_waited_is_there_for_the_next_service(
+    pool: Pool, away: Pool, tmp_path: Path
+) -> None:
+    """Its reasons and histograms too."""
+    folder = tmp_path / "spool"
+    histogram = Histogram(SKETCH, 10**15, np.array([3], np.int32), np.array([5], np.int64))
+    async with open_backlog(folder) as first:
+        writer = Writer(away, ignore, first)
+        await writer.store(Load(columns_of([at(0, 0, UP, "refused")]), [histogram]))
+    async with open_backlog(folder) as second:
+        await take_back(Writer(pool, ignore, second), second)
+
+    assert await values(pool) == [0]
+    async with pool.connection() as connection:
+        cursor = await connection.execute("SELECT reason FROM series_state WHERE reason <> ''")
+        assert await cursor.fetchall() == [("refused",)]
+        cursor = await connection.execute("SELECT log_bucket, count FROM system_distributions")
+        assert await cursor.fetchall() == [(3, 5)]
+
+
+async def test_what_was_stored_before_the_crash_is_stored_once(
+    pool: Pool, away: Pool, backlog: Backlog
+) -> None:
+    """A commit whose answer was lost comes again from disk."""
+    await Writer(pool, ignore).store(load(at(0, 1)))
+    writer = Writer(away, ignore, backlog)
+    await writer.store(load(at(0, 1), at(1, 2)))
+
+    writer._pool = pool
+    await take_back(writer, backlog)
+
+    assert await values(pool) == [1, 2]
+
+
+async def test_a_batch_that_the_database_never_takes_is_set_aside_and_stops_nobody(
+    pool: Pool, away: Pool, backlog: Backlog, tmp_path: Path
+) -> None:
+    writer = Writer(away, ignore, backlog)
+    poison = load(at(1, 6.5, Series(metric="nul\0", component="a")))
+    for each in (load(at(0, 1)), poison, load(at(2, 3))):
+        await writer.store(each)
+
+    writer._pool = pool
+    await take_back(writer, backlog)
+
+    assert await values(pool) == [1, 3]
+    assert backlog.status()["refused"] == 1
+    [file] = (tmp_path / "spool" / "quarantine").iterdir()
+    assert unpack(file.read_bytes()).columns[0].newest().value == 6.5
+
+
+async def test_samples_of_series_beyond_the_limit_are_set_aside(
+    pool: Pool, away: Pool, backlog: Backlog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db_series, "SERIES_MAX", 1)
+    writer = Writer(away, ignore, backlog)
+    await writer.store(load(at(0, 1), at(0, 2, UP)))
+
+    writer._pool = pool
+    await take_back(writer, backlog)
+
+    assert await values(pool) == [1]
+    [file] = (tmp_path / "spool" / "quarantine").iterdir()
+    assert unpack(file.read_bytes()).series() == [UP]
+
+
+async def test_what_cannot_be_understood_is_set_aside(pool: Pool, tmp_path: Path) -> None:
+    async with open_backlog(tmp_path) as opened:
+        opened._spool.append([b"what another version wrote", pack(load(at(0, 1)))])
+        await take_back(Writer(pool, ignore, opened), opened)
+
+        assert opened.status()["refused"] == 1
+    assert await values(pool) == [1]
+
+
+async def test_a_full_disk_refuses_and_keeps_what_it_has(
+    pool: Pool, away: Pool, tmp_path: Path
+) -> None:
+    async with open_backlog(tmp_path, budget_bytes=2000) as opened:
+        writer = Writer(away, ignore, opened)
+        await writer.store(load(at(0, 1)))
+        with pytest.raises(UnavailableError, match="full"):
+            await writer.store(load(*(at(i, i) for i in range(1000))))
+
+        writer._pool = pool
+        await take_back(writer, opened)
+    assert await values(pool) == [1]
+
+
+async def test_what_is_left_in_the_buffer_at_the_end_waits_on_disk(
+    pool: Pool, away: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("db.writer.DRAIN_TIMEOUT_S", 0.1)
+    async with open_backlog(tmp_path) as first:
+        writer = Writer(away, ignore, first)
+        writer.put([at(0, 1), at(1, 2)])
+        await writer.drain()
+        assert (writer.pending, writer.dropped) == (0, 0)
+    async with open_backlog(tmp_path) as second:
+        await take_back(Writer(pool, ignore, second), second)
+
+    assert await values(pool) == [1, 2]
+
+
+async def test_two_services_do_not_share_a_spool(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db_backlog, "LOCK_WAIT_S", 0.3)
+    async with open_backlog(tmp_path):
+        with pytest.raises(SettingsError, match="VIGIA_DATA_DIR"):
+            async with open_backlog(tmp_path):
+                pass
