@@ -75,12 +75,16 @@ class Recorder:
         self.longest_outage_s[sender] = max(self.longest_outage_s[sender], gap_s)
         self.last_success[sender] = now
 
-    async def hear_everyone(self, timeout_s: float) -> None:
-        """Wait until each sender has been told of a success after now."""
-        since = time.monotonic()
-        async with asyncio.timeout(timeout_s):
-            while any(self.last_success.get(each, 0) <= since for each in SENDERS.values()):
-                await asyncio.sleep(0.1)
+    async def hear_everyone(self, since: float, timeout_s: float) -> None:
+        """Wait until each sender has been told of a success after a moment."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while any(self.last_success.get(each, 0) <= since for each in SENDERS.values()):
+                    await asyncio.sleep(0.1)
+        except TimeoutError:
+            raise AssertionError(
+                f"a sender had no success for {timeout_s:g} s\n{self.figures()}"
+            ) from None
 
     def figures(self) -> str:
         """Say how it went, sender by sender."""

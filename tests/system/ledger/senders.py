@@ -14,7 +14,7 @@ from pathlib import Path
 import aiohttp
 from aiohttp import web
 
-from tests.system.conftest import ADMIN_KEY, free_port
+from tests.system.conftest import free_port
 from tests.system.ledger.bodies import NATIVE, OTLP, PROMETHEUS
 from tests.system.ledger.recorder import serving
 
@@ -62,12 +62,10 @@ class Exporter:
 
 
 @asynccontextmanager
-async def prometheus(url: str, folder: Path) -> AsyncIterator[None]:
+async def prometheus(url: str, key: str, folder: Path) -> AsyncIterator[None]:
     """A real Prometheus that scrapes an exporter; at its end it sends what it still has."""
     async with serving(Exporter().handle, "/metrics") as target:
-        config = CONFIG.format(
-            target=target.removeprefix("http://"), url=url + PROMETHEUS, key=ADMIN_KEY
-        )
+        config = CONFIG.format(target=target.removeprefix("http://"), url=url + PROMETHEUS, key=key)
         (folder / "prometheus.yml").write_text(config)
         with (folder / "prometheus.log").open("w") as log:
             process = await asyncio.create_subprocess_exec(
@@ -85,10 +83,10 @@ async def prometheus(url: str, folder: Path) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def application(url: str) -> AsyncIterator[None]:
+async def application(url: str, key: str) -> AsyncIterator[None]:
     """A process of its own with the real SDK; at its end it exports what it still has."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, str(APPLICATION), url + OTLP, ADMIN_KEY),
+        *(sys.executable, str(APPLICATION), url + OTLP, key),
         stdin=PIPE,
         stderr=DEVNULL,
     )
@@ -103,8 +101,9 @@ async def application(url: str) -> AsyncIterator[None]:
 class Client:
     """Sends batches in our own form, each until it is taken."""
 
-    def __init__(self, url: str, http: aiohttp.ClientSession) -> None:
+    def __init__(self, url: str, key: str, http: aiohttp.ClientSession) -> None:
         self._url = url + NATIVE
+        self._headers = {"Authorization": f"Bearer {key}", "Content-Encoding": "gzip"}
         self._http = http
         self._sent_to_ms = 0
         self.is_over = asyncio.Event()
@@ -118,9 +117,8 @@ class Client:
             await asyncio.sleep(max(0.0, self._sent_to_ms / 1000 - time.time()))
 
     async def _insist(self, body: bytes) -> None:
-        headers = {"Authorization": f"Bearer {ADMIN_KEY}", "Content-Encoding": "gzip"}
         while True:
-            async with self._http.post(self._url, data=body, headers=headers) as answer:
+            async with self._http.post(self._url, data=body, headers=self._headers) as answer:
                 if answer.status in SUCCESS:
                     return
             await asyncio.sleep(AGAIN_S)
@@ -142,10 +140,10 @@ def _batch(start_ms: int) -> dict[str, object]:
 
 
 @asynccontextmanager
-async def client(url: str) -> AsyncIterator[None]:
+async def client(url: str, key: str) -> AsyncIterator[None]:
     """A client of our own protocol, which ends with a batch that was taken."""
     async with aiohttp.ClientSession() as http, asyncio.TaskGroup() as group:
-        made = Client(url, http)
+        made = Client(url, key, http)
         group.create_task(made.run(), name="client")
         yield
         made.is_over.set()
