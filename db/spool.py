@@ -6,9 +6,12 @@ aside, and the damage is counted.
 """
 
 import os
+import re
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from itertools import count, pairwise
 from pathlib import Path
 
 import structlog
@@ -22,11 +25,16 @@ HEADER = struct.Struct("<II")
 SEGMENT_BYTES = 8 * 1024 * 1024
 RECORD_BYTES_MAX = 64 * 1024 * 1024
 SUFFIX = ".spool"
+NAME = re.compile(rf"[0-9a-f]{{16}}\{SUFFIX}")
+FRESH = ".new"
 QUARANTINE = "quarantine"
 
 
 class Damage(Struct, frozen=True):
-    """Bytes of a segment that were no record any more, and were set aside."""
+    """Bytes of a segment that were no record any more, and were set aside.
+
+    No bytes: the segment is missing between others, and who knows how many of them with it.
+    """
 
     segment: str
     offset: int
@@ -44,9 +52,12 @@ class Spool:
         self._quarantine.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._active: Segment | None = None
         self.damage: list[Damage] = []
-        self._sizes = {path: self._mend(path) for path in sorted(folder.glob(f"*{SUFFIX}"))}
-        last = max((int(path.stem, 16) for path in self._sizes), default=0)
-        self._next = last + 1
+        for path in folder.glob(f"*{FRESH}"):
+            path.unlink()
+        found = sorted(path for path in folder.glob(f"*{SUFFIX}") if NAME.fullmatch(path.name))
+        self._sizes = {path: self._mend(path) for path in found if path.is_file()}
+        self._find_missing()
+        self._next = max(map(_number, found), default=0) + 1
 
     @property
     def size_bytes(self) -> int:
@@ -60,7 +71,8 @@ class Spool:
     def append(self, payloads: Iterable[bytes]) -> None:
         """Write records and return when they are on the disk, all of them or none.
 
-        Raises UnavailableError when they would exceed the budget, OSError when the disk refuses.
+        Raises UnavailableError when they would exceed the budget, OSError when the disk refuses,
+        and ValueError for a payload that could not be read again: an empty or a huge one.
         """
         records = b"".join(_record(payload) for payload in payloads)
         if self.size_bytes + len(records) > self._budget_bytes:
@@ -70,8 +82,7 @@ class Spool:
             )
         if self._active is None or self._active.size_bytes >= SEGMENT_BYTES:
             self._rotate()
-            self._active = Segment(self._folder, self._next)
-            self._next += 1
+            self._active = self._begin()
         self._active.append(records)
 
     def segments(self) -> list[Path]:
@@ -80,19 +91,21 @@ class Spool:
         return sorted(self._sizes)
 
     def read(self, segment: Path) -> Iterator[bytes]:
-        """Yield the payloads of a segment in order."""
+        """Yield the payloads of a segment in order; what has been damaged by now is counted."""
+        self._sizes[segment] = self._mend(segment)
         data = segment.read_bytes()
         for offset, length in _records(data):
             yield data[offset : offset + length]
 
     def remove(self, segment: Path) -> None:
         """Delete a segment whose every record is stored elsewhere by now."""
-        segment.unlink()
+        segment.unlink(missing_ok=True)
         del self._sizes[segment]
 
     def set_aside(self, name: str, data: bytes) -> None:
-        """Keep what cannot be used where a person may look at it."""
-        (self._quarantine / name).write_bytes(data)
+        """Keep what cannot be used where a person may look at it, beside what is there already."""
+        names = (f"{name}.{number}" if number else name for number in count())
+        _write(next(path for each in names if not (path := self._quarantine / each).exists()), data)
 
     def close(self) -> None:
         self._rotate()
@@ -102,40 +115,68 @@ class Spool:
             self._sizes[self._active.path] = self._active.close()
             self._active = None
 
+    def _begin(self) -> "Segment":
+        try:
+            made = Segment(self._folder, self._next)
+        except FileExistsError:
+            # What an attempt that failed has left; the next one is to have another name.
+            self._next += 1
+            raise
+        self._next += 1
+        return made
+
     def _mend(self, path: Path) -> int:
         """Cut out of a segment what is no record, and return the size of the rest."""
         data = path.read_bytes()
-        good = [data[at - HEADER.size : at + length] for at, length in _records(data)]
-        if sum(map(len, good)) == len(data):
+        good = b"".join(data[at - HEADER.size : at + length] for at, length in _records(data))
+        if len(good) == len(data):
             return len(data)
-        lost = Damage(path.name, _first_gap(data), len(data) - sum(map(len, good)))
-        self.damage.append(lost)
-        log.error("spool_damaged", segment=lost.segment, offset=lost.offset, bytes=lost.bytes)
-        self.set_aside(f"{path.name}.damaged", data)
-        _replace(path, b"".join(good))
-        return path.stat().st_size
+        self._report(Damage(path.name, _first_gap(data), len(data) - len(good)))
+        try:
+            self.set_aside(f"{path.name}.damaged", data)
+            _replace(path, good)
+        except OSError as error:
+            # A full disk: whoever reads passes over the damage all the same.
+            log.warning("spool_not_mended", segment=path.name, error=str(error))
+            return len(data)
+        return len(good)
+
+    def _find_missing(self) -> None:
+        for before, after in pairwise(map(_number, self._sizes)):
+            if after > before + 1:
+                self._report(Damage(_name(before + 1), 0, 0))
+
+    def _report(self, lost: Damage) -> None:
+        if lost not in self.damage:
+            self.damage.append(lost)
+            log.error("spool_damaged", segment=lost.segment, offset=lost.offset, bytes=lost.bytes)
 
 
 class Segment:
     """The file that is being written."""
 
     def __init__(self, folder: Path, number: int) -> None:
-        self.path = folder / f"{number:016x}{SUFFIX}"
+        self.path = folder / _name(number)
         self.size_bytes = 0
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
         self._file = os.open(self.path, flags, 0o600)
-        _sync_folder(folder)
+        try:
+            _sync_folder(folder)
+        except OSError:
+            os.close(self._file)
+            self.path.unlink(missing_ok=True)
+            raise
 
     def append(self, records: bytes) -> None:
-        """Write and sync; what a failure left half written is cut off again."""
+        """Write and sync; what a failure leaves half written is cut off, or else written over."""
         try:
             written = 0
             while written < len(records):
-                written += os.write(self._file, records[written:])
+                written += os.pwrite(self._file, records[written:], self.size_bytes + written)
             os.fsync(self._file)
         except OSError:
-            os.ftruncate(self._file, self.size_bytes)
-            os.lseek(self._file, self.size_bytes, os.SEEK_SET)
+            with suppress(OSError):
+                os.ftruncate(self._file, self.size_bytes)
             raise
         self.size_bytes += len(records)
 
@@ -144,25 +185,30 @@ class Segment:
         return self.size_bytes
 
 
+def _name(number: int) -> str:
+    return f"{number:016x}{SUFFIX}"
+
+
+def _number(segment: Path) -> int:
+    return int(segment.stem, 16)
+
+
 def _record(payload: bytes) -> bytes:
+    if not 0 < len(payload) <= RECORD_BYTES_MAX:
+        raise ValueError(f"a record has 1 to {RECORD_BYTES_MAX} bytes, not {len(payload)}")
     return HEADER.pack(len(payload), zlib.crc32(payload)) + payload
 
 
 def _records(data: bytes) -> Iterator[tuple[int, int]]:
     """Yield offset and length of each payload that is whole.
 
-    One whose content changed is passed over when a whole record, or the end, follows where it
-    says; otherwise its length cannot be believed, and the rest is lost.
+    One whose content changed is passed over. Where a length is changed, the rest is lost, unless it
+    leads to a whole record by chance.
     """
     at = 0
-    while at < len(data):
-        end = _end(data, at)
-        if end is None:
-            return
+    while (end := _end(data, at)) is not None:
         if _is_whole(data, at, end):
             yield at + HEADER.size, end - at - HEADER.size
-        elif not (end == len(data) or ((after := _end(data, end)) and _is_whole(data, end, after))):
-            return
         at = end
 
 
@@ -195,13 +241,23 @@ def _first_gap(data: bytes) -> int:
 
 def _replace(path: Path, data: bytes) -> None:
     """Write a file anew so that at any moment either the old or the new one is there."""
-    fresh = path.with_suffix(".new")
-    with fresh.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    fresh = path.with_suffix(FRESH)
+    _write(fresh, data)
     fresh.replace(path)
     _sync_folder(path.parent)
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a file and return when it is on the disk, or else leave none."""
+    try:
+        with path.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        _sync_folder(path.parent)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def _sync_folder(folder: Path) -> None:

@@ -128,6 +128,8 @@ class Writer:
                     await self._return_to(self._backlog)
                 except OUTAGES as error:
                     self._go_away(error)
+                except OSError as error:
+                    log.exception("spool_failed", error=error.strerror)
             await asyncio.sleep(RETRY_S)
 
     async def drain(self) -> None:
@@ -198,9 +200,13 @@ class Writer:
             await backlog.remove(segment)
 
     async def _take(self, loads: Sequence[Load], backlog: Backlog) -> None:
-        """Store what was read; of what the database refuses, only that is set aside."""
+        """Store what was read; of what the database refuses, only that is set aside.
+
+        It is acknowledged, so it waits for its turn however many do.
+        """
         try:
-            stored = await self._store_in_turn(merged(loads))
+            async with self._direct, asyncio.timeout(WRITE_TIMEOUT_S):
+                stored = await self._store(merged(loads))
         except REFUSALS as error:
             if len(loads) == 1:
                 await backlog.refuse(loads[0], str(error).strip())

@@ -1,6 +1,8 @@
 """What is acknowledged while the database is away waits on disk, and comes back in order."""
 
 import asyncio
+import errno
+import os
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -173,6 +175,41 @@ async def test_what_cannot_be_understood_is_set_aside(pool: Pool, tmp_path: Path
         await take_back(Writer(pool, ignore, opened), opened)
 
         assert opened.status()["refused"] == 1
+    assert await values(pool) == [1]
+
+
+async def test_what_waits_is_not_refused_because_many_writes_wait(
+    pool: Pool, away: Pool, backlog: Backlog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As they do when the database comes back: it was acknowledged, and nobody sends it again."""
+    writer = Writer(away, ignore, backlog)
+    await writer.store(load(at(0, 1)))
+    monkeypatch.setattr("db.writer.WAITING_WRITES_MAX", 0)
+
+    writer._pool = pool
+    await take_back(writer, backlog)
+
+    assert await values(pool) == [1]
+    assert backlog.status()["refused"] == 0
+
+
+async def test_a_disk_that_fails_while_it_is_taken_back_is_tried_again(
+    pool: Pool, away: Pool, backlog: Backlog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = Writer(away, ignore, backlog)
+    await writer.store(load(at(0, 1)))
+    writer._pool = pool
+    failures = iter([True, True])
+    unlink = os.unlink
+
+    def fail_twice(path: Path) -> None:
+        if next(failures, False):
+            raise OSError(errno.EIO, "Input/output error")
+        unlink(path)
+
+    monkeypatch.setattr(os, "unlink", fail_twice)
+    await take_back(writer, backlog)
+
     assert await values(pool) == [1]
 
 

@@ -10,6 +10,7 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import IO
 
 import aiohttp
 import psycopg
@@ -30,12 +31,14 @@ class Program:
         self.url = f"http://127.0.0.1:{self.port}"
         self.environment = environment | {"VIGIA_PORT": str(self.port)}
         self.process: Process | None = None
+        self.output: int | IO[bytes] = PIPE
+        """Where what it prints goes; a pipe, which nobody reads before the end, holds little."""
         self.http = aiohttp.ClientSession(
             self.url, headers={"Authorization": f"Bearer {ADMIN_KEY}"}
         )
 
     async def start(self) -> None:
-        self.process = await vigia(self.environment, "serve")
+        self.process = await vigia(self.environment, "serve", output=self.output)
         async with asyncio.timeout(READY_TIMEOUT_S):
             while not await self._is_ready():
                 assert self.process.returncode is None, await self.process.communicate()
@@ -53,7 +56,7 @@ class Program:
         self.process.send_signal(number)
         async with asyncio.timeout(READY_TIMEOUT_S):
             out, err = await self.process.communicate()
-        return self.process.returncode, (out + err).decode()
+        return self.process.returncode, ((out or b"") + (err or b"")).decode()
 
     async def get(self, path: str) -> dict[str, object]:
         async with self.http.get(BASE + path) as response:
@@ -79,9 +82,11 @@ def free_port() -> int:
         return port
 
 
-async def vigia(environment: dict[str, str], *arguments: str) -> Process:
+async def vigia(
+    environment: dict[str, str], *arguments: str, output: int | IO[bytes] = PIPE
+) -> Process:
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "vigia", *arguments, env=environment, stdout=PIPE, stderr=PIPE
+        sys.executable, "-m", "vigia", *arguments, env=environment, stdout=output, stderr=output
     )
 
 
