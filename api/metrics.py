@@ -4,6 +4,7 @@ from typing import Annotated
 
 from litestar import MediaType, Response, get, post
 from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import QueryParameter
 from msgspec import Struct
 
@@ -66,7 +67,10 @@ async def newest(
     opt={ROLE: Role.INGEST},
     request_max_body_size=None,
     operation_class=operation_with_body(MediaType.JSON),
-    responses={415: documented("Compressed in another way than gzip or zstd.")},
+    responses={
+        202: ResponseSpec(Verdict, description="Safe on disk, while the database is away."),
+        415: documented("Compressed in another way than gzip or zstd."),
+    },
     tags=["metrics"],
     summary="Store samples",
     description="Sending the same samples again changes nothing and answers `duplicate`. While the "

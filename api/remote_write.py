@@ -1,8 +1,9 @@
 """Prometheus remote write 1.0: the way in for a Prometheus that keeps its own samples too."""
 
-from litestar import Response, post
+from litestar import MediaType, Response, post
 from litestar.di import NamedDependency
 from litestar.exceptions import HTTPException
+from litestar.openapi.datastructures import ResponseSpec
 
 from api.door import ROLE
 from api.errors import documented
@@ -28,7 +29,10 @@ answered with 400, so that they are not sent again; the others of their request 
     opt={ROLE: Role.INGEST},
     request_max_body_size=None,
     operation_class=operation_with_body(MEDIA_TYPE),
-    responses={415: documented("Another message, or another compression than snappy.")},
+    responses={
+        202: ResponseSpec(None, description="Safe on disk, while the database is away."),
+        415: documented("Another message, or another compression than snappy."),
+    },
     tags=["metrics"],
     summary="Store samples of Prometheus remote write 1.0",
     description=DESCRIPTION,
@@ -46,7 +50,8 @@ async def receive(request: KnownRequest, parts: NamedDependency[Parts]) -> Respo
     if intake.rejected:
         refused = intake.sentence()
         raise InvalidError(f"these samples were refused, and all others stored: {refused}")
-    return Response(None, status_code=202 if stored.duplicate is None else 204)
+    status = 202 if stored.duplicate is None else 204
+    return Response(None, status_code=status, media_type=MediaType.TEXT)
 
 
 def _check_headers(request: KnownRequest) -> None:

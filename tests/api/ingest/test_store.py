@@ -1,0 +1,119 @@
+"""What all ways in have in common: limits, counters, and what holds without a database."""
+
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api.ingest import newcomers
+from api.ingest.horizon import Horizon
+from db.backlog import open_backlog
+from db.engine import Engine
+from db.pool import open_pool
+from db.queries import Pool
+from db.writer import Writer
+from tests.api.ingest.remote import series
+from tests.api.test_remote_write import UP, send, snappy
+from vigia.model import Role, utc_now
+
+
+@pytest.fixture
+async def away(engine: Engine) -> Pool:
+    """A pool whose database cannot be reached any more."""
+    async with open_pool(engine.dsn, embedded=engine.embedded) as closed:
+        pass
+    return closed
+
+
+def column(metric: str, count: int = 1) -> dict[str, Any]:
+    now = int(time.time())
+    times = [now - second for second in range(count)]
+    return {"metric": metric, "component": "app", "times": times, "values": [1.0] * count}
+
+
+async def store(service: Any, *columns: dict[str, Any], role: Role = Role.INGEST) -> Any:
+    return await service.post("/metrics", {"series": list(columns)}, role)
+
+
+async def test_new_series_beyond_the_ration_cost_only_their_own_samples(
+    service: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(newcomers, "NEW_SERIES_A_MINUTE_MAX", 2)
+    before = service.parts.receivers.rejected["native", "new_series"]
+
+    first = await store(service, *(column(f"m{i}") for i in range(4)))
+    again = await store(service, *(column(f"m{i}", 3) for i in range(4)))
+    by_admin = await store(service, column("m3"), role=Role.ADMIN)
+
+    assert (first.status, first.body["accepted"], first.body["rejected"]) == (200, 2, 2)
+    assert (again.body["accepted"], again.body["duplicate"], again.body["rejected"]) == (4, 2, 6)
+    [reason] = again.body["reasons"]
+    assert "a minute of one key" in reason["reason"]
+    assert by_admin.body["accepted"] == 1
+    assert service.parts.receivers.rejected["native", "new_series"] == before + 8
+
+
+async def test_remote_write_says_which_series_were_too_many_and_stores_the_others(
+    service: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(newcomers, "NEW_SERIES_A_MINUTE_MAX", 1)
+    now_ms = int(time.time() * 1000)
+    body = b"".join(series({"__name__": name}, [(1.0, now_ms)]) for name in ("a", "b"))
+
+    answer = await send(service, snappy(body))
+
+    assert answer.status == 400
+    assert "1: a new series beyond the limits" in answer.detail
+    assert [item["metric"] for item in (await service.get("/metrics")).body["items"]] == ["a"]
+
+
+async def test_counts_of_what_came_in_are_told(service: Any) -> None:
+    await store(service, column("m", 3), column("not a name"))
+
+    status = (await service.get("/dev/status", Role.ADMIN)).body["services"]["ingest"]
+    text = (await service.ask("/metrics", Role.VIEWER)).body
+
+    assert status["accepted"]["native"] >= 3
+    assert status["rejected"]["native"]["name"] >= 1
+    assert 'vigia_ingest_accepted_total{protocol="native"}' in text
+    assert 'vigia_ingest_rejected_total{protocol="native",reason="name"}' in text
+
+
+async def test_while_the_database_is_away_what_known_keys_send_waits_on_disk(
+    service: Any, away: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store(service, column("m"))
+    auth = service.parts.auth
+    auth._keys._found.clear()
+    monkeypatch.setattr(auth, "_pool", away)
+    async with open_backlog(tmp_path) as backlog:
+        service.writer = Writer(away, lambda _: None, backlog)
+
+        answer = await store(service, column("m", 2), column("not a name"))
+        remote = await send(service, snappy(series(UP, [(1, int(time.time() * 1000))])))
+        stranger = await store(service, column("m", 2), role=Role.OPERATOR)
+
+        assert (answer.status, remote.status, stranger.status) == (202, 202, 503)
+        assert answer.body["duplicate"] is None
+        assert (answer.body["accepted"], answer.body["rejected"]) == (2, 1)
+        assert backlog.status()["samples"] == 3
+
+
+async def test_the_accepted_times_are_remembered_while_the_database_is_away(
+    pool: Pool, away: Pool
+) -> None:
+    now, keep = utc_now(), timedelta(days=30)
+    dropped_to = now - timedelta(days=3)
+    async with pool.connection() as connection:
+        await connection.execute(
+            "UPDATE tiers SET dropped_to = %s WHERE name = 'raw'", [dropped_to]
+        )
+    horizon = Horizon()
+    known = await horizon.window(pool, keep, now)
+    horizon.forget()
+
+    assert known.start == dropped_to
+    assert await horizon.window(away, keep, now) == known
+    assert (await Horizon().window(away, keep, now)).start == now - timedelta(days=28)
