@@ -150,7 +150,7 @@ class Writer:
                 stored = await self._store(Load(columns_of(batch)))
             except REFUSALS as error:
                 self._count_dropped(count, str(error).strip())
-            except psycopg.Error as error:
+            except (psycopg.Error, TimeoutError) as error:
                 self._put_back(batch)
                 log.warning("flush_failed", samples=self.pending, error=str(error).strip())
                 return False
@@ -205,7 +205,7 @@ class Writer:
         It is acknowledged, so it waits for its turn however many do.
         """
         try:
-            async with self._direct, asyncio.timeout(WRITE_TIMEOUT_S):
+            async with self._direct:
                 stored = await self._store(merged(loads))
         except REFUSALS as error:
             if len(loads) == 1:
@@ -222,14 +222,20 @@ class Writer:
             raise UnavailableError("too many writes wait for the database; send it again soon")
         self._waiting += 1
         try:
-            async with self._direct, asyncio.timeout(WRITE_TIMEOUT_S):
+            # The deadline is that of the wait as well: behind a database that hangs, each would
+            # otherwise wait for all the deadlines before its own.
+            async with asyncio.timeout(WRITE_TIMEOUT_S), self._direct:
                 return await self._store(load, series_max)
         finally:
             self._waiting -= 1
 
     async def _store(self, load: Load, series_max: int | None = None) -> Stored:
         load = Load([self._as_set(column) for column in load.columns], load.histograms)
-        async with self._pool.connection() as connection, connection.transaction():
+        async with (
+            asyncio.timeout(WRITE_TIMEOUT_S),
+            self._pool.connection() as connection,
+            connection.transaction(),
+        ):
             numbers = await self._numbers.of(connection, load.series(), series_max)
             taken, refused = sort_out(load, numbers.known)
             accepted = await insert_load(connection, numbers.known, taken, can_copy=self._can_copy)
