@@ -192,16 +192,20 @@ class _Reader:
         self._reading = Reading()
         self._points = 0
         self._series: list[Series] = []
+        self._places: dict[int, int] = {}
+        self._of: list[int] = []
         self._times: list[int] = []
         self._values: list[float] = []
 
     def finish(self) -> Reading:
-        """Judge the numbers, all at once."""
+        """Judge the numbers, all at once, and series by series."""
+        places = np.array(self._of, np.intp)
+        order = np.argsort(places, kind="stable")
         flat = Flat(
             self._series,
-            [1] * len(self._series),
-            np.array(self._times, np.int64),
-            np.array(self._values, np.float64),
+            np.bincount(places, minlength=len(self._series)).tolist(),
+            np.array(self._times, np.int64)[order],
+            np.array(self._values, np.float64)[order],
         )
         take(flat, self._window, self._reading.intake)
         return self._reading
@@ -230,7 +234,11 @@ class _Reader:
                 intake.reject(error.fault)
 
     def _put(self, series: Series, time: int, value: float) -> None:
-        self._series.append(series)
+        # Told apart by where they are: that is quick, and what is equal may come apart.
+        place = self._places.setdefault(id(series), len(self._series))
+        if place == len(self._series):
+            self._series.append(series)
+        self._of.append(place)
         self._times.append(time // 1000)
         self._values.append(value)
 

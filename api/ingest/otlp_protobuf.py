@@ -1,7 +1,9 @@
 """OpenTelemetry metrics in protobuf."""
 
+import struct
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto  # type: ignore[import-untyped]
@@ -41,6 +43,11 @@ FIRST, SECOND, THIRD = 0x0A, 0x12, 0x1A
 """Tags of the fields 1, 2 and 3, which are what matters at most levels."""
 GAUGE, SUM, HISTOGRAM, EXPONENTIAL_HISTOGRAM, SUMMARY = 0x2A, 0x3A, 0x4A, 0x52, 0x5A
 TEMPORALITY, MONOTONIC = 0x10, 0x18
+
+START, TIME, AS_DOUBLE, AS_INT, ATTRIBUTE = 0x11, 0x19, 0x21, 0x31, 0x3A
+"""Tags of a number's data point. Everyone writes them in this order, that of their fields."""
+START_BYTES = 9
+DOUBLE, INTEGER = struct.Struct("<BQBd"), struct.Struct("<BQBq")
 
 Parts = dict[int, list[tuple[int, int]]]
 
@@ -95,7 +102,8 @@ def _metric(wire: Wire, parts: Parts, resource: Attributes, scope: str) -> Metri
     kind = next((tag for tag in _READERS if tag in parts), 0)
     data = _parts(wire, *parts[kind][-1]) if kind else parts
     temporality = data[TEMPORALITY][-1][0] if TEMPORALITY in data else 0
-    points: Iterator[Point] = (_point(wire, kind, *each) for each in data[FIRST])
+    read = _Numbers(wire, kind).point if kind in {GAUGE, SUM} else partial(_point, wire, kind)
+    points: Iterator[Point] = (read(*each) for each in data[FIRST])
     if not kind:
         points = iter([UNKNOWN])
     elif kind in _TEMPORAL and temporality not in {DELTA, CUMULATIVE}:
@@ -145,6 +153,37 @@ def _point(wire: Wire, kind: int, at: int, end: int) -> Point:
         return read(point)
     except FaultError as error:
         return error.fault
+
+
+class _Numbers:
+    """Reads numbers where they lie; what is written in another way is read as any point."""
+
+    def __init__(self, wire: Wire, kind: int) -> None:
+        self._wire = wire
+        self._kind = kind
+        self._attributes: dict[bytes, Attributes | None] = {}
+
+    def point(self, at: int, end: int) -> Point:
+        data = self._wire.data
+        begin = at + START_BYTES if at < end and data[at] == START else at
+        if begin + DOUBLE.size <= end <= at + POINT_BYTES_MAX:
+            first, time, tag, value = DOUBLE.unpack_from(data, begin)
+            if first == TIME and tag in {AS_DOUBLE, AS_INT}:
+                if tag == AS_INT:
+                    value = float(INTEGER.unpack_from(data, begin)[3])
+                attributes = self._attributes_of(data[begin + DOUBLE.size : end])
+                if attributes is not None:
+                    return Number(attributes, time, value)
+        return _point(self._wire, self._kind, at, end)
+
+    def _attributes_of(self, rest: bytes) -> Attributes | None:
+        """Return the attributes that are all that is left of a point; None: there is more."""
+        if rest not in self._attributes:
+            fields = list(Wire(rest, FIELDS_MAX).fields(0, len(rest)))
+            is_all = all(tag == ATTRIBUTE for tag, _, _ in fields)
+            found = tuple(rest[at:end] for _, at, end in fields)
+            self._attributes[rest] = found if is_all else None
+        return self._attributes[rest]
 
 
 def _number(point: Any) -> Point:

@@ -105,7 +105,7 @@ async def agent(program: Program, tmp_path: Path) -> AsyncIterator[Agent]:
     await program.start()
     code, key, err = await run(program.environment, "keys", "create", HOST, "--role", "ingest")
     assert code == 0, err
-    made = Agent(program, tmp_path / "spool", key.strip())
+    made = Agent(program, tmp_path / "agent", key.strip())
     yield made
     await made.end(signal.SIGKILL)
 
