@@ -33,7 +33,7 @@ QUARANTINE = "quarantine"
 class Damage(Struct, frozen=True):
     """Bytes of a segment that were no record any more, and were set aside.
 
-    No bytes: the segment is missing between others, and who knows how many of them with it.
+    No bytes: the segment is missing, and who knows how many of them with it.
     """
 
     segment: str
@@ -92,8 +92,12 @@ class Spool:
 
     def read(self, segment: Path) -> Iterator[bytes]:
         """Yield the payloads of a segment in order; what has been damaged by now is counted."""
-        self._sizes[segment] = self._mend(segment)
-        data = segment.read_bytes()
+        try:
+            self._sizes[segment] = self._mend(segment)
+            data = segment.read_bytes()
+        except FileNotFoundError:
+            self._report(Damage(segment.name, 0, 0))
+            return
         for offset, length in _records(data):
             yield data[offset : offset + length]
 

@@ -166,6 +166,19 @@ def test_a_missing_segment_is_told_and_the_others_are_read_in_order(tmp_path: Pa
     assert read(opened) == [PAYLOADS[0], b"x", b"y"]
 
 
+def test_a_segment_that_somebody_deletes_is_told_and_stops_nobody(tmp_path: Path) -> None:
+    opened = Spool(tmp_path, BUDGET_BYTES)
+    opened.append([b"deleted"])
+    [first] = opened.segments()
+    opened.append([b"there"])
+    first.unlink()
+
+    assert read(opened) == [b"there"]
+    assert opened.damage == [Damage(first.name, 0, 0)]
+    opened.remove(first)
+    assert len(opened.segments()) == 1
+
+
 def test_an_empty_segment_is_no_damage(tmp_path: Path) -> None:
     """As a kill leaves it between making and writing it."""
     _, last = written(tmp_path, PAYLOADS, [b"last"])
