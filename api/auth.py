@@ -3,12 +3,13 @@
 import hashlib
 import hmac
 import time
+from collections.abc import Callable
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
 import psycopg
 
-from api.database import connect
+from api.database import DEADLINE_S, connect
 from db import keys
 from db.queries import Pool
 from vigia.model import Principal, Role, UnavailableError, utc_now
@@ -22,6 +23,7 @@ VERIFIED_S = 3.0
 BELIEVED_S = 3600.0
 """How long an ingest key is believed while the database, which would know, is away: what it sends
 waits on disk. Nobody could revoke it meanwhile either."""
+BELIEVER_TIMEOUT_S = 2.0
 VERIFIED_MAX = 1000
 TOKEN_CHARS_MAX = 1024
 
@@ -54,8 +56,11 @@ class Authenticator:
     Every question may raise UnavailableError, because the database knows the answer.
     """
 
-    def __init__(self, pool: Pool, settings: Settings) -> None:
+    def __init__(
+        self, pool: Pool, settings: Settings, is_away: Callable[[], bool] = lambda: False
+    ) -> None:
         self._pool = pool
+        self._is_away = is_away
         self._admin_key = settings.admin_key
         self._origin = origin_of(settings.url)
         self._is_public = bool(settings.public_url)
@@ -92,19 +97,22 @@ class Authenticator:
             return ADMIN
         if known := self._keys.get(token):
             return known
+        believed = self._writers.get(token)
+        if believed and self._is_away():
+            return believed
         try:
-            holder = await self._find(token)
+            holder = await self._find(token, BELIEVER_TIMEOUT_S if believed else DEADLINE_S)
         except UnavailableError:
-            principal = self._writers.get(token)
-            if principal is None:
+            if believed is None:
                 raise
-        else:
-            self._writers.forget(token)
-            if holder is None:
-                return None
-            principal = holder.principal()
-            if principal.role is Role.INGEST:
-                self._writers.put(token, principal)
+            self._keys.put(token, believed)
+            return believed
+        self._writers.forget(token)
+        if holder is None:
+            return None
+        principal = holder.principal()
+        if principal.role is Role.INGEST:
+            self._writers.put(token, principal)
         self._keys.put(token, principal)
         return principal
 
@@ -155,11 +163,11 @@ class Authenticator:
         # Digests are compared, so that not even the length of the key can be timed.
         return hmac.compare_digest(_digest(token.encode()), _digest(wanted))
 
-    async def _find(self, token: str) -> keys.Holder | None:
+    async def _find(self, token: str, timeout_s: float = DEADLINE_S) -> keys.Holder | None:
         if not keys.is_well_formed(token):
             return None
         try:
-            async with connect(self._pool) as connection:
+            async with connect(self._pool, timeout_s) as connection:
                 return await keys.find(connection, token)
         except (psycopg.OperationalError, TimeoutError) as error:
             raise UnavailableError("the database is away; try again soon") from error

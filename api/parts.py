@@ -38,6 +38,8 @@ class Parts(Struct, frozen=True, kw_only=True):
     auth: Authenticator
     write: Callable[[Load, int | None], Awaitable[Stored]]
     """Stores samples, of so many new series at most, and returns when they are safe."""
+    is_away: Callable[[], bool]
+    """Whether the database is known not to answer."""
     announce: Callable[[], None]
     """The doorbell: called after a commit that appended events."""
     config: Callable[[], Config]

@@ -6,7 +6,7 @@ import numpy as np
 import psycopg
 
 from db import queries
-from db.arrays import BigIntegers, Doubles, Integers, Timestamps, copy_rows
+from db.arrays import Array, BigIntegers, Doubles, Integers, Timestamps, copy_rows
 from db.batch import Batch, batch_of, distributions
 from db.load import Load
 from db.queries import Connection
@@ -14,6 +14,7 @@ from vigia.model import Column, Histogram, Series
 
 _QUERIES = queries.load("writer")
 INSERT = _QUERIES["insert"]
+INSERT_DISTRIBUTIONS = _QUERIES["insert_distributions"]
 COPY = _QUERIES["copy"]
 NOTE = _QUERIES["note"]
 SET_REASONS = _QUERIES["set_reasons"]
@@ -44,29 +45,47 @@ async def insert_load(
 async def _insert(
     connection: Connection, batch: Batch, distributions: Sequence[int], *, can_copy: bool
 ) -> int:
-    """Rows of distributions are put into their buckets as well."""
-    if not can_copy or len(batch) < COPY_ROWS_MIN:
-        return await _insert_by_key(connection, batch, distributions)
     bucketed, others = batch.split(distributions) if distributions else (None, batch)
-    accepted = await _insert_by_key(connection, bucketed, distributions) if bucketed else 0
-    if not len(others):
-        return accepted
-    return accepted + await _insert_new(connection, others)
+    accepted = await _insert_distributions(connection, bucketed) if bucketed else 0
+    if others:
+        accepted += await _insert_samples(connection, others, can_copy=can_copy)
+    if accepted:
+        await _note(connection, batch)
+    return accepted
 
 
-async def _insert_new(connection: Connection, batch: Batch) -> int:
+async def _insert_samples(connection: Connection, batch: Batch, *, can_copy: bool) -> int:
     """Copy what is hoped to be new; where something was there, go by key instead."""
-    try:
-        async with connection.transaction():
-            await _copy(connection, batch)
-    except psycopg.errors.UniqueViolation:
-        return await _insert_by_key(connection, batch, ())
-    return len(batch)
+    if can_copy and len(batch) >= COPY_ROWS_MIN:
+        try:
+            async with connection.transaction():
+                await _copy(connection, batch)
+        except psycopg.errors.UniqueViolation:
+            pass
+        else:
+            return len(batch)
+    return await queries.run(connection, INSERT, **_arrays(batch))
 
 
 async def _copy(connection: Connection, batch: Batch) -> None:
     async with connection.cursor() as cursor, cursor.copy(COPY) as copy:
         await copy.write(copy_rows(batch.series_ids, batch.times, batch.values))
+
+
+async def _insert_distributions(connection: Connection, batch: Batch) -> int:
+    accepted: int = await queries.value(connection, INSERT_DISTRIBUTIONS, **_arrays(batch))
+    return accepted
+
+
+def _arrays(batch: Batch) -> dict[str, Array]:
+    return {
+        "series_ids": Integers(batch.series_ids),
+        "times": Timestamps(batch.times),
+        "values": Doubles(batch.values),
+    }
+
+
+async def _note(connection: Connection, batch: Batch) -> None:
     starts, ends = batch.bounds()
     await queries.run(
         connection,
@@ -76,18 +95,6 @@ async def _copy(connection: Connection, batch: Batch) -> None:
         last_times=Timestamps(batch.times[ends]),
         last_values=Doubles(batch.values[ends]),
     )
-
-
-async def _insert_by_key(connection: Connection, batch: Batch, distributions: Sequence[int]) -> int:
-    accepted: int = await queries.value(
-        connection,
-        INSERT,
-        series_ids=Integers(batch.series_ids),
-        times=Timestamps(batch.times),
-        values=Doubles(batch.values),
-        distributions=list(distributions),
-    )
-    return accepted
 
 
 async def _set_reasons(

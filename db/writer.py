@@ -26,10 +26,12 @@ RETRY_S = 1.0
 DRAIN_TIMEOUT_S = 10.0
 DIRECT_WRITES_MAX = 4
 WAITING_WRITES_MAX = 256
-WRITE_TIMEOUT_S = 10.0
+WRITE_TIMEOUT_S = 5.0
 
 REFUSALS = (psycopg.DataError, psycopg.IntegrityError, DomainError)
 """The database will never take this, however often it is sent."""
+POISON = (*REFUSALS, psycopg.InternalError, psycopg.ProgrammingError, psycopg.NotSupportedError)
+"""Nor this, as far as can be told: on its way back from disk it must not stop what is behind it."""
 OUTAGES = (psycopg.OperationalError, psycopg.InterfaceError, TimeoutError)
 
 OnCommit = Callable[[Sequence[Sample]], None]
@@ -78,6 +80,11 @@ class Writer:
         self.resolution: Resolution = lambda _, declared: declared
         self.dropped = 0
         self.stored = 0
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the database is known not to answer; it is asked again every second."""
+        return self._is_away
 
     @property
     def pending(self) -> int:
@@ -207,7 +214,7 @@ class Writer:
         try:
             async with self._direct:
                 stored = await self._store(merged(loads))
-        except REFUSALS as error:
+        except POISON as error:
             if len(loads) == 1:
                 await backlog.refuse(loads[0], str(error).strip())
                 return

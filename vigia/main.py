@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -21,9 +22,14 @@ from vigia.turns import Services, collectors, everyones, judges, keepers
 
 log = structlog.get_logger()
 
+SWITCH_INTERVAL_S = 0.0005
+"""How long a thread that decodes a body may hold up everyone else: Python's 5 ms add up, since the
+loop needs its turn several times for each statement."""
+
 
 async def main(settings: Settings) -> None:
     """Run until SIGINT or SIGTERM. A service that crashes ends them all, in the same order."""
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     started, stop = asyncio.Event(), asyncio.Event()
     this = asyncio.current_task()
 
@@ -90,13 +96,17 @@ def _services(service: Service, listener: socket.socket | None) -> Services:
 
 
 def _app(service: Service) -> Litestar:
-    auth = Authenticator(service.pool, service.settings)
+    def is_away() -> bool:
+        return service.writer.is_away
+
+    auth = Authenticator(service.pool, service.settings, is_away)
     parts = Parts(
         pool=service.pool,
         reader=service.reader,
         settings=service.settings,
         auth=auth,
         write=service.writer.store,
+        is_away=is_away,
         announce=service.live.ring,
         config=lambda: service.config,
         set_config=service.set_config,

@@ -29,12 +29,15 @@ class Horizon:
         self._believed_until: float | None = None
         self._asking = asyncio.Lock()
 
-    async def window(self, pool: Pool, keep: timedelta, now: datetime) -> Window:
-        """Return from when on samples can still be rolled up before their chunk is dropped."""
+    async def ask(self, pool: Pool, now: datetime) -> None:
+        """Ask the database, unless it was asked a moment ago or is being asked."""
         if self._believed_until is None or not self._asking.locked():
             async with self._asking:
                 if time.monotonic() > (self._believed_until or 0.0):
                     await self._ask(pool, now)
+
+    def window(self, keep: timedelta, now: datetime) -> Window:
+        """Return from when on samples can still be rolled up before their chunk is dropped."""
         kept_from = now - keep + LATE_MARGIN
         return Window(max(kept_from, self._accepted_from or kept_from), now + FUTURE)
 

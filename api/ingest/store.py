@@ -24,7 +24,10 @@ NEW_SERIES = Fault(
 async def window(parts: Parts) -> Window:
     """Return the times in which samples are accepted."""
     keep = timedelta(days=parts.config().retention.raw_days)
-    return await parts.receivers.horizon.window(parts.pool, keep, utc_now())
+    horizon = parts.receivers.horizon
+    if not parts.is_away():
+        await horizon.ask(parts.pool, utc_now())
+    return horizon.window(keep, utc_now())
 
 
 async def store(parts: Parts, intake: Intake, principal: Principal, protocol: str) -> Stored:

@@ -1,8 +1,14 @@
 -- name: insert
--- Stores what is not there yet and keeps the newest sample of each series. Only rows that were really
--- stored count, so that the same batch sent again changes nothing. Every batch comes in the order of its
--- key: two that meet on the same samples wait for each other, and would otherwise do so in a circle.
--- Samples of distributions are put into their buckets too.
+-- Stores what is not there yet. Every batch comes in the order of its key: two that meet on the same samples
+-- wait for each other, and would otherwise do so in a circle.
+INSERT INTO system_metrics (series_id, time, value)
+SELECT *
+FROM unnest(%(series_ids)b::integer[], %(times)b::timestamptz[], %(values)b::double precision[])
+ON CONFLICT DO NOTHING
+
+-- name: insert_distributions
+-- The same of distributions, whose samples are put into their buckets too: only those that were really
+-- stored, so that the same batch sent again changes nothing.
 WITH stored AS (
     INSERT INTO system_metrics (series_id, time, value)
     SELECT series_id, time, value
@@ -11,29 +17,11 @@ WITH stored AS (
     ) AS given (series_id, time, value)
     ON CONFLICT DO NOTHING
     RETURNING series_id, time, value
-), state AS (
-    INSERT INTO series_state (series_id, first_time, last_time, last_value)
-    SELECT series_id, min(time), max(time), last(value, time)
-    FROM stored
-    GROUP BY series_id
-    ORDER BY series_id
-    ON CONFLICT (series_id) DO UPDATE
-    SET first_time = least(series_state.first_time, excluded.first_time),
-        last_time = greatest(series_state.last_time, excluded.last_time),
-        last_value = CASE WHEN excluded.last_time > series_state.last_time
-                          THEN excluded.last_value ELSE series_state.last_value END
 ), distributed AS (
     INSERT INTO system_distributions (series_id, time, log_bucket, count)
     SELECT series_id, time, log_bucket(value), 1
     FROM stored
-    WHERE series_id = ANY (%(distributions)s::integer[])
     ON CONFLICT DO NOTHING
-), late AS (
-    INSERT INTO late_ranges (start_time, end_time)
-    SELECT min(time), max(time)
-    FROM stored
-    WHERE time < (SELECT max(refreshed_to) FROM tiers WHERE source = 'raw')
-    HAVING count(*) > 0
 )
 SELECT count(*) FROM stored
 
@@ -41,7 +29,8 @@ SELECT count(*) FROM stored
 COPY system_metrics (time, series_id, value) FROM STDIN (FORMAT binary)
 
 -- name: note
--- What a COPY leaves to do: the newest sample of each series, and late samples.
+-- What a batch leaves to do: the newest sample of each series, and late samples. Of what was there already it
+-- changes nothing: no sample is newer than the newest.
 WITH given AS (
     SELECT *
     FROM unnest(

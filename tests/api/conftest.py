@@ -145,6 +145,7 @@ class Service:
             settings=settings,
             auth=Authenticator(pool, settings),
             write=self.store,
+            is_away=lambda: self.writer.is_away,
             announce=self.ring,
             config=lambda: self.config,
             set_config=self.set_config,

@@ -109,6 +109,7 @@ def app_of(service: Service) -> Litestar:
         settings=own,
         auth=auth,
         write=service.writer.store,
+        is_away=lambda: service.writer.is_away,
         announce=service.live.ring,
         config=Config,
         set_config=_ignore,
