@@ -59,6 +59,8 @@ ROUTES: Sequence[ControllerRouterHandler] = (
     alerts.one,
     alerts.resolve,
     alerts.acknowledge,
+    alerts.reopen,
+    alerts.comment,
     config.every,
     config.history,
     config.one,

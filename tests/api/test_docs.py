@@ -100,6 +100,8 @@ def test_roles_are_declared_where_they_are_more_than_viewer(service: Any) -> Non
         ("receive", Role.INGEST),
         ("resolve", Role.OPERATOR),
         ("acknowledge", Role.OPERATOR),
+        ("reopen", Role.OPERATOR),
+        ("comment", Role.OPERATOR),
         ("change", Role.ADMIN),
         ("preview", Role.OPERATOR),
         ("raise_alert", Role.ADMIN),

@@ -29,6 +29,8 @@ OPEN = {
 LOWEST = {
     ("POST", f"{BASE}/alerts/1/resolve"): Role.OPERATOR,
     ("POST", f"{BASE}/alerts/1/acknowledge"): Role.OPERATOR,
+    ("POST", f"{BASE}/alerts/1/reopen"): Role.OPERATOR,
+    ("POST", f"{BASE}/alerts/1/comment"): Role.OPERATOR,
     ("PUT", f"{BASE}/config/x"): Role.ADMIN,
     ("POST", f"{BASE}/config/retention/preview"): Role.OPERATOR,
     ("POST", f"{BASE}/dev/test-alert"): Role.ADMIN,
