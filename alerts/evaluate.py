@@ -11,7 +11,7 @@ from db import alerts, evaluation, events, rules
 from db.alerts import Alert
 from db.evaluation import Step
 from db.queries import Connection
-from db.rules import SHIPPED_BY, Rule
+from db.rules import Rule
 from vigia.model import utc_now
 
 AUTO = "auto"
@@ -29,7 +29,7 @@ async def add_shipped_rules(connection: Connection) -> None:
     """Insert the shipped rules that are not there yet."""
     async with connection.transaction():
         for rule in shipped_rules():
-            await rules.insert(connection, rule, utc_now(), SHIPPED_BY)
+            await rules.ship(connection, rule, utc_now())
 
 
 async def evaluate(

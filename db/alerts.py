@@ -117,6 +117,16 @@ async def open_of_rule(connection: Connection, rule: str) -> list[int]:
     return [row.id for row in rows]
 
 
+async def resolve_rule(connection: Connection, rule: str, time: datetime, actor: str) -> list[int]:
+    """Resolve what a rule that is about to go has raised, with the audit; return the ids."""
+    await lock(connection)
+    ids = await open_of_rule(connection, rule)
+    for alert_id in ids:
+        await resolve(connection, alert_id, time, actor)
+        await log_step(connection, alert_id, time, "resolved", actor, "the rule was deleted")
+    return ids
+
+
 class _Id(Struct, frozen=True):
     id: int
 

@@ -18,6 +18,7 @@ INSERT = _QUERIES["insert"]
 UPDATE = _QUERIES["update"]
 DELETE = _QUERIES["delete"]
 READ = _QUERIES["read"]
+MARK_SHIPPED = _QUERIES["mark_shipped"]
 
 RULES_MAX = 20_000
 WINDOW_S_MAX = 86400
@@ -121,6 +122,12 @@ def of_columns(row: Mapping[str, Any]) -> Rule:
 async def insert(connection: Connection, rule: Rule, time: datetime, actor: str) -> bool:
     """Insert a rule; False when there is one of its name."""
     return bool(await queries.run(connection, INSERT, **_parameters(rule, time, actor)))
+
+
+async def ship(connection: Connection, rule: Rule, time: datetime) -> None:
+    """Insert a rule that came with the program, unless it came before."""
+    if await queries.run(connection, MARK_SHIPPED, name=rule.name):
+        await insert(connection, rule, time, SHIPPED_BY)
 
 
 async def update(connection: Connection, rule: Rule, time: datetime, actor: str) -> bool:

@@ -726,6 +726,11 @@ TABLE sessions  -- Browsers that are signed in; only a hash of the cookie is kep
     CONSTRAINT sessions_pkey PRIMARY KEY (hash)
     CREATE UNIQUE INDEX sessions_pkey ON public.sessions USING btree (hash)
 
+TABLE shipped_rules  -- Rules that came with the program, each inserted once; what people make of them afterwards stays.
+    name text NOT NULL  -- Name that the rule came with.
+    CONSTRAINT shipped_rules_pkey PRIMARY KEY (name)
+    CREATE UNIQUE INDEX shipped_rules_pkey ON public.shipped_rules USING btree (name)
+
 TABLE sign_in_links  -- Links that sign a browser in as admin once; using one removes it.
     hash bytea NOT NULL  -- SHA-256 of the token in the link.
     expires_at timestamp with time zone NOT NULL  -- When it stops being valid.

@@ -179,7 +179,7 @@ verdicts AS MATERIALIZED (
             ON now.series_id = c.series_id AND now.window_s = r.window_s AND now.shift_s = 0
            AND now.source = c.source AND now.at = i.at
         LEFT JOIN observed other
-            ON r.kind IN ('change', 'ratio') AND other.series_id = coalesce(c.over_id, c.series_id)
+            ON r.kind IN ('change', 'ratio') AND other.series_id = CASE r.kind WHEN 'ratio' THEN c.over_id ELSE c.series_id END
            AND other.window_s = r.window_s AND other.shift_s = r.offset_s
            AND other.source = c.source AND other.at = i.at
     ) v

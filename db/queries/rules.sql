@@ -35,3 +35,6 @@ FROM alert_rules
 WHERE (%(name)s::text IS NULL OR name = %(name)s) AND id > %(after)s
 ORDER BY id
 LIMIT %(limit)s
+
+-- name: mark_shipped
+INSERT INTO shipped_rules (name) VALUES (%(name)s) ON CONFLICT DO NOTHING
