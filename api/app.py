@@ -67,6 +67,7 @@ ROUTES: Sequence[ControllerRouterHandler] = (
     rules.create,
     rules.replace,
     rules.remove,
+    rules.preview,
     config.every,
     config.history,
     config.one,

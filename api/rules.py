@@ -6,13 +6,15 @@ import msgspec
 from litestar import delete, get, post, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
+from msgspec import Struct
 
 from api.door import ROLE
 from api.errors import documented
 from api.lists import LIMIT, Cursor, Limit, Page, page, position
 from api.parts import KnownRequest, Parts
 from api.probes import BASE
-from db import alerts, events, rules
+from api.times import parse_time
+from db import alerts, events, rules, trial
 from db.queries import Connection
 from db.rules import Rule, Stored
 from vigia.model import ConflictError, InvalidError, NotFoundError, Role, utc_now
@@ -26,6 +28,14 @@ class RuleView(Rule, frozen=True, kw_only=True):
 
     updated_at: datetime
     updated_by: str
+
+
+class Draft(Struct, frozen=True, forbid_unknown_fields=True):
+    """A rule that may not be saved yet, and the time to try it over."""
+
+    rule: Rule
+    start: str = "-7d"
+    end: str = "now"
 
 
 @get(RULES, tags=["rules"], summary="Every rule, in the order in which they were made")
@@ -91,6 +101,22 @@ async def remove(request: KnownRequest, parts: NamedDependency[Parts], name: Fro
             await events.append(connection, now, [("alert_resolved", one) for one in resolved])
     if ids:
         parts.announce()
+
+
+@post(
+    f"{RULES}/preview",
+    opt={ROLE: Role.OPERATOR},
+    status_code=200,
+    tags=["rules"],
+    summary="What a rule would have done, beside the present one of its name",
+)
+async def preview(parts: NamedDependency[Parts], data: JSONBody[Draft]) -> trial.Trial:
+    """Evaluate each minute of a range as it is evaluated live; nothing is changed."""
+    now = utc_now()
+    start, end = parse_time(data.start, now), min(parse_time(data.end, now), now)
+    thresholds = parts.config().thresholds_document()
+    async with parts.history_line.turn():
+        return await trial.run(parts.connect, data.rule, thresholds, start, end)
 
 
 async def _read(connection: Connection, name: str) -> RuleView:

@@ -24,6 +24,7 @@ _with_parts = partial(
     step=_PARTS["step"],
 )
 LOCK = _QUERIES["lock"]
+REACH_OF_PAST = _QUERIES["reach_of_past"]
 EVALUATE = _with_parts(_QUERIES["evaluate"], source=_PARTS["live.source"])
 REPLAY = _with_parts(_QUERIES["replay"], source=_PARTS["draft.source"])
 
@@ -62,6 +63,14 @@ class Turn(Struct, frozen=True):
     rank: int
     step: str | None
     reason: str
+    peak: float | None
+
+
+class Reach(Struct, frozen=True):
+    """How many things a rule covers, and since when it can be evaluated; None: always."""
+
+    things: int
+    kept_from: datetime | None
 
 
 async def lock(connection: Connection) -> datetime | None:
@@ -119,6 +128,19 @@ async def replay(
         tolerance_s=TOLERANCE_S,
         grace_s=GRACE_S,
     )
+
+
+async def reach_of(connection: Connection, rule: Rule) -> Reach:
+    """Return what an evaluation of the past can see of a rule."""
+    [found] = await queries.rows(
+        connection,
+        Reach,
+        REACH_OF_PAST,
+        metric=rule.metric,
+        component=rule.component,
+        labels=Jsonb(rule.labels),
+    )
+    return found
 
 
 def _draft(number: int, rule: Rule) -> dict[str, Any]:

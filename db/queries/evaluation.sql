@@ -16,10 +16,10 @@ rules AS MATERIALIZED (
            d.op, d.sign, d.op IN ('>', '<') AS is_strict,
            d.limits[1] * d.sign AS limit_1, d.limits[2] * d.sign AS limit_2,
            d.limits[3] * d.sign AS limit_3, d.limits[4] * d.sign AS limit_4,
-           coalesce(r.recoveries[1], d.limits[1]) * d.sign AS leave_1,
-           coalesce(r.recoveries[2], d.limits[2]) * d.sign AS leave_2,
-           coalesce(r.recoveries[3], d.limits[3]) * d.sign AS leave_3,
-           coalesce(r.recoveries[4], d.limits[4]) * d.sign AS leave_4,
+           coalesce(d.leaves[1], d.limits[1]) * d.sign AS leave_1,
+           coalesce(d.leaves[2], d.limits[2]) * d.sign AS leave_2,
+           coalesce(d.leaves[3], d.limits[3]) * d.sign AS leave_3,
+           coalesce(d.leaves[4], d.limits[4]) * d.sign AS leave_4,
            d.limits,
            make_interval(secs => r.for_s) AS wait_for, make_interval(secs => r.keep_firing_for_s) AS keep_for,
            make_interval(secs => r.escalate_after_s) AS escalate_after,
@@ -32,7 +32,8 @@ rules AS MATERIALIZED (
     ) t
     CROSS JOIN LATERAL (
         SELECT g.op, CASE WHEN g.op IN ('>', '>=') THEN 1 ELSE -1 END AS sign,
-               CASE WHEN r.kind <> 'absence' THEN coalesce(r.limits, level_limits(coalesce(r.levels, t.settings))) END AS limits
+               CASE WHEN r.kind <> 'absence' THEN coalesce(r.limits, level_limits(coalesce(r.levels, t.settings))) END AS limits,
+               coalesce(r.recoveries, level_limits(r.recovery)) AS leaves
         FROM (SELECT coalesce(t.settings ->> 'op', r.op) AS op) g
     ) d
     WHERE r.enabled
@@ -368,13 +369,13 @@ moving AS (
         resolved_by = CASE m.step WHEN 'resolved' THEN 'auto' END
     FROM moving m
     WHERE a.id = m.alert_id AND a.state <> 'resolved'
-    RETURNING a.id, a.level, a.value, a.threshold
+    RETURNING a.id, a.level, a.threshold
 ), steps AS (
     SELECT o.id, o.level, o.value, o.threshold, m.step, m.reason
     FROM opened o
     JOIN moving m ON m.rule = o.rule AND m.component = o.component AND m.labels = o.labels
     UNION ALL
-    SELECT v.id, v.level, v.value, v.threshold, m.step, m.reason
+    SELECT v.id, v.level, m.value, v.threshold, m.step, m.reason
     FROM moved v
     JOIN moving m ON m.alert_id = v.id
 ), logged AS (
@@ -419,7 +420,7 @@ things AS MATERIALIZED (
     GROUP BY v.rule_id, v.component, v.labels
 ), numbered AS MATERIALIZED (
     SELECT row_number() OVER () AS number, t.*, r.no_data, r.on_error, r.no_data_rank, r.wait_for, r.keep_for,
-           r.escalate_after, r.flap_count, r.flap_window
+           r.escalate_after, r.flap_count, r.flap_window, r.sign
     FROM things t
     JOIN rules r ON r.id = t.rule_id
 ), walk AS (
@@ -427,23 +428,26 @@ things AS MATERIALIZED (
            coalesce(s.phase, 'ok') AS phase, s.since, s.calm_since, s.missing_since,
            coalesce(s.value_rank, 0) AS value_rank, coalesce(s.floor_rank, 0) AS floor_rank, s.raised_at,
            coalesce(s.acknowledged, false) AS acknowledged, coalesce(s.opens, '{}') AS opens,
-           coalesce(s.is_flapping, false) AS is_flapping, 0 AS rank, NULL::text AS step, '' AS reason
+           coalesce(s.is_flapping, false) AS is_flapping, 0 AS rank, NULL::text AS step, '' AS reason, s.peak
     FROM numbered t
     LEFT JOIN jsonb_to_recordset(%(states)s::jsonb) AS s (
         rule_id integer, component text, labels jsonb, last_at timestamptz, is_known boolean, phase text, since timestamptz,
         calm_since timestamptz, missing_since timestamptz, value_rank integer, floor_rank integer,
-        raised_at timestamptz, acknowledged boolean, opens timestamptz[], is_flapping boolean
+        raised_at timestamptz, acknowledged boolean, opens timestamptz[], is_flapping boolean, peak double precision
     ) ON s.rule_id = t.rule_id AND s.component = t.component AND s.labels = t.labels
     UNION ALL
     SELECT x.number, x.turn, x.value, x.at, n.is_known, n.phase, n.since, n.calm_since, n.missing_since, n.value_rank,
-           n.floor_rank, n.raised_at, n.acknowledged, n.opens, n.is_flapping, n.rank, n.step, n.reason
+           n.floor_rank, n.raised_at, n.acknowledged, n.opens, n.is_flapping, n.rank, n.step, n.reason,
+           CASE WHEN n.step = 'opened' THEN x.value
+                WHEN x.phase = 'firing' THEN
+                    CASE WHEN x.sign > 0 THEN greatest(x.peak, x.value) ELSE least(x.peak, x.value) END END
     FROM (
         SELECT w.number, w.turn + 1 AS turn, t.readings[w.turn + 1] AS value, t.statuses[w.turn + 1] AS status,
                t.ups[w.turn + 1] AS up, t.stays[w.turn + 1] AS stay,
                %(start)s::timestamptz + w.turn * interval '1 minute' AS at, w.last_at,
                w.is_known, w.phase, w.since, w.calm_since, w.missing_since, w.value_rank, w.floor_rank, w.raised_at,
                w.acknowledged, w.opens, w.is_flapping, t.no_data, t.on_error, t.no_data_rank, t.wait_for, t.keep_for,
-               t.escalate_after, t.flap_count, t.flap_window
+               t.escalate_after, t.flap_count, t.flap_window, t.sign, w.peak
         FROM walk w
         JOIN numbered t ON t.number = w.number
         WHERE w.turn < cardinality(t.ups)
@@ -452,8 +456,15 @@ things AS MATERIALIZED (
 )
 SELECT t.rule_id, t.component, t.labels, w.last_at AS at, w.value, w.is_known, w.phase, w.since, w.calm_since,
        w.missing_since, w.value_rank, w.floor_rank, w.raised_at, w.acknowledged, w.opens, w.is_flapping, w.rank,
-       w.step, w.reason
+       w.step, w.reason, w.peak
 FROM walk w
 JOIN numbered t ON t.number = w.number
 WHERE w.turn > 0 AND (w.step IS NOT NULL OR w.last_at = %(end)s::timestamptz)
 ORDER BY w.last_at, w.number
+
+-- name: reach_of_past
+-- How many series a rule covers now, and since when minutes and samples are kept.
+SELECT (SELECT count(*) FROM series
+        WHERE metric = %(metric)s AND (%(component)s::text IS NULL OR component = %(component)s)
+          AND labels @> %(labels)s::jsonb) AS things,
+       nullif((SELECT max(dropped_to) FROM tiers WHERE name IN ('raw', '1m')), '-infinity') AS kept_from

@@ -33,6 +33,7 @@ LOWEST = {
     ("POST", f"{BASE}/alerts/1/comment"): Role.OPERATOR,
     ("POST", f"{BASE}/alerts/rules"): Role.ADMIN,
     ("PUT", f"{BASE}/alerts/rules/x"): Role.ADMIN,
+    ("POST", f"{BASE}/alerts/rules/preview"): Role.OPERATOR,
     ("DELETE", f"{BASE}/alerts/rules/x"): Role.ADMIN,
     ("PUT", f"{BASE}/config/x"): Role.ADMIN,
     ("POST", f"{BASE}/config/retention/preview"): Role.OPERATOR,

@@ -1,5 +1,6 @@
 """Alert rules over HTTP: made, read, replaced and deleted, each by whom it may be."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from db.rules import Rule
 from db.series import SeriesNumbers
 from db.writer import insert
 from tests.alerts.world import minute, thing
-from vigia.model import Level, Role, Sample
+from vigia.model import Level, Role, Sample, utc_now
 
 PATH = "/alerts/rules"
 LOAD = {"name": "load", "metric": "load", "levels": {"warning": 10}, "for": "2m"}
@@ -85,3 +86,36 @@ async def test_deleting_a_rule_resolves_what_it_raised(service: Any, pool: Pool)
 async def test_only_an_admin_changes_rules(service: Any, role: Role) -> None:
     assert (await service.post(PATH, LOAD, role)).status == 403
     assert (await put(service, "load", LOAD, role)).status == 403
+
+
+async def test_a_draft_is_tried_on_the_past_and_changes_nothing(service: Any, pool: Pool) -> None:
+    begin = utc_now().replace(second=0, microsecond=0) - timedelta(minutes=10)
+    samples = [
+        Sample(thing(), begin + timedelta(minutes=i), value)
+        for i, value in enumerate((5, 12, 30, 5))
+    ]
+    async with pool.connection() as connection:
+        await insert(connection, SeriesNumbers(), samples)
+    draft = {"name": "load", "metric": "load", "levels": {"warning": 10, "critical": 20}}
+
+    asked = {"rule": draft, "start": "-15m", "end": "now"}
+    answer = await service.post(f"{PATH}/preview", asked, Role.OPERATOR)
+
+    assert answer.status == 200
+    [alert] = answer.body["alerts"]
+    assert (alert["component"], alert["level"], alert["peak"]) == ("thing-00", "critical", 30)
+    assert (answer.body["firing_s"], answer.body["messages"]) == (120, 3)
+    assert [event["type"] for event in answer.body["events"]] == ["opened", "escalated", "resolved"]
+    assert answer.body["present"] is None
+    assert (await service.get(PATH)).body["items"] == []
+    assert (await service.get("/alerts/history")).body["items"] == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"start": "-40d"}, {"start": "now", "end": "-1h"}, {"end": "soon"}, {"rule": {"name": "a"}}],
+)
+async def test_a_trial_that_makes_no_sense_is_refused(service: Any, wrong: Any) -> None:
+    answer = await service.post(f"{PATH}/preview", {"rule": LOAD, **wrong})
+
+    assert answer.status == 400
