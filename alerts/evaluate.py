@@ -7,11 +7,16 @@ from importlib.resources import files
 
 import msgspec
 
-from db import alerts, events
-from db.alerts import Alert, Rule, Step
+from db import alerts, evaluation, events, rules
+from db.alerts import Alert
+from db.evaluation import Step
 from db.queries import Connection
+from db.rules import Rule
+from vigia.model import utc_now
 
 AUTO = "auto"
+TOGETHER_MAX = 200
+"""Alerts in one message: a storm must not become one that no client can take."""
 
 
 def shipped_rules() -> list[Rule]:
@@ -24,7 +29,7 @@ async def add_shipped_rules(connection: Connection) -> None:
     """Insert the shipped rules that are not there yet."""
     async with connection.transaction():
         for rule in shipped_rules():
-            await alerts.add_rule(connection, rule)
+            await rules.ship(connection, rule, utc_now())
 
 
 async def evaluate(
@@ -32,7 +37,7 @@ async def evaluate(
 ) -> list[Step]:
     """Evaluate the windows that end at a whole minute; return the steps that alerts took."""
     async with connection.transaction():
-        steps = await alerts.evaluate(connection, at, thresholds)
+        steps = await evaluation.evaluate(connection, at, thresholds)
         if steps:
             touched = await alerts.read(connection, [step.alert_id for step in steps])
             await events.append(connection, at, _messages(steps, touched))
@@ -53,11 +58,12 @@ async def drop_component(connection: Connection, component: str, at: datetime) -
 
 
 def _messages(steps: Sequence[Step], touched: Sequence[Alert]) -> list[tuple[str, object]]:
-    """Return the bus messages of some steps: one for all that opened or moved, one per resolved."""
+    """Return the bus messages of some steps: what opened or moved together, what resolved alone."""
     resolved_ids = {step.alert_id for step in steps if step.step == "resolved"}
-    open_alerts = [alert for alert in touched if alert.id not in resolved_ids]
-    resolved = [alert for alert in touched if alert.id in resolved_ids]
-    messages: list[tuple[str, object]] = [("alert_resolved", alert) for alert in resolved]
-    if open_alerts:
-        messages.insert(0, ("alerts", {"snapshot": False, "alerts": open_alerts}))
+    moved = [alert for alert in touched if alert.id not in resolved_ids]
+    messages: list[tuple[str, object]] = [
+        ("alerts", {"snapshot": False, "alerts": moved[first : first + TOGETHER_MAX]})
+        for first in range(0, len(moved), TOGETHER_MAX)
+    ]
+    messages += [("alert_resolved", alert) for alert in touched if alert.id in resolved_ids]
     return messages

@@ -35,6 +35,12 @@ class Note(Struct, frozen=True, forbid_unknown_fields=True):
     comment: Annotated[str, Meta(max_length=2000)] = ""
 
 
+class Comment(Struct, frozen=True, forbid_unknown_fields=True):
+    """What someone has to say."""
+
+    comment: Annotated[str, Meta(min_length=1, max_length=2000)]
+
+
 class AlertWithSteps(alerts.Alert, frozen=True):
     """An alert and every step of its life, oldest first."""
 
@@ -88,11 +94,7 @@ async def past(
 @get(f"{BASE}/alerts/{{alert_id:int}}", tags=["alerts"], summary="One alert with its steps")
 async def one(parts: NamedDependency[Parts], alert_id: FromPath[int]) -> AlertWithSteps:
     async with parts.connect() as connection:
-        alert = await _read(connection, alert_id)
-        steps = await alerts.steps(connection, alert_id)
-    return AlertWithSteps(
-        **{field: getattr(alert, field) for field in alert.__struct_fields__}, events=steps
-    )
+        return await _with_steps(connection, alert_id)
 
 
 @post(
@@ -141,6 +143,49 @@ async def acknowledge(
     return alert
 
 
+@post(
+    f"{BASE}/alerts/{{alert_id:int}}/reopen",
+    status_code=200,
+    opt={ROLE: Role.OPERATOR},
+    responses=CONFLICT,
+    tags=["alerts"],
+    summary="Let a resolved alert fire again",
+)
+async def reopen(
+    request: KnownRequest,
+    parts: NamedDependency[Parts],
+    alert_id: FromPath[int],
+    data: JSONBody[Note | None] = None,
+) -> alerts.Alert:
+    """Open it again; 409 if its rule is gone, or a newer alert is about the same."""
+    note = data or Note()
+    async with parts.connect() as connection, connection.transaction():
+        alert = await _step(connection, alerts.reopen, alert_id, request.user, "reopened", note)
+        await events.append(connection, utc_now(), [changed(alert)])
+    parts.announce()
+    return alert
+
+
+@post(
+    f"{BASE}/alerts/{{alert_id:int}}/comment",
+    status_code=201,
+    opt={ROLE: Role.OPERATOR},
+    tags=["alerts"],
+    summary="Say something about an alert, open or past",
+)
+async def comment(
+    request: KnownRequest,
+    parts: NamedDependency[Parts],
+    alert_id: FromPath[int],
+    data: JSONBody[Comment],
+) -> AlertWithSteps:
+    async with parts.connect() as connection, connection.transaction():
+        await _read(connection, alert_id)
+        name = request.user.name
+        await alerts.log_step(connection, alert_id, utc_now(), "commented", name, data.comment)
+        return await _with_steps(connection, alert_id)
+
+
 def changed(alert: alerts.Alert) -> tuple[str, object]:
     """Return the event that tells of one alert's new state."""
     return "alerts", {"snapshot": False, "alerts": [alert]}
@@ -156,6 +201,14 @@ async def _step(
         raise ConflictError(f"alert {alert_id} is {alert.state}; it cannot become {kind}")
     await alerts.log_step(connection, alert_id, now, kind, actor.name, note.comment)
     return await _read(connection, alert_id)
+
+
+async def _with_steps(connection: Connection, alert_id: int) -> AlertWithSteps:
+    alert = await _read(connection, alert_id)
+    steps = await alerts.steps(connection, alert_id)
+    return AlertWithSteps(
+        **{field: getattr(alert, field) for field in alert.__struct_fields__}, events=steps
+    )
 
 
 async def _read(connection: Connection, alert_id: int) -> alerts.Alert:

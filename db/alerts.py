@@ -1,55 +1,29 @@
-"""Rules and alerts: the one evaluation, what people do to an alert, and reading them back."""
+"""Alerts: what people do to them, and reading them back."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal
 
 from msgspec import Struct
-from psycopg.types.json import Jsonb
 
 from db import queries
+from db.evaluation import lock
 from db.queries import Connection
 from vigia.model import Category, Level
 
 _QUERIES = queries.load("alerts")
-UPSERT_RULE = _QUERIES["upsert_rule"]
-EVALUATE = _QUERIES["evaluate"]
 OPEN_TEST = _QUERIES["open_test"]
 LOG_STEP = _QUERIES["log_step"]
+OPEN_OF_RULE = _QUERIES["open_of_rule"]
 OPEN_OF_COMPONENT = _QUERIES["open_of_component"]
 RESOLVE = _QUERIES["resolve"]
 ACKNOWLEDGE = _QUERIES["acknowledge"]
+REOPEN = _QUERIES["reopen"]
 READ = _QUERIES["read"]
 STEPS = _QUERIES["steps"]
 ACTIVE = _QUERIES["active"]
 PAST = _QUERIES["past"]
 
 ID_MAX = 2**63 - 1
-
-
-class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A threshold rule; without `levels` it takes the thresholds of its metric in the settings.
-
-    Without a component it covers all; without a category its alerts have that of the series.
-    """
-
-    name: str
-    kind: Literal["threshold"] = "threshold"
-    metric: str
-    component: str | None = None
-    category: Category | None = None
-    agg: Literal["avg", "min", "max", "sum", "count", "last"] = "avg"
-    window_s: int = 60
-    op: Literal[">", ">=", "<", "<="] = ">"
-    levels: dict[Level, float] | None = None
-    enabled: bool = True
-
-
-class Step(Struct, frozen=True):
-    """One step that an evaluation made an alert take."""
-
-    alert_id: int
-    step: str
 
 
 class Logged(Struct, frozen=True):
@@ -94,31 +68,6 @@ class Filter(Struct, frozen=True, kw_only=True):
     before: int = ID_MAX
 
 
-async def add_rule(connection: Connection, rule: Rule) -> None:
-    """Insert a rule unless there is one of its name."""
-    await queries.run(
-        connection,
-        UPSERT_RULE,
-        name=rule.name,
-        kind=rule.kind,
-        metric=rule.metric,
-        component=rule.component,
-        category=rule.category,
-        agg=rule.agg,
-        window_s=rule.window_s,
-        op=rule.op,
-        levels=None if rule.levels is None else Jsonb(rule.levels),
-        enabled=rule.enabled,
-    )
-
-
-async def evaluate(
-    connection: Connection, at: datetime, thresholds: Mapping[str, object]
-) -> list[Step]:
-    """Evaluate every rule over the windows that end at a whole minute; return the steps taken."""
-    return await queries.rows(connection, Step, EVALUATE, at=at, thresholds=Jsonb(dict(thresholds)))
-
-
 async def open_test(
     connection: Connection,
     time: datetime,
@@ -159,7 +108,23 @@ async def log_step(
 
 async def resolve(connection: Connection, alert_id: int, time: datetime, actor: str) -> bool:
     """Resolve an alert; False when it was not open."""
-    return bool(await queries.run(connection, RESOLVE, alert_id=alert_id, time=time, actor=actor))
+    return await _act(connection, RESOLVE, alert_id, time, actor)
+
+
+async def open_of_rule(connection: Connection, rule: str) -> list[int]:
+    """Return the ids of a rule's open alerts."""
+    rows = await queries.rows(connection, _Id, OPEN_OF_RULE, rule=rule)
+    return [row.id for row in rows]
+
+
+async def resolve_rule(connection: Connection, rule: str, time: datetime, actor: str) -> list[int]:
+    """Resolve what a rule that is about to go has raised, with the audit; return the ids."""
+    await lock(connection)
+    ids = await open_of_rule(connection, rule)
+    for alert_id in ids:
+        await resolve(connection, alert_id, time, actor)
+        await log_step(connection, alert_id, time, "resolved", actor, "the rule was deleted")
+    return ids
 
 
 class _Id(Struct, frozen=True):
@@ -174,9 +139,12 @@ async def open_of_component(connection: Connection, component: str) -> list[int]
 
 async def acknowledge(connection: Connection, alert_id: int, time: datetime, actor: str) -> bool:
     """Acknowledge an alert; False when it was not firing."""
-    return bool(
-        await queries.run(connection, ACKNOWLEDGE, alert_id=alert_id, time=time, actor=actor)
-    )
+    return await _act(connection, ACKNOWLEDGE, alert_id, time, actor)
+
+
+async def reopen(connection: Connection, alert_id: int, time: datetime, actor: str) -> bool:
+    """Let a resolved alert fire again; False when it cannot."""
+    return await _act(connection, REOPEN, alert_id, time, actor)
 
 
 async def read(connection: Connection, ids: Sequence[int]) -> list[Alert]:
@@ -201,6 +169,14 @@ async def past(
     return await queries.rows(
         connection, Alert, PAST, **_parameters(wanted), start=start, end=end, limit=limit
     )
+
+
+async def _act(
+    connection: Connection, query: queries.Query, alert_id: int, time: datetime, actor: str
+) -> bool:
+    """Do something to one alert while nobody else changes any; False when its state forbids it."""
+    await lock(connection)
+    return bool(await queries.value(connection, query, alert_id=alert_id, time=time, actor=actor))
 
 
 def _parameters(wanted: Filter) -> dict[str, object]:

@@ -1,15 +1,22 @@
 -- What the migrations and routines make, to be read. Written by `make schema`.
 
+TABLE alert_clock  -- The newest minute that was evaluated, in one row: who changes alerts holds it.
+    one boolean NOT NULL DEFAULT true  -- There is one row.
+    evaluated_at timestamp with time zone  -- The minute; what lies between it and the next is time in which nobody looked.
+    CONSTRAINT alert_clock_one_check CHECK (one)
+    CONSTRAINT alert_clock_pkey PRIMARY KEY (one)
+    CREATE UNIQUE INDEX alert_clock_pkey ON public.alert_clock USING btree (one)
+
 VIEW alert_events  -- Each step in the life of each alert.
     id bigint  -- Order of the steps.
     alert_id bigint  -- The alert.
     time timestamp with time zone  -- When it happened.
-    type text  -- opened, escalated, lowered, acknowledged or resolved.
+    type text  -- opened, escalated, lowered, acknowledged, commented, resolved or reopened.
     level text  -- Level after the step.
     value double precision  -- Value that led to the step.
     threshold double precision  -- Limit of the level.
     actor text  -- Who did it: a key or user, or auto.
-    comment text  -- What that person said.
+    comment text  -- What that person said, or why the service did it.
  SELECT id,
     alert_id,
     "time",
@@ -24,25 +31,84 @@ VIEW alert_events  -- Each step in the life of each alert.
 TABLE alert_rules  -- Rules, evaluated as one set once a minute; one rule covers every series that matches.
     id integer NOT NULL GENERATED ALWAYS AS IDENTITY  -- Number of the rule.
     name text NOT NULL  -- Name of the rule, as in its alerts.
-    kind text NOT NULL  -- How it decides; threshold: an aggregate over a window against a limit per level.
-    metric text NOT NULL  -- Metric it looks at.
+    kind text NOT NULL  -- How it decides: threshold, absence, change, ratio, composite, burn or sql.
+    metric text  -- Metric it looks at; null where the kind looks at something else.
     component text  -- Component it is limited to; null: any.
     category text  -- Category of its alerts; null: that of the series.
-    agg text NOT NULL  -- Aggregate over the window: avg, min, max, sum, count or last.
-    window_s integer NOT NULL  -- Length of the window in seconds: whole minutes.
+    agg text NOT NULL  -- Aggregate over the window: as in the history, without those of groups.
+    window_s integer NOT NULL  -- Length of the window in seconds. Whole minutes read the 1m tier, others the samples.
     op text NOT NULL  -- How the aggregate is compared with the limit of a level.
     levels jsonb  -- Limit per level; null: the thresholds of the metric in monitoring_config.
     enabled boolean NOT NULL DEFAULT true  -- Whether it is evaluated.
     created_at timestamp with time zone NOT NULL DEFAULT now()  -- When it was made.
     updated_at timestamp with time zone NOT NULL DEFAULT now()  -- When it was last changed.
-    CONSTRAINT alert_rules_agg_check CHECK ((agg = ANY (ARRAY['avg'::text, 'min'::text, 'max'::text, 'sum'::text, 'count'::text, 'last'::text])))
-    CONSTRAINT alert_rules_kind_check CHECK ((kind = 'threshold'::text))
+    labels jsonb NOT NULL DEFAULT '{}'::jsonb  -- Labels that a series must have to be covered.
+    recovery jsonb  -- Value per level at which it is left; null: its limit.
+    for_s integer NOT NULL DEFAULT 0  -- Seconds that the limit must be broken before the alert opens.
+    keep_firing_for_s integer NOT NULL DEFAULT 0  -- Seconds of calm before the alert resolves.
+    no_data text NOT NULL DEFAULT 'keep'::text  -- When nothing was measured: keep what is, as if it were ok, or alert.
+    on_error text NOT NULL DEFAULT 'keep'::text  -- When the rule cannot be evaluated: keep what is, as if it were ok, or alert.
+    no_data_level text NOT NULL DEFAULT 'warning'::text  -- Level of an alert about no data or an error.
+    escalate_after_s integer  -- Seconds without acknowledgement after which an alert goes up a level; null: never.
+    flap_count integer NOT NULL DEFAULT 0  -- So many openings within flap_window_s are flapping; 0: nothing is.
+    flap_window_s integer NOT NULL DEFAULT 3600  -- Window of flap_count; an alert that flaps stays open until this long calm.
+    over text  -- Of a ratio: the metric it is divided by.
+    offset_s integer NOT NULL DEFAULT 0  -- Of a change: how far back it is compared with.
+    is_relative boolean NOT NULL DEFAULT false  -- Of a change: whether it is measured in percent of what was.
+    all_of text[] NOT NULL DEFAULT '{}'::text[]  -- Of a composite: rules of which each must fire.
+    any_of text[] NOT NULL DEFAULT '{}'::text[]  -- Of a composite: rules of which one must fire.
+    none_of text[] NOT NULL DEFAULT '{}'::text[]  -- Of a composite: rules of which none may fire.
+    objective double precision  -- Of a burn rate: the availability that is promised, in percent.
+    short_window_s integer  -- Of a burn rate: the window that says whether it still burns.
+    sql text  -- Of kind sql: the question; each row it returns is something to alert about.
+    runbook text  -- Where it says what to do.
+    error text  -- Why it could not be evaluated the last time; null: it could.
+    error_at timestamp with time zone  -- Since when it cannot be evaluated.
+    updated_by text NOT NULL DEFAULT 'vigia'::text  -- Who last changed it; vigia: as it was shipped.
+    limits double precision[] DEFAULT level_limits(levels)  -- The limits of levels, quietest first.
+    recoveries double precision[] DEFAULT level_limits(recovery)  -- The values of recovery, quietest first.
+    CONSTRAINT alert_rules_agg_check CHECK ((agg = ANY (ARRAY['avg'::text, 'min'::text, 'max'::text, 'sum'::text, 'count'::text, 'first'::text, 'last'::text, 'stddev'::text, 'rate'::text, 'p50'::text, 'p90'::text, 'p95'::text, 'p99'::text])))
+    CONSTRAINT alert_rules_check CHECK (((metric IS NOT NULL) OR (kind = ANY (ARRAY['composite'::text, 'burn'::text, 'sql'::text]))))
+    CONSTRAINT alert_rules_escalate_after_s_check CHECK ((escalate_after_s > 0))
+    CONSTRAINT alert_rules_flap_count_check CHECK (((flap_count >= 0) AND (flap_count <= 100)))
+    CONSTRAINT alert_rules_flap_window_s_check CHECK ((flap_window_s > 0))
+    CONSTRAINT alert_rules_for_s_check CHECK ((for_s >= 0))
+    CONSTRAINT alert_rules_keep_firing_for_s_check CHECK ((keep_firing_for_s >= 0))
+    CONSTRAINT alert_rules_kind_check CHECK ((kind = ANY (ARRAY['threshold'::text, 'absence'::text, 'change'::text, 'ratio'::text, 'composite'::text, 'burn'::text, 'sql'::text])))
+    CONSTRAINT alert_rules_labels_check CHECK ((jsonb_typeof(labels) = 'object'::text))
     CONSTRAINT alert_rules_name_key UNIQUE (name)
+    CONSTRAINT alert_rules_no_data_check CHECK ((no_data = ANY (ARRAY['keep'::text, 'ok'::text, 'alert'::text])))
+    CONSTRAINT alert_rules_no_data_level_check CHECK ((no_data_level = ANY (ARRAY['info'::text, 'warning'::text, 'critical'::text, 'emergency'::text])))
+    CONSTRAINT alert_rules_objective_check CHECK (((objective > (0)::double precision) AND (objective < (100)::double precision)))
+    CONSTRAINT alert_rules_offset_s_check CHECK (((offset_s >= 0) AND ((offset_s % 60) = 0)))
+    CONSTRAINT alert_rules_on_error_check CHECK ((on_error = ANY (ARRAY['keep'::text, 'ok'::text, 'alert'::text])))
     CONSTRAINT alert_rules_op_check CHECK ((op = ANY (ARRAY['>'::text, '>='::text, '<'::text, '<='::text])))
     CONSTRAINT alert_rules_pkey PRIMARY KEY (id)
-    CONSTRAINT alert_rules_window_s_check CHECK (((window_s >= 60) AND ((window_s % 60) = 0)))
+    CONSTRAINT alert_rules_window_s_check CHECK (((window_s >= 1) AND (window_s <= 86400)))
     CREATE UNIQUE INDEX alert_rules_name_key ON public.alert_rules USING btree (name)
     CREATE UNIQUE INDEX alert_rules_pkey ON public.alert_rules USING btree (id)
+
+TABLE alert_states  -- Where each rule stands with each thing it looks at; no row: all is well.
+    rule_id integer NOT NULL  -- The rule.
+    component text NOT NULL  -- Component of the thing; empty for one that belongs to none.
+    labels jsonb NOT NULL  -- Labels of the thing.
+    phase text NOT NULL  -- ok, pending or firing.
+    since timestamp with time zone  -- Since when it is pending, without the time in which nobody looked; or when it fired.
+    calm_since timestamp with time zone  -- Since when a firing one would resolve, if it did not have to be kept.
+    missing_since timestamp with time zone  -- The last minute that had data, while there is none and the state is kept.
+    value_rank integer NOT NULL  -- Level that the value asks for: 0 none, 1 info to 4 emergency.
+    floor_rank integer NOT NULL  -- Level that it was raised to because nobody acknowledged it.
+    raised_at timestamp with time zone  -- When its level last rose.
+    acknowledged boolean NOT NULL  -- Whether someone took it on.
+    opens timestamp with time zone[] NOT NULL  -- When it last opened, as often as flapping is counted.
+    is_flapping boolean NOT NULL  -- Whether it opened so often that it waits for a long calm.
+    alert_id bigint  -- Its open alert.
+    CONSTRAINT alert_states_alert_id_fkey FOREIGN KEY (alert_id) REFERENCES system_alerts(id) ON DELETE SET NULL
+    CONSTRAINT alert_states_phase_check CHECK ((phase = ANY (ARRAY['ok'::text, 'pending'::text, 'firing'::text])))
+    CONSTRAINT alert_states_pkey PRIMARY KEY (rule_id, component, labels)
+    CONSTRAINT alert_states_rule_id_fkey FOREIGN KEY (rule_id) REFERENCES alert_rules(id) ON DELETE CASCADE
+    CREATE INDEX alert_states_alert ON public.alert_states USING btree (alert_id) WHERE (alert_id IS NOT NULL)
+    CREATE UNIQUE INDEX alert_states_pkey ON public.alert_states USING btree (rule_id, component, labels)
 
 VIEW alerts  -- Alerts, open and past.
     id bigint  -- Number of the alert.
@@ -663,6 +729,11 @@ TABLE sessions  -- Browsers that are signed in; only a hash of the cookie is kep
     CONSTRAINT sessions_pkey PRIMARY KEY (hash)
     CREATE UNIQUE INDEX sessions_pkey ON public.sessions USING btree (hash)
 
+TABLE shipped_rules  -- Rules that came with the program, each inserted once; what people make of them afterwards stays.
+    name text NOT NULL  -- Name that the rule came with.
+    CONSTRAINT shipped_rules_pkey PRIMARY KEY (name)
+    CREATE UNIQUE INDEX shipped_rules_pkey ON public.shipped_rules USING btree (name)
+
 TABLE sign_in_links  -- Links that sign a browser in as admin once; using one removes it.
     hash bytea NOT NULL  -- SHA-256 of the token in the link.
     expires_at timestamp with time zone NOT NULL  -- When it stops being valid.
@@ -673,15 +744,15 @@ TABLE system_alert_events  -- Each step in the life of each alert: the audit.
     id bigint NOT NULL GENERATED ALWAYS AS IDENTITY  -- Order of the steps.
     alert_id bigint NOT NULL  -- The alert.
     time timestamp with time zone NOT NULL  -- When it happened.
-    type text NOT NULL  -- opened, escalated, lowered, acknowledged or resolved.
+    type text NOT NULL  -- opened, escalated, lowered, acknowledged, commented, resolved or reopened.
     level text NOT NULL  -- Level after the step.
     value double precision  -- Value that led to the step.
     threshold double precision  -- Limit it was compared with.
     actor text NOT NULL  -- Who did it: a key or user, or auto.
-    comment text NOT NULL DEFAULT ''::text  -- What that person said.
+    comment text NOT NULL DEFAULT ''::text  -- What that person said, or why the service did it.
     CONSTRAINT system_alert_events_alert_id_fkey FOREIGN KEY (alert_id) REFERENCES system_alerts(id) ON DELETE CASCADE
     CONSTRAINT system_alert_events_pkey PRIMARY KEY (id)
-    CONSTRAINT system_alert_events_type_check CHECK ((type = ANY (ARRAY['opened'::text, 'escalated'::text, 'lowered'::text, 'acknowledged'::text, 'resolved'::text])))
+    CONSTRAINT system_alert_events_type_check CHECK ((type = ANY (ARRAY['opened'::text, 'escalated'::text, 'lowered'::text, 'acknowledged'::text, 'commented'::text, 'resolved'::text, 'reopened'::text])))
     CREATE INDEX system_alert_events_alert ON public.system_alert_events USING btree (alert_id, id)
     CREATE UNIQUE INDEX system_alert_events_pkey ON public.system_alert_events USING btree (id)
 
@@ -703,13 +774,15 @@ TABLE system_alerts  -- Alerts, open and past.
     acknowledged_by text  -- Who took it on.
     resolved_at timestamp with time zone  -- When it ended.
     resolved_by text  -- Who ended it: a key or user, or auto.
+    is_flapping boolean NOT NULL DEFAULT false  -- Whether it opened so often that it now waits for a long calm.
     CONSTRAINT system_alerts_category_check CHECK ((category = ANY (ARRAY['system'::text, 'trading'::text, 'database'::text, 'external'::text, 'security'::text])))
     CONSTRAINT system_alerts_check CHECK (((state = 'resolved'::text) = (resolved_at IS NOT NULL)))
     CONSTRAINT system_alerts_level_check CHECK ((level = ANY (ARRAY['info'::text, 'warning'::text, 'critical'::text, 'emergency'::text])))
     CONSTRAINT system_alerts_pkey PRIMARY KEY (id)
     CONSTRAINT system_alerts_series_id_fkey FOREIGN KEY (series_id) REFERENCES series(id) ON DELETE SET NULL
     CONSTRAINT system_alerts_state_check CHECK ((state = ANY (ARRAY['firing'::text, 'acknowledged'::text, 'resolved'::text])))
-    CREATE UNIQUE INDEX system_alerts_open ON public.system_alerts USING btree (rule, series_id) WHERE (state <> 'resolved'::text)
+    CREATE INDEX system_alerts_component ON public.system_alerts USING btree (component) WHERE (state <> 'resolved'::text)
+    CREATE INDEX system_alerts_open ON public.system_alerts USING btree (id) WHERE (state <> 'resolved'::text)
     CREATE INDEX system_alerts_opened_at ON public.system_alerts USING btree (opened_at DESC, id DESC)
     CREATE UNIQUE INDEX system_alerts_pkey ON public.system_alerts USING btree (id)
 
@@ -996,6 +1069,8 @@ PROCEDURE grant_reader()  -- Lets vigia_reader read the documented views and fun
 FUNCTION history(metric text, start timestamp with time zone, "end" timestamp with time zone, step interval, component text DEFAULT NULL::text, labels jsonb DEFAULT '{}'::jsonb) RETURNS SETOF history_row  -- A metric in buckets of a step, from the tier that fits: every bucket that has some of start to end.
 
 FUNCTION is_partial(p_chunk regclass) RETURNS boolean  -- Whether a chunk got rows after it was compressed.
+
+FUNCTION level_limits(p_levels jsonb) RETURNS double precision[]  -- The limits of levels, quietest first; null: the level has none.
 
 FUNCTION log_bucket(p_value double precision) RETURNS integer  -- Bucket of a value in system_distributions; its bounds grow by 2 percent.
 

@@ -14,6 +14,7 @@ from vigia.cli_demo import demo_command
 from vigia.cli_history import history_command
 from vigia.cli_import import import_command
 from vigia.cli_retention import retention_group, storage_command
+from vigia.cli_rules import rules_group
 from vigia.cli_sql import sql_command
 from vigia.main import main as run_service
 from vigia.model import LabelName, LabelValue, Role, utc_now
@@ -145,3 +146,4 @@ main.add_command(history_command)
 main.add_command(import_command)
 main.add_command(retention_group)
 main.add_command(storage_command)
+main.add_command(rules_group)

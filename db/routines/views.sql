@@ -233,9 +233,9 @@ BEGIN
             ('alert_events.level', 'Level after the step.'),
             ('alert_events.value', 'Value that led to the step.'),
             ('alert_id', 'The alert.'),
-            ('type', 'opened, escalated, lowered, acknowledged or resolved.'),
+            ('type', 'opened, escalated, lowered, acknowledged, commented, resolved or reopened.'),
             ('actor', 'Who did it: a key or user, or auto.'),
-            ('comment', 'What that person said.')
+            ('comment', 'What that person said, or why the service did it.')
         ) AS given (name, text) ON given.name IN (a.attname, c.relname || '.' || a.attname)
         ORDER BY c.oid, a.attnum, length(given.name) DESC
     LOOP

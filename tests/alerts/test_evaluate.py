@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from alerts.evaluate import add_shipped_rules, drop_component, evaluate, shipped_rules
 from db import alerts as db_alerts
-from db import events, tiers
-from db.alerts import Alert, Filter, Rule
+from db import events, rules, tiers
+from db.alerts import Alert, Filter
 from db.config import Config
 from db.queries import Connection, Pool
+from db.rules import Rule
 from db.series import SeriesNumbers
 from db.writer import insert, open_writer
 from vigia.model import Category, Level, Sample, Series, labels_of
@@ -132,7 +133,7 @@ async def test_one_rule_covers_every_series_that_matches(story: Story) -> None:
     rule = Rule(
         metric="disk_percent", name="disk", category=Category.SYSTEM, levels={Level.INFO: 5}
     )
-    await db_alerts.add_rule(story.connection, rule)
+    await rules.insert(story.connection, rule, START, "ana")
     for mount in ("/", "/data"):
         series = Series(metric="disk_percent", component="a", labels=labels_of({"mount": mount}))
         await story.pass_minute(10, series)
@@ -212,7 +213,7 @@ async def test_a_rule_compares_the_aggregate_it_names(
         op=op,  # type: ignore[arg-type]
         levels={Level.EMERGENCY: limit},
     )
-    await db_alerts.add_rule(story.connection, rule)
+    await rules.insert(story.connection, rule, START, "ana")
 
     steps = await story.pass_minute(10, Series(metric="m", component="a"))
     assert steps == (["opened"] if fires else [])
@@ -220,9 +221,9 @@ async def test_a_rule_compares_the_aggregate_it_names(
 
 async def test_a_window_of_several_minutes_is_averaged_once_over_all_samples(story: Story) -> None:
     rule = Rule(
-        name="own", metric="m", category=Category.SYSTEM, window_s=180, levels={Level.INFO: 20}
+        name="own", metric="m", category=Category.SYSTEM, window="3m", levels={Level.INFO: 20}
     )
-    await db_alerts.add_rule(story.connection, rule)
+    await rules.insert(story.connection, rule, START, "ana")
     series = Series(metric="m", component="a")
 
     told = [await story.pass_minute(value, series) for value in (10, 20, 29, 12, 26)]

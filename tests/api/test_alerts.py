@@ -188,3 +188,27 @@ async def test_lists_are_paged_newest_first(service: Any, pool: Pool) -> None:
             cursor = page["cursor"]
         assert cursor is None
         assert found == made[::-1]
+
+
+async def test_anyone_may_say_something_about_an_alert_at_any_time(service: Any) -> None:
+    alert = await raise_alert(service)
+    path = f"/alerts/{alert['id']}"
+    await service.post(f"{path}/resolve", {})
+
+    answer = await service.post(f"{path}/comment", {"comment": "It was the disk."}, Role.OPERATOR)
+
+    assert answer.status == 201
+    said = [(e["type"], e["actor"], e["comment"]) for e in answer.body["events"]]
+    assert said[-1] == ("commented", "operator", "It was the disk.")
+    assert (await service.post("/alerts/999/comment", {"comment": "x"})).status == 404
+    for body in (None, {}, {"comment": ""}, {"comment": "x" * 2001}):
+        assert (await service.post(f"{path}/comment", body)).status == 400
+
+
+async def test_an_alert_whose_rule_is_gone_is_not_opened_again(service: Any) -> None:
+    alert = await raise_alert(service)
+    path = f"/alerts/{alert['id']}"
+    await service.post(f"{path}/resolve", {})
+
+    assert (await service.post(f"{path}/reopen", {})).status == 409
+    assert (await service.post("/alerts/999/reopen", {})).status == 404

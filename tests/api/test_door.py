@@ -29,6 +29,12 @@ OPEN = {
 LOWEST = {
     ("POST", f"{BASE}/alerts/1/resolve"): Role.OPERATOR,
     ("POST", f"{BASE}/alerts/1/acknowledge"): Role.OPERATOR,
+    ("POST", f"{BASE}/alerts/1/reopen"): Role.OPERATOR,
+    ("POST", f"{BASE}/alerts/1/comment"): Role.OPERATOR,
+    ("POST", f"{BASE}/alerts/rules"): Role.ADMIN,
+    ("PUT", f"{BASE}/alerts/rules/x"): Role.ADMIN,
+    ("POST", f"{BASE}/alerts/rules/preview"): Role.OPERATOR,
+    ("DELETE", f"{BASE}/alerts/rules/x"): Role.ADMIN,
     ("PUT", f"{BASE}/config/x"): Role.ADMIN,
     ("POST", f"{BASE}/config/retention/preview"): Role.OPERATOR,
     ("POST", f"{BASE}/dev/test-alert"): Role.ADMIN,

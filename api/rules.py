@@ -1,0 +1,135 @@
+"""Alert rules: reading and changing them."""
+
+from datetime import datetime
+
+import msgspec
+from litestar import delete, get, post, put
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody
+from msgspec import Struct
+
+from api.door import ROLE
+from api.errors import documented
+from api.lists import LIMIT, Cursor, Limit, Page, page, position
+from api.parts import KnownRequest, Parts
+from api.probes import BASE
+from api.times import parse_time
+from db import alerts, events, rules, trial
+from db.queries import Connection
+from db.rules import Rule, Stored
+from vigia.model import ConflictError, InvalidError, NotFoundError, Role, utc_now
+
+RULES = f"{BASE}/alerts/rules"
+TAKEN = {409: documented("There is a rule of this name.")}
+
+
+class RuleView(Rule, frozen=True, kw_only=True):
+    """A rule, and who last changed it."""
+
+    updated_at: datetime
+    updated_by: str
+
+
+class Draft(Struct, frozen=True, forbid_unknown_fields=True):
+    """A rule that may not be saved yet, and the time to try it over."""
+
+    rule: Rule
+    start: str = "-7d"
+    end: str = "now"
+
+
+@get(RULES, tags=["rules"], summary="Every rule, in the order in which they were made")
+async def every(
+    parts: NamedDependency[Parts], limit: Limit = LIMIT, cursor: Cursor = None
+) -> Page[RuleView]:
+    async with parts.connect() as connection:
+        found = await rules.read(connection, after=position(cursor, 0), limit=limit + 1)
+    numbered = page(found, limit, lambda stored: stored.id)
+    return Page([_view(stored) for stored in numbered.items], numbered.cursor)
+
+
+@get(f"{RULES}/{{name:str}}", tags=["rules"], summary="One rule")
+async def one(parts: NamedDependency[Parts], name: FromPath[str]) -> RuleView:
+    async with parts.connect() as connection:
+        return await _read(connection, name)
+
+
+@post(RULES, opt={ROLE: Role.ADMIN}, responses=TAKEN, tags=["rules"], summary="Make a rule")
+async def create(
+    request: KnownRequest, parts: NamedDependency[Parts], data: JSONBody[Rule]
+) -> RuleView:
+    async with parts.connect() as connection, connection.transaction():
+        if not await rules.insert(connection, data, utc_now(), request.user.name):
+            raise ConflictError(f"there is a rule {data.name!r}; change it with PUT")
+        return await _read(connection, data.name)
+
+
+@put(
+    f"{RULES}/{{name:str}}",
+    opt={ROLE: Role.ADMIN},
+    tags=["rules"],
+    summary="Replace a rule; what it has raised goes on under what it has become",
+)
+async def replace(
+    request: KnownRequest,
+    parts: NamedDependency[Parts],
+    name: FromPath[str],
+    data: JSONBody[Rule],
+) -> RuleView:
+    if data.name != name:
+        raise InvalidError(f"name: must be {name!r}, as in the address")
+    async with parts.connect() as connection, connection.transaction():
+        if not await rules.update(connection, data, utc_now(), request.user.name):
+            raise _unknown(name)
+        return await _read(connection, name)
+
+
+@delete(
+    f"{RULES}/{{name:str}}",
+    opt={ROLE: Role.ADMIN},
+    tags=["rules"],
+    summary="Delete a rule, and resolve what it has raised",
+)
+async def remove(request: KnownRequest, parts: NamedDependency[Parts], name: FromPath[str]) -> None:
+    now, actor = utc_now(), request.user.name
+    async with parts.connect() as connection, connection.transaction():
+        ids = await alerts.resolve_rule(connection, name, now, actor)
+        if not await rules.delete(connection, name):
+            raise _unknown(name)
+        resolved = await alerts.read(connection, ids)
+        if resolved:
+            await events.append(connection, now, [("alert_resolved", one) for one in resolved])
+    if ids:
+        parts.announce()
+
+
+@post(
+    f"{RULES}/preview",
+    opt={ROLE: Role.OPERATOR},
+    status_code=200,
+    tags=["rules"],
+    summary="What a rule would have done, beside the present one of its name",
+)
+async def preview(parts: NamedDependency[Parts], data: JSONBody[Draft]) -> trial.Trial:
+    """Evaluate each minute of a range as it is evaluated live; nothing is changed."""
+    now = utc_now()
+    start, end = parse_time(data.start, now), min(parse_time(data.end, now), now)
+    thresholds = parts.config().thresholds_document()
+    async with parts.history_line.turn():
+        return await trial.run(parts.connect, data.rule, thresholds, start, end)
+
+
+async def _read(connection: Connection, name: str) -> RuleView:
+    found = await rules.read(connection, name)
+    if not found:
+        raise _unknown(name)
+    return _view(found[0])
+
+
+def _view(stored: Stored) -> RuleView:
+    fields = msgspec.structs.asdict(stored.rule)
+    return RuleView(**fields, updated_at=stored.updated_at, updated_by=stored.updated_by)
+
+
+def _unknown(name: str) -> NotFoundError:
+    return NotFoundError(f"there is no rule {name[:100]!r}; GET {RULES} lists them")

@@ -1,0 +1,209 @@
+"""Alert rules as people write them, and as the database keeps them."""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+from psycopg.types.json import Jsonb
+
+from db import queries
+from db.queries import Connection
+from vigia.model import Category, Level
+
+_QUERIES = queries.load("rules")
+INSERT = _QUERIES["insert"]
+UPDATE = _QUERIES["update"]
+DELETE = _QUERIES["delete"]
+READ = _QUERIES["read"]
+MARK_SHIPPED = _QUERIES["mark_shipped"]
+
+RULES_MAX = 20_000
+WINDOW_S_MAX = 86400
+WAIT_S_MAX = 7 * 86400
+UNITS_S = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+SHIPPED_BY = "vigia"
+
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}(?!\n)$")]
+Metric = Annotated[str, Meta(pattern=r"^[a-zA-Z_][a-zA-Z0-9_.:-]{0,127}(?!\n)$")]
+Text = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f]*(?!\n)$", max_length=250)]
+Duration = Annotated[str, Meta(pattern=r"^\d{1,9}[smhd]?(?!\n)$")]
+Limit = Annotated[float, Meta(ge=-1e140, le=1e140)]
+Policy = Literal["keep", "ok", "alert"]
+LOUDNESS = list(Level)
+
+
+class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A rule; without `levels` it takes the thresholds of its metric in the settings.
+
+    Without a component it covers all; without a category its alerts have that of the series.
+    """
+
+    name: Name
+    kind: Literal["threshold", "absence", "change", "ratio"] = "threshold"
+    metric: Metric
+    component: Text | None = None
+    labels: Annotated[dict[Text, Text], Meta(max_length=30)] = msgspec.field(default_factory=dict)
+    category: Category | None = None
+    agg: Literal[
+        "avg", "min", "max", "sum", "count", "first", "last", "stddev", "rate",
+        "p50", "p90", "p95", "p99",
+    ] = "avg"  # fmt: skip
+    window: Duration = "1m"
+    op: Literal[">", ">=", "<", "<="] = ">"
+    levels: dict[Level, Limit] | None = None
+    recovery: dict[Level, Limit] | None = None
+    for_: Duration = msgspec.field(default="0s", name="for")
+    keep_firing_for: Duration = "0s"
+    no_data: Policy = "keep"
+    no_data_level: Level = Level.WARNING
+    on_error: Policy = "keep"
+    escalate_after: Duration | None = None
+    flap_count: Annotated[int, Meta(ge=0, le=100)] = 0
+    flap_window: Duration = "1h"
+    over: Metric | None = None
+    offset: Duration = "0s"
+    relative: bool = False
+    enabled: bool = True
+    runbook: Annotated[str, Meta(max_length=2000)] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what could never fire, or never end."""
+        _check_durations(self)
+        _check_levels(self)
+        _check_kind(self)
+
+
+class Stored(Struct, frozen=True):
+    """A rule with its number, and who last changed it."""
+
+    id: int
+    rule: Rule
+    updated_at: datetime
+    updated_by: str
+
+
+def seconds(duration: str) -> int:
+    """Return whole seconds: `15s`, `5m`, `1h`, `7d`, or plain seconds."""
+    number, unit = re.fullmatch(r"(\d+)([smhd]?)", duration).groups()  # type: ignore[union-attr]
+    return int(number) * UNITS_S[unit]
+
+
+def duration_of(value: int) -> str:
+    """Return seconds in the largest unit that is whole."""
+    for unit in ("d", "h", "m"):
+        if value and value % UNITS_S[unit] == 0:
+            return f"{value // UNITS_S[unit]}{unit}"
+    return f"{value}s"
+
+
+def columns(rule: Rule) -> dict[str, Any]:
+    """Return a rule as the columns of its table."""
+    document: dict[str, Any] = msgspec.to_builtins(rule)
+    for name in ("window", "for", "keep_firing_for", "escalate_after", "flap_window", "offset"):
+        text = document.pop(name)
+        document[f"{name}_s"] = None if text is None else seconds(text)
+    document["is_relative"] = document.pop("relative")
+    return document
+
+
+def of_columns(row: Mapping[str, Any]) -> Rule:
+    """Return the rule that a row of its table holds."""
+    document = dict(row)
+    for name in ("window", "for", "keep_firing_for", "escalate_after", "flap_window", "offset"):
+        value = document.pop(f"{name}_s")
+        document[name] = None if value is None else duration_of(value)
+    document["relative"] = document.pop("is_relative")
+    return msgspec.convert(document, Rule)
+
+
+async def insert(connection: Connection, rule: Rule, time: datetime, actor: str) -> bool:
+    """Insert a rule; False when there is one of its name."""
+    return bool(await queries.run(connection, INSERT, **_parameters(rule, time, actor)))
+
+
+async def ship(connection: Connection, rule: Rule, time: datetime) -> None:
+    """Insert a rule that came with the program, unless it came before."""
+    if await queries.run(connection, MARK_SHIPPED, name=rule.name):
+        await insert(connection, rule, time, SHIPPED_BY)
+
+
+async def update(connection: Connection, rule: Rule, time: datetime, actor: str) -> bool:
+    """Replace the rule of this name; False when there is none."""
+    return bool(await queries.run(connection, UPDATE, **_parameters(rule, time, actor)))
+
+
+async def delete(connection: Connection, name: str) -> bool:
+    """Delete a rule; False when there is none of this name."""
+    return bool(await queries.run(connection, DELETE, name=name))
+
+
+async def read(
+    connection: Connection, name: str | None = None, after: int = 0, limit: int = RULES_MAX
+) -> list[Stored]:
+    """Return rules in the order in which they were made."""
+    found = await queries.rows(
+        connection, dict[str, Any], READ, name=name, after=after, limit=limit
+    )
+    return [
+        Stored(
+            row.pop("id"),
+            updated_at=row.pop("updated_at"),
+            updated_by=row.pop("updated_by"),
+            rule=of_columns(row),
+        )
+        for row in found
+    ]
+
+
+def _parameters(rule: Rule, time: datetime, actor: str) -> dict[str, Any]:
+    row = columns(rule)
+    for name in ("labels", "levels", "recovery"):
+        row[name] = None if row[name] is None else Jsonb(row[name])
+    return {**row, "time": time, "actor": actor}
+
+
+def _check_durations(rule: Rule) -> None:
+    if not 1 <= seconds(rule.window) <= WINDOW_S_MAX:
+        raise ValueError("window must be from 1s to 1d")
+    waits = (rule.for_, rule.keep_firing_for, rule.flap_window, rule.escalate_after or "1s")
+    if max(map(seconds, waits)) > WAIT_S_MAX:
+        raise ValueError("for, keep_firing_for, flap_window, escalate_after: at most 7d")
+    if seconds(rule.flap_window) == 0 or (rule.escalate_after and not seconds(rule.escalate_after)):
+        raise ValueError("flap_window, escalate_after: at least 1s")
+    if seconds(rule.offset) % 60 or seconds(rule.offset) > WINDOW_S_MAX:
+        raise ValueError("offset must be whole minutes, at most 1d")
+
+
+def _check_levels(rule: Rule) -> None:
+    is_upward = rule.op in {">", ">="}
+    levels, recovery = rule.levels, rule.recovery or {}
+    if levels is None:
+        if recovery:
+            raise ValueError("recovery needs levels")
+        return
+    limits = [levels[level] for level in LOUDNESS if level in levels]
+    if not limits and rule.kind != "absence":
+        raise ValueError("levels must name at least one level")
+    if limits != sorted(limits, reverse=not is_upward):
+        raise ValueError(f"with op {rule.op!r} each louder level must lie further out")
+    for level, value in recovery.items():
+        if level not in levels:
+            raise ValueError(f"recovery: there is no limit for {level}")
+        if value > levels[level] if is_upward else value < levels[level]:
+            raise ValueError(f"recovery: {level} must lie on the good side of its limit")
+
+
+def _check_kind(rule: Rule) -> None:
+    if (rule.kind == "change") != (seconds(rule.offset) > 0):
+        raise ValueError("a change needs an offset, and nothing else has one")
+    if rule.relative and rule.kind != "change":
+        raise ValueError("relative is for a change")
+    if (rule.kind == "ratio") != (rule.over is not None):
+        raise ValueError("a ratio needs over, the metric to divide by, and nothing else has one")
+    if rule.kind in {"change", "ratio"} and rule.levels is None:
+        raise ValueError(f"a {rule.kind} needs levels of its own")
+    if rule.kind == "absence" and (rule.no_data != "alert" or rule.levels is not None):
+        raise ValueError('an absence has no levels, and no_data "alert" with a no_data_level')

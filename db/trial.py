@@ -1,0 +1,176 @@
+"""What a rule would have done in the past: the very evaluation, from minute to minute."""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+
+from db import evaluation, rules
+from db.evaluation import Turn
+from db.queries import Connection
+from db.rules import Rule
+from vigia.model import InvalidError, Level
+
+RANGE_MAX = timedelta(days=31)
+MINUTE = timedelta(minutes=1)
+CELLS_MAX = 20_000
+"""Things times minutes in one statement: the embedded engine serves nobody else meanwhile."""
+MINUTES_MIN, MINUTES_MAX = 10, 720
+ALERTS_MAX = 10_000
+LEVELS = list(Level)
+
+Connect = Callable[[], AbstractAsyncContextManager[Connection]]
+
+
+class Told(Struct, frozen=True):
+    """One step that an alert would have taken."""
+
+    time: datetime
+    type: str
+    level: Level | None
+    component: str
+    labels: dict[str, str]
+    value: float | None
+    comment: str
+
+
+class Firing(Struct, frozen=True):
+    """One alert that there would have been; open at the end without `resolved_at`."""
+
+    opened_at: datetime
+    resolved_at: datetime | None
+    level: Level
+    component: str
+    labels: dict[str, str]
+    peak: float | None
+
+
+class Outcome(Struct, frozen=True):
+    """What a rule makes of a range of time; `messages` are the steps people would hear of."""
+
+    alerts: list[Firing]
+    firing_s: float
+    messages: int
+
+
+class Trial(Struct, frozen=True):
+    """The outcome of a rule, and of the present one of its name beside it.
+
+    Before `partial_from` samples are no longer kept as densely as a rule needs them.
+    """
+
+    alerts: list[Firing]
+    firing_s: float
+    messages: int
+    events: list[Told]
+    present: Outcome | None
+    start: datetime
+    end: datetime
+    partial_from: datetime | None
+
+
+async def run(
+    connect: Connect,
+    rule: Rule,
+    thresholds: Mapping[str, object],
+    start: datetime,
+    end: datetime,
+) -> Trial:
+    """Evaluate a rule at every whole minute of a range. Raises InvalidError if it is too long."""
+    first, last = _minutes(start, end)
+    async with connect() as connection:
+        saved = await rules.read(connection, rule.name)
+        reach = await evaluation.reach_of(connection, rule)
+    told, outcome = await _outcome(connect, rule, thresholds, first, last, reach.things)
+    present = None
+    if saved:
+        old = saved[0].rule
+        _, present = await _outcome(connect, old, thresholds, first, last, reach.things)
+    is_partial = reach.kept_from is not None and reach.kept_from > first
+    return Trial(
+        alerts=outcome.alerts,
+        firing_s=outcome.firing_s,
+        messages=outcome.messages,
+        events=told,
+        present=present,
+        start=first,
+        end=last,
+        partial_from=reach.kept_from if is_partial else None,
+    )
+
+
+def _minutes(start: datetime, end: datetime) -> tuple[datetime, datetime]:
+    first = start.replace(second=0, microsecond=0)
+    first += MINUTE if first < start else timedelta()
+    last = end.replace(second=0, microsecond=0)
+    if not timedelta() <= last - first <= RANGE_MAX:
+        raise InvalidError("start must be before end, by a minute to 31 days")
+    return first, last
+
+
+async def _outcome(
+    connect: Connect,
+    rule: Rule,
+    thresholds: Mapping[str, object],
+    first: datetime,
+    last: datetime,
+    things: int,
+) -> tuple[list[Told], Outcome]:
+    """Evaluate in pieces, each from where the one before it ended."""
+    minutes = max(MINUTES_MIN, min(MINUTES_MAX, CELLS_MAX // max(things, 1)))
+    states: list[Turn] = []
+    turns: list[Turn] = []
+    at = first
+    while at <= last and len(turns) <= ALERTS_MAX:
+        until = min(at + (minutes - 1) * MINUTE, last)
+        async with connect() as connection:
+            found = await evaluation.replay(connection, [rule], thresholds, at, until, states)
+        turns += [turn for turn in found if turn.step is not None]
+        states = [turn for turn in found if turn.at == until]
+        at = until + MINUTE
+    if len(turns) > ALERTS_MAX:
+        raise InvalidError(f"the rule would have taken over {ALERTS_MAX} steps; ask for less time")
+    return [_told(turn) for turn in turns], _summed(turns, states, last)
+
+
+def _told(turn: Turn) -> Told:
+    return Told(
+        time=turn.at,
+        type=turn.step or "",
+        level=LEVELS[turn.rank - 1] if turn.rank else None,
+        component=turn.component,
+        labels=turn.labels,
+        value=turn.value,
+        comment=turn.reason,
+    )
+
+
+def _summed(turns: list[Turn], states: list[Turn], last: datetime) -> Outcome:
+    """Put the steps of each thing together to alerts, at the loudest level they had."""
+    began: dict[tuple[str, tuple[tuple[str, str], ...]], tuple[datetime, int]] = {}
+    alerts: list[Firing] = []
+    for turn in turns:
+        key = (turn.component, tuple(sorted(turn.labels.items())))
+        opened_at, rank = began.get(key, (turn.at, 0))
+        began[key] = (opened_at, max(rank, turn.rank))
+        if turn.step == "resolved":
+            alerts.append(_firing(turn, *began.pop(key), resolved_at=turn.at))
+    for turn in states:
+        key = (turn.component, tuple(sorted(turn.labels.items())))
+        if key in began:
+            alerts.append(_firing(turn, *began.pop(key), resolved_at=None))
+    alerts.sort(key=lambda alert: (alert.opened_at, alert.component))
+    seconds = sum(((a.resolved_at or last) - a.opened_at).total_seconds() for a in alerts)
+    return Outcome(alerts=alerts, firing_s=seconds, messages=len(turns))
+
+
+def _firing(turn: Turn, opened_at: datetime, rank: int, *, resolved_at: datetime | None) -> Firing:
+    return Firing(
+        opened_at=opened_at,
+        resolved_at=resolved_at,
+        level=LEVELS[rank - 1],
+        component=turn.component,
+        labels=turn.labels,
+        peak=turn.peak,
+    )

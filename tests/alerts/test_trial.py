@@ -1,0 +1,137 @@
+"""A rule on trial does exactly what it does live, step by step."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from db import tiers, trial
+from db.queries import Connection, Pool
+from db.rules import Rule, columns, of_columns
+from tests.alerts.oracle import Terms
+from tests.alerts.world import World, minute, rule_of
+from vigia.model import InvalidError, Level
+
+MINUTES = 60
+THINGS = 5
+RULES = {
+    "levels and recovery": {"recovery": {"warning": 7.0}},
+    "waiting and keeping": {"for": "2m", "keep_firing_for": "3m"},
+    "no data alerts": {"no_data": "alert", "window": "2m"},
+    "no data is calm": {"no_data": "ok", "for": "1m"},
+    "nobody acknowledges": {"escalate_after": "4m", "keep_firing_for": "5m"},
+    "flapping": {"flap_count": 3, "flap_window": "9m"},
+    "a change": {"kind": "change", "offset": "3m", "window": "2m", "levels": {"warning": 2.0}},
+    "samples": {"agg": "p90", "window": "90s"},
+    "smaller is worse": {"op": "<", "levels": {"warning": 6.0, "critical": 3.0}},
+    "absence": {"kind": "absence", "levels": None, "no_data": "alert"},
+}
+
+
+@pytest.fixture
+async def connection(pool: Pool) -> AsyncIterator[Connection]:
+    async with pool.connection() as opened:
+        yield opened
+
+
+def rule_with(given: dict[str, Any]) -> Rule:
+    plain = {"name": "load", "metric": "load", "levels": {"warning": 10.0, "critical": 15.0}}
+    return msgspec.convert({**plain, **given}, Rule)
+
+
+async def live(world: World, seed: int) -> None:
+    """Let an hour of random walks with gaps pass, looked at each minute."""
+    chance = np.random.default_rng(seed)
+    values = 10 + np.cumsum(chance.normal(0, 2, (MINUTES, THINGS)), axis=0)
+    for row in values:
+        seen = chance.random(THINGS) < 0.85
+        await world.turn(*[float(v) if s else None for v, s in zip(row, seen, strict=True)])
+
+
+async def audit(connection: Connection) -> list[tuple[object, ...]]:
+    cursor = await connection.execute(
+        "SELECT e.time, a.component, e.type, e.value, e.comment, e.level"
+        " FROM system_alert_events e JOIN system_alerts a ON a.id = e.alert_id"
+        " ORDER BY e.time, a.component"
+    )
+    return await cursor.fetchall()
+
+
+@pytest.mark.parametrize("name", RULES)
+async def test_a_trial_tells_each_step_of_the_live_evaluation(
+    connection: Connection, pool: Pool, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial, "CELLS_MAX", 17 * THINGS)
+    world, rule = World(connection), rule_with(RULES[name])
+    await world.add(rule)
+    await live(world, seed=len(name))
+    happened = await audit(connection)
+
+    tried = await trial.run(pool.connection, rule, {}, minute(1), minute(MINUTES))
+
+    told = [
+        (step.time, step.component, step.type, step.value) for step in sorted(
+            tried.events, key=lambda step: (step.time, step.component)
+        )
+    ]  # fmt: skip
+    assert len(happened) > 5
+    assert told == [(e[0], e[1], e[2], e[3]) for e in happened]
+    opened = {(e[0], e[1]) for e in happened if e[2] == "opened"}
+    assert {(alert.opened_at, alert.component) for alert in tried.alerts} == opened
+    assert tried.present == trial.Outcome(tried.alerts, tried.firing_s, tried.messages)
+    assert tried.messages == len(happened)
+
+
+async def test_a_trial_is_summed_up(connection: Connection, pool: Pool) -> None:
+    world = World(connection, Terms({2: 10.0, 3: 20.0}))
+    for value in (5, 12, 25, 18, 5, 11, 30):
+        await world.turn(value)
+
+    tried = await trial.run(pool.connection, rule_of(world.terms), {}, minute(0), minute(7))
+
+    assert [(a.opened_at, a.resolved_at, a.level, a.peak) for a in tried.alerts] == [
+        (minute(2), minute(5), Level.CRITICAL, 25.0),
+        (minute(6), None, Level.CRITICAL, 30.0),
+    ]
+    assert (tried.firing_s, tried.messages, tried.present) == (240.0, 6, None)
+    assert await world.active() == []
+
+
+async def test_a_draft_is_compared_with_the_rule_it_would_replace(
+    connection: Connection, pool: Pool
+) -> None:
+    world = World(connection, Terms({2: 10.0}))
+    await world.add(rule_of(world.terms))
+    for value in (5, 12, 5, 16):
+        await world.turn(value)
+    draft = of_columns({**columns(rule_of(world.terms)), "levels": {"warning": 15}})
+
+    tried = await trial.run(pool.connection, draft, {}, minute(1), minute(4))
+
+    assert tried.present is not None
+    assert (tried.messages, tried.present.messages) == (1, 3)
+
+
+async def test_a_trial_over_rolled_up_minutes_is_the_same(
+    connection: Connection, pool: Pool
+) -> None:
+    world, rule = World(connection), rule_with({"window": "5m", "agg": "stddev"})
+    rule = of_columns({**columns(rule), "levels": {"warning": 1.5}})
+    await live(world, seed=4)
+    fresh = await trial.run(pool.connection, rule, {}, minute(1), minute(MINUTES))
+    await tiers.maintain(connection, minute(600))
+
+    rolled_up = await trial.run(pool.connection, rule, {}, minute(1), minute(MINUTES))
+
+    assert fresh.messages > 5
+    assert [(e.time, e.type) for e in rolled_up.events] == [(e.time, e.type) for e in fresh.events]
+
+
+async def test_a_range_is_bounded(pool: Pool) -> None:
+    rule = rule_with({})
+    for end in (minute(-1), minute(0) + timedelta(days=32)):
+        with pytest.raises(InvalidError):
+            await trial.run(pool.connection, rule, {}, minute(0), end)

@@ -1,0 +1,121 @@
+"""Alert rules over HTTP: made, read, replaced and deleted, each by whom it may be."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from db import evaluation, rules
+from db.queries import Pool
+from db.rules import Rule
+from db.series import SeriesNumbers
+from db.writer import insert
+from tests.alerts.world import minute, thing
+from vigia.model import Level, Role, Sample, utc_now
+
+PATH = "/alerts/rules"
+LOAD = {"name": "load", "metric": "load", "levels": {"warning": 10}, "for": "2m"}
+
+
+async def put(service: Any, name: str, body: Any, role: Role = Role.ADMIN) -> Any:
+    path = f"/api/v1/monitoring{PATH}/{name}"
+    return await service.ask(path, role, method="PUT", json=body)
+
+
+async def delete(service: Any, name: str) -> Any:
+    return await service.ask(f"/api/v1/monitoring{PATH}/{name}", method="DELETE")
+
+
+async def test_a_rule_is_made_read_replaced_and_deleted(service: Any) -> None:
+    made = await service.post(PATH, LOAD)
+    assert (made.status, made.body["for"], made.body["updated_by"]) == (201, "2m", "admin")
+    assert made.body["window"] == "1m"
+    assert made.body["no_data"] == "keep"
+    assert (await service.get(f"{PATH}/load")).body == made.body
+    assert (await service.get(PATH)).body == {"items": [made.body], "cursor": None}
+
+    changed = await put(service, "load", {**LOAD, "levels": {"critical": 5}, "enabled": False})
+    assert (changed.status, changed.body["levels"], changed.body["enabled"]) == (
+        200, {"critical": 5.0}, False,
+    )  # fmt: skip
+
+    assert (await delete(service, "load")).status == 204
+    assert (await service.get(f"{PATH}/load")).status == 404
+    assert (await delete(service, "load")).status == 404
+    assert (await put(service, "load", LOAD)).status == 404
+
+
+async def test_a_name_is_taken_once_and_stays(service: Any) -> None:
+    assert (await service.post(PATH, LOAD)).status == 201
+    assert (await service.post(PATH, LOAD)).status == 409
+    assert (await put(service, "load", {**LOAD, "name": "other"})).status == 400
+    assert (await service.post(PATH, {"name": "a b"})).status == 400
+    assert (await service.post(PATH, {**LOAD, "levels": {"warning": "x"}})).status == 400
+    assert len((await service.get(PATH)).body["items"]) == 1
+
+
+async def test_rules_are_paged(service: Any) -> None:
+    for number in range(5):
+        await service.post(PATH, {**LOAD, "name": f"rule-{number}"})
+
+    first = (await service.get(PATH, limit=3)).body
+    rest = (await service.get(PATH, limit=3, cursor=first["cursor"])).body
+
+    assert [r["name"] for r in first["items"]] == ["rule-0", "rule-1", "rule-2"]
+    assert [r["name"] for r in rest["items"]] == ["rule-3", "rule-4"]
+    assert rest["cursor"] is None
+
+
+async def test_deleting_a_rule_resolves_what_it_raised(service: Any, pool: Pool) -> None:
+    async with pool.connection() as connection:
+        rule = Rule(name="load", metric="load", levels={Level.INFO: 1})
+        await rules.insert(connection, rule, minute(0), "ana")
+        await insert(connection, SeriesNumbers(), [Sample(thing(), minute(0), 5)])
+        async with connection.transaction():
+            [step] = await evaluation.evaluate(connection, minute(1), {})
+
+    assert (await delete(service, "load")).status == 204
+
+    alert = (await service.get(f"/alerts/{step.alert_id}")).body
+    assert (alert["state"], alert["resolved_by"]) == ("resolved", "admin")
+    assert alert["events"][-1]["comment"] == "the rule was deleted"
+    assert service.rings == 1
+
+
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.OPERATOR])
+async def test_only_an_admin_changes_rules(service: Any, role: Role) -> None:
+    assert (await service.post(PATH, LOAD, role)).status == 403
+    assert (await put(service, "load", LOAD, role)).status == 403
+
+
+async def test_a_draft_is_tried_on_the_past_and_changes_nothing(service: Any, pool: Pool) -> None:
+    begin = utc_now().replace(second=0, microsecond=0) - timedelta(minutes=10)
+    samples = [
+        Sample(thing(), begin + timedelta(minutes=i), value)
+        for i, value in enumerate((5, 12, 30, 5))
+    ]
+    async with pool.connection() as connection:
+        await insert(connection, SeriesNumbers(), samples)
+    draft = {"name": "load", "metric": "load", "levels": {"warning": 10, "critical": 20}}
+
+    asked = {"rule": draft, "start": "-15m", "end": "now"}
+    answer = await service.post(f"{PATH}/preview", asked, Role.OPERATOR)
+
+    assert answer.status == 200
+    [alert] = answer.body["alerts"]
+    assert (alert["component"], alert["level"], alert["peak"]) == ("thing-00", "critical", 30)
+    assert (answer.body["firing_s"], answer.body["messages"]) == (120, 3)
+    assert [event["type"] for event in answer.body["events"]] == ["opened", "escalated", "resolved"]
+    assert answer.body["present"] is None
+    assert (await service.get(PATH)).body["items"] == []
+    assert (await service.get("/alerts/history")).body["items"] == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"start": "-40d"}, {"start": "now", "end": "-1h"}, {"end": "soon"}, {"rule": {"name": "a"}}],
+)
+async def test_a_trial_that_makes_no_sense_is_refused(service: Any, wrong: Any) -> None:
+    answer = await service.post(f"{PATH}/preview", {"rule": LOAD, **wrong})
+
+    assert answer.status == 400
