@@ -13,6 +13,7 @@ from vigia.model import Labels, Series, labels_of
 
 _QUERIES = queries.load("series")
 UPSERT = _QUERIES["upsert"]
+IDENTITIES = _QUERIES["identities"]
 CATALOGUE = _QUERIES["catalogue"]
 CURRENT = _QUERIES["current"]
 SELECT = _QUERIES["select"]
@@ -31,17 +32,22 @@ class Numbered(Struct, frozen=True):
     labels: dict[str, str]
 
 
-class Made(Numbered, frozen=True):
-    """A series after its declaration, and whether that made it."""
+class Identified(Struct, frozen=True):
+    """What tells a series from others."""
 
-    is_new: bool
+    metric: str
+    component: str
+    labels: dict[str, str]
 
 
 class Numbers(Struct, frozen=True):
-    """The numbers of series, those that cannot be made left out, and how many were made."""
+    """The numbers of series, those that cannot be made left out.
+
+    `asked` says of how many the database had to tell whether they are new.
+    """
 
     known: dict[Series, int]
-    made: int
+    asked: int
 
 
 class Described(Struct, frozen=True):
@@ -76,21 +82,29 @@ class SeriesNumbers:
 
     def __init__(self) -> None:
         self._known: dict[Series, int] = {}
+        self._identities: set[Identity] = set()
+
+    async def learn(self, connection: Connection) -> None:
+        """Remember which series there are, so that only new ones are taken for new."""
+        rows = await queries.rows(connection, Identified, IDENTITIES)
+        self._identities = {(row.metric, row.component, labels_of(row.labels)) for row in rows}
 
     async def of(
         self, connection: Connection, wanted: Iterable[Series], new_max: int | None = None
     ) -> Numbers:
         """Return the numbers of series, making those that are new.
 
-        Of these no more are made than `new_max`, and than there may be in all.
+        Of these no more than `new_max` are asked for, and no more are made than there may be in
+        all: a flood of them costs the database nothing.
         """
         numbers = {series: self._known.get(series, 0) for series in wanted}
         unknown = [series for series, number in numbers.items() if not number]
         if not unknown:
             return Numbers(numbers, 0)
+        told = [series for series in unknown if _identity(series) in self._identities]
+        new = [series for series in unknown if _identity(series) not in self._identities][:new_max]
         known = {series: number for series, number in numbers.items() if number}
-        made = await _make(connection, unknown, new_max)
-        return Numbers(known | made.known, made.made)
+        return Numbers(known | await _make(connection, [*told, *new]), len(new))
 
     def remember(self, numbers: Mapping[Series, int]) -> None:
         """Remember numbers that are committed: before, another transaction must not use them."""
@@ -98,32 +112,31 @@ class SeriesNumbers:
             # There are not so many series, but a series may be declared in many ways.
             self._known.clear()
         self._known.update(numbers)
+        self._identities.update(_identity(series) for series in numbers)
 
 
-async def _make(connection: Connection, unknown: Sequence[Series], new_max: int | None) -> Numbers:
+async def _make(connection: Connection, unknown: Sequence[Series]) -> dict[Series, int]:
     by_identity = {_identity(series): series for series in unknown}
-    rows = await upsert(connection, list(by_identity.values()), new_max)
+    rows = await upsert(connection, list(by_identity.values())) if unknown else []
     numbers = {(row.metric, row.component, labels_of(row.labels)): row.id for row in rows}
-    known = {s: numbers[_identity(s)] for s in unknown if _identity(s) in numbers}
-    return Numbers(known, sum(row.is_new for row in rows))
+    return {
+        series: numbers[_identity(series)] for series in unknown if _identity(series) in numbers
+    }
 
 
 def _identity(series: Series) -> Identity:
     return series.metric, series.component, series.labels
 
 
-async def upsert(
-    connection: Connection, series: Sequence[Series], new_max: int | None = None
-) -> list[Made]:
+async def upsert(connection: Connection, series: Sequence[Series]) -> list[Numbered]:
     """Make or update series and return their numbers; no identity may be there twice.
 
-    New ones beyond `new_max`, or beyond SERIES_MAX in all, are left out.
+    New ones beyond SERIES_MAX in all are left out.
     """
     return await queries.rows(
         connection,
-        Made,
+        Numbered,
         UPSERT,
-        new_max=new_max,
         series_max=SERIES_MAX,
         metrics=[s.metric for s in series],
         components=[s.component for s in series],

@@ -43,7 +43,7 @@ class Stored(Struct, frozen=True):
     """What became of a load: samples and histograms.
 
     `duplicate` is None while it waits on disk. `refused` is what belongs to series that would be
-    one too many; `series` counts those that were made.
+    one too many; `series` counts those that were taken for new.
     """
 
     accepted: int
@@ -116,6 +116,11 @@ class Writer:
                 self._go_away(error)
         await self._keep(load, self._backlog)
         return Stored(load.samples, None)
+
+    async def learn(self) -> None:
+        """Look which series there are already."""
+        async with self._pool.connection() as connection:
+            await self._numbers.learn(connection)
 
     async def run(self) -> None:
         """Flush whenever there is something, until cancelled."""
@@ -249,7 +254,7 @@ class Writer:
         self._numbers.remember(numbers.known)
         self.stored += accepted
         self._on_commit([column.newest() for column in taken.columns])
-        return Stored(accepted, taken.samples - accepted, refused, numbers.made)
+        return Stored(accepted, taken.samples - accepted, refused, numbers.asked)
 
     def _as_set(self, column: Column) -> Column:
         """Return a column whose series has the resolution that the settings want of it."""

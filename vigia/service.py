@@ -195,6 +195,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
 
         can_copy = not engine.embedded
         async with open_writer(pool, on_commit, backlog, can_copy=can_copy) as writer:
+            await writer.learn()
             service = Service(
                 settings,
                 engine,

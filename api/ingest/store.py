@@ -40,6 +40,8 @@ async def store(parts: Parts, intake: Intake, principal: Principal, protocol: st
         stored = await parts.write(load, room)
         receivers.newcomers.count(principal.name, stored.series)
         intake.reject(NEW_SERIES, stored.refused.samples)
+        if stored.refused.samples:
+            await receivers.newcomers.pause(principal.name)
     receivers.count(protocol, intake)
     return stored
 

@@ -15,7 +15,7 @@ WITH given AS (
         SELECT FROM series s WHERE s.metric = g.metric AND s.component = g.component AND s.labels = g.labels
     )
 ), room AS (
-    SELECT least(%(new_max)s::bigint, %(series_max)s - count(*)) AS places FROM series
+    SELECT %(series_max)s - count(*) AS places FROM series
 )
 INSERT INTO series (metric, component, category, labels, unit, kind, resolution)
 SELECT metric, component, category, labels, unit, kind, resolution
@@ -28,7 +28,10 @@ SET category = excluded.category,
     unit = coalesce(nullif(excluded.unit, ''), series.unit),
     kind = excluded.kind,
     resolution = coalesce(excluded.resolution, series.resolution)
-RETURNING id, metric, component, labels, xmax = 0 AS is_new
+RETURNING id, metric, component, labels
+
+-- name: identities
+SELECT metric, component, labels FROM series
 
 -- name: catalogue
 SELECT s.id, s.metric, s.component, s.category, s.labels, s.unit, s.kind,

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from db import series as db_series
 from db import writer as db_writer
@@ -153,21 +154,26 @@ async def test_samples_of_series_beyond_the_limit_are_refused_and_the_others_sto
         first = await writer.write([at(0, 1, one) for one in series])
         again = await writer.write([at(1, 1, one) for one in series])
 
-    assert (first.accepted, first.duplicate, first.series) == (2, 0, 2)
-    assert (again.accepted, again.duplicate, again.series) == (2, 0, 0)
+    assert (first.accepted, first.duplicate, first.series) == (2, 0, 3)
+    assert (again.accepted, again.duplicate, again.series) == (2, 0, 1)
     assert first.refused.series() == again.refused.series() == [series[2]]
     assert [metric for metric, _, _ in await stored(pool)] == ["m0", "m0", "m1", "m1"]
 
 
 async def test_a_load_makes_no_more_new_series_than_it_may(pool: Pool) -> None:
     series = [Series(metric=f"m{i}", component="a") for i in range(3)]
-    async with open_writer(pool, ignore) as writer:
-        await writer.write([at(0, 1, series[2])])
-        given = Load(columns_of([at(1, 1, one) for one in series]))
-        stored = await writer.store(given, 1)
+    await Writer(pool, ignore).write([at(0, 1, series[2])])
+    writer = Writer(pool, ignore)
+    await writer.learn()
+    told_anew = replace(series[2], unit="s")
+    stored = await writer.store(
+        Load(columns_of([at(1, 1, s) for s in (*series[:2], told_anew)])), 1
+    )
+    again = await writer.store(Load(columns_of([at(2, 1, s) for s in series])), 0)
 
     assert (stored.accepted, stored.refused.samples, stored.series) == (2, 1, 1)
-    assert stored.refused.series() == [series[1]]
+    assert stored.refused.series() == again.refused.series() == [series[1]]
+    assert (again.accepted, again.series) == (2, 0)
 
 
 async def test_a_rolled_back_batch_does_not_leave_numbers_of_series_behind(pool: Pool) -> None:

@@ -41,6 +41,7 @@ async def test_new_series_beyond_the_ration_cost_only_their_own_samples(
     service: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(newcomers, "NEW_SERIES_A_MINUTE_MAX", 2)
+    monkeypatch.setattr(newcomers, "PAUSE_S", 0.01)
     before = service.parts.receivers.rejected["native", "new_series"]
 
     first = await store(service, *(column(f"m{i}") for i in range(4)))
