@@ -25,6 +25,7 @@ _with_parts = partial(
 )
 LOCK = _QUERIES["lock"]
 REACH_OF_PAST = _QUERIES["reach_of_past"]
+PLAN_FOR_MANY = _QUERIES["plan_for_many"]
 EVALUATE = _with_parts(_QUERIES["evaluate"], source=_PARTS["live.source"])
 REPLAY = _with_parts(_QUERIES["replay"], source=_PARTS["draft.source"])
 
@@ -87,8 +88,12 @@ async def evaluate(
     tolerance_s: float = TOLERANCE_S,
     grace_s: float = GRACE_S,
 ) -> list[Step]:
-    """Evaluate every rule over the windows that end at a whole minute; return the steps taken."""
+    """Evaluate every rule over the windows that end at a whole minute; return the steps taken.
+
+    In a transaction of the caller's: the clock is held, and the planner set, until its end.
+    """
     await lock(connection)
+    await queries.run(connection, PLAN_FOR_MANY)
     return await queries.rows(
         connection,
         Step,

@@ -88,6 +88,7 @@ observed AS MATERIALIZED (
         JOIN needed n ON n.series_id = m.series_id
         WHERE %(sweep)s::boolean AND n.source = 'minutes' AND n.reach <= interval '10 minutes'
           AND m.bucket >= %(start)s::timestamptz - interval '10 minutes' AND m.bucket < %(end)s::timestamptz
+          AND m.bucket >= %(start)s::timestamptz - (SELECT max(reach) FROM needed WHERE reach <= interval '10 minutes')
         UNION ALL
         SELECT n.series_id, n.window_s, n.shift_s, n.length, n.shift, m.*
         FROM needed n
@@ -323,6 +324,12 @@ judged AS MATERIALIZED (
 -- name: lock
 SELECT evaluated_at FROM alert_clock FOR UPDATE
 
+-- name: plan_for_many
+-- Nothing tells the planner how many things the rules cover; where it guesses few and there are thousands, a
+-- nested loop takes seconds for what a hash join does at once.
+SELECT set_config('enable_nestloop', 'off', true), set_config('enable_mergejoin', 'off', true),
+       set_config('jit', 'off', true)
+
 -- name: evaluate
 -- Every rule against everything it covers at one instant, and what follows from it, in one statement.
 WITH {rules}, {covered}, {observed}, {verdicts}, {judged},
@@ -369,6 +376,7 @@ moving AS (
         resolved_by = CASE m.step WHEN 'resolved' THEN 'auto' END
     FROM moving m
     WHERE a.id = m.alert_id AND a.state <> 'resolved'
+      AND a.id = ANY (ARRAY(SELECT alert_id FROM moving WHERE alert_id IS NOT NULL))
     RETURNING a.id, a.level, a.threshold
 ), steps AS (
     SELECT o.id, o.level, o.value, o.threshold, m.step, m.reason
