@@ -1,7 +1,7 @@
 """The one evaluation: every rule at one minute, and the same over the past for a rule on trial."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -25,9 +25,11 @@ _with_parts = partial(
 )
 LOCK = _QUERIES["lock"]
 REACH_OF_PAST = _QUERIES["reach_of_past"]
+PLAN_FOR_MANY = _QUERIES["plan_for_many"]
 EVALUATE = _with_parts(_QUERIES["evaluate"], source=_PARTS["live.source"])
 REPLAY = _with_parts(_QUERIES["replay"], source=_PARTS["draft.source"])
 
+MINUTE = timedelta(minutes=1)
 TOLERANCE_S = 3600
 """After a longer time in which nobody looked, what was pending or calm starts anew."""
 GRACE_S = 600
@@ -87,14 +89,19 @@ async def evaluate(
     tolerance_s: float = TOLERANCE_S,
     grace_s: float = GRACE_S,
 ) -> list[Step]:
-    """Evaluate every rule over the windows that end at a whole minute; return the steps taken."""
+    """Evaluate every rule over the windows that end at a whole minute; return the steps taken.
+
+    In a transaction of the caller's: the clock is held, and the planner set, until its end.
+    """
     await lock(connection)
+    await queries.run(connection, PLAN_FOR_MANY)
     return await queries.rows(
         connection,
         Step,
         EVALUATE,
         start=at,
         end=at,
+        minutes=0,
         sweep=True,
         thresholds=Jsonb(dict(thresholds)),
         tolerance_s=tolerance_s,
@@ -121,6 +128,7 @@ async def replay(
         REPLAY,
         start=start,
         end=end,
+        minutes=(end - start) // MINUTE,
         sweep=False,
         rules=Jsonb([_draft(number, rule) for number, rule in enumerate(rules)]),
         states=Jsonb([_carried(state) for state in known]),

@@ -88,6 +88,7 @@ observed AS MATERIALIZED (
         JOIN needed n ON n.series_id = m.series_id
         WHERE %(sweep)s::boolean AND n.source = 'minutes' AND n.reach <= interval '10 minutes'
           AND m.bucket >= %(start)s::timestamptz - interval '10 minutes' AND m.bucket < %(end)s::timestamptz
+          AND m.bucket >= %(start)s::timestamptz - (SELECT max(reach) FROM needed WHERE reach <= interval '10 minutes')
         UNION ALL
         SELECT n.series_id, n.window_s, n.shift_s, n.length, n.shift, m.*
         FROM needed n
@@ -175,7 +176,9 @@ verdicts AS MATERIALIZED (
                END, 'NaN') AS value
         FROM covered c
         JOIN rules r ON r.id = c.rule_id
-        CROSS JOIN generate_series(%(start)s::timestamptz, %(end)s::timestamptz, interval '1 minute') i (at)
+        -- Counted, because the planner takes any series of times for a thousand rows.
+        CROSS JOIN generate_series(0, %(minutes)s::integer) turn (number)
+        CROSS JOIN LATERAL (SELECT %(start)s::timestamptz + turn.number * interval '1 minute' AS at) i
         LEFT JOIN observed now
             ON now.series_id = c.series_id AND now.window_s = r.window_s AND now.shift_s = 0
            AND now.source = c.source AND now.at = i.at
@@ -323,6 +326,12 @@ judged AS MATERIALIZED (
 -- name: lock
 SELECT evaluated_at FROM alert_clock FOR UPDATE
 
+-- name: plan_for_many
+-- Nothing tells the planner how many things the rules cover; where it guesses few and there are thousands, a
+-- nested loop takes seconds for what a hash join does at once.
+SELECT set_config('enable_nestloop', 'off', true), set_config('enable_mergejoin', 'off', true),
+       set_config('jit', 'off', true)
+
 -- name: evaluate
 -- Every rule against everything it covers at one instant, and what follows from it, in one statement.
 WITH {rules}, {covered}, {observed}, {verdicts}, {judged},
@@ -369,6 +378,7 @@ moving AS (
         resolved_by = CASE m.step WHEN 'resolved' THEN 'auto' END
     FROM moving m
     WHERE a.id = m.alert_id AND a.state <> 'resolved'
+      AND a.id = ANY (ARRAY(SELECT alert_id FROM moving WHERE alert_id IS NOT NULL))
     RETURNING a.id, a.level, a.threshold
 ), steps AS (
     SELECT o.id, o.level, o.value, o.threshold, m.step, m.reason
