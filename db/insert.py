@@ -12,7 +12,7 @@ from db.load import Load
 from db.queries import Connection
 from vigia.model import Column, Histogram, Series
 
-_QUERIES = queries.load("writer")
+_QUERIES = queries.load("insert")
 INSERT = _QUERIES["insert"]
 INSERT_DISTRIBUTIONS = _QUERIES["insert_distributions"]
 COPY = _QUERIES["copy"]

@@ -14,7 +14,15 @@ from db.queries import Connection, Pool
 
 FOLDER = Path(db.__file__).parent
 SUBJECTS = sorted(path.stem for path in (FOLDER / "queries").glob("*.sql"))
-UTILITY = {"create_table", "create_extension", "run_job", "maintain", "checkpoint", "vacuum"}
+UTILITY = {
+    "create_table",
+    "create_extension",
+    "run_job",
+    "maintain",
+    "checkpoint",
+    "vacuum",
+    "copy",
+}
 PARAMETER = re.compile(rb"%\((\w+)\)[sb](::[\w ]+(?:\[\])?)?")
 
 
