@@ -71,7 +71,7 @@ def points_of(status: Mapping[str, object]) -> Iterator[Point]:
 def of_receivers(receivers: Receivers) -> Iterator[Point]:
     """Yield what became of samples that others sent."""
     for protocol, count in receivers.accepted.items():
-        help_ = "Samples of requests that could be stored."
+        help_ = "Samples that are safe, those that were there already included."
         yield own("ingest_accepted_total", count, help_, {"protocol": protocol})
     for what, counter in (("rejected", receivers.rejected), ("skipped", receivers.skipped)):
         for (protocol, reason), count in counter.items():

@@ -14,14 +14,15 @@ from db.rules import Rule, columns
 
 _QUERIES = queries.load("evaluation")
 _PARTS = queries.load_parts("evaluation")
+_LIFE = queries.load_parts("life")
 _with_parts = partial(
     queries.fill,
     rules=_PARTS["rules"],
     covered=_PARTS["covered"],
     observed=_PARTS["observed"],
     verdicts=_PARTS["verdicts"],
-    judged=_PARTS["judged"],
-    step=_PARTS["step"],
+    judged=_LIFE["judged"],
+    step=_LIFE["step"],
 )
 LOCK = _QUERIES["lock"]
 REACH_OF_PAST = _QUERIES["reach_of_past"]

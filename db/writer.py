@@ -203,7 +203,8 @@ class Writer:
         self._is_away = True
 
     async def _return_to(self, backlog: Backlog) -> None:
-        async with self._pool.connection() as connection:
+        # Without a deadline, a connection that went silent would keep everything on disk for ever.
+        async with asyncio.timeout(WRITE_TIMEOUT_S), self._pool.connection() as connection:
             await connection.execute("SELECT 1")
         self._is_away = False
         for segment in await backlog.segments():

@@ -28,9 +28,9 @@ class Receivers:
         self.rejected: Counter[tuple[str, str]] = Counter()
         self.skipped: Counter[tuple[str, str]] = Counter()
 
-    def count(self, protocol: str, intake: Intake) -> None:
-        """Count what a request could have stored, and what it could not or would not."""
-        self.accepted[protocol] += intake.load().samples
+    def count(self, protocol: str, intake: Intake, accepted: int) -> None:
+        """Count what is safe of a request, and what could not or would not be stored."""
+        self.accepted[protocol] += accepted
         for counter, found in (self.rejected, intake.rejected), (self.skipped, intake.skipped):
             for fault, count in found.items():
                 counter[protocol, fault.word] += count

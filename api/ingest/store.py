@@ -42,7 +42,7 @@ async def store(parts: Parts, intake: Intake, principal: Principal, protocol: st
         intake.reject(NEW_SERIES, stored.refused.samples)
         if stored.refused.samples:
             await receivers.newcomers.pause(principal.name)
-    receivers.count(protocol, intake)
+    receivers.count(protocol, intake, load.samples - stored.refused.samples)
     return stored
 
 

@@ -43,6 +43,7 @@ async def test_new_series_beyond_the_ration_cost_only_their_own_samples(
     monkeypatch.setattr(newcomers, "NEW_SERIES_A_MINUTE_MAX", 2)
     monkeypatch.setattr(newcomers, "PAUSE_S", 0.01)
     before = service.parts.receivers.rejected["native", "new_series"]
+    accepted = service.parts.receivers.accepted["native"]
 
     first = await store(service, *(column(f"m{i}") for i in range(4)))
     again = await store(service, *(column(f"m{i}", 3) for i in range(4)))
@@ -54,6 +55,7 @@ async def test_new_series_beyond_the_ration_cost_only_their_own_samples(
     assert "a minute of one key" in reason["reason"]
     assert by_admin.body["accepted"] == 1
     assert service.parts.receivers.rejected["native", "new_series"] == before + 8
+    assert service.parts.receivers.accepted["native"] == accepted + 2 + 6 + 1
 
 
 async def test_remote_write_says_which_series_were_too_many_and_stores_the_others(
