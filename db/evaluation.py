@@ -27,8 +27,12 @@ _with_parts = partial(
 LOCK = _QUERIES["lock"]
 REACH_OF_PAST = _QUERIES["reach_of_past"]
 PLAN_FOR_MANY = _QUERIES["plan_for_many"]
-EVALUATE = _with_parts(_QUERIES["evaluate"], source=_PARTS["live.source"])
-REPLAY = _with_parts(_QUERIES["replay"], source=_PARTS["draft.source"])
+EVALUATE = _with_parts(
+    _QUERIES["evaluate"], source=_PARTS["live.source"], wanted=_PARTS["live.wanted"]
+)
+REPLAY = _with_parts(
+    _QUERIES["replay"], source=_PARTS["draft.source"], wanted=_PARTS["draft.wanted"]
+)
 
 MINUTE = timedelta(minutes=1)
 TOLERANCE_S = 3600

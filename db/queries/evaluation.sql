@@ -6,70 +6,63 @@ jsonb_populate_recordset(NULL::alert_rules, %(rules)s::jsonb)
 
 -- part: rules
 -- The rules as numbers: limits are turned round where smaller is worse, so that larger always is.
-rules AS MATERIALIZED (
+rules AS NOT MATERIALIZED (
     SELECT r.id, r.name, r.kind, r.metric, r.component, r.labels, r.category, r.agg, r.window_s, r.over,
-           CASE r.kind WHEN 'change' THEN r.offset_s ELSE 0 END AS offset_s, r.is_relative,
+           r.short_window_s, r.offset_s, r.is_relative, 1 - r.objective / 100 AS budget,
            CASE WHEN r.window_s %% 60 = 0 AND r.agg NOT IN ('rate', 'p50', 'p90', 'p95', 'p99')
                 THEN 'minutes' ELSE 'samples' END AS source,
            array_position(ARRAY['avg', 'min', 'max', 'sum', 'count', 'first', 'last', 'stddev', 'rate',
                                 'p50', 'p90', 'p95', 'p99'], r.agg) AS aggregate,
-           d.op, d.sign, d.op IN ('>', '<') AS is_strict,
-           d.limits[1] * d.sign AS limit_1, d.limits[2] * d.sign AS limit_2,
-           d.limits[3] * d.sign AS limit_3, d.limits[4] * d.sign AS limit_4,
-           coalesce(d.leaves[1], d.limits[1]) * d.sign AS leave_1,
-           coalesce(d.leaves[2], d.limits[2]) * d.sign AS leave_2,
-           coalesce(d.leaves[3], d.limits[3]) * d.sign AS leave_3,
-           coalesce(d.leaves[4], d.limits[4]) * d.sign AS leave_4,
-           d.limits,
+           d.op, CASE WHEN d.op IN ('>', '>=') THEN 1 ELSE -1 END AS sign, d.op IN ('>', '<') AS is_strict,
+           d.limits, coalesce(r.recoveries, level_limits(r.recovery)) AS leaves,
            make_interval(secs => r.for_s) AS wait_for, make_interval(secs => r.keep_firing_for_s) AS keep_for,
            make_interval(secs => r.escalate_after_s) AS escalate_after,
            r.flap_count, make_interval(secs => r.flap_window_s) AS flap_window,
            r.no_data, r.on_error,
            array_position(ARRAY['info', 'warning', 'critical', 'emergency'], r.no_data_level) AS no_data_rank
     FROM {source} r
+    LEFT JOIN jsonb_each(%(thresholds)s::jsonb) t (metric, settings)
+        ON t.metric = r.metric AND r.levels IS NULL AND r.kind = 'threshold'
     CROSS JOIN LATERAL (
-        SELECT CASE WHEN r.levels IS NULL AND r.kind <> 'absence' THEN %(thresholds)s::jsonb -> r.metric END AS settings
-    ) t
-    CROSS JOIN LATERAL (
-        SELECT g.op, CASE WHEN g.op IN ('>', '>=') THEN 1 ELSE -1 END AS sign,
-               CASE WHEN r.kind <> 'absence' THEN coalesce(r.limits, level_limits(coalesce(r.levels, t.settings))) END AS limits,
-               coalesce(r.recoveries, level_limits(r.recovery)) AS leaves
-        FROM (SELECT coalesce(t.settings ->> 'op', r.op) AS op) g
+        SELECT coalesce(t.settings ->> 'op', r.op) AS op,
+               coalesce(r.limits, level_limits(coalesce(r.levels, t.settings))) AS limits
     ) d
-    WHERE r.enabled
+    WHERE r.enabled AND r.error IS NULL
 )
 
 -- part: covered
--- Which series each rule looks at, and what has to be known of them.
+-- Which series each rule looks at, and what has to be known of them: one aggregate, of a change that of the past
+-- as well, of a ratio that of the other metric, of a burn rate that of the short window.
 covered AS MATERIALIZED (
-    SELECT r.id AS rule_id, s.id AS series_id, s.component, s.labels, o.id AS over_id,
-           CASE WHEN r.agg LIKE 'p__' AND s.kind = 'distribution' THEN 'distributions' ELSE r.source END AS source
+    SELECT r.id AS rule_id, r.kind, s.id AS series_id, r.window_s,
+           CASE r.kind WHEN 'ratio' THEN o.id WHEN 'threshold' THEN NULL WHEN 'absence' THEN NULL ELSE s.id END AS other_id,
+           CASE r.kind WHEN 'burn' THEN r.short_window_s ELSE r.window_s END AS other_window_s,
+           CASE r.kind WHEN 'change' THEN r.offset_s ELSE 0 END AS other_shift_s,
+           CASE WHEN r.agg LIKE 'p__' AND s.kind = 'distribution' THEN 'distributions' ELSE r.source END AS source,
+           r.aggregate, r.is_relative, r.budget, r.sign, r.is_strict, r.limits, r.leaves, r.no_data
     FROM (
-        SELECT r.id AS rule_id, s.id AS series_id
+        SELECT r.*, s.id AS series_id
         FROM rules r
         JOIN series s ON s.metric = r.metric AND s.component = r.component
         UNION ALL
-        SELECT r.id, s.id
+        SELECT r.*, s.id
         FROM rules r
         JOIN series s ON s.metric = r.metric
         WHERE r.component IS NULL
-    ) pair
-    JOIN rules r ON r.id = pair.rule_id
-    JOIN series s ON s.id = pair.series_id
+    ) r
+    JOIN series s ON s.id = r.series_id
     LEFT JOIN series o ON r.kind = 'ratio' AND o.metric = r.over AND o.component = s.component AND o.labels = s.labels
     WHERE r.labels = '{}' OR s.labels @> r.labels
 ), needed AS MATERIALIZED (
-    SELECT DISTINCT n.series_id, r.window_s, n.shift_s, c.source,
-           make_interval(secs => r.window_s) AS length, make_interval(secs => n.shift_s) AS shift,
-           make_interval(secs => r.window_s + n.shift_s) AS reach
-    FROM covered c
-    JOIN rules r ON r.id = c.rule_id
-    CROSS JOIN LATERAL (
-        SELECT c.series_id, 0 AS shift_s
-        UNION ALL
-        SELECT c.series_id, r.offset_s WHERE r.offset_s > 0
-        UNION ALL
-        SELECT c.over_id, 0 WHERE c.over_id IS NOT NULL
+    SELECT n.*, make_interval(secs => n.window_s) AS length, make_interval(secs => n.shift_s) AS shift,
+           make_interval(secs => n.window_s + n.shift_s) AS reach
+    FROM (
+        SELECT series_id, window_s, 0 AS shift_s, source
+        FROM covered
+        UNION
+        SELECT other_id, other_window_s, other_shift_s, source
+        FROM covered
+        WHERE other_id IS NOT NULL
     ) n
 )
 
@@ -150,45 +143,73 @@ observed AS MATERIALIZED (
     GROUP BY n.series_id, n.window_s, n.shift_s, n.source, i.at
 )
 
+-- part: live.wanted
+-- The others are calm, and were.
+v.is_broken OR v.no_data = 'alert' OR v.rule_id = ANY (ARRAY(SELECT rule_id FROM alert_states))
+
+-- part: draft.wanted
+true
+
 -- part: verdicts
 -- What each rule says of each thing at each instant: the loudest level whose limit is broken (up), and the
 -- loudest that is not yet left (stay).
 verdicts AS MATERIALIZED (
-    SELECT v.rule_id, v.component, v.labels, v.at, v.value,
+    SELECT v.rule_id, s.component, s.labels, v.at, v.value,
            CASE WHEN v.value IS NULL THEN 'missing' ELSE 'value' END AS status,
-           CASE WHEN m.measure > r.limit_4 OR NOT r.is_strict AND m.measure = r.limit_4 THEN 4
-                WHEN m.measure > r.limit_3 OR NOT r.is_strict AND m.measure = r.limit_3 THEN 3
-                WHEN m.measure > r.limit_2 OR NOT r.is_strict AND m.measure = r.limit_2 THEN 2
-                WHEN m.measure > r.limit_1 OR NOT r.is_strict AND m.measure = r.limit_1 THEN 1
+           CASE WHEN l.measure > l.up[4] OR NOT v.is_strict AND l.measure = l.up[4] THEN 4
+                WHEN l.measure > l.up[3] OR NOT v.is_strict AND l.measure = l.up[3] THEN 3
+                WHEN l.measure > l.up[2] OR NOT v.is_strict AND l.measure = l.up[2] THEN 2
+                WHEN l.measure > l.up[1] OR NOT v.is_strict AND l.measure = l.up[1] THEN 1
                 ELSE 0 END AS up,
-           CASE WHEN m.measure > r.leave_4 OR NOT r.is_strict AND m.measure = r.leave_4 THEN 4
-                WHEN m.measure > r.leave_3 OR NOT r.is_strict AND m.measure = r.leave_3 THEN 3
-                WHEN m.measure > r.leave_2 OR NOT r.is_strict AND m.measure = r.leave_2 THEN 2
-                WHEN m.measure > r.leave_1 OR NOT r.is_strict AND m.measure = r.leave_1 THEN 1
+           CASE WHEN l.measure > l.stay[4] OR NOT v.is_strict AND l.measure = l.stay[4] THEN 4
+                WHEN l.measure > l.stay[3] OR NOT v.is_strict AND l.measure = l.stay[3] THEN 3
+                WHEN l.measure > l.stay[2] OR NOT v.is_strict AND l.measure = l.stay[2] THEN 2
+                WHEN l.measure > l.stay[1] OR NOT v.is_strict AND l.measure = l.stay[1] THEN 1
                 ELSE 0 END AS stay
     FROM (
-        SELECT c.rule_id, c.component, c.labels, i.at,
-               nullif(CASE r.kind
-                   WHEN 'change' THEN (now.aggregates[r.aggregate] - other.aggregates[r.aggregate])
-                       * CASE WHEN r.is_relative THEN 100 / nullif(abs(other.aggregates[r.aggregate]), 0) ELSE 1 END
-                   WHEN 'ratio' THEN now.aggregates[r.aggregate] / nullif(other.aggregates[r.aggregate], 0)
-                   ELSE now.aggregates[r.aggregate]
-               END, 'NaN') AS value
-        FROM covered c
-        JOIN rules r ON r.id = c.rule_id
-        -- Counted, because the planner takes any series of times for a thousand rows.
-        CROSS JOIN generate_series(0, %(minutes)s::integer) turn (number)
-        CROSS JOIN LATERAL (SELECT %(start)s::timestamptz + turn.number * interval '1 minute' AS at) i
-        LEFT JOIN observed now
-            ON now.series_id = c.series_id AND now.window_s = r.window_s AND now.shift_s = 0
-           AND now.source = c.source AND now.at = i.at
-        LEFT JOIN observed other
-            ON r.kind IN ('change', 'ratio') AND other.series_id = CASE r.kind WHEN 'ratio' THEN c.over_id ELSE c.series_id END
-           AND other.window_s = r.window_s AND other.shift_s = r.offset_s
-           AND other.source = c.source AND other.at = i.at
+        SELECT v.*
+        FROM (
+            SELECT v.*,
+                   v.value * v.sign > b.quietest OR NOT v.is_strict AND v.value * v.sign = b.quietest AS is_broken
+            FROM (
+                SELECT c.*, i.at,
+                       nullif(CASE c.kind
+                           WHEN 'threshold' THEN now.aggregates[c.aggregate]
+                           WHEN 'change' THEN (now.aggregates[c.aggregate] - other.aggregates[c.aggregate])
+                               * CASE WHEN c.is_relative THEN 100 / nullif(abs(other.aggregates[c.aggregate]), 0) ELSE 1 END
+                           WHEN 'ratio' THEN now.aggregates[c.aggregate] / nullif(other.aggregates[c.aggregate], 0)
+                           WHEN 'burn' THEN CASE WHEN other.aggregates IS NOT NULL
+                                             THEN (1 - greatest(now.aggregates[1], other.aggregates[1])) / c.budget END
+                           ELSE now.aggregates[c.aggregate]
+                       END, 'NaN') AS value
+                FROM covered c
+                -- Counted, because the planner takes any series of times for a thousand rows.
+                CROSS JOIN generate_series(0, %(minutes)s::integer) turn (number)
+                CROSS JOIN LATERAL (SELECT %(start)s::timestamptz + turn.number * interval '1 minute' AS at) i
+                LEFT JOIN observed now
+                    ON now.series_id = c.series_id AND now.window_s = c.window_s AND now.shift_s = 0
+                   AND now.source = c.source AND now.at = i.at
+                LEFT JOIN observed other
+                    ON other.series_id = c.other_id AND other.window_s = c.other_window_s
+                   AND other.shift_s = c.other_shift_s AND other.source = c.source AND other.at = i.at
+                OFFSET 0
+            ) v
+            CROSS JOIN LATERAL (
+                SELECT coalesce(v.limits[1] * v.sign, v.limits[2] * v.sign, v.limits[3] * v.sign, v.limits[4] * v.sign)
+                       AS quietest
+            ) b
+        ) v
+        WHERE {wanted}
+        OFFSET 0
     ) v
-    JOIN rules r ON r.id = v.rule_id
-    CROSS JOIN LATERAL (SELECT v.value * r.sign AS measure) m
+    JOIN series s ON s.id = v.series_id
+    CROSS JOIN LATERAL (
+        SELECT v.value * v.sign AS measure,
+               ARRAY[v.limits[1] * v.sign, v.limits[2] * v.sign, v.limits[3] * v.sign, v.limits[4] * v.sign] AS up,
+               ARRAY[coalesce(v.leaves[1], v.limits[1]) * v.sign, coalesce(v.leaves[2], v.limits[2]) * v.sign,
+                     coalesce(v.leaves[3], v.limits[3]) * v.sign, coalesce(v.leaves[4], v.limits[4]) * v.sign] AS stay
+        OFFSET 0
+    ) l
 )
 
 -- name: lock
