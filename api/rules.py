@@ -61,6 +61,7 @@ async def create(
     async with parts.connect() as connection, connection.transaction():
         if not await rules.insert(connection, data, utc_now(), request.user.name):
             raise ConflictError(f"there is a rule {data.name!r}; change it with PUT")
+        await rules.check_references(connection)
         return await _read(connection, data.name)
 
 
@@ -81,6 +82,7 @@ async def replace(
     async with parts.connect() as connection, connection.transaction():
         if not await rules.update(connection, data, utc_now(), request.user.name):
             raise _unknown(name)
+        await rules.check_references(connection)
         return await _read(connection, name)
 
 
@@ -96,6 +98,7 @@ async def remove(request: KnownRequest, parts: NamedDependency[Parts], name: Fro
         ids = await alerts.resolve_rule(connection, name, now, actor)
         if not await rules.delete(connection, name):
             raise _unknown(name)
+        await rules.check_references(connection)
         resolved = await alerts.read(connection, ids)
         if resolved:
             await events.append(connection, now, [("alert_resolved", one) for one in resolved])

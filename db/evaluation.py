@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct
 from psycopg.types.json import Jsonb
@@ -15,24 +14,38 @@ from db.rules import Rule, columns
 _QUERIES = queries.load("evaluation")
 _PARTS = queries.load_parts("evaluation")
 _LIFE = queries.load_parts("life")
-_with_parts = partial(
-    queries.fill,
-    rules=_PARTS["rules"],
-    covered=_PARTS["covered"],
-    observed=_PARTS["observed"],
-    verdicts=_PARTS["verdicts"],
-    judged=_LIFE["judged"],
-    step=_LIFE["step"],
-)
+_COMPOSITE = queries.load_parts("composite")
 LOCK = _QUERIES["lock"]
+TICK = _QUERIES["tick"]
 REACH_OF_PAST = _QUERIES["reach_of_past"]
 PLAN_FOR_MANY = _QUERIES["plan_for_many"]
-EVALUATE = _with_parts(
-    _QUERIES["evaluate"], source=_PARTS["live.source"], wanted=_PARTS["live.wanted"]
-)
-REPLAY = _with_parts(
-    _QUERIES["replay"], source=_PARTS["draft.source"], wanted=_PARTS["draft.wanted"]
-)
+
+
+def _statement(name: str, looks: Literal["of_data", "of_rules"]) -> queries.Query:
+    """Return one statement: live or over the past, of what was measured or of other rules."""
+    world = {"evaluate": "live", "replay": "draft"}[name]
+    return queries.fill(
+        _QUERIES[name],
+        rules=_PARTS["rules"],
+        readings=_PARTS[looks],
+        covered=_PARTS["covered"],
+        observed=_PARTS["observed"],
+        verdicts=_PARTS["verdicts"],
+        composed=_COMPOSITE["composed"],
+        judged=_LIFE["judged"],
+        judges=_LIFE[f"{looks}.judges"],
+        step=_LIFE["step"],
+        source=_PARTS[f"{world}.source"],
+        wanted=_PARTS[f"{world}.wanted"],
+        spans=_COMPOSITE[f"{world}.spans"],
+        known=_COMPOSITE[f"{world}.known"],
+    )
+
+
+EVALUATE = _statement("evaluate", "of_data")
+EVALUATE_COMPOSITES = _statement("evaluate", "of_rules")
+REPLAY = _statement("replay", "of_data")
+REPLAY_COMPOSITES = _statement("replay", "of_rules")
 
 MINUTE = timedelta(minutes=1)
 TOLERANCE_S = 3600
@@ -80,10 +93,27 @@ class Reach(Struct, frozen=True):
     kept_from: datetime | None
 
 
-async def lock(connection: Connection) -> datetime | None:
+class Clock(Struct, frozen=True):
+    """The newest minute that was evaluated; and whether there are rules over rules."""
+
+    evaluated_at: datetime | None
+    has_composites: bool
+
+
+class Span(Struct, frozen=True):
+    """How long a rule fired at one level; without `until` it still does."""
+
+    name: str
+    component: str
+    rank: int
+    since: datetime
+    until: datetime | None
+
+
+async def lock(connection: Connection) -> Clock:
     """Let nobody else change alerts before this transaction ends; return the newest minute."""
-    newest: datetime | None = await queries.value(connection, LOCK)
-    return newest
+    [clock] = await queries.rows(connection, Clock, LOCK)
+    return clock
 
 
 async def evaluate(
@@ -98,20 +128,25 @@ async def evaluate(
 
     In a transaction of the caller's: the clock is held, and the planner set, until its end.
     """
-    await lock(connection)
+    clock = await lock(connection)
     await queries.run(connection, PLAN_FOR_MANY)
-    return await queries.rows(
-        connection,
-        Step,
-        EVALUATE,
-        start=at,
-        end=at,
-        minutes=0,
-        sweep=True,
-        thresholds=Jsonb(dict(thresholds)),
-        tolerance_s=tolerance_s,
-        grace_s=grace_s,
-    )
+    steps: list[Step] = []
+    for statement in (EVALUATE, EVALUATE_COMPOSITES)[: 1 + clock.has_composites]:
+        steps += await queries.rows(
+            connection,
+            Step,
+            statement,
+            start=at,
+            end=at,
+            last_at=clock.evaluated_at,
+            minutes=0,
+            sweep=True,
+            thresholds=Jsonb(dict(thresholds)),
+            tolerance_s=tolerance_s,
+            grace_s=grace_s,
+        )
+    await queries.run(connection, TICK, at=at)
+    return steps
 
 
 async def replay(
@@ -121,22 +156,25 @@ async def replay(
     start: datetime,
     end: datetime,
     states: Sequence[Turn] = (),
+    spans: Sequence[Span] | None = None,
 ) -> list[Turn]:
     """Evaluate rules at each minute from `start` to `end`, both included; nothing is written.
 
-    Returns each step, and how each thing stands at the end: the states to go on from.
+    Returns each step, and how each thing stands at the end: the states to go on from. With `spans`,
+    when other rules fired, the rules are composites.
     """
     known = [state for state in states if state.is_known]
     return await queries.rows(
         connection,
         Turn,
-        REPLAY,
+        REPLAY if spans is None else REPLAY_COMPOSITES,
         start=start,
         end=end,
         minutes=(end - start) // MINUTE,
         sweep=False,
         rules=Jsonb([_draft(number, rule) for number, rule in enumerate(rules)]),
         states=Jsonb([_carried(state) for state in known]),
+        spans=Jsonb(spans),
         thresholds=Jsonb(dict(thresholds)),
         tolerance_s=TOLERANCE_S,
         grace_s=GRACE_S,

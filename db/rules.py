@@ -1,7 +1,7 @@
 """Alert rules as people write them, and as the database keeps them."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -11,13 +11,14 @@ from psycopg.types.json import Jsonb
 
 from db import queries
 from db.queries import Connection
-from vigia.model import Category, Level
+from vigia.model import Category, ConflictError, Level
 
 _QUERIES = queries.load("rules")
 INSERT = _QUERIES["insert"]
 UPDATE = _QUERIES["update"]
 DELETE = _QUERIES["delete"]
 READ = _QUERIES["read"]
+STRAYS = _QUERIES["strays"]
 MARK_SHIPPED = _QUERIES["mark_shipped"]
 
 RULES_MAX = 20_000
@@ -25,12 +26,18 @@ WINDOW_S_MAX = 86400
 WAIT_S_MAX = 7 * 86400
 UNITS_S = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 SHIPPED_BY = "vigia"
+DURATIONS = (
+    "window", "for", "keep_firing_for", "escalate_after", "flap_window", "offset", "short_window",
+)  # fmt: skip
+OWN_NAMES = {"test-alert", "rule-error"}
+"""Alerts of these names are no rule's."""
 
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}(?!\n)$")]
 Metric = Annotated[str, Meta(pattern=r"^[a-zA-Z_][a-zA-Z0-9_.:-]{0,127}(?!\n)$")]
 Text = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f]*(?!\n)$", max_length=250)]
 Duration = Annotated[str, Meta(pattern=r"^\d{1,9}[smhd]?(?!\n)$")]
 Limit = Annotated[float, Meta(ge=-1e140, le=1e140)]
+Names = Annotated[tuple[Name, ...], Meta(max_length=100)]
 Policy = Literal["keep", "ok", "alert"]
 LOUDNESS = list(Level)
 
@@ -42,8 +49,10 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
 
     name: Name
-    kind: Literal["threshold", "absence", "change", "ratio"] = "threshold"
-    metric: Metric
+    kind: Literal["threshold", "absence", "change", "ratio", "burn", "composite", "sql"] = (
+        "threshold"
+    )
+    metric: Metric | None = None
     component: Text | None = None
     labels: Annotated[dict[Text, Text], Meta(max_length=30)] = msgspec.field(default_factory=dict)
     category: Category | None = None
@@ -66,6 +75,14 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     over: Metric | None = None
     offset: Duration = "0s"
     relative: bool = False
+    objective: Annotated[float, Meta(gt=0, lt=100)] | None = None
+    short_window: Duration | None = None
+    all_of: Names = ()
+    any_of: Names = ()
+    none_of: Names = ()
+    by_component: bool = False
+    level: Level | None = None
+    sql: Annotated[str, Meta(min_length=1, max_length=10_000)] | None = None
     enabled: bool = True
     runbook: Annotated[str, Meta(max_length=2000)] | None = None
 
@@ -73,6 +90,7 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """Refuse what could never fire, or never end."""
         _check_durations(self)
         _check_levels(self)
+        _check_fields(self)
         _check_kind(self)
 
 
@@ -83,6 +101,13 @@ class Stored(Struct, frozen=True):
     rule: Rule
     updated_at: datetime
     updated_by: str
+
+
+class Stray(Struct, frozen=True):
+    """A name in a composite that is that of no rule, or of another composite."""
+
+    composite: str
+    name: str
 
 
 def seconds(duration: str) -> int:
@@ -102,9 +127,11 @@ def duration_of(value: int) -> str:
 def columns(rule: Rule) -> dict[str, Any]:
     """Return a rule as the columns of its table."""
     document: dict[str, Any] = msgspec.to_builtins(rule)
-    for name in ("window", "for", "keep_firing_for", "escalate_after", "flap_window", "offset"):
+    for name in DURATIONS:
         text = document.pop(name)
         document[f"{name}_s"] = None if text is None else seconds(text)
+    for name in ("all_of", "any_of", "none_of"):
+        document[name] = list(document[name])
     document["is_relative"] = document.pop("relative")
     return document
 
@@ -112,7 +139,7 @@ def columns(rule: Rule) -> dict[str, Any]:
 def of_columns(row: Mapping[str, Any]) -> Rule:
     """Return the rule that a row of its table holds."""
     document = dict(row)
-    for name in ("window", "for", "keep_firing_for", "escalate_after", "flap_window", "offset"):
+    for name in DURATIONS:
         value = document.pop(f"{name}_s")
         document[name] = None if value is None else duration_of(value)
     document["relative"] = document.pop("is_relative")
@@ -158,6 +185,19 @@ async def read(
     ]
 
 
+async def named(connection: Connection, names: Collection[str]) -> list[Rule]:
+    """Return the rules that are evaluated and have one of these names."""
+    return [s.rule for s in await read(connection) if s.rule.name in names and s.rule.enabled]
+
+
+async def check_references(connection: Connection) -> None:
+    """Refuse what was changed in this transaction if a composite now names what it cannot."""
+    strays = await queries.rows(connection, Stray, STRAYS)
+    if strays:
+        told = ", ".join(f"{stray.composite} names {stray.name}" for stray in strays[:10])
+        raise ConflictError(f"a composite names rules that are there, and no composites: {told}")
+
+
 def _parameters(rule: Rule, time: datetime, actor: str) -> dict[str, Any]:
     row = columns(rule)
     for name in ("labels", "levels", "recovery"):
@@ -196,14 +236,61 @@ def _check_levels(rule: Rule) -> None:
             raise ValueError(f"recovery: {level} must lie on the good side of its limit")
 
 
+def _check_fields(rule: Rule) -> None:
+    """Refuse a field of another kind, and the lack of one of its own."""
+    if rule.name in OWN_NAMES:
+        raise ValueError(f"name: {rule.name} is taken by alerts of the service itself")
+    for field, kind in OWNERS.items():
+        is_given = getattr(rule, field) != DEFAULTS[field]
+        if is_given and rule.kind != kind:
+            raise ValueError(f"{field} is for kind {kind!r}; this one is of kind {rule.kind!r}")
+        if field in REQUIRED and not is_given and rule.kind == kind:
+            raise ValueError(f"a rule of kind {kind!r} needs {field}")
+
+
 def _check_kind(rule: Rule) -> None:
-    if (rule.kind == "change") != (seconds(rule.offset) > 0):
-        raise ValueError("a change needs an offset, and nothing else has one")
-    if rule.relative and rule.kind != "change":
-        raise ValueError("relative is for a change")
-    if (rule.kind == "ratio") != (rule.over is not None):
-        raise ValueError("a ratio needs over, the metric to divide by, and nothing else has one")
-    if rule.kind in {"change", "ratio"} and rule.levels is None:
-        raise ValueError(f"a {rule.kind} needs levels of its own")
-    if rule.kind == "absence" and (rule.no_data != "alert" or rule.levels is not None):
-        raise ValueError('an absence has no levels, and no_data "alert" with a no_data_level')
+    if (rule.metric is None) != (rule.kind in {"composite", "sql"}):
+        raise ValueError("metric: composite and sql have none, every other kind needs one")
+    if rule.kind in {"change", "ratio", "burn", "sql"} and rule.levels is None:
+        raise ValueError(f"a rule of kind {rule.kind!r} needs levels of its own")
+    if rule.kind == "absence" and rule.no_data != "alert":
+        raise ValueError('an absence has no_data "alert" and a no_data_level')
+    if rule.kind in {"absence", "composite"} and rule.levels is not None:
+        raise ValueError(f"a rule of kind {rule.kind!r} has no levels")
+    if rule.kind == "change" and not seconds(rule.offset):
+        raise ValueError("offset: a change is measured against what was some minutes before")
+    _check_burn(rule)
+    if rule.kind == "composite" and not rule.all_of + rule.any_of:
+        raise ValueError("a composite needs all_of or any_of, the rules that must fire")
+
+
+def _check_burn(rule: Rule) -> None:
+    if rule.kind != "burn":
+        return
+    if rule.agg != "avg" or rule.op not in {">", ">="}:
+        raise ValueError("a burn rate has agg 'avg' and op '>' or '>='")
+    windows = (rule.window, rule.short_window or "0s")
+    if any(seconds(window) % 60 for window in windows) or not (
+        0 < seconds(windows[1]) < seconds(windows[0])
+    ):
+        raise ValueError("short_window must be shorter than window, both in whole minutes")
+
+
+OWNERS = {
+    "offset": "change",
+    "relative": "change",
+    "over": "ratio",
+    "objective": "burn",
+    "short_window": "burn",
+    "all_of": "composite",
+    "any_of": "composite",
+    "none_of": "composite",
+    "by_component": "composite",
+    "level": "composite",
+    "sql": "sql",
+}
+"""Fields that one kind has, and no other."""
+REQUIRED = {"offset", "over", "objective", "short_window", "sql"}
+DEFAULTS = {
+    field.name: field.default for field in msgspec.structs.fields(Rule) if field.name in OWNERS
+}

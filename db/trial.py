@@ -3,11 +3,12 @@
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
+from itertools import groupby, zip_longest
 
 from msgspec import Struct
 
 from db import evaluation, rules
-from db.evaluation import Turn
+from db.evaluation import Span, Turn
 from db.queries import Connection
 from db.rules import Rule
 from vigia.model import InvalidError, Level
@@ -77,16 +78,15 @@ async def run(
     start: datetime,
     end: datetime,
 ) -> Trial:
-    """Evaluate a rule at every whole minute of a range. Raises InvalidError if it is too long."""
+    """Evaluate a rule at every whole minute of a range. Raises InvalidError if it cannot be."""
     first, last = _minutes(start, end)
     async with connect() as connection:
         saved = await rules.read(connection, rule.name)
         reach = await evaluation.reach_of(connection, rule)
-    told, outcome = await _outcome(connect, rule, thresholds, first, last, reach.things)
+    told, outcome = await _outcome(connect, rule, thresholds, first, last)
     present = None
-    if saved:
-        old = saved[0].rule
-        _, present = await _outcome(connect, old, thresholds, first, last, reach.things)
+    if saved and saved[0].rule.kind != "sql":
+        _, present = await _outcome(connect, saved[0].rule, thresholds, first, last)
     is_partial = reach.kept_from is not None and reach.kept_from > first
     return Trial(
         alerts=outcome.alerts,
@@ -110,14 +110,54 @@ def _minutes(start: datetime, end: datetime) -> tuple[datetime, datetime]:
 
 
 async def _outcome(
+    connect: Connect, rule: Rule, thresholds: Mapping[str, object], first: datetime, last: datetime
+) -> tuple[list[Told], Outcome]:
+    spans = None
+    if rule.kind == "composite":
+        spans = await _spans(connect, rule, thresholds, first, last)
+    turns, states = await _replay(connect, rule, thresholds, first, last, spans)
+    return [_told(turn) for turn in turns], _summed(turns, states, last)
+
+
+async def _spans(
+    connect: Connect, rule: Rule, thresholds: Mapping[str, object], first: datetime, last: datetime
+) -> list[Span]:
+    """Evaluate the rules that a composite names, and return when they fire."""
+    async with connect() as connection:
+        named = await rules.named(connection, {*rule.all_of, *rule.any_of, *rule.none_of})
+    spans: list[Span] = []
+    for member in named:
+        turns, _ = await _replay(connect, member, thresholds, first, last)
+        spans += _spans_of(member.name, turns)
+    return spans
+
+
+def _spans_of(name: str, turns: list[Turn]) -> list[Span]:
+    """Return how long a rule fired about each thing, at each level."""
+    spans: list[Span] = []
+    for _, group in groupby(sorted(turns, key=_thing), key=_thing):
+        steps = list(group)
+        spans += [
+            Span(name, turn.component, turn.rank, turn.at, after.at if after else None)
+            for turn, after in zip_longest(steps, steps[1:])
+            if turn.step != "resolved"
+        ]
+    return spans
+
+
+async def _replay(
     connect: Connect,
     rule: Rule,
     thresholds: Mapping[str, object],
     first: datetime,
     last: datetime,
-    things: int,
-) -> tuple[list[Told], Outcome]:
-    """Evaluate in pieces, each from where the one before it ended."""
+    spans: list[Span] | None = None,
+) -> tuple[list[Turn], list[Turn]]:
+    """Evaluate in pieces, each from where the one before it ended; return steps and last states."""
+    if rule.kind == "sql":
+        raise InvalidError(f"{rule.name}: SQL says what is now, and cannot be tried on the past")
+    async with connect() as connection:
+        things = (await evaluation.reach_of(connection, rule)).things
     minutes = max(MINUTES_MIN, min(MINUTES_MAX, CELLS_MAX // max(things, 1)))
     states: list[Turn] = []
     turns: list[Turn] = []
@@ -125,13 +165,19 @@ async def _outcome(
     while at <= last and len(turns) <= ALERTS_MAX:
         until = min(at + (minutes - 1) * MINUTE, last)
         async with connect() as connection:
-            found = await evaluation.replay(connection, [rule], thresholds, at, until, states)
+            found = await evaluation.replay(
+                connection, [rule], thresholds, at, until, states, spans
+            )
         turns += [turn for turn in found if turn.step is not None]
         states = [turn for turn in found if turn.at == until]
         at = until + MINUTE
     if len(turns) > ALERTS_MAX:
         raise InvalidError(f"the rule would have taken over {ALERTS_MAX} steps; ask for less time")
-    return [_told(turn) for turn in turns], _summed(turns, states, last)
+    return turns, states
+
+
+def _thing(turn: Turn) -> tuple[str, tuple[tuple[str, str], ...]]:
+    return turn.component, tuple(sorted(turn.labels.items()))
 
 
 def _told(turn: Turn) -> Told:
@@ -151,13 +197,13 @@ def _summed(turns: list[Turn], states: list[Turn], last: datetime) -> Outcome:
     began: dict[tuple[str, tuple[tuple[str, str], ...]], tuple[datetime, int]] = {}
     alerts: list[Firing] = []
     for turn in turns:
-        key = (turn.component, tuple(sorted(turn.labels.items())))
+        key = _thing(turn)
         opened_at, rank = began.get(key, (turn.at, 0))
         began[key] = (opened_at, max(rank, turn.rank))
         if turn.step == "resolved":
             alerts.append(_firing(turn, *began.pop(key), resolved_at=turn.at))
     for turn in states:
-        key = (turn.component, tuple(sorted(turn.labels.items())))
+        key = _thing(turn)
         if key in began:
             alerts.append(_firing(turn, *began.pop(key), resolved_at=None))
     alerts.sort(key=lambda alert: (alert.opened_at, alert.component))

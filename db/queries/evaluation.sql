@@ -1,6 +1,12 @@
 -- part: live.source
 alert_rules
 
+-- part: of_data
+{covered}, {observed}, {verdicts}
+
+-- part: of_rules
+{composed}
+
 -- part: draft.source
 jsonb_populate_recordset(NULL::alert_rules, %(rules)s::jsonb)
 
@@ -18,8 +24,10 @@ rules AS NOT MATERIALIZED (
            make_interval(secs => r.for_s) AS wait_for, make_interval(secs => r.keep_firing_for_s) AS keep_for,
            make_interval(secs => r.escalate_after_s) AS escalate_after,
            r.flap_count, make_interval(secs => r.flap_window_s) AS flap_window,
-           r.no_data, r.on_error,
-           array_position(ARRAY['info', 'warning', 'critical', 'emergency'], r.no_data_level) AS no_data_rank
+           r.no_data, r.on_error, r.error,
+           array_position(ARRAY['info', 'warning', 'critical', 'emergency'], r.no_data_level) AS no_data_rank,
+           r.all_of, r.any_of, r.none_of, r.by_component,
+           array_position(ARRAY['info', 'warning', 'critical', 'emergency'], r.level) AS level_rank
     FROM {source} r
     LEFT JOIN jsonb_each(%(thresholds)s::jsonb) t (metric, settings)
         ON t.metric = r.metric AND r.levels IS NULL AND r.kind = 'threshold'
@@ -27,7 +35,7 @@ rules AS NOT MATERIALIZED (
         SELECT coalesce(t.settings ->> 'op', r.op) AS op,
                coalesce(r.limits, level_limits(coalesce(r.levels, t.settings))) AS limits
     ) d
-    WHERE r.enabled AND r.error IS NULL
+    WHERE r.enabled
 )
 
 -- part: covered
@@ -44,11 +52,12 @@ covered AS MATERIALIZED (
         SELECT r.*, s.id AS series_id
         FROM rules r
         JOIN series s ON s.metric = r.metric AND s.component = r.component
+        WHERE r.error IS NULL
         UNION ALL
         SELECT r.*, s.id
         FROM rules r
         JOIN series s ON s.metric = r.metric
-        WHERE r.component IS NULL
+        WHERE r.component IS NULL AND r.error IS NULL
     ) r
     JOIN series s ON s.id = r.series_id
     LEFT JOIN series o ON r.kind = 'ratio' AND o.metric = r.over AND o.component = s.component AND o.labels = s.labels
@@ -145,7 +154,7 @@ observed AS MATERIALIZED (
 
 -- part: live.wanted
 -- The others are calm, and were.
-v.is_broken OR v.no_data = 'alert' OR v.rule_id = ANY (ARRAY(SELECT rule_id FROM alert_states))
+b.is_broken OR v.no_data = 'alert' OR v.rule_id = ANY (ARRAY(SELECT rule_id FROM alert_states))
 
 -- part: draft.wanted
 true
@@ -154,7 +163,7 @@ true
 -- What each rule says of each thing at each instant: the loudest level whose limit is broken (up), and the
 -- loudest that is not yet left (stay).
 verdicts AS MATERIALIZED (
-    SELECT v.rule_id, s.component, s.labels, v.at, v.value,
+    SELECT v.rule_id, v.component, v.labels, v.at, v.value,
            CASE WHEN v.value IS NULL THEN 'missing' ELSE 'value' END AS status,
            CASE WHEN l.measure > l.up[4] OR NOT v.is_strict AND l.measure = l.up[4] THEN 4
                 WHEN l.measure > l.up[3] OR NOT v.is_strict AND l.measure = l.up[3] THEN 3
@@ -167,10 +176,9 @@ verdicts AS MATERIALIZED (
                 WHEN l.measure > l.stay[1] OR NOT v.is_strict AND l.measure = l.stay[1] THEN 1
                 ELSE 0 END AS stay
     FROM (
-        SELECT v.*
+        SELECT v.rule_id, s.component, s.labels, v.at, v.value, v.sign, v.is_strict, v.limits, v.leaves
         FROM (
-            SELECT v.*,
-                   v.value * v.sign > b.quietest OR NOT v.is_strict AND v.value * v.sign = b.quietest AS is_broken
+            SELECT v.*
             FROM (
                 SELECT c.*, i.at,
                        nullif(CASE c.kind
@@ -195,14 +203,22 @@ verdicts AS MATERIALIZED (
                 OFFSET 0
             ) v
             CROSS JOIN LATERAL (
-                SELECT coalesce(v.limits[1] * v.sign, v.limits[2] * v.sign, v.limits[3] * v.sign, v.limits[4] * v.sign)
-                       AS quietest
+                SELECT v.value * v.sign AS measure,
+                       coalesce(v.limits[1], v.limits[2], v.limits[3], v.limits[4]) * v.sign AS quietest
+            ) q
+            CROSS JOIN LATERAL (
+                SELECT q.measure > q.quietest OR NOT v.is_strict AND q.measure = q.quietest AS is_broken
             ) b
+            WHERE {wanted}
+            OFFSET 0
         ) v
-        WHERE {wanted}
-        OFFSET 0
+        JOIN series s ON s.id = v.series_id
+        UNION ALL
+        SELECT a.rule_id, x.component, x.labels, %(end)s::timestamptz, x.value, r.sign, r.is_strict, r.limits, r.leaves
+        FROM alert_answers a
+        CROSS JOIN LATERAL jsonb_to_recordset(a.rows) x (component text, labels jsonb, value double precision)
+        JOIN rules r ON r.id = a.rule_id AND r.kind = 'sql' AND r.error IS NULL
     ) v
-    JOIN series s ON s.id = v.series_id
     CROSS JOIN LATERAL (
         SELECT v.value * v.sign AS measure,
                ARRAY[v.limits[1] * v.sign, v.limits[2] * v.sign, v.limits[3] * v.sign, v.limits[4] * v.sign] AS up,
@@ -213,7 +229,13 @@ verdicts AS MATERIALIZED (
 )
 
 -- name: lock
-SELECT evaluated_at FROM alert_clock FOR UPDATE
+SELECT evaluated_at,
+       EXISTS (SELECT FROM alert_rules WHERE kind = 'composite') AS has_composites
+FROM alert_clock
+FOR UPDATE
+
+-- name: tick
+UPDATE alert_clock SET evaluated_at = %(at)s
 
 -- name: plan_for_many
 -- Nothing tells the planner how many things the rules cover; where it guesses few and there are thousands, a
@@ -223,7 +245,7 @@ SELECT set_config('enable_nestloop', 'off', true), set_config('enable_mergejoin'
 
 -- name: evaluate
 -- Every rule against everything it covers at one instant, and what follows from it, in one statement.
-WITH {rules}, {covered}, {observed}, {verdicts}, {judged},
+WITH {rules}, {readings}, {judged},
 moving AS (
     SELECT j.rule_id, j.component, j.labels, j.alert_id, j.step, j.reason, j.is_flapping, j.value,
            CASE WHEN j.step = 'resolved' THEN NULL
@@ -232,10 +254,14 @@ moving AS (
            coalesce(r.limits[j.rank], r.limits[j.value_rank]) AS threshold,
            CASE WHEN r.metric = 'component_up' THEN j.component || ' is down'
                 ELSE concat_ws(': ', nullif(j.component, ''), r.name) END AS title,
-           CASE WHEN j.reason <> '' AND j.value IS NULL THEN concat_ws(' ', j.reason, 'of', series_name(r.metric, j.labels))
+           CASE WHEN r.kind = 'composite' THEN concat_ws(', ', 'all of ' || nullif(array_to_string(r.all_of, ' and '), ''),
+                    'any of ' || nullif(array_to_string(r.any_of, ' and '), ''),
+                    'none of ' || nullif(array_to_string(r.none_of, ' and '), ''))
+                WHEN j.reason <> '' AND j.value IS NULL THEN concat_ws(' ', j.reason, 'of', series_name(r.metric, j.labels))
                 WHEN r.metric = 'component_up' THEN coalesce(nullif(st.reason, ''), 'it does not answer')
                 ELSE concat_ws(' ',
-                    CASE r.kind WHEN 'change' THEN 'change of ' WHEN 'ratio' THEN 'ratio of ' ELSE '' END || r.agg, 'of',
+                    CASE r.kind WHEN 'change' THEN 'change of ' || r.agg || ' of' WHEN 'ratio' THEN 'ratio of ' || r.agg || ' of'
+                                WHEN 'burn' THEN 'burn rate of' WHEN 'sql' THEN 'the answer' ELSE r.agg || ' of' END,
                     series_name(r.metric, j.labels), CASE WHEN r.kind = 'ratio' THEN 'over ' || r.over END, 'is',
                     concat_ws(' ', round(j.value::numeric, 2), u.unit) || ',',
                     CASE WHEN r.op IN ('>', '>=') THEN 'above' ELSE 'below' END,
@@ -245,7 +271,7 @@ moving AS (
     LEFT JOIN series s ON s.metric = r.metric AND s.component = j.component AND s.labels = j.labels
     LEFT JOIN series_state st ON st.series_id = s.id
     CROSS JOIN LATERAL (
-        SELECT CASE WHEN r.kind = 'ratio' THEN NULL WHEN r.is_relative THEN 'percent' ELSE nullif(s.unit, '') END AS unit
+        SELECT CASE WHEN r.kind IN ('ratio', 'burn') THEN NULL WHEN r.is_relative THEN 'percent' ELSE nullif(s.unit, '') END AS unit
     ) u
     WHERE j.step IS NOT NULL
 ), opened AS (
@@ -303,14 +329,12 @@ moving AS (
     DELETE FROM alert_states s
     USING judged j
     WHERE s.rule_id = j.rule_id AND s.component = j.component AND s.labels = j.labels AND NOT j.is_known
-), clocked AS (
-    UPDATE alert_clock SET evaluated_at = %(end)s::timestamptz
 )
 SELECT id AS alert_id, step FROM steps ORDER BY id
 
 -- name: replay
 -- The same life over many instants at once: the states given, then each minute of the range.
-WITH RECURSIVE {rules}, {covered}, {observed}, {verdicts},
+WITH RECURSIVE {rules}, {readings},
 things AS MATERIALIZED (
     SELECT v.rule_id, v.component, v.labels, array_agg(v.status ORDER BY v.at) AS statuses,
            array_agg(v.up ORDER BY v.at) AS ups, array_agg(v.stay ORDER BY v.at) AS stays,

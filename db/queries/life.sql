@@ -105,14 +105,23 @@ CROSS JOIN LATERAL (
                OR x.no_data = 'alert' AND p.reading <> 'gone' AND (x.is_known OR x.status = 'value') AS is_known
 ) n
 
+-- part: of_data.judges
+rule_id <> ALL (ARRAY(SELECT id FROM alert_rules WHERE kind = 'composite'))
+
+-- part: of_rules.judges
+rule_id = ANY (ARRAY(SELECT id FROM alert_rules WHERE kind = 'composite'))
+
 -- part: judged
 -- One turn of that life for everything that has a state or breaks a limit.
 judged AS MATERIALIZED (
     SELECT x.rule_id, x.component, x.labels, x.value, x.alert_id, x.was, n.*
     FROM (
         SELECT coalesce(v.rule_id, s.rule_id) AS rule_id, coalesce(v.component, s.component) AS component,
-               coalesce(v.labels, s.labels) AS labels, v.value, v.status, v.up, v.stay,
-               %(end)s::timestamptz AS at, clock.evaluated_at AS last_at, s.alert_id,
+               coalesce(v.labels, s.labels) AS labels, v.value, coalesce(v.up, 0) AS up, coalesce(v.stay, 0) AS stay,
+               -- What a question or a composite does not name is calm.
+               coalesce(v.status, CASE WHEN r.error IS NOT NULL THEN 'error'
+                                       WHEN r.kind IN ('sql', 'composite') THEN 'value' END) AS status,
+               %(end)s::timestamptz AS at, %(last_at)s::timestamptz AS last_at, s.alert_id,
                s.rule_id IS NOT NULL AS is_known, coalesce(s.phase, 'ok') AS phase, s.since, s.calm_since,
                s.missing_since, coalesce(s.value_rank, 0) AS value_rank, coalesce(s.floor_rank, 0) AS floor_rank,
                s.raised_at, coalesce(s.acknowledged, false) AS acknowledged, coalesce(s.opens, '{}') AS opens,
@@ -122,9 +131,9 @@ judged AS MATERIALIZED (
                    ROW(s.phase, s.since, s.calm_since, s.missing_since, s.value_rank, s.floor_rank, s.raised_at,
                        s.acknowledged, s.opens, s.is_flapping) END AS was
         FROM verdicts v
-        FULL JOIN alert_states s ON s.rule_id = v.rule_id AND s.component = v.component AND s.labels = v.labels
+        FULL JOIN (SELECT * FROM alert_states WHERE {judges}) s
+            ON s.rule_id = v.rule_id AND s.component = v.component AND s.labels = v.labels
         LEFT JOIN rules r ON r.id = coalesce(v.rule_id, s.rule_id)
-        CROSS JOIN alert_clock clock
         WHERE s.rule_id IS NOT NULL OR v.up > 0 OR r.no_data = 'alert' AND v.status = 'value'
     ) x
     {step}

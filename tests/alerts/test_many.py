@@ -37,7 +37,7 @@ async def test_the_work_grows_with_the_rules_and_not_with_their_square(
         await world.turn(*[250.0] * THINGS)
     asked = {
         "start": minute(3), "end": minute(3), "minutes": 0, "sweep": True, "thresholds": Jsonb({}),
-        "tolerance_s": 3600, "grace_s": 600,
+        "last_at": minute(2), "tolerance_s": 3600, "grace_s": 600,
     }  # fmt: skip
     async with connection.transaction(force_rollback=True):
         await connection.execute(PLAN_FOR_MANY)

@@ -19,6 +19,9 @@ from vigia.model import Kind, Level, Sample, Series
 ALWAYS = {Level.INFO: -1e140}
 AGGREGATES = ("avg", "min", "max", "sum", "count", "first", "last", "stddev", "p50", "p90", "p99")
 WINDOWS_S = (60, 180, 30, 90)
+BURN = {
+    "kind": "burn", "objective": 99, "window": "1h", "short_window": "5m", "levels": {"info": 1},
+}  # fmt: skip
 GAUGE = thing(0)
 COUNTER = Series(metric="calls_total", component="thing-00", kind=Kind.COUNTER)
 SPREAD = Series(metric="spread", component="thing-00", kind=Kind.DISTRIBUTION)
@@ -213,8 +216,22 @@ async def test_a_shipped_rule_that_was_deleted_stays_deleted(connection: Connect
         {"over": "m"},
         {"relative": True},
         {"unknown": 1},
+        {"name": "rule-error"},
+        {"metric": None},
+        {"all_of": ["b"]},
+        {"kind": "composite", "metric": None},
+        {"kind": "composite", "all_of": ["b"]},
+        {"kind": "composite", "metric": None, "any_of": ["b"], "levels": {"info": 1}},
+        {"kind": "sql", "metric": None, "levels": {"info": 1}},
+        {"kind": "sql", "sql": "SELECT 1 AS value", "levels": {"info": 1}},
+        {"kind": "sql", "metric": None, "sql": "SELECT 1 AS value"},
+        {"kind": "burn", "objective": 99.9, "short_window": "5m"},
+        {**BURN, "objective": 100},
+        {**BURN, "short_window": "2h"},
+        {**BURN, "window": "90s", "short_window": "1m"},
+        {**BURN, "agg": "max"},
     ],
-)
+)  # fmt: skip
 def test_a_rule_that_makes_no_sense_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert({"name": "a", "metric": "m", **wrong}, Rule)
@@ -225,9 +242,12 @@ def test_a_rule_that_makes_no_sense_is_refused(wrong: dict[str, object]) -> None
     [
         {"levels": {"warning": 1}, "for": "90s", "window": "60", "escalate_after": "1d"},
         {"kind": "change", "offset": "1h", "relative": True, "levels": {"info": 1}, "op": "<="},
+        {**BURN, "levels": {"critical": 14.4}},
+        {"kind": "composite", "metric": None, "any_of": ["c", "d"], "by_component": True},
+        {"kind": "sql", "metric": None, "sql": "SELECT 1 AS value", "levels": {"info": 1}},
         {"component": "a", "labels": {"k": "v"}, "category": "security", "runbook": "docs"},
     ],
-)
+)  # fmt: skip
 async def test_a_rule_comes_back_as_it_was_written(
     connection: Connection, given: dict[str, object]
 ) -> None:

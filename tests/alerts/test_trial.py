@@ -27,8 +27,12 @@ RULES = {
     "a change": {"kind": "change", "offset": "3m", "window": "2m", "levels": {"warning": 2.0}},
     "samples": {"agg": "p90", "window": "90s"},
     "smaller is worse": {"op": "<", "levels": {"warning": 6.0, "critical": 3.0}},
+    "a burn rate": {
+        "kind": "burn", "objective": 50.0, "window": "3m", "short_window": "1m",
+        "levels": {"warning": -18.0},
+    },
     "absence": {"kind": "absence", "levels": None, "no_data": "alert"},
-}
+}  # fmt: skip
 
 
 @pytest.fixture
