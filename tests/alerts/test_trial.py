@@ -55,6 +55,11 @@ async def live(world: World, seed: int) -> None:
         await world.turn(*[float(v) if s else None for v, s in zip(row, seen, strict=True)])
 
 
+def near(value: Any) -> float | None:
+    """Return a value without its last digits: sums of the same samples in another order."""
+    return None if value is None else round(value, 9)
+
+
 async def audit(connection: Connection) -> list[tuple[object, ...]]:
     cursor = await connection.execute(
         "SELECT e.time, a.component, e.type, e.value, e.comment, e.level"
@@ -77,12 +82,12 @@ async def test_a_trial_tells_each_step_of_the_live_evaluation(
     tried = await trial.run(pool.connection, rule, {}, minute(1), minute(MINUTES))
 
     told = [
-        (step.time, step.component, step.type, step.value) for step in sorted(
+        (step.time, step.component, step.type, near(step.value)) for step in sorted(
             tried.events, key=lambda step: (step.time, step.component)
         )
     ]  # fmt: skip
     assert len(happened) > 5
-    assert told == [(e[0], e[1], e[2], e[3]) for e in happened]
+    assert told == [(at, component, said, near(v)) for at, component, said, v, *_ in happened]
     opened = {(e[0], e[1]) for e in happened if e[2] == "opened"}
     assert {(alert.opened_at, alert.component) for alert in tried.alerts} == opened
     assert tried.present == trial.Outcome(tried.alerts, tried.firing_s, tried.messages)
