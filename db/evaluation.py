@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
 from msgspec import Struct
 from psycopg.types.json import Jsonb
@@ -21,31 +21,32 @@ REACH_OF_PAST = _QUERIES["reach_of_past"]
 PLAN_FOR_MANY = _QUERIES["plan_for_many"]
 
 
-def _statement(name: str, looks: Literal["of_data", "of_rules"]) -> queries.Query:
-    """Return one statement: live or over the past, of what was measured or of other rules."""
-    world = {"evaluate": "live", "replay": "draft"}[name]
-    return queries.fill(
-        _QUERIES[name],
-        rules=_PARTS["rules"],
-        readings=_PARTS[looks],
-        covered=_PARTS["covered"],
-        observed=_PARTS["observed"],
-        verdicts=_PARTS["verdicts"],
-        composed=_COMPOSITE["composed"],
-        judged=_LIFE["judged"],
-        judges=_LIFE[f"{looks}.judges"],
-        step=_LIFE["step"],
-        source=_PARTS[f"{world}.source"],
-        wanted=_PARTS[f"{world}.wanted"],
-        spans=_COMPOSITE[f"{world}.spans"],
-        known=_COMPOSITE[f"{world}.known"],
+def _statements(query: queries.Query, world: str) -> tuple[queries.Query, queries.Query]:
+    """Return what looks at the data, and what looks at other rules."""
+    of_data, of_rules = (
+        queries.fill(
+            query,
+            rules=_PARTS["rules"],
+            readings=_PARTS[looks],
+            covered=_PARTS["covered"],
+            observed=_PARTS["observed"],
+            verdicts=_PARTS["verdicts"],
+            composed=_COMPOSITE["composed"],
+            judged=_LIFE["judged"],
+            judges=_LIFE[f"{looks}.judges"],
+            step=_LIFE["step"],
+            source=_PARTS[f"{world}.source"],
+            wanted=_PARTS[f"{world}.wanted"],
+            spans=_COMPOSITE[f"{world}.spans"],
+            known=_COMPOSITE[f"{world}.known"],
+        )
+        for looks in ("of_data", "of_rules")
     )
+    return of_data, of_rules
 
 
-EVALUATE = _statement("evaluate", "of_data")
-EVALUATE_COMPOSITES = _statement("evaluate", "of_rules")
-REPLAY = _statement("replay", "of_data")
-REPLAY_COMPOSITES = _statement("replay", "of_rules")
+EVALUATE, EVALUATE_COMPOSITES = _statements(_QUERIES["evaluate"], "live")
+REPLAY, REPLAY_COMPOSITES = _statements(_QUERIES["replay"], "draft")
 
 MINUTE = timedelta(minutes=1)
 TOLERANCE_S = 3600
