@@ -7,7 +7,7 @@ from importlib.resources import files
 
 import msgspec
 
-from db import alerts, evaluation, events, rules
+from db import alerts, evaluation, events, faults, rules
 from db.alerts import Alert
 from db.evaluation import Step
 from db.queries import Connection
@@ -35,9 +35,26 @@ async def add_shipped_rules(connection: Connection) -> None:
 async def evaluate(
     connection: Connection, at: datetime, thresholds: Mapping[str, object]
 ) -> list[Step]:
-    """Evaluate the windows that end at a whole minute; return the steps that alerts took."""
+    """Evaluate the windows that end at a whole minute; return the steps that alerts took.
+
+    A rule that this fails of is set aside, so that it is in nobody's way.
+    """
+    try:
+        steps = await _evaluate(connection, at, thresholds)
+    except faults.RULE_FAULTS:
+        if connection.closed or not await faults.set_aside(connection, at, thresholds):
+            raise
+        steps = await _evaluate(connection, at, thresholds)
+    await faults.retry(connection, at, thresholds)
+    return steps
+
+
+async def _evaluate(
+    connection: Connection, at: datetime, thresholds: Mapping[str, object]
+) -> list[Step]:
     async with connection.transaction():
         steps = await evaluation.evaluate(connection, at, thresholds)
+        steps += await faults.settle(connection, at)
         if steps:
             touched = await alerts.read(connection, [step.alert_id for step in steps])
             await events.append(connection, at, _messages(steps, touched))

@@ -13,6 +13,7 @@ from db.rules import Rule, columns
 
 _QUERIES = queries.load("evaluation")
 _PARTS = queries.load_parts("evaluation")
+_OBSERVED = queries.load_parts("observed")
 _LIFE = queries.load_parts("life")
 _COMPOSITE = queries.load_parts("composite")
 LOCK = _QUERIES["lock"]
@@ -29,16 +30,16 @@ def _statements(query: queries.Query, world: str) -> tuple[queries.Query, querie
             rules=_PARTS["rules"],
             readings=_PARTS[looks],
             covered=_PARTS["covered"],
-            observed=_PARTS["observed"],
+            observed=_OBSERVED["observed"],
             verdicts=_PARTS["verdicts"],
             composed=_COMPOSITE["composed"],
             judged=_LIFE["judged"],
             judges=_LIFE[f"{looks}.judges"],
             step=_LIFE["step"],
             source=_PARTS[f"{world}.source"],
-            wanted=_PARTS[f"{world}.wanted"],
-            spans=_COMPOSITE[f"{world}.spans"],
-            known=_COMPOSITE[f"{world}.known"],
+            wanted=_PARTS[f"{'live' if world == 'live' else 'draft'}.wanted"],
+            spans=_COMPOSITE[f"{'draft' if world == 'draft' else 'live'}.spans"],
+            known=_COMPOSITE[f"{'draft' if world == 'draft' else 'live'}.known"],
         )
         for looks in ("of_data", "of_rules")
     )
@@ -47,8 +48,11 @@ def _statements(query: queries.Query, world: str) -> tuple[queries.Query, querie
 
 EVALUATE, EVALUATE_COMPOSITES = _statements(_QUERIES["evaluate"], "live")
 REPLAY, REPLAY_COMPOSITES = _statements(_QUERIES["replay"], "draft")
+PROBE, _ = _statements(_QUERIES["probe"], "probe")
 
 MINUTE = timedelta(minutes=1)
+TIMEOUT_MS = 10_000
+PROBE_TIMEOUT_MS = 2_000
 TOLERANCE_S = 3600
 """After a longer time in which nobody looked, what was pending or calm starts anew."""
 GRACE_S = 600
@@ -130,7 +134,7 @@ async def evaluate(
     In a transaction of the caller's: the clock is held, and the planner set, until its end.
     """
     clock = await lock(connection)
-    await queries.run(connection, PLAN_FOR_MANY)
+    await queries.run(connection, PLAN_FOR_MANY, timeout_ms=TIMEOUT_MS)
     steps: list[Step] = []
     for statement in (EVALUATE, EVALUATE_COMPOSITES)[: 1 + clock.has_composites]:
         steps += await queries.rows(
@@ -148,6 +152,26 @@ async def evaluate(
         )
     await queries.run(connection, TICK, at=at)
     return steps
+
+
+async def probe(
+    connection: Connection,
+    at: datetime,
+    thresholds: Mapping[str, object],
+    rule_ids: Sequence[int],
+) -> None:
+    """Read all that some rules look at; a rule that cannot be evaluated raises psycopg.Error."""
+    await queries.run(connection, PLAN_FOR_MANY, timeout_ms=PROBE_TIMEOUT_MS)
+    await queries.run(
+        connection,
+        PROBE,
+        start=at,
+        end=at,
+        minutes=0,
+        sweep=True,
+        rule_ids=list(rule_ids),
+        thresholds=Jsonb(dict(thresholds)),
+    )
 
 
 async def replay(
