@@ -1,10 +1,10 @@
 """Evaluates 100, 1,000 and 10,000 rules minute after minute, beside Prometheus; then a storm.
 
-`python -m bench.alerts [--rules 10000] [--engine native] [--no-storm]`: 1,000 series, each rule
-over one of them, of all kinds (bench/fleet.py); in each minute 0.5 % of the rules open and 0.5 %
-resolve. What counts is the whole turn of the service: the evaluation, reading the alerts and
-telling the bus, in its transaction. The tiers are maintained as live, so that the newest ten to
-fifteen minutes are rolled up while they are read.
+`python -m bench.alerts [--rules 10000] [--engine native] [--no-storm]` (no number behind
+`--rules`: nothing but the storm): 1,000 series, each rule over one of them, of all kinds
+(bench/fleet.py); in each minute 0.5 % of the rules open and 0.5 % resolve. What counts is the whole
+turn of the service: the evaluation, reading the alerts and telling the bus, in its transaction.
+The tiers are maintained as live: the newest ten to fifteen minutes are rolled up while being read.
 
 Prometheus (bench/ruler.py) has the same samples and as many alerting rules, in one group, as people
 keep them. What it does then is less: it keeps alerts in memory and appends samples of `ALERTS`, and
@@ -185,7 +185,7 @@ def report(found: Sequence[Evaluated]) -> None:
 
 def summary(found: Sequence[Evaluated], storms: Sequence[Storm]) -> dict[str, object]:
     """Return the figures; `ratio` is the native time of most rules to that of Prometheus."""
-    most = max(each.rules for each in found)
+    most = max((each.rules for each in found), default=0)
     medians = {each.who: each.median_ms for each in found if each.rules == most}
     ours_ms, theirs_ms = medians.get("native"), medians.get(PROMETHEUS)
     ratio = ours_ms / theirs_ms if ours_ms and theirs_ms else None
@@ -214,7 +214,8 @@ async def main(sizes: Sequence[int], engines: Sequence[str], *, with_storm: bool
         found += [await ours(engine, url, size) for engine in engines]
         if ruler.is_installed():
             found.append(await theirs(size))
-    report(found)
+    if found:
+        report(found)
     storms = [await storm.measure(engine, url) for engine in engines] if with_storm else []
     storm.report(storms)
     seconds = round(time.monotonic() - began)
