@@ -13,7 +13,7 @@ DEV_STAMP := .venv/.installed-dev
 PAGES := web/dist/.built
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test browser bench bench-ingest bench-history bench-storage bench-export check format schema lock clean
+.PHONY: help setup run test browser bench bench-ingest bench-history bench-storage bench-export bench-alerts check format schema lock clean
 
 help: ## list the chores
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,7 +45,7 @@ format: $(DEV_STAMP) ## format the Python code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: bench-ingest bench-history bench-storage bench-export ## measure everything (needs a native TimescaleDB)
+bench: bench-ingest bench-history bench-storage bench-export bench-alerts ## measure everything (needs a native TimescaleDB)
 
 bench-ingest: $(DEV_STAMP) ## send samples in every format, beside bare COPY and INSERT
 	@$(BIN)/python -m bench.ingest
@@ -58,6 +58,9 @@ bench-storage: $(DEV_STAMP) ## weigh samples, tiers and a year, beside other dat
 
 bench-export: $(DEV_STAMP) ## export millions of rows while the service collects
 	@$(BIN)/python -m bench.export
+
+bench-alerts: $(DEV_STAMP) ## evaluate up to 10,000 rules, beside Prometheus, and a storm of alerts
+	@$(BIN)/python -m bench.alerts
 
 schema: setup ## dump the schema that the migrations make to db/schema.sql
 	$(BIN)/python -m db.schema > db/schema.sql.new && mv db/schema.sql.new db/schema.sql

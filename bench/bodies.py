@@ -2,7 +2,7 @@
 
 import gzip
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import cramjam
 import msgspec
@@ -96,15 +96,22 @@ def to_otlp(component: str, batch: Batch) -> bytes:
 
 def to_remote_write(component: str, batch: Batch) -> bytes:
     """Write a WriteRequest of Prometheus, in Snappy's block format."""
-    times = [TIME_HEAD + _varint(time) for time in (batch.times * 1000).tolist()]
+    times = (batch.times * 1000).tolist()
+    return write_request(
+        ({"__name__": METRIC, LABEL: str(number), "job": component}, times, values)
+        for number, values in enumerate(batch.values.tolist())
+    )
+
+
+def write_request(series: Iterable[tuple[Mapping[str, str], list[int], list[float]]]) -> bytes:
+    """Write a WriteRequest of series: sorted labels, times in ms, values."""
     request = bytearray()
-    for number, values in enumerate(batch.values.tolist()):
-        labels = {"__name__": METRIC, LABEL: str(number), "job": component}
+    for labels, times, values in series:
         parts = [
             _part(1, _part(1, name.encode()) + _part(2, labels[name].encode())) for name in labels
         ]
         for time, value in zip(times, values, strict=True):
-            parts.append(SAMPLE_HEAD + struct.pack("<d", value) + time)
+            parts.append(SAMPLE_HEAD + struct.pack("<d", value) + TIME_HEAD + _varint(time))
         request += _part(1, b"".join(parts))
     return bytes(cramjam.snappy.compress_raw(bytes(request)))
 

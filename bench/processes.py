@@ -31,8 +31,8 @@ class Server(Struct, frozen=True):
     environment: Callable[[int], dict[str, str]] | None = None
 
 
-def vigia(dsn: str | None, folder: Path) -> Server:
-    """Return the real service, which only answers: it neither collects nor maintains.
+def vigia(dsn: str | None, folder: Path, roles: str = "api") -> Server:
+    """Return the real service, which only answers by default: it neither collects nor maintains.
 
     Without an address it has the embedded engine.
     """
@@ -47,7 +47,7 @@ def vigia(dsn: str | None, folder: Path) -> Server:
             "VIGIA_DATA_DIR": str(folder),
             "VIGIA_PORT": str(port),
             "VIGIA_ADMIN_KEY": KEY,
-            "VIGIA_ROLES": "api",
+            "VIGIA_ROLES": roles,
         },
     )
 

@@ -1,0 +1,119 @@
+"""A thousand series of a hundred hosts, rules over them, and trouble that passes through them."""
+
+from collections.abc import Mapping
+from functools import cached_property
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from vigia.model import Level, Series, labels_of
+
+METRICS = ("cpu", "memory", "disk", "network", "swap", "load", "io", "threads", "files", "queue")
+HOSTS = 100
+ZONES = ("a", "b", "c")
+STEP_S = 15
+MINUTE_SAMPLES = 60 // STEP_S
+CALM, HOT, NOISE = 50.0, 95.0, 2.0
+
+BEFORE, WARM_UP, MEASURED = 60, 12, 15
+"""Minutes: of calm, until as many alerts resolve as open, and of the measurement."""
+EVALUATIONS = WARM_UP + MEASURED
+HOT_MINUTES, SILENT_MINUTES = 5, 2
+TURNS = 200
+"""Minutes until each series had its trouble: in each minute it begins for one series in so many."""
+
+
+class Kind(Struct, frozen=True):
+    """What a rule asks: as Vigia has it, and as Prometheus does."""
+
+    fields: Mapping[str, object]
+    expression: str
+    waits: int = 0
+
+
+def _above(warning: float, critical: float, agg: str = "avg", **more: object) -> Kind:
+    levels = {Level.WARNING: warning, Level.CRITICAL: critical}
+    expression = f"{agg}_over_time({{m}}[{{m1}}]) > {warning}"
+    return Kind({"agg": agg, "levels": levels, **more}, expression)
+
+
+KINDS = (
+    _above(70, 90),
+    _above(75, 92),
+    _above(60, 90, "max"),
+    _above(80, 90, recovery={Level.WARNING: 65}),
+    _above(65, 85, no_data="keep"),
+    Kind({"levels": {Level.WARNING: 70}, "for": "2m"}, "avg_over_time({m}[{m1}]) > 70", waits=2),
+    Kind({"levels": {Level.WARNING: 57}, "window": "5m"}, "avg_over_time({m}[{m5}]) > 57"),
+    Kind({"kind": "absence", "no_data": "alert"}, "absent_over_time({m}[{m1}])"),
+    Kind(
+        {"kind": "change", "offset": "5m", "levels": {Level.WARNING: 20}},
+        "avg_over_time({m}[{m1}]) - avg_over_time({m}[{m1}] offset {m5}) > 20",
+    ),
+    Kind(
+        {"kind": "ratio", "levels": {Level.WARNING: 1.5}},
+        "avg_over_time({m}[{m1}]) / avg_over_time({over}[{m1}]) > 1.5",
+    ),
+)
+"""Each opens once and resolves once while trouble passes through its series."""
+
+
+def _series(number: int) -> Series:
+    host = number % HOSTS
+    labels = labels_of({"zone": ZONES[host % len(ZONES)]})
+    return Series(
+        metric=f"host_{METRICS[number // HOSTS]}", component=f"host-{host:02}", labels=labels
+    )
+
+
+SERIES = [_series(number) for number in range(len(METRICS) * HOSTS)]
+
+
+class Fleet(Struct, frozen=True, dict=True):
+    """Rules, each over one of the series; and the values of these, a row each, a column a time.
+
+    The trouble of a series: it is hot for some minutes, silent for some, and calm again.
+    """
+
+    size: int
+
+    @property
+    def covered(self) -> int:
+        return min(self.size, len(SERIES))
+
+    def kind(self, number: int) -> Kind:
+        """Return what a rule asks; ten rules over a series are of all kinds."""
+        return KINDS[(number // len(SERIES) + number) % len(KINDS)]
+
+    def series(self, number: int) -> Series:
+        return SERIES[number % len(SERIES)]
+
+    def partner(self, number: int) -> Series:
+        """Return another series with the same component and labels, which is calm meanwhile."""
+        return SERIES[(number + len(SERIES) // 2) % len(SERIES)]
+
+    def rule(self, number: int) -> dict[str, object]:
+        series, fields = self.series(number), dict(self.kind(number).fields)
+        if fields.get("kind") == "ratio":
+            fields["over"] = self.partner(number).metric
+        return {
+            "name": f"r{number:05}",
+            "metric": series.metric,
+            "component": series.component,
+            "labels": dict(series.labels),
+            **fields,
+        }
+
+    @cached_property
+    def values(self) -> NDArray[np.float64]:
+        """Return the values from BEFORE minutes before the trouble; NaN where nothing comes."""
+        count = (BEFORE + EVALUATIONS) * MINUTE_SAMPLES
+        noise = np.random.default_rng(6).uniform(-NOISE, NOISE, (len(SERIES), count))
+        minute = np.arange(count) // MINUTE_SAMPLES - BEFORE
+        begins = np.arange(len(SERIES)) * TURNS // self.covered
+        begins[self.covered :] = EVALUATIONS
+        since = minute - begins[:, None]
+        is_hot = (since >= 0) & (since < HOT_MINUTES)
+        is_silent = (since >= HOT_MINUTES) & (since < HOT_MINUTES + SILENT_MINUTES)
+        return np.where(is_silent, np.nan, np.where(is_hot, HOT, CALM) + noise)

@@ -1,0 +1,165 @@
+"""Prometheus' evaluation of as many rules over the same samples, on a clock that runs faster.
+
+Prometheus only evaluates at the present moment. So its minute lasts a few seconds: samples,
+windows, `for` and the evaluation interval are all shortened alike, and each evaluation has as many
+samples, alerts and changes as it would have at full length. All samples are there before the first.
+"""
+
+import asyncio
+import re
+import shutil
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+
+import aiohttp
+import msgspec
+import numpy as np
+from msgspec import Struct
+
+from bench.bodies import write_request
+from bench.fleet import BEFORE, EVALUATIONS, MINUTE_SAMPLES, SERIES, WARM_UP, Fleet
+from bench.peers import labels_of
+from bench.processes import Server, fetch, serving
+from vigia.model import Series
+
+MINUTE_MS = {100: 2000, 1_000: 2000, 10_000: 6000}
+MINUTE_MS_DEFAULT = 6000
+LEAD_MS = 5000
+"""From the moment at which samples are written to the first evaluation that could see trouble."""
+REQUEST_SAMPLES = 40
+HEADERS = {
+    "Content-Encoding": "snappy",
+    "Content-Type": "application/x-protobuf",
+    "X-Prometheus-Remote-Write-Version": "0.1.0",
+}
+FIRING = 'ALERTS{alertstate="firing"}'
+GROUP = re.compile(rb'^prometheus_rule_group_(\w+)\{rule_group="[^"]*"\} (\S+)$', re.MULTILINE)
+
+
+class Ruled(Struct, frozen=True):
+    """How long each evaluation took by Prometheus' own count, and what opened and resolved."""
+
+    seconds: list[float]
+    opened: list[int]
+    resolved: list[int]
+
+
+def is_installed() -> bool:
+    if not shutil.which("prometheus"):
+        print("Without Prometheus; install it with: sudo apt-get install prometheus")
+        return False
+    return True
+
+
+async def evaluate(fleet: Fleet) -> Ruled:
+    """Write the samples, then let the rules be evaluated until the trouble ends."""
+    minute_ms = MINUTE_MS.get(fleet.size, MINUTE_MS_DEFAULT)
+    with tempfile.TemporaryDirectory(prefix="vigia-bench-") as name:
+        folder = Path(name)
+        config, rules = folder / "prometheus.yml", folder / "rules.yml"
+        config.write_text("", encoding="utf-8")
+        server = Server(partial(_command, folder, config), "/-/ready")
+        async with serving(server, folder / "server.log") as http:
+            start_ms = int(time.time() * 1000) + LEAD_MS
+            await _write(http, fleet, start_ms, minute_ms)
+            # JSON is YAML.
+            rules.write_bytes(msgspec.json.encode(_group(fleet, minute_ms)))
+            config.write_bytes(msgspec.json.encode({"rule_files": [str(rules)]}))
+            async with http.post("/-/reload") as answer:
+                assert answer.status == 200, await answer.text()  # noqa: PLR2004 (HTTP)
+            return await _watch(http, start_ms, minute_ms)
+
+
+def _command(folder: Path, config: Path, port: int) -> list[str]:
+    return [
+        "prometheus",
+        f"--config.file={config}",
+        f"--storage.tsdb.path={folder / 'data'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+        "--web.enable-remote-write-receiver",
+        "--web.enable-lifecycle",
+    ]
+
+
+async def _write(http: aiohttp.ClientSession, fleet: Fleet, start_ms: int, minute_ms: int) -> None:
+    step_ms = minute_ms // MINUTE_SAMPLES
+    count = fleet.values.shape[1]
+    times = start_ms - BEFORE * minute_ms + np.arange(count) * step_ms
+    for first in range(0, count, REQUEST_SAMPLES):
+        some = slice(first, first + REQUEST_SAMPLES)
+        body = await asyncio.to_thread(
+            write_request,
+            (
+                (labels_of(series), times[some][there].tolist(), values[there].tolist())
+                for series, values in zip(SERIES, fleet.values[:, some], strict=True)
+                if (there := ~np.isnan(values)).any()
+            ),
+        )
+        async with http.post("/api/v1/write", data=body, headers=HEADERS) as answer:
+            assert answer.status == 204, await answer.text()  # noqa: PLR2004 (HTTP)
+    assert time.time() * 1000 < start_ms, "it took longer to write the samples than was allowed"
+
+
+def _group(fleet: Fleet, minute_ms: int) -> dict[str, object]:
+    rules = [_rule(fleet, number, minute_ms) for number in range(fleet.size)]
+    return {"groups": [{"name": "bench", "interval": f"{minute_ms}ms", "rules": rules}]}
+
+
+def _rule(fleet: Fleet, number: int, minute_ms: int) -> dict[str, object]:
+    kind = fleet.kind(number)
+    expression = kind.expression.format(
+        m=_selector(fleet.series(number)),
+        over=_selector(fleet.partner(number)),
+        m1=f"{minute_ms}ms",
+        m5=f"{5 * minute_ms}ms",
+    )
+    return {
+        "alert": f"r{number:05}",
+        "expr": expression,
+        **({"for": f"{kind.waits * minute_ms}ms"} if kind.waits else {}),
+        "labels": {"severity": "warning"},
+        "annotations": {"summary": "{{ $labels.component }}: the value is {{ $value }}"},
+    }
+
+
+def _selector(series: Series) -> str:
+    labels = ",".join(f'{name}="{text}"' for name, text in labels_of(series).items())
+    return f"{{{labels}}}"
+
+
+async def _watch(http: aiohttp.ClientSession, start_ms: int, minute_ms: int) -> Ruled:
+    """Note each evaluation until the end; return those after the warm-up."""
+    taken: dict[float, float] = {}
+    missed = 0.0
+    # The last evaluation has to end, too.
+    end_ms = start_ms + (EVALUATIONS + 1) * minute_ms
+    while time.time() * 1000 < end_ms:
+        await asyncio.sleep(minute_ms / 2000)
+        found = {name.decode(): float(n) for name, n in GROUP.findall(await _metrics(http))}
+        if at := found.get("last_evaluation_timestamp_seconds", 0.0):
+            taken[at] = found["last_duration_seconds"]
+        missed = found.get("iterations_missed_total", 0.0)
+    assert not missed, f"Prometheus missed {missed} evaluations: its minute is too short"
+    seconds = [taken[at] for at in sorted(taken) if at * 1000 >= start_ms + WARM_UP * minute_ms]
+    end, step = end_ms / 1000 - minute_ms / 1000, f"{minute_ms}ms"
+    span = {"start": end - (EVALUATIONS - WARM_UP - 1) * minute_ms / 1000, "end": end, "step": step}
+    opened = await _counts(http, f"count({FIRING} unless {FIRING} offset {step})", span)
+    resolved = await _counts(http, f"count({FIRING} offset {step} unless {FIRING})", span)
+    return Ruled(seconds, opened, resolved)
+
+
+async def _metrics(http: aiohttp.ClientSession) -> bytes:
+    return await fetch(http, "/metrics")
+
+
+async def _counts(http: aiohttp.ClientSession, query: str, span: dict[str, object]) -> list[int]:
+    """Return how many alerts a query counts at each moment, 0 where there is nothing."""
+    params = {"query": query, **{name: str(text) for name, text in span.items()}}
+    async with http.get("/api/v1/query_range", params=params) as answer:
+        found = await answer.json()
+    assert found["status"] == "success", found
+    [values] = [one["values"] for one in found["data"]["result"]] or [[]]
+    counts = [int(count) for _, count in values]
+    return counts + [0] * (EVALUATIONS - WARM_UP - len(counts))

@@ -1,0 +1,213 @@
+"""Ten thousand alerts that open in one minute of the real service, and what the API does meanwhile.
+
+The service runs as it does for users, and evaluates by its own clock. Before, it has 10,000 rules
+and five calm minutes; then one minute in which every rule breaks. Requests are sent at fixed
+moments, whether those before them were answered or not.
+"""
+
+import asyncio
+import tempfile
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import msgspec
+import numpy as np
+from msgspec import Struct
+
+from bench import named
+from bench.fleet import CALM, HOT, SERIES, STEP_S
+from bench.loading import empty
+from bench.processes import fetch, serving, vigia
+from bench.tables import print_table
+from db import queries, rules
+from db.engine import open_engine
+from db.queries import Connection
+from db.rules import Rule
+from vigia.model import Level, utc_now
+from vigia.settings import Settings
+
+BASE = "/api/v1/monitoring"
+PATHS = (
+    f"{BASE}/health",
+    f"{BASE}/alerts/active?limit=100",
+    f"{BASE}/dashboard",
+)
+RECORDED = named.load(__file__)["recorded"]
+RULES, RULES_TOGETHER = 10_000, 500
+CALM_MINUTES = 5
+REQUESTS_S = 20
+BEFORE_S, AFTER_S = 10.0, 20.0
+HOT_AT_S, EVALUATED_AT_S = 48.0, 65.0
+"""From the beginning of the minute in which everything breaks."""
+PREPARED_S = 5.0
+SETTLE_S = 60.0
+CONNECTIONS = 100
+P99_MAX_MS = 500.0
+
+
+class Recorded(Struct, frozen=True):
+    """How many alerts there are, steps in their audit, and alerts in messages on the bus."""
+
+    alerts: int
+    steps: int
+    told: int
+
+
+class Storm(Struct, frozen=True):
+    """What came of it."""
+
+    engine: str
+    seconds: float
+    recorded: Recorded
+    latencies_ms: dict[str, list[float]]
+
+    @property
+    def all_ms(self) -> list[float]:
+        return [ms for some in self.latencies_ms.values() for ms in some]
+
+    @property
+    def is_met(self) -> bool:
+        is_whole = self.recorded == Recorded(RULES, RULES, RULES)
+        return is_whole and float(np.quantile(self.all_ms, 0.99)) < P99_MAX_MS
+
+    def summary(self) -> dict[str, object]:
+        p50, p99, most = np.quantile(self.all_ms, [0.5, 0.99, 1])
+        return {
+            "evaluation_ms": round(self.seconds * 1000),
+            "recorded": msgspec.to_builtins(self.recorded),
+            "p50_ms": round(p50, 1),
+            "p99_ms": round(p99, 1),
+            "max_ms": round(most, 1),
+        }
+
+
+async def measure(engine: str, url: str) -> Storm:
+    async with _service(engine, url) as (http, sql):
+        await _make_rules(sql)
+        start_s = _next_minute(time.time() + PREPARED_S)
+        await _post(http, CALM, start_s - CALM_MINUTES * 60, CALM_MINUTES)
+        await _until(start_s + HOT_AT_S)
+        await _post(http, HOT, start_s, 1)
+        await _until(start_s + EVALUATED_AT_S - BEFORE_S)
+        latencies = await _ask(http)
+        seconds = await _duration(http, start_s + 60)
+        [recorded] = await queries.rows(sql, Recorded, RECORDED)
+    return Storm(engine, seconds, recorded, latencies)
+
+
+@asynccontextmanager
+async def _service(
+    engine: str, url: str
+) -> AsyncIterator[tuple[aiohttp.ClientSession, Connection]]:
+    """Run the service on a database of its own; hand out its door, and a way to that database."""
+    with tempfile.TemporaryDirectory(prefix="vigia-bench-") as name:
+        folder = Path(name)
+        log = folder / "vigia.log"
+        if engine == "native":
+            async with (
+                empty(url, "storm") as dsn,
+                serving(vigia(dsn, folder, "api,alert"), log, CONNECTIONS) as http,
+                await Connection.connect(dsn, autocommit=True) as sql,
+            ):
+                yield http, sql
+        else:
+            async with (
+                serving(vigia(None, folder, "api,alert"), log, CONNECTIONS) as http,
+                open_engine(Settings(data_dir=folder), share=True) as opened,
+                await Connection.connect(opened.dsn, autocommit=True) as sql,
+            ):
+                sql.prepare_threshold = None
+                yield http, sql
+
+
+async def _make_rules(sql: Connection) -> None:
+    """Insert ten rules over each series, a few hundred at a time: others wait meanwhile."""
+    for first in range(0, RULES, RULES_TOGETHER):
+        async with sql.transaction():
+            for number in range(first, first + RULES_TOGETHER):
+                series = SERIES[number % len(SERIES)]
+                limit = 60.0 + number // len(SERIES)
+                rule = Rule(
+                    name=f"r{number:05}",
+                    metric=series.metric,
+                    component=series.component,
+                    labels=dict(series.labels),
+                    levels={Level.WARNING: limit, Level.CRITICAL: limit + 20},
+                )
+                assert await rules.insert(sql, rule, utc_now(), "bench")
+
+
+async def _post(http: aiohttp.ClientSession, value: float, start_s: float, minutes: int) -> None:
+    times = [start_s + step for step in range(0, 60 * minutes, STEP_S)]
+    columns = [
+        {
+            "metric": series.metric,
+            "component": series.component,
+            "labels": dict(series.labels),
+            "times": times,
+            "values": [value] * len(times),
+        }
+        for series in SERIES
+    ]
+    body = msgspec.json.encode({"series": columns})
+    async with http.post(f"{BASE}/metrics", data=body) as answer:
+        found = await answer.json()
+    assert found["accepted"] == len(SERIES) * len(times), found
+
+
+async def _ask(http: aiohttp.ClientSession) -> dict[str, list[float]]:
+    """Send requests at fixed moments until it is over; return their latencies by path."""
+    taken: dict[str, list[float]] = {path: [] for path in PATHS}
+
+    async def ask(path: str, due: float) -> None:
+        await fetch(http, path)
+        taken[path].append((time.perf_counter() - due) * 1000)
+
+    began = time.perf_counter()
+    async with asyncio.TaskGroup() as group:
+        for number in range(round((BEFORE_S + AFTER_S) * REQUESTS_S)):
+            due = began + number / REQUESTS_S
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            group.create_task(ask(PATHS[number % len(PATHS)], due))
+    return taken
+
+
+async def _duration(http: aiohttp.ClientSession, at_s: float) -> float:
+    """Return how long the evaluation of a minute took, by the service's own count."""
+    async with asyncio.timeout(SETTLE_S):
+        while True:
+            status = msgspec.json.decode(await fetch(http, f"{BASE}/dev/status"))
+            [slots] = [s for s in status["services"]["services"] if s["name"] == "alerts"]
+            last = msgspec.convert(slots["last_slot"], type=utc_now().__class__)
+            assert last.timestamp() <= at_s, "another minute was evaluated meanwhile"
+            if last.timestamp() == at_s and not slots["last_error"] and slots["duration_s"]:
+                return float(slots["duration_s"])
+            await asyncio.sleep(1)
+
+
+def _next_minute(now_s: float) -> float:
+    return (now_s // 60 + 1) * 60
+
+
+async def _until(moment_s: float) -> None:
+    await asyncio.sleep(max(0.0, moment_s - time.time()))
+
+
+def report(storms: Sequence[Storm]) -> None:
+    if not storms:
+        return
+    print(f"{RULES:,} alerts open at once; {REQUESTS_S} requests a second meanwhile, in ms.\n")
+    rows = []
+    for each in storms:
+        found = each.recorded
+        whole = f"{found.alerts:,} / {found.steps:,} / {found.told:,}"
+        for path, some in [("all", each.all_ms), *each.latencies_ms.items()]:
+            figures = [f"{ms:.1f}" for ms in np.quantile(some, [0.5, 0.99, 1])]
+            rows.append(
+                [f"{each.engine}, {path.removeprefix(BASE)}", f"{each.seconds * 1000:.0f}", whole,
+                 len(some), *figures]
+            )  # fmt: skip
+    print_table(["", "evaluation", "alerts / steps / told", "requests", "p50", "p99", "max"], rows)
