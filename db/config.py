@@ -24,7 +24,7 @@ HISTORY = _QUERIES["history"]
 BUILT_IN = ("server", "database", "trading", security.COMPONENT)
 """Components that every service has."""
 
-MetricName = Annotated[str, Meta(pattern=r"^[a-zA-Z_][a-zA-Z0-9_.:-]{0,127}$")]
+MetricName = Annotated[str, Meta(pattern=r"^[a-zA-Z_][a-zA-Z0-9_.:-]{0,127}(?!\n)$")]
 Days = Annotated[float, Meta(gt=0, le=36500)]
 
 
