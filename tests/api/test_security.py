@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from psycopg_pool import PoolClosed
 
 from alerts.evaluate import add_shipped_rules, evaluate
 from api import refusals
@@ -13,8 +14,6 @@ from api.refusals import Refusals
 from db import alerts, keys, security
 from db.alerts import Alert, Filter
 from db.config import Retention
-from db.engine import Engine
-from db.pool import open_pool
 from db.queries import Pool
 from db.security import Event, Type
 from db.series import SeriesNumbers
@@ -217,12 +216,10 @@ async def test_a_flood_is_counted_whole_and_costs_a_few_rows(pool: Pool) -> None
     assert len(samples) == len(Type) + 1
 
 
-async def test_refusals_wait_while_the_database_is_away(engine: Engine, pool: Pool) -> None:
-    async with open_pool(engine.dsn, embedded=engine.embedded) as away:
-        pass
+async def test_refusals_wait_while_the_database_is_away(pool: Pool, away: Pool) -> None:
     refused = Refusals()
     refused.add(Event(START, Type.SIGN_IN_FAILED))
-    with pytest.raises(Exception, match="closed"):
+    with pytest.raises(PoolClosed):
         await refused.flush(away)
     refused.add(Event(minute(1), Type.SIGN_IN_FAILED))
 
