@@ -24,6 +24,7 @@ from api import (
     remote_write,
     retention,
     rules,
+    security,
     sessions,
     storage,
 )
@@ -73,6 +74,7 @@ ROUTES: Sequence[ControllerRouterHandler] = (
     config.one,
     config.change,
     retention.preview,
+    security.events,
     storage.storage,
     dashboard.dashboard,
     dev.raise_alert,

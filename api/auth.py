@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import psycopg
 
 from api.database import DEADLINE_S, connect
+from api.refusals import Refusals
 from db import keys
 from db.queries import Pool
 from vigia.model import Principal, Role, UnavailableError, utc_now
@@ -57,8 +58,13 @@ class Authenticator:
     """
 
     def __init__(
-        self, pool: Pool, settings: Settings, is_away: Callable[[], bool] = lambda: False
+        self,
+        pool: Pool,
+        settings: Settings,
+        is_away: Callable[[], bool] = lambda: False,
+        refusals: Refusals | None = None,
     ) -> None:
+        self.refusals = refusals or Refusals()
         self._pool = pool
         self._is_away = is_away
         self._admin_key = settings.admin_key

@@ -11,6 +11,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from api.auth import Authenticator
 from api.errors import problem
+from db.security import Type
 from vigia.model import Principal, Role, UnavailableError
 
 ROLE = "role"
@@ -35,12 +36,16 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class RefusedError(Exception):
-    """The door stays shut; says with which status, and what to do about it."""
+    """The door stays shut; says with which status, what to do about it, and to whom, if known.
 
-    def __init__(self, status: int, detail: str) -> None:
+    `kind` is how the security audit has it; None for a stranger who showed nothing.
+    """
+
+    def __init__(self, status: int, detail: str, kind: Type | None, actor: str = "") -> None:
         super().__init__(detail)
         self.status = status
-        self.detail = detail
+        self.kind = kind
+        self.actor = actor
 
 
 class Door(ASGIMiddleware):
@@ -58,6 +63,8 @@ class Door(ASGIMiddleware):
         try:
             await self._check(scope)
         except (RefusedError, UnavailableError) as refusal:
+            if isinstance(refusal, RefusedError) and refusal.kind:
+                self._auth.refusals.note(refusal.kind, scope, refusal.actor)
             await _refuse(scope, receive, send, refusal)
         else:
             await next_app(scope, receive, send)
@@ -69,14 +76,13 @@ class Door(ASGIMiddleware):
             return
         connection: ASGIConnection[Any, Any, Any, Any] = ASGIConnection(scope)
         if opt.get("open"):
-            self._refuse_foreign_page(connection, by_cookie=False)
+            self._refuse_foreign_page(connection)
             return
         principal = await self._principal(connection)
         needed = opt.get(ROLE, Role.VIEWER)
         if needed is not None and principal.role not in ALLOWED[needed]:
-            raise RefusedError(
-                403, f"this needs the role {needed}, and {principal.name!r} is {principal.role}"
-            )
+            detail = f"this needs the role {needed}, and {principal.name!r} is {principal.role}"
+            raise RefusedError(403, detail, Type.FORBIDDEN, principal.name)
         scope["user"] = principal
 
     async def _principal(self, connection: ASGIConnection[Any, Any, Any, Any]) -> Principal:
@@ -86,24 +92,32 @@ class Door(ASGIMiddleware):
         else:
             found = await self._auth.principal_of_cookie(connection.headers.get("cookie"))
         if found is None:
+            # A cookie that has ended is no attempt: pages that were left open show it for ever.
             raise RefusedError(
-                401, "send a valid key as `Authorization: Bearer <key>`, or sign in with a browser"
+                401,
+                "send a valid key as `Authorization: Bearer <key>`, or sign in with a browser",
+                Type.KEY_REFUSED if authorization else None,
             )
         if authorization is None:
-            self._refuse_foreign_page(connection, by_cookie=True)
+            self._refuse_foreign_page(connection, found)
         return found
 
     def _refuse_foreign_page(
-        self, connection: ASGIConnection[Any, Any, Any, Any], *, by_cookie: bool
+        self, connection: ASGIConnection[Any, Any, Any, Any], by_cookie: Principal | None = None
     ) -> None:
         """Refuse a change asked for by a page of another site, which a browser signs unasked."""
         headers = connection.headers
         origin = headers.get("origin")
-        if connection.scope.get("method") in SAFE_METHODS or (origin is None and not by_cookie):
+        if connection.scope.get("method") in SAFE_METHODS or (origin is None and by_cookie is None):
             return
         same = headers.get("sec-fetch-site") == "same-origin"
         if not same and not self._auth.is_own_origin(origin, headers.get("host")):
-            raise RefusedError(403, "the Origin is not this service's; use its own pages, or a key")
+            raise RefusedError(
+                403,
+                "the Origin is not this service's; use its own pages, or a key",
+                Type.FORBIDDEN,
+                by_cookie.name if by_cookie else "",
+            )
 
 
 async def _refuse(

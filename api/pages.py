@@ -19,6 +19,7 @@ from api.errors import HEADERS
 from api.headers import PAGE_POLICY
 from api.parts import Parts
 from api.sessions import session_cookie
+from db.security import Type
 from vigia.model import NotFoundError
 
 DIST = Path(__file__).parents[1] / "web" / "dist"
@@ -101,6 +102,7 @@ async def first_page() -> Response[bytes]:
 
 @get("/sign-in", include_in_schema=False)
 async def sign_in_page(
+    request: Request[Any, Any, Any],
     parts: NamedDependency[Parts],
     token: Annotated[str | None, QueryParameter(description="Of a one-time link.")] = None,
 ) -> Response[bytes]:
@@ -109,6 +111,7 @@ async def sign_in_page(
         return page(SIGN_IN)
     session = await parts.auth.sign_in_by_link(token)
     if session is None:
+        parts.auth.refusals.note(Type.SIGN_IN_FAILED, request.scope)
         return page(SIGN_IN, 401, "This link was used or is too old. Sign in with a key.")
     answer: Response[Any] = Redirect("/", status_code=303)
     answer.cookies.append(session_cookie(parts.auth, session))

@@ -1,6 +1,8 @@
 """Signing browsers in and out: a key becomes a session cookie."""
 
-from litestar import Response, delete, post
+from typing import Any
+
+from litestar import Request, Response, delete, post
 from litestar.datastructures import Cookie
 from litestar.di import NamedDependency
 from litestar.exceptions import NotAuthorizedException
@@ -11,6 +13,7 @@ from api.auth import Authenticator
 from api.door import ROLE
 from api.parts import KnownRequest, Parts
 from db.keys import SESSION_LIFE
+from db.security import Type
 from vigia.settings import Secret
 
 
@@ -21,9 +24,14 @@ class Credentials(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @post("/api/v1/auth/session", status_code=204, tags=["session"], summary="Sign in with a key")
-async def sign_in(data: JSONBody[Credentials], parts: NamedDependency[Parts]) -> Response[None]:
+async def sign_in(
+    request: Request[Any, Any, Any],
+    data: JSONBody[Credentials],
+    parts: NamedDependency[Parts],
+) -> Response[None]:
     session = await parts.auth.sign_in(data.key)
     if session is None:
+        parts.auth.refusals.note(Type.SIGN_IN_FAILED, request.scope)
         raise NotAuthorizedException("this key is not valid; ask an administrator for another")
     return Response(None, status_code=204, cookies=[session_cookie(parts.auth, session)])
 

@@ -20,6 +20,7 @@ from api.feed import INVALID, Client, Credential, Farewell, refusal_of
 from api.live import Live
 from api.messages import Subscription, Topic
 from db.keys import hash_of
+from db.security import Type
 from vigia.model import InvalidError, UnavailableError
 
 log = structlog.get_logger()
@@ -119,18 +120,25 @@ async def _close(socket: Socket, farewell: Farewell) -> None:
 
 async def _authenticate(socket: Socket, live: Live, auth: Authenticator) -> Client:
     """Return the client once it is known who it is. Raises RefusedError, UnavailableError."""
-    headers, error, resume = socket.headers, "", None
+    headers, error, resume, by_key = socket.headers, "", None, True
     if authorization := headers.get("authorization"):
         credential = _credential_of(auth, bearer_of(authorization) or "")
     elif session := auth.session_of(headers.get("cookie")):
         if not auth.is_own_origin(headers.get("origin"), headers.get("host")):
+            auth.refusals.note(Type.FORBIDDEN, socket.scope)
             raise RefusedError(FOREIGN)
+        by_key = False
         check = partial(auth.principal_of_cookie, headers.get("cookie"))
         credential = Credential(hash_of(session), check)
     else:
         first = await _first_message(socket, live)
         credential, resume = _credential_of(auth, first.token), first.resume
-    if refusal := refusal_of(await credential.check()):
+    principal = await credential.check()
+    if refusal := refusal_of(principal):
+        if principal is not None:
+            auth.refusals.note(Type.FORBIDDEN, socket.scope, principal.name)
+        elif by_key:
+            auth.refusals.note(Type.KEY_REFUSED, socket.scope)
         raise RefusedError(refusal)
     if resume is None:
         resume, error = _resume_of(socket.query_params.get("resume"))

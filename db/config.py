@@ -9,7 +9,7 @@ import structlog
 from msgspec import Meta, Struct
 from psycopg.types.json import Jsonb
 
-from db import queries
+from db import queries, security
 from db.queries import Connection
 from vigia.model import InvalidError, NotFoundError, ScrapeTarget, Target
 
@@ -21,10 +21,10 @@ WRITE = _QUERIES["write"]
 LOG = _QUERIES["log"]
 HISTORY = _QUERIES["history"]
 
-BUILT_IN = ("server", "database", "trading")
+BUILT_IN = ("server", "database", "trading", security.COMPONENT)
 """Components that every service has."""
 
-MetricName = Annotated[str, Meta(pattern=r"^[a-zA-Z_][a-zA-Z0-9_.:-]{0,127}$")]
+MetricName = Annotated[str, Meta(pattern=r"^[a-zA-Z_][a-zA-Z0-9_.:-]{0,127}(?!\n)$")]
 Days = Annotated[float, Meta(gt=0, le=36500)]
 
 
@@ -241,6 +241,8 @@ async def write(connection: Connection, key: str, value: Any, time: datetime, ac
         stored = Jsonb(msgspec.to_builtins(getattr(config, key)))
         await queries.run(connection, LOG, key=key, value=stored, time=time, actor=actor)
         await queries.run(connection, WRITE, key=key, value=stored, time=time, actor=actor)
+        told = security.Event(time, security.Type.SETTING_CHANGED, actor, detail=key)
+        await security.log(connection, told)
     return config
 
 

@@ -10,8 +10,9 @@ import psycopg
 from msgspec import Struct
 from psycopg.types.json import Jsonb
 
-from db import queries
+from db import queries, security
 from db.queries import Connection
+from db.security import Type
 from vigia.model import ConflictError, InvalidError, NotFoundError, Principal, Role, labels_of
 from vigia.settings import Secret
 
@@ -111,6 +112,27 @@ async def create(
     """
     if bound != Bound() and role is not Role.INGEST:
         raise InvalidError("only a key with the role ingest can be bound to a component or labels")
+    kind = Type.ADMIN_CREATED if role is Role.ADMIN else Type.KEY_CREATED
+    told = security.Event(time, kind, actor, detail=f"{name} ({role})")
+    async with connection.transaction():
+        made = await _create(connection, name, role, time, actor, bound)
+        await security.log(connection, told)
+    return made
+
+
+async def create_first(connection: Connection, name: str, time: datetime) -> Secret | None:
+    """Make an admin's key where nobody has one, and so nobody needs to be told of another."""
+    async with connection.transaction():
+        if await queries.value(connection, HAS_ADMIN):
+            return None
+        _, secret = await _create(connection, name, Role.ADMIN, time, name, Bound())
+        await security.log(connection, security.Event(time, Type.FIRST_ADMIN_CREATED, name))
+    return secret
+
+
+async def _create(
+    connection: Connection, name: str, role: Role, time: datetime, actor: str, bound: Bound
+) -> tuple[Key, Secret]:
     secret = new_key()
     try:
         key = await queries.first(
@@ -137,10 +159,13 @@ async def list_all(connection: Connection) -> list[Key]:
     return await queries.rows(connection, Key, LIST)
 
 
-async def revoke(connection: Connection, name: str, time: datetime) -> None:
+async def revoke(connection: Connection, name: str, time: datetime, actor: str) -> None:
     """End a key and the sessions opened with it. Raises NotFoundError."""
-    if not await queries.run(connection, REVOKE, name=name, time=time):
-        raise NotFoundError(f"there is no valid key named {name!r}")
+    async with connection.transaction():
+        if not await queries.run(connection, REVOKE, name=name, time=time):
+            raise NotFoundError(f"there is no valid key named {name!r}")
+        event = security.Event(time, Type.KEY_REVOKED, actor, detail=name)
+        await security.log(connection, event)
 
 
 async def find(connection: Connection, text: str) -> Holder | None:
@@ -148,11 +173,6 @@ async def find(connection: Connection, text: str) -> Holder | None:
     if not is_well_formed(text):
         return None
     return await queries.first(connection, Holder, FIND, hash=hash_of(text))
-
-
-async def has_admin(connection: Connection) -> bool:
-    """Whether anyone could still administer this service."""
-    return bool(await queries.value(connection, HAS_ADMIN))
 
 
 async def open_session(

@@ -715,6 +715,28 @@ TABLE schema_migrations  -- The migrations that were applied; version 0 stands f
     CONSTRAINT schema_migrations_pkey PRIMARY KEY (version)
     CREATE UNIQUE INDEX schema_migrations_pkey ON public.schema_migrations USING btree (version)
 
+TABLE security_clock  -- The newest slot of which the security events were counted: each is counted by one replica.
+    one boolean NOT NULL DEFAULT true  -- There is one row.
+    counted_at timestamp with time zone NOT NULL  -- That slot.
+    CONSTRAINT security_clock_one_check CHECK (one)
+    CONSTRAINT security_clock_pkey PRIMARY KEY (one)
+    CREATE UNIQUE INDEX security_clock_pkey ON public.security_clock USING btree (one)
+
+TABLE security_events  -- The security audit: who was refused, and who changed settings and keys.
+    id bigint NOT NULL GENERATED ALWAYS AS IDENTITY  -- Order of the rows.
+    time timestamp with time zone NOT NULL  -- When; of several that are alike, the first.
+    type text NOT NULL  -- What: sign_in_failed, key_refused, forbidden, setting_changed, key_created, key_revoked, admin_created or first_admin_created.
+    actor text NOT NULL  -- Who; empty: a stranger.
+    address text NOT NULL  -- Address the request came from; empty: not known, or several.
+    detail text NOT NULL  -- What was asked for or changed; never a secret.
+    count bigint NOT NULL  -- How many that are alike the row stands for.
+    counted_at timestamp with time zone  -- Time of the sample of security_events that it is counted in; null: not counted yet.
+    CONSTRAINT security_events_count_check CHECK ((count > 0))
+    CONSTRAINT security_events_pkey PRIMARY KEY (id)
+    CREATE INDEX security_events_counted_at ON public.security_events USING btree (counted_at)
+    CREATE UNIQUE INDEX security_events_pkey ON public.security_events USING btree (id)
+    CREATE INDEX security_events_type ON public.security_events USING btree (type, id)
+
 TABLE series  -- What is measured: one row per metric, component and label set.
     id integer NOT NULL GENERATED ALWAYS AS IDENTITY  -- Number of the series in every table of samples.
     metric text NOT NULL  -- Name of the metric: subject, what, unit.

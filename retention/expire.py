@@ -2,9 +2,12 @@
 
 from datetime import datetime, timedelta
 
-from db import events, keys
+from db import events, keys, security
 from db.config import Retention
 from db.queries import Pool
+
+REFUSALS_KEPT = timedelta(days=30)
+"""They name addresses of people, and others may cause many; changes are kept for ever."""
 
 
 async def expire(pool: Pool, now: datetime, retention: Retention) -> None:
@@ -12,3 +15,4 @@ async def expire(pool: Pool, now: datetime, retention: Retention) -> None:
     async with pool.connection() as connection:
         await events.drop_old(connection, now - timedelta(days=retention.events_days))
         await keys.drop_expired(connection, now)
+        await security.drop_old(connection, now - REFUSALS_KEPT)

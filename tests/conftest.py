@@ -96,3 +96,11 @@ async def pool(migrated_pool: Pool) -> Pool:
     async with migrated_pool.connection() as connection:
         await connection.execute(RESET)
     return migrated_pool
+
+
+@pytest.fixture
+async def away(engine: Engine) -> Pool:
+    """A pool whose database cannot be reached any more."""
+    async with open_pool(engine.dsn, embedded=engine.embedded) as closed:
+        pass
+    return closed

@@ -1,7 +1,8 @@
 -- Back to an empty database, in one statement string and so in one transaction.
-TRUNCATE system_metrics, system_distributions, component_checks, series, series_state, late_ranges, system_alerts,
-         system_alert_events, alert_rules, alert_states, alert_answers, late_arrivals, shipped_rules, component_status, events, maintenance_runs, monitoring_config,
-         monitoring_config_history, api_keys, sessions, sign_in_links RESTART IDENTITY CASCADE;
+TRUNCATE system_metrics, alert_answers, alert_rules, alert_states, api_keys, component_checks, component_status,
+         dropped_to, events, infinity, late_arrivals, late_ranges, maintenance_runs, monitoring_config,
+         monitoring_config_history, refreshed_to, security_events, series, series_state, sessions, shipped_rules,
+         sign_in_links, system_alert_events, system_alerts, system_distributions RESTART IDENTITY CASCADE;
 TRUNCATE system_metrics_1m;
 TRUNCATE system_metrics_5m;
 TRUNCATE system_metrics_1h;
@@ -15,5 +16,6 @@ TRUNCATE system_distributions_1d;
 TRUNCATE component_uptime_1h;
 UPDATE event_counter SET seq = 0;
 UPDATE alert_clock SET evaluated_at = NULL;
+UPDATE security_clock SET counted_at = '-infinity';
 UPDATE tiers SET keep = NULL, keep_applied = NULL, compress_after = NULL,
                  refreshed_to = '-infinity', dropped_to = '-infinity';

@@ -120,7 +120,7 @@ def revoke_key(name: str) -> None:
 
     async def revoke() -> None:
         async with terminal.database() as connection:
-            await keys.revoke(connection, name, utc_now())
+            await keys.revoke(connection, name, utc_now(), "cli")
 
     terminal.run(revoke)
 

@@ -5,7 +5,7 @@ import click
 from db import keys
 from db.queries import Pool
 from vigia import __version__
-from vigia.model import Role, utc_now
+from vigia.model import utc_now
 from vigia.settings import Settings
 
 BOOTSTRAP = "bootstrap"
@@ -17,8 +17,8 @@ async def greet(pool: Pool, settings: Settings) -> None:
     async with pool.connection() as connection:
         link = await keys.offer_link(connection, now)
         made = None
-        if settings.admin_key is None and not await keys.has_admin(connection):
-            _, made = await keys.create(connection, BOOTSTRAP, Role.ADMIN, now, BOOTSTRAP)
+        if settings.admin_key is None:
+            made = await keys.create_first(connection, BOOTSTRAP, now)
     websocket = settings.url.replace("http", "ws", 1)
     lines = [
         f"Vigia {__version__} is watching.",

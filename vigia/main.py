@@ -99,7 +99,7 @@ def _app(service: Service) -> Litestar:
     def is_away() -> bool:
         return service.writer.is_away
 
-    auth = Authenticator(service.pool, service.settings, is_away)
+    auth = Authenticator(service.pool, service.settings, is_away, service.refusals)
     parts = Parts(
         pool=service.pool,
         reader=service.reader,

@@ -9,6 +9,8 @@ from msgspec import Struct, field
 
 from alerts.evaluate import add_shipped_rules, drop_component, evaluate
 from api.live import Live
+from api.refusals import Refusals
+from db import security
 from db.backlog import Backlog, open_backlog
 from db.config import Config, Retention, read
 from db.engine import Engine, open_engine
@@ -57,6 +59,7 @@ class Service(Struct):
     let_go: dict[str, datetime] = field(default_factory=dict)
     missed_minutes: list[datetime] = field(default_factory=list)
     missed_slots: list[datetime] = field(default_factory=list)
+    refusals: Refusals = field(default_factory=Refusals)
     is_ready: bool = False
 
     def counted(self, name: str) -> Slots:
@@ -129,6 +132,13 @@ class Service(Struct):
         if self.applied != wanted:
             await apply(connection, wanted)
             self.applied = wanted
+
+    async def count_security(self, at: datetime) -> None:
+        """Let rules, clients and subscribers see what the security audit has that is new."""
+        async with self.pool.connection() as connection:
+            samples = await security.count(connection, at)
+        self.live.publish(samples)
+        self.emitter.emit_samples(samples)
 
     async def expire_rows(self, now: datetime) -> None:
         await expire(self.pool, now, self.config.retention)

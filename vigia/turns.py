@@ -19,6 +19,8 @@ Services = dict[str, Coroutine[Any, Any, None]]
 EVALUATE_EVERY_S, EVALUATE_AFTER_S = 60.0, 5.0
 """Rules look at whole minutes, once their samples are in."""
 CHECK_AFTER_S = 3.0
+SECURITY_EVERY_S, COUNT_AFTER_S = 15.0, 1.0
+"""Once what was refused before the slot is written, and before rules are evaluated."""
 JOBS_EVERY_S, JOBS_AFTER_S, JOBS_DEADLINE_S = 15.0, 8.0, 600.0
 CONFIG_EVERY_S = 10.0
 EXPIRE_EVERY_S = 3600.0
@@ -31,6 +33,11 @@ def everyones(service: Service) -> Services:
         "spool": service.writer.take_back(),
         "live": service.live.run(),
         "emitter": service.emitter.run(),
+        "refusals": every(
+            lambda: SECURITY_EVERY_S,
+            lambda _: service.refusals.flush(service.pool),
+            service.counted("refusals"),
+        ),
         "config": every(lambda: CONFIG_EVERY_S, service.follow_config, service.counted("config")),
     }
 
@@ -95,6 +102,12 @@ def judges(service: Service) -> Services:
             service.check_health,
             health,
             offset_s=CHECK_AFTER_S,
+        ),
+        "security": every(
+            lambda: SECURITY_EVERY_S,
+            service.count_security,
+            service.counted("security"),
+            offset_s=COUNT_AFTER_S,
         ),
     }
 

@@ -14,6 +14,7 @@ from api.auth import Authenticator
 from api.feed import Limits
 from api.live import Live
 from api.parts import Parts
+from api.refusals import Refusals
 from api.websocket import PATHS, stream_route
 from db import events, keys
 from db.config import Config
@@ -42,6 +43,7 @@ class Service:
         self.port = port
         self.writer = Writer(pool, live.publish)
         self.http = aiohttp.ClientSession()
+        self.refusals = Refusals()
 
     async def connect(self, query: str = "", **headers: str) -> Socket:
         url = f"http://127.0.0.1:{self.port}{PATHS[1]}{query}"
@@ -102,7 +104,7 @@ async def _ignore(_config: Config) -> None:
 
 def app_of(service: Service) -> Litestar:
     own = Settings(admin_key=Secret(ADMIN_KEY), port=service.port)
-    auth = Authenticator(service.pool, own)
+    auth = Authenticator(service.pool, own, refusals=service.refusals)
     parts = Parts(
         pool=service.pool,
         reader=service.pool,

@@ -109,4 +109,5 @@ def test_roles_are_declared_where_they_are_more_than_viewer(service: Any) -> Non
         ("preview", Role.OPERATOR),
         ("raise_alert", Role.ADMIN),
         ("status", Role.ADMIN),
+        ("events", Role.ADMIN),
     }

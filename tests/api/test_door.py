@@ -39,6 +39,7 @@ LOWEST = {
     ("POST", f"{BASE}/config/retention/preview"): Role.OPERATOR,
     ("POST", f"{BASE}/dev/test-alert"): Role.ADMIN,
     ("GET", f"{BASE}/dev/status"): Role.ADMIN,
+    ("GET", f"{BASE}/security/events"): Role.ADMIN,
     ("POST", f"{BASE}/metrics"): Role.INGEST,
     ("POST", f"{BASE}/ingest/otlp/v1/metrics"): Role.INGEST,
     ("POST", f"{BASE}/ingest/prometheus/write"): Role.INGEST,
@@ -156,7 +157,7 @@ async def test_a_revoked_key_is_refused_within_five_seconds(service: Any, pool: 
     assert (await service.get("/health")).status == 200
 
     async with pool.connection() as connection:
-        await keys.revoke(connection, Role.VIEWER.value, utc_now())
+        await keys.revoke(connection, Role.VIEWER.value, utc_now(), "test")
 
     async with asyncio.timeout(5):
         while (await service.get("/health")).status == 200:

@@ -131,7 +131,7 @@ async def test_a_session_ends_with_its_key(service: Any, pool: Pool) -> None:
     cookie = {"Cookie": f"vigia={(await sign_in(service)).value}"}
 
     async with pool.connection() as connection:
-        await keys.revoke(connection, Role.OPERATOR.value, utc_now())
+        await keys.revoke(connection, Role.OPERATOR.value, utc_now(), "test")
 
     assert (await service.ask(f"{BASE}/health", None, headers=cookie)).status == 401
 

@@ -34,6 +34,11 @@ async def service(pool: Pool) -> AsyncIterator[Service]:
         yield found
 
 
+def refused(service: Service) -> dict[tuple[str, str], int]:
+    """How often what was noted for the audit, by type and actor."""
+    return {(event.type, event.actor): event.count for event in service.refusals._take()}
+
+
 async def test_wrong_keys_are_refused_after_the_handshake(service: Service) -> None:
     by_header = await service.connect(Authorization="Bearer wrong")
     by_scheme = await service.connect(Authorization="Basic d3Jvbmc6")
@@ -41,6 +46,7 @@ async def test_wrong_keys_are_refused_after_the_handshake(service: Service) -> N
     await by_message.send_json({"type": "auth", "token": "wrong"})
 
     assert [await close_code(ws) for ws in (by_header, by_scheme, by_message)] == [4401] * 3
+    assert refused(service) == {("key_refused", ""): 3}
 
 
 @pytest.mark.parametrize("first", ["{}", "nonsense", '{"type":"ping"}', '{"type":"auth"}'])
@@ -65,6 +71,7 @@ async def test_key_that_may_only_write_is_refused(service: Service) -> None:
     key = await service.new_key("agent", Role.INGEST)
 
     assert await close_code(await service.connect(Authorization=f"Bearer {key}")) == 4403
+    assert refused(service) == {("forbidden", "agent"): 1}
 
 
 async def test_cookie_is_believed_only_from_our_own_pages(service: Service) -> None:
@@ -95,6 +102,7 @@ async def test_cookie_is_believed_only_from_our_own_pages(service: Service) -> N
     assert (await message(ws))["type"] == "hello"
     stale = await service.connect(Cookie="vigia=stale", Origin=own)
     assert await close_code(stale) == 4401
+    assert refused(service) == {("forbidden", ""): len(foreign) + 1}
 
 
 async def test_revoked_key_closes_its_sockets_within_five_seconds(service: Service) -> None:
@@ -104,7 +112,7 @@ async def test_revoked_key_closes_its_sockets_within_five_seconds(service: Servi
         assert {(await message(ws))["type"] for _ in range(4)} >= {"hello"}
     other, _ = await service.listen()
     async with service.pool.connection() as connection:
-        await keys.revoke(connection, "ana", utc_now())
+        await keys.revoke(connection, "ana", utc_now(), "test")
     started = time.monotonic()
 
     assert [await close_code(ws) for ws in ended] == [4401] * 3

@@ -13,9 +13,7 @@ import pytest
 from db import backlog as db_backlog
 from db import series as db_series
 from db.backlog import Backlog, open_backlog, pack, unpack
-from db.engine import Engine
 from db.load import Load
-from db.pool import open_pool
 from db.queries import Pool
 from db.writer import Stored, Writer
 from vigia.model import Histogram, Kind, Sample, Series, UnavailableError, columns_of
@@ -49,14 +47,6 @@ async def values(pool: Pool) -> list[float]:
 async def backlog(tmp_path: Path) -> AsyncIterator[Backlog]:
     async with open_backlog(tmp_path / "spool") as opened:
         yield opened
-
-
-@pytest.fixture
-async def away(engine: Engine) -> Pool:
-    """A pool whose database cannot be reached any more."""
-    async with open_pool(engine.dsn, embedded=engine.embedded) as closed:
-        pass
-    return closed
 
 
 async def take_back(writer: Writer, backlog: Backlog) -> None:

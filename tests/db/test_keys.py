@@ -43,12 +43,12 @@ async def test_a_key_is_found_by_its_text_until_it_is_revoked(pool: Pool) -> Non
         assert (holder.name, holder.role) == ("ana", Role.OPERATOR)
         assert await keys.find(connection, keys.new_key().reveal()) is None
 
-        await keys.revoke(connection, "ana", NOW)
+        await keys.revoke(connection, "ana", NOW, "test")
         assert await keys.find(connection, secret.reveal()) is None
         [listed] = await keys.list_all(connection)
         assert (listed.id, listed.revoked_at) == (key.id, NOW)
         with pytest.raises(NotFoundError):
-            await keys.revoke(connection, "ana", NOW)
+            await keys.revoke(connection, "ana", NOW, "test")
 
 
 async def test_a_name_belongs_to_one_valid_key(pool: Pool) -> None:
@@ -56,7 +56,7 @@ async def test_a_name_belongs_to_one_valid_key(pool: Pool) -> None:
         await keys.create(connection, "ana", Role.VIEWER, NOW, "cli")
         with pytest.raises(ConflictError, match="ana"):
             await keys.create(connection, "ana", Role.VIEWER, NOW, "cli")
-        await keys.revoke(connection, "ana", NOW)
+        await keys.revoke(connection, "ana", NOW, "test")
         await keys.create(connection, "ana", Role.VIEWER, NOW, "cli")
 
 
@@ -84,7 +84,7 @@ async def test_a_session_ends_by_itself_and_with_its_key(pool: Pool) -> None:
         assert await keys.find_session(connection, token, NOW) == ana
         assert await keys.find_session(connection, token, NOW + keys.SESSION_LIFE) is None
         assert await keys.find_session(connection, token + "x", NOW) is None
-        await keys.revoke(connection, "ana", NOW)
+        await keys.revoke(connection, "ana", NOW, "test")
         assert await keys.find_session(connection, token, NOW) is None
 
 

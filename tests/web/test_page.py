@@ -174,7 +174,7 @@ async def test_a_session_that_ends_says_so_and_asks_no_more(service: Any, tab: A
     tab.page.on("websocket", lambda socket: sockets.append(socket.url))
 
     async with service.pool.connection() as connection:
-        await keys.revoke(connection, "ana", utc_now())
+        await keys.revoke(connection, "ana", utc_now(), "test")
 
     await tab.sees("Signed out")
     await tab.page.get_by_role("link", name="Sign in again").wait_for()

@@ -10,21 +10,11 @@ import pytest
 from api.ingest import newcomers
 from api.ingest.horizon import Horizon
 from db.backlog import open_backlog
-from db.engine import Engine
-from db.pool import open_pool
 from db.queries import Pool
 from db.writer import Writer
 from tests.api.ingest.remote import series
 from tests.api.test_remote_write import UP, send, snappy
 from vigia.model import Role, utc_now
-
-
-@pytest.fixture
-async def away(engine: Engine) -> Pool:
-    """A pool whose database cannot be reached any more."""
-    async with open_pool(engine.dsn, embedded=engine.embedded) as closed:
-        pass
-    return closed
 
 
 def column(metric: str, count: int = 1) -> dict[str, Any]:
