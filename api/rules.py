@@ -14,7 +14,7 @@ from api.lists import LIMIT, Cursor, Limit, Page, page, position
 from api.parts import KnownRequest, Parts
 from api.probes import BASE
 from api.times import parse_time
-from db import alerts, events, rules, trial
+from db import rule_set, rules, trial
 from db.queries import Connection
 from db.rules import Rule, Stored
 from vigia.model import ConflictError, InvalidError, NotFoundError, Role, utc_now
@@ -93,16 +93,11 @@ async def replace(
     summary="Delete a rule, and resolve what it has raised",
 )
 async def remove(request: KnownRequest, parts: NamedDependency[Parts], name: FromPath[str]) -> None:
-    now, actor = utc_now(), request.user.name
     async with parts.connect() as connection, connection.transaction():
-        ids = await alerts.resolve_rule(connection, name, now, actor)
-        if not await rules.delete(connection, name):
-            raise _unknown(name)
+        await _read(connection, name)
+        resolved = await rule_set.remove(connection, [name], utc_now(), request.user.name)
         await rules.check_references(connection)
-        resolved = await alerts.read(connection, ids)
-        if resolved:
-            await events.append(connection, now, [("alert_resolved", one) for one in resolved])
-    if ids:
+    if resolved:
         parts.announce()
 
 

@@ -7,7 +7,7 @@ import click
 import msgspec
 
 from db import keys
-from vigia import __version__, doctor, log, terminal
+from vigia import __version__, doctor, terminal
 from vigia.cli_agent import agent_command
 from vigia.cli_config import config_group
 from vigia.cli_demo import demo_command
@@ -29,7 +29,6 @@ def main() -> None:
 @main.command()
 def serve() -> None:
     """Start the service."""
-    log.configure()
     settings = terminal.settings()
     terminal.run(lambda: run_service(settings))
 

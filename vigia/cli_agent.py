@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from vigia import log, terminal
+from vigia import terminal
 from vigia.agent import Agent, run
 from vigia.egress import open_egress
 from vigia.model import utc_now
@@ -71,7 +71,6 @@ def agent_command(
     once: bool,
 ) -> None:
     """Collect this host and send it to a service elsewhere, until Ctrl-C."""
-    log.configure()
     _check(url, host_label)
     secret = _key(key, key_file)
     folder = spool or terminal.settings().data_dir / "agent"

@@ -1,19 +1,23 @@
-"""`vigia rules …`: trying rules on the past."""
+"""`vigia rules …`: trying rules on the past, and keeping them in a file."""
 
-import tomllib
 from contextlib import nullcontext
 from pathlib import Path
+from typing import TextIO
 
 import click
 import msgspec
 
 from api.times import parse_time
-from db import trial
+from db import rule_set, rules, trial
 from db.config import read
+from db.rule_set import Difference
 from db.rules import Rule
 from db.trial import Trial
-from vigia import terminal
+from vigia import rules_file, terminal
 from vigia.model import InvalidError, utc_now
+
+AUTHOR = "cli"
+FILE = click.File("r", encoding="utf-8")
 
 
 @click.group("rules")
@@ -43,14 +47,77 @@ def preview_command(value: str, start: str, end: str, *, as_json: bool) -> None:
     terminal.run(show)
 
 
+@rules_group.command("export")
+@click.argument("file", type=click.File("w", encoding="utf-8"), default="-")
+@terminal.json_option
+def export(file: TextIO, *, as_json: bool) -> None:
+    """Write every rule to a TOML file, or to standard output: what differs from the defaults."""
+
+    async def write() -> None:
+        async with terminal.database() as connection:
+            found = [stored.rule for stored in await rules.read(connection)]
+        file.write(_json(found) if as_json else rules_file.dump(found))
+
+    terminal.run(write)
+
+
+@rules_group.command("import")
+@click.argument("file", type=FILE)
+@click.option("--prune", is_flag=True, help="Delete rules that the file does not have.")
+@click.option("--dry-run", is_flag=True, help="Only show what would change.")
+@terminal.json_option
+def import_file(file: TextIO, *, prune: bool, dry_run: bool, as_json: bool) -> None:
+    """Make the rules those of a TOML file, all or on error none, and show what changed."""
+
+    async def change() -> None:
+        wanted = rules_file.parse(file.read())
+        async with terminal.database() as connection, connection.transaction():
+            difference = await rule_set.compare(connection, wanted, prune=prune)
+            if difference and not dry_run:
+                await rule_set.apply(connection, difference, utc_now(), AUTHOR)
+        click.echo(_json(difference) if as_json else _text(difference), nl=False)
+
+    terminal.run(change)
+
+
+@rules_group.command("validate")
+@click.argument("file", type=FILE)
+def validate(file: TextIO) -> None:
+    """Say what is wrong with a TOML file of rules, all at once; no database is asked."""
+
+    async def check() -> None:
+        click.echo(f"{len(rules_file.parse(file.read()))} rules, each in order")
+
+    terminal.run(check)
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode() + "\n"
+
+
+def _text(difference: Difference) -> str:
+    lines = [f"+ {rule.name}" for rule in difference.added]
+    for change in difference.changed:
+        lines.append(f"~ {change.rule.name}")
+        for name, field in change.fields.items():
+            old, new = (msgspec.json.encode(value).decode() for value in (field.old, field.new))
+            lines.append(f"    {name}: {old} -> {new}")
+    lines += [f"- {name}" for name in difference.removed]
+    return "\n".join(lines or ["nothing to change"]) + "\n"
+
+
 def _parse(text: str) -> Rule:
-    is_inline = text.lstrip().startswith("{")
-    content = text if is_inline else Path(text).read_text(encoding="utf-8")
+    if not text.lstrip().startswith("{"):
+        content = Path(text).read_text(encoding="utf-8")
+        if text.endswith(".toml"):
+            found = rules_file.parse(content)
+            if len(found) != 1:
+                raise InvalidError(f"there are {len(found)} rules in this file; one is tried")
+            return found[0]
+        text = content
     try:
-        if not is_inline and text.endswith(".toml"):
-            return msgspec.convert(tomllib.loads(content), Rule)
-        return msgspec.json.decode(content, type=Rule)
-    except (msgspec.DecodeError, tomllib.TOMLDecodeError) as error:
+        return msgspec.json.decode(text, type=Rule)
+    except msgspec.DecodeError as error:
         raise InvalidError(f"this is no rule: {error}") from None
 
 

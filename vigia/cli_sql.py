@@ -11,7 +11,7 @@ from types import ModuleType
 import click
 
 from db.engine import open_engine
-from vigia import __version__, answers, log, terminal
+from vigia import __version__, answers, terminal
 from vigia.sql_session import SqlSession
 
 TIMEOUT_S = 30.0
@@ -35,7 +35,6 @@ def sql_command(statement: str | None, *, as_json: bool, as_csv: bool, timeout_s
     """Read with SQL: STATEMENT, or what comes from standard input, or what is typed."""
     if as_json and as_csv:
         raise click.UsageError("--json and --csv exclude each other")
-    log.configure()
     write = answers.write_json if as_json else answers.write_csv if as_csv else answers.write_table
     settings = terminal.settings()
     failures = 0

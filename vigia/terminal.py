@@ -15,6 +15,7 @@ from rich.table import Table
 from db.engine import EngineError, open_engine
 from db.migrate import MigrationError, migrate
 from db.queries import Connection
+from vigia import log
 from vigia.model import DomainError
 from vigia.settings import Settings, SettingsError, load
 
@@ -45,7 +46,11 @@ async def database() -> AsyncIterator[Connection]:
 
 
 def run(command: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run to the end; what a user can mend is one line, and everything else a traceback."""
+    """Run to the end; what a user can mend is one line, and everything else a traceback.
+
+    Standard output is for what the command prints; the log goes elsewhere.
+    """
+    log.configure()
     try:
         uvloop.run(command())
     except psycopg.Error as error:

@@ -1,28 +1,35 @@
-"""`vigia rules preview`: a rule from the command line or from a file, tried on a database."""
+"""`vigia rules …`: a rule tried on a database, and all of them from and to a file."""
 
 import json
 import os
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from vigia.cli import main
 
 RULE = '{"name": "load", "metric": "load", "levels": {"warning": 10}}'
 
 
-def test_a_rule_is_tried_on_a_database_of_its_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def own_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("VIGIA_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("VIGIA_DATA_DIR", str(tmp_path / "data"))
+
+
+def run(*words: str) -> Result:
+    return CliRunner().invoke(main, ["rules", *words])
+
+
+@pytest.mark.usefixtures("own_database")
+def test_a_rule_is_tried_on_a_database_of_its_own(tmp_path: Path) -> None:
     file = tmp_path / "rule.toml"
     file.write_text('name = "load"\nmetric = "load"\nfor = "5m"\n[levels]\nwarning = 10\n')
 
-    as_json = CliRunner().invoke(main, ["rules", "preview", RULE, "--start", "-1h", "--json"])
-    as_table = CliRunner().invoke(main, ["rules", "preview", str(file)])
+    as_json = run("preview", RULE, "--start", "-1h", "--json")
+    as_table = run("preview", str(file))
 
     assert as_json.exit_code == 0, as_json.output
     found = json.loads(as_json.stdout.splitlines()[-1])
@@ -41,8 +48,42 @@ def test_a_rule_is_tried_on_a_database_of_its_own(
     ],
 )
 def test_what_is_no_rule_is_said_in_one_line(given: str, word: str) -> None:
-    result = CliRunner().invoke(main, ["rules", "preview", given])
+    result = run("preview", given)
 
     assert result.exit_code == 1
     assert word in result.stderr
     assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.usefixtures("own_database")
+def test_rules_go_to_a_file_and_come_back_changed(tmp_path: Path) -> None:
+    file = tmp_path / "rules.toml"
+    file.write_text('[[rule]]\nname = "a"\nmetric = "m"\n[[rule]]\nname = "b"\nmetric = "m"\n')
+    path = str(file)
+
+    assert run("import", path, "--dry-run").stdout == "+ a\n+ b\n"
+    assert run("import", path).stdout == "+ a\n+ b\n"
+    assert run("import", path).stdout == "nothing to change\n"
+    assert run("export", path).exit_code == 0
+    assert file.read_text().count("[[rule]]") == 2
+    file.write_text('[[rule]]\nname = "b"\nmetric = "m"\nfor = "5m"\n')
+    said = json.loads(run("import", path, "--dry-run", "--prune", "--json").stdout)
+    assert (said["removed"], said["changed"][0]["fields"]) == (
+        ["a"], {"for": {"old": "0s", "new": "5m"}},
+    )  # fmt: skip
+    assert run("import", path, "--prune").stdout == '~ b\n    for: "0s" -> "5m"\n- a\n'
+    [exported] = json.loads(run("export", "--json").stdout)
+    assert (exported["name"], exported["for"]) == ("b", "5m")
+
+
+def test_a_file_is_checked_without_a_database(tmp_path: Path) -> None:
+    file = tmp_path / "rules.toml"
+    file.write_text('[[rule]]\nname = "a"\n[[rule]]\nname = "b"\nmetric = "m"\nfor = "soon"\n')
+
+    wrong, right = run("validate", str(file)), run("validate", "alerts/rules.toml")
+
+    assert (wrong.exit_code, right.exit_code, right.stdout) == (1, 0, "7 rules, each in order\n")
+    assert "\na: " in wrong.stderr
+    assert "\nb: " in wrong.stderr
+    assert run("import", str(file)).stderr == wrong.stderr
+    assert run("validate", "/nowhere").exit_code == 2
