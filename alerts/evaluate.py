@@ -7,7 +7,7 @@ from importlib.resources import files
 
 import msgspec
 
-from db import alerts, evaluation, events, rules
+from db import alerts, evaluation, events, holds, rules
 from db.alerts import Alert
 from db.evaluation import Step
 from db.queries import Connection
@@ -33,11 +33,19 @@ async def add_shipped_rules(connection: Connection) -> None:
 
 
 async def evaluate(
-    connection: Connection, at: datetime, thresholds: Mapping[str, object]
+    connection: Connection,
+    at: datetime,
+    thresholds: Mapping[str, object],
+    ancestors: Mapping[str, Sequence[str]] | None = None,
+    now: datetime | None = None,
 ) -> list[Step]:
-    """Evaluate the windows that end at a whole minute; return the steps that alerts took."""
+    """Evaluate the windows that end at a whole minute; return the steps that alerts took.
+
+    What holds an alert back is looked at as it is `now`, when people would be told: it may be later.
+    """
     async with connection.transaction():
         steps = await evaluation.evaluate(connection, at, thresholds)
+        steps += await holds.settle(connection, now or at, ancestors or {})
         if steps:
             touched = await alerts.read(connection, [step.alert_id for step in steps])
             await events.append(connection, at, _messages(steps, touched))

@@ -22,6 +22,12 @@ from vigia.model import Category, ConflictError, Level, NotFoundError, Principal
 OnlyLevel = Annotated[Level | None, QueryParameter(description="Only alerts of this level.")]
 OnlyCategory = Annotated[Category | None, QueryParameter(description="Only this category.")]
 OnlyComponent = Annotated[str | None, QueryParameter(description="Only this component.")]
+HeldNow = Annotated[
+    bool | None, QueryParameter(description="Only those that are held back now, or that are not.")
+]
+HeldEver = Annotated[
+    bool | None, QueryParameter(description="Only those that were ever held back, or never.")
+]
 Start = Annotated[str, QueryParameter(description="Opened at or after: a time, or such as -7d.")]
 End = Annotated[str, QueryParameter(description="Opened before: a time, or `now`.")]
 
@@ -53,6 +59,7 @@ async def active(
     level: OnlyLevel = None,
     category: OnlyCategory = None,
     component: OnlyComponent = None,
+    held: HeldNow = None,
     limit: Limit = LIMIT,
     cursor: Cursor = None,
 ) -> Page[alerts.Alert]:
@@ -60,6 +67,7 @@ async def active(
         level=level,
         category=category,
         component=component,
+        held=held,
         before=position(cursor, alerts.ID_MAX),
     )
     async with parts.connect() as connection:
@@ -75,6 +83,7 @@ async def past(
     level: OnlyLevel = None,
     category: OnlyCategory = None,
     component: OnlyComponent = None,
+    held: HeldEver = None,
     limit: Limit = LIMIT,
     cursor: Cursor = None,
 ) -> Page[alerts.Alert]:
@@ -83,6 +92,7 @@ async def past(
         level=level,
         category=category,
         component=component,
+        held=held,
         before=position(cursor, alerts.ID_MAX),
     )
     opened = parse_time(start, now), parse_time(end, now)

@@ -57,6 +57,8 @@ class Alert(Struct, frozen=True):
     acknowledged_by: str | None
     resolved_at: datetime | None
     resolved_by: str | None
+    held_by: list[str]
+    """What keeps everybody from being told, such as `silence:3`; of a resolved one, what did."""
 
 
 class Filter(Struct, frozen=True, kw_only=True):
@@ -65,6 +67,7 @@ class Filter(Struct, frozen=True, kw_only=True):
     level: Level | None = None
     category: Category | None = None
     component: str | None = None
+    held: bool | None = None
     before: int = ID_MAX
 
 
@@ -184,5 +187,6 @@ def _parameters(wanted: Filter) -> dict[str, object]:
         "level": wanted.level,
         "category": wanted.category,
         "component": wanted.component,
+        "held": wanted.held,
         "before": wanted.before,
     }
