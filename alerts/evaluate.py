@@ -15,8 +15,6 @@ from db.rules import Rule
 from vigia.model import utc_now
 
 AUTO = "auto"
-TOGETHER_MAX = 200
-"""Alerts in one message: a storm must not become one that no client can take."""
 
 
 def shipped_rules() -> list[Rule]:
@@ -41,7 +39,7 @@ async def evaluate(
 ) -> list[Step]:
     """Evaluate the windows that end at a whole minute; return the steps that alerts took.
 
-    What holds an alert back is looked at as it is `now`, when people would be told: it may be later.
+    What holds alerts back is that of `now`, when people would be told: it may be later.
     """
     async with connection.transaction():
         steps = await evaluation.evaluate(connection, at, thresholds)
@@ -69,9 +67,5 @@ def _messages(steps: Sequence[Step], touched: Sequence[Alert]) -> list[tuple[str
     """Return the bus messages of some steps: what opened or moved together, what resolved alone."""
     resolved_ids = {step.alert_id for step in steps if step.step == "resolved"}
     moved = [alert for alert in touched if alert.id not in resolved_ids]
-    messages: list[tuple[str, object]] = [
-        ("alerts", {"snapshot": False, "alerts": moved[first : first + TOGETHER_MAX]})
-        for first in range(0, len(moved), TOGETHER_MAX)
-    ]
-    messages += [("alert_resolved", alert) for alert in touched if alert.id in resolved_ids]
-    return messages
+    resolved = [alert for alert in touched if alert.id in resolved_ids]
+    return [*alerts.news(moved), *(("alert_resolved", alert) for alert in resolved)]

@@ -24,6 +24,8 @@ ACTIVE = _QUERIES["active"]
 PAST = _QUERIES["past"]
 
 ID_MAX = 2**63 - 1
+TOGETHER_MAX = 200
+"""Alerts in one message: a storm must not become one that no client can take."""
 
 
 class Logged(Struct, frozen=True):
@@ -69,6 +71,14 @@ class Filter(Struct, frozen=True, kw_only=True):
     component: str | None = None
     held: bool | None = None
     before: int = ID_MAX
+
+
+def news(changed: Sequence[Alert]) -> list[tuple[str, object]]:
+    """Return the events that tell of alerts that opened or changed."""
+    return [
+        ("alerts", {"snapshot": False, "alerts": changed[first : first + TOGETHER_MAX]})
+        for first in range(0, len(changed), TOGETHER_MAX)
+    ]
 
 
 async def open_test(

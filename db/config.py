@@ -150,7 +150,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     """What each component stands on: while one of those is down, nobody is told of its alerts."""
 
     def __post_init__(self) -> None:
-        """Refuse two components of one name, whose samples nothing would tell apart, and circles."""
+        """Refuse circles, and two components of one name: nothing would tell them apart."""
         _order(self.dependencies)
         names = [*BUILT_IN, *(target.name for target in self.outside)]
         if len(set(names)) != len(names):

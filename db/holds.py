@@ -1,10 +1,10 @@
-"""What keeps people from being told of an alert: silences, planned work, and what it stands on being down."""
+"""What keeps people from being told of an alert: silences, planned work, what it stands on."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 from psycopg.types.json import Jsonb
 
 from db import queries
@@ -26,7 +26,7 @@ class Matcher(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
     component: Text | Annotated[list[Text], Several] | None = None
     category: Category | Annotated[list[Category], Several] | None = None
     level: Level | Annotated[list[Level], Several] | None = None
-    labels: Annotated[dict[Text, Text], Meta(max_length=30)] = {}
+    labels: Annotated[dict[Text, Text], Meta(max_length=30)] = field(default_factory=dict)
 
 
 async def settle(

@@ -18,9 +18,8 @@ INSERT = _QUERIES["insert"]
 UPDATE = _QUERIES["update"]
 DELETE = _QUERIES["delete"]
 READ = _QUERIES["read"]
-SPANS = _QUERIES["spans"]
 
-DURATION_S_MAX = 31 * 86400
+DURATIONS_S = range(60, 31 * 86400 + 1)
 
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
@@ -33,7 +32,7 @@ class Plan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
 
     name: Name
-    matcher: Matcher = Matcher()
+    matcher: Matcher = field(default_factory=Matcher)
     repeat: Literal["once", "daily", "weekly", "monthly"] = "once"
     tz: Annotated[str, Meta(max_length=64)] = "UTC"
     time: Annotated[str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d(?!\n)$")] | None = None
@@ -61,7 +60,7 @@ class Window(Plan, frozen=True, kw_only=True):
                 raise ValueError(
                     "what is done once has starts_at and ends_at, and no time, duration"
                 )
-        elif not self.time or not 60 <= seconds(self.duration or "0s") <= DURATION_S_MAX:
+        elif not self.time or seconds(self.duration or "0s") not in DURATIONS_S:
             raise ValueError("what recurs needs a time, and a duration from 1m to 31d")
         if (self.repeat == "weekly") != bool(self.weekdays):
             raise ValueError("weekly needs weekdays, and nothing else has them")
@@ -81,14 +80,6 @@ class Stored(Window, frozen=True, kw_only=True):
     updated_by: str
 
 
-class Span(Struct, frozen=True):
-    """One occurrence of a window."""
-
-    name: str
-    starts_at: datetime
-    ends_at: datetime
-
-
 async def insert(connection: Connection, window: Window, at: datetime, actor: str) -> int | None:
     """Make a window and return its number; None when there is one of its name."""
     number: int | None = await queries.value(
@@ -100,7 +91,7 @@ async def insert(connection: Connection, window: Window, at: datetime, actor: st
 async def update(
     connection: Connection, number: int, window: Window, at: datetime, actor: str
 ) -> bool:
-    """Replace a window; False when there is none of this number."""
+    """Replace a window; False when there is none of this number, or another has the name."""
     return bool(
         await queries.run(connection, UPDATE, id=number, **_parameters(window), at=at, actor=actor)
     )
@@ -119,11 +110,6 @@ async def read(
         connection, dict[str, Any], READ, id=number, after=after, limit=limit
     )
     return [_of_columns(row) for row in found]
-
-
-async def spans(connection: Connection, start: datetime, end: datetime) -> list[Span]:
-    """Return each occurrence that touches a range of time, as a whole."""
-    return await queries.rows(connection, Span, SPANS, start=start, end=end)
 
 
 def _parameters(window: Window) -> dict[str, Any]:

@@ -12,12 +12,13 @@ ON CONFLICT (name) DO NOTHING
 RETURNING id
 
 -- name: update
+-- Nothing, if another has the name: held alerts tell windows apart by it.
 UPDATE maintenance_windows
 SET name = %(name)s, matcher = %(matcher)s::jsonb, repeat = %(repeat)s, starts_at = %(starts_at)s::timestamptz,
     ends_at = %(ends_at)s::timestamptz, tz = %(tz)s, local_time = %(time)s::time,
     duration_s = %(duration_s)s::integer, weekdays = %(weekdays)s::text[], days = %(days)s::integer[],
     comment = %(comment)s, enabled = %(enabled)s, updated_at = %(at)s, updated_by = %(actor)s
-WHERE id = %(id)s
+WHERE id = %(id)s AND NOT EXISTS (SELECT FROM maintenance_windows o WHERE o.name = %(name)s AND o.id <> %(id)s)
 
 -- name: delete
 DELETE FROM maintenance_windows WHERE id = %(id)s
@@ -29,8 +30,3 @@ FROM maintenance_windows
 WHERE id > %(after)s AND (%(id)s::bigint IS NULL OR id = %(id)s)
 ORDER BY id
 LIMIT %(limit)s
-
--- name: spans
-SELECT name, starts_at, ends_at
-FROM maintenance_spans(%(start)s::timestamptz, %(end)s::timestamptz)
-ORDER BY starts_at, name

@@ -9,7 +9,7 @@ import pytest
 from db import alerts, events, holds, silences, windows
 from db.config import Config
 from db.holds import Matcher
-from db.queries import Connection, Pool
+from db.queries import Pool
 from db.rules import Rule
 from db.silences import Terms
 from db.windows import Window
