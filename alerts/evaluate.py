@@ -7,7 +7,7 @@ from importlib.resources import files
 
 import msgspec
 
-from db import alerts, evaluation, events, faults, rules
+from db import alerts, evaluation, events, faults, holds, rules
 from db.alerts import Alert
 from db.evaluation import Step
 from db.queries import Connection
@@ -15,8 +15,6 @@ from db.rules import Rule
 from vigia.model import utc_now
 
 AUTO = "auto"
-TOGETHER_MAX = 200
-"""Alerts in one message: a storm must not become one that no client can take."""
 
 
 def shipped_rules() -> list[Rule]:
@@ -33,28 +31,38 @@ async def add_shipped_rules(connection: Connection) -> None:
 
 
 async def evaluate(
-    connection: Connection, at: datetime, thresholds: Mapping[str, object]
+    connection: Connection,
+    at: datetime,
+    thresholds: Mapping[str, object],
+    ancestors: Mapping[str, Sequence[str]] | None = None,
+    now: datetime | None = None,
 ) -> list[Step]:
     """Evaluate the windows that end at a whole minute; return the steps that alerts took.
 
-    A rule that this fails of is set aside, so that it is in nobody's way.
+    What holds alerts back is that of `now`, when people would be told: it may be later. A rule that
+    this fails of is set aside, so that it is in nobody's way.
     """
     try:
-        steps = await _evaluate(connection, at, thresholds)
+        steps = await _evaluate(connection, at, thresholds, now or at, ancestors or {})
     except faults.RULE_FAULTS:
         if connection.closed or not await faults.set_aside(connection, at, thresholds):
             raise
-        steps = await _evaluate(connection, at, thresholds)
+        steps = await _evaluate(connection, at, thresholds, now or at, ancestors or {})
     await faults.retry(connection, at, thresholds)
     return steps
 
 
 async def _evaluate(
-    connection: Connection, at: datetime, thresholds: Mapping[str, object]
+    connection: Connection,
+    at: datetime,
+    thresholds: Mapping[str, object],
+    now: datetime,
+    ancestors: Mapping[str, Sequence[str]],
 ) -> list[Step]:
     async with connection.transaction():
         steps = await evaluation.evaluate(connection, at, thresholds)
         steps += await faults.settle(connection, at)
+        steps += await holds.settle(connection, now, ancestors)
         if steps:
             touched = await alerts.read(connection, [step.alert_id for step in steps])
             await events.append(connection, at, _messages(steps, touched))
@@ -78,9 +86,5 @@ def _messages(steps: Sequence[Step], touched: Sequence[Alert]) -> list[tuple[str
     """Return the bus messages of some steps: what opened or moved together, what resolved alone."""
     resolved_ids = {step.alert_id for step in steps if step.step == "resolved"}
     moved = [alert for alert in touched if alert.id not in resolved_ids]
-    messages: list[tuple[str, object]] = [
-        ("alerts", {"snapshot": False, "alerts": moved[first : first + TOGETHER_MAX]})
-        for first in range(0, len(moved), TOGETHER_MAX)
-    ]
-    messages += [("alert_resolved", alert) for alert in touched if alert.id in resolved_ids]
-    return messages
+    resolved = [alert for alert in touched if alert.id in resolved_ids]
+    return [*alerts.news(moved), *(("alert_resolved", alert) for alert in resolved)]

@@ -14,6 +14,7 @@ from api.errors import documented
 from api.lists import LIMIT, Cursor, Limit, Page, page, position
 from api.parts import KnownRequest, Parts
 from api.probes import BASE
+from api.quiet import settle
 from api.times import parse_time
 from db import alerts, events
 from db.queries import Connection
@@ -22,6 +23,12 @@ from vigia.model import Category, ConflictError, Level, NotFoundError, Principal
 OnlyLevel = Annotated[Level | None, QueryParameter(description="Only alerts of this level.")]
 OnlyCategory = Annotated[Category | None, QueryParameter(description="Only this category.")]
 OnlyComponent = Annotated[str | None, QueryParameter(description="Only this component.")]
+HeldNow = Annotated[
+    bool | None, QueryParameter(description="Only those that are held back now, or that are not.")
+]
+HeldEver = Annotated[
+    bool | None, QueryParameter(description="Only those that were ever held back, or never.")
+]
 Start = Annotated[str, QueryParameter(description="Opened at or after: a time, or such as -7d.")]
 End = Annotated[str, QueryParameter(description="Opened before: a time, or `now`.")]
 
@@ -53,6 +60,7 @@ async def active(
     level: OnlyLevel = None,
     category: OnlyCategory = None,
     component: OnlyComponent = None,
+    held: HeldNow = None,
     limit: Limit = LIMIT,
     cursor: Cursor = None,
 ) -> Page[alerts.Alert]:
@@ -60,6 +68,7 @@ async def active(
         level=level,
         category=category,
         component=component,
+        held=held,
         before=position(cursor, alerts.ID_MAX),
     )
     async with parts.connect() as connection:
@@ -75,6 +84,7 @@ async def past(
     level: OnlyLevel = None,
     category: OnlyCategory = None,
     component: OnlyComponent = None,
+    held: HeldEver = None,
     limit: Limit = LIMIT,
     cursor: Cursor = None,
 ) -> Page[alerts.Alert]:
@@ -83,6 +93,7 @@ async def past(
         level=level,
         category=category,
         component=component,
+        held=held,
         before=position(cursor, alerts.ID_MAX),
     )
     opened = parse_time(start, now), parse_time(end, now)
@@ -138,7 +149,7 @@ async def acknowledge(
         alert = await _step(
             connection, alerts.acknowledge, alert_id, request.user, "acknowledged", note
         )
-        await events.append(connection, utc_now(), [changed(alert)])
+        await events.append(connection, utc_now(), alerts.news([alert]))
     parts.announce()
     return alert
 
@@ -160,8 +171,9 @@ async def reopen(
     """Open it again; 409 if its rule is gone, or a newer alert is about the same."""
     note = data or Note()
     async with parts.connect() as connection, connection.transaction():
-        alert = await _step(connection, alerts.reopen, alert_id, request.user, "reopened", note)
-        await events.append(connection, utc_now(), [changed(alert)])
+        await _step(connection, alerts.reopen, alert_id, request.user, "reopened", note)
+        await settle(parts, connection, utc_now(), request.user.name, [alert_id])
+        alert = await _read(connection, alert_id)
     parts.announce()
     return alert
 
@@ -184,11 +196,6 @@ async def comment(
         name = request.user.name
         await alerts.log_step(connection, alert_id, utc_now(), "commented", name, data.comment)
         return await _with_steps(connection, alert_id)
-
-
-def changed(alert: alerts.Alert) -> tuple[str, object]:
-    """Return the event that tells of one alert's new state."""
-    return "alerts", {"snapshot": False, "alerts": [alert]}
 
 
 async def _step(

@@ -11,6 +11,7 @@ from api.door import ROLE
 from api.lists import LIMIT, Cursor, Limit, Page, page, position
 from api.parts import KnownRequest, Parts
 from api.probes import BASE
+from api.quiet import changing
 from db import config
 from db.alerts import ID_MAX
 from vigia.model import Role, utc_now
@@ -60,4 +61,7 @@ async def change(
         entry = await config.entry(connection, key)
     await parts.set_config(changed)
     parts.receivers.horizon.forget()
+    if key == "dependencies":
+        async with changing(parts, request.user.name):
+            pass
     return entry

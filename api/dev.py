@@ -7,11 +7,12 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from msgspec import Meta, Struct
 
-from api.alerts import changed
 from api.door import ROLE
 from api.parts import KnownRequest, Parts
 from api.probes import BASE
-from db import alerts, events, tiers
+from api.quiet import settle
+from db import alerts, tiers
+from db.evaluation import lock
 from vigia import __version__
 from vigia.model import Category, Level, Role, utc_now
 
@@ -53,6 +54,7 @@ async def raise_alert(
     wanted = data or Trial()
     now = utc_now()
     async with parts.connect() as connection, connection.transaction():
+        await lock(connection)
         alert_id = await alerts.open_test(
             connection,
             now,
@@ -63,8 +65,8 @@ async def raise_alert(
             wanted.message,
         )
         await alerts.log_step(connection, alert_id, now, "opened", request.user.name)
+        await settle(parts, connection, now, request.user.name, [alert_id])
         alert = (await alerts.read(connection, [alert_id]))[0]
-        await events.append(connection, now, [changed(alert)])
     parts.announce()
     return alert
 

@@ -24,6 +24,8 @@ ACTIVE = _QUERIES["active"]
 PAST = _QUERIES["past"]
 
 ID_MAX = 2**63 - 1
+TOGETHER_MAX = 200
+"""Alerts in one message: a storm must not become one that no client can take."""
 
 
 class Logged(Struct, frozen=True):
@@ -57,6 +59,8 @@ class Alert(Struct, frozen=True):
     acknowledged_by: str | None
     resolved_at: datetime | None
     resolved_by: str | None
+    held_by: list[str]
+    """What keeps everybody from being told, such as `silence:3`; of a resolved one, what did."""
 
 
 class Filter(Struct, frozen=True, kw_only=True):
@@ -65,7 +69,16 @@ class Filter(Struct, frozen=True, kw_only=True):
     level: Level | None = None
     category: Category | None = None
     component: str | None = None
+    held: bool | None = None
     before: int = ID_MAX
+
+
+def news(changed: Sequence[Alert]) -> list[tuple[str, object]]:
+    """Return the events that tell of alerts that opened or changed."""
+    return [
+        ("alerts", {"snapshot": False, "alerts": changed[first : first + TOGETHER_MAX]})
+        for first in range(0, len(changed), TOGETHER_MAX)
+    ]
 
 
 async def open_test(
@@ -184,5 +197,6 @@ def _parameters(wanted: Filter) -> dict[str, object]:
         "level": wanted.level,
         "category": wanted.category,
         "component": wanted.component,
+        "held": wanted.held,
         "before": wanted.before,
     }

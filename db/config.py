@@ -1,7 +1,9 @@
 """Settings that people change at run time: defaults here, changes in monitoring_config."""
 
 import math
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from graphlib import CycleError, TopologicalSorter
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -25,6 +27,7 @@ BUILT_IN = ("server", "database", "trading", security.COMPONENT)
 """Components that every service has."""
 
 MetricName = Annotated[str, Meta(pattern=r"^[a-zA-Z_][a-zA-Z0-9_.:-]{0,127}(?!\n)$")]
+Component = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f]+(?!\n)$", max_length=250)]
 Days = Annotated[float, Meta(gt=0, le=36500)]
 
 
@@ -140,9 +143,15 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
             "trading_success_percent": Threshold(op="<", warning=50, critical=30),
         }
     )
+    dependencies: Annotated[
+        dict[Component, Annotated[tuple[Component, ...], Meta(max_length=100)]],
+        Meta(max_length=1000),
+    ] = {}
+    """What each component stands on: while one of those is down, nobody is told of its alerts."""
 
     def __post_init__(self) -> None:
-        """Refuse two components of one name: their samples would be told apart by nothing."""
+        """Refuse circles, and two components of one name: nothing would tell them apart."""
+        _order(self.dependencies)
         names = [*BUILT_IN, *(target.name for target in self.outside)]
         if len(set(names)) != len(names):
             raise ValueError(f"each needs a name of its own, and none of {', '.join(BUILT_IN)}")
@@ -151,6 +160,14 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     def outside(self) -> tuple[Target | ScrapeTarget, ...]:
         """Whatever is asked over the network; each is a component."""
         return (*self.targets, *self.scrapes)
+
+    def ancestors(self) -> dict[str, list[str]]:
+        """Return everything that each component stands on, however far down."""
+        found: dict[str, set[str]] = {}
+        for component in _order(self.dependencies):
+            below = self.dependencies.get(component, ())
+            found[component] = set(below).union(*(found[one] for one in below))
+        return {component: sorted(below) for component, below in found.items() if below}
 
     def thresholds_document(self) -> dict[str, Any]:
         """Return the thresholds as the queries read them: without what is not set."""
@@ -253,3 +270,12 @@ def with_value(config: Config, key: str, value: Any) -> Config:
         return msgspec.structs.replace(config, **{key: msgspec.convert(value, kind)})
     except ValueError as error:
         raise InvalidError(f"{key}: {error}") from None
+
+
+def _order(dependencies: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return components after those that they stand on. Raises ValueError for a circle."""
+    try:
+        return list(TopologicalSorter(dependencies).static_order())
+    except CycleError as error:
+        circle = " on ".join(error.args[1][::-1])
+        raise ValueError(f"nothing can stand on itself: {circle}") from None

@@ -58,7 +58,7 @@ class Health(Struct, frozen=True):
 
 
 class Checked(ComponentStatus, frozen=True):
-    """A component's state after a check, and whether the check changed its status."""
+    """A component's state after a check, and whether it is another than before."""
 
     changed: bool
 

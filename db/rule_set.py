@@ -62,6 +62,7 @@ async def apply(connection: Connection, difference: Difference, time: datetime, 
     for rule in difference.added:
         await rules.insert(connection, rule, time, actor)
     await remove(connection, difference.removed, time, actor)
+    await rules.check_references(connection)
 
 
 async def remove(

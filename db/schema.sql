@@ -19,7 +19,7 @@ VIEW alert_events  -- Each step in the life of each alert.
     id bigint  -- Order of the steps.
     alert_id bigint  -- The alert.
     time timestamp with time zone  -- When it happened.
-    type text  -- opened, escalated, lowered, acknowledged, commented, resolved or reopened.
+    type text  -- opened, escalated, lowered, acknowledged, commented, held, released, resolved or reopened.
     level text  -- Level after the step.
     value double precision  -- Value that led to the step.
     threshold double precision  -- Limit of the level.
@@ -102,6 +102,22 @@ TABLE alert_rules  -- Rules, evaluated as one set once a minute; one rule covers
     CREATE UNIQUE INDEX alert_rules_name_key ON public.alert_rules USING btree (name)
     CREATE UNIQUE INDEX alert_rules_pkey ON public.alert_rules USING btree (id)
 
+TABLE alert_silences  -- Alerts of which nobody wants to be told for a while; ended ones stay.
+    id integer NOT NULL GENERATED ALWAYS AS IDENTITY  -- Number of the silence; it holds alerts as silence:<number>.
+    matcher jsonb NOT NULL  -- Which alerts: rule, component, category and level as a value or an array of some, and labels.
+    starts_at timestamp with time zone NOT NULL  -- From when on it holds.
+    ends_at timestamp with time zone NOT NULL  -- Until when it holds.
+    comment text NOT NULL  -- Why.
+    created_at timestamp with time zone NOT NULL  -- When it was made.
+    created_by text NOT NULL  -- Who made it.
+    updated_at timestamp with time zone NOT NULL  -- When it was last changed, or ended early.
+    updated_by text NOT NULL  -- Who did that.
+    CONSTRAINT alert_silences_check CHECK ((ends_at >= starts_at))
+    CONSTRAINT alert_silences_matcher_check CHECK (((jsonb_typeof(matcher) = 'object'::text) AND (matcher <> '{}'::jsonb)))
+    CONSTRAINT alert_silences_pkey PRIMARY KEY (id)
+    CREATE INDEX alert_silences_ends_at ON public.alert_silences USING btree (ends_at)
+    CREATE UNIQUE INDEX alert_silences_pkey ON public.alert_silences USING btree (id)
+
 TABLE alert_states  -- Where each rule stands with each thing it looks at; no row: all is well.
     rule_id integer NOT NULL  -- The rule.
     component text NOT NULL  -- Component of the thing; empty for one that belongs to none.
@@ -141,6 +157,7 @@ VIEW alerts  -- Alerts, open and past.
     acknowledged_by text  -- Who took it on.
     resolved_at timestamp with time zone  -- When it ended.
     resolved_by text  -- Who ended it: a key or user, or auto.
+    held_by text[]  -- What keeps everybody from being told, or did when it ended: silence:3, maintenance:backup, dependency:database.
  SELECT id,
     rule,
     level,
@@ -156,7 +173,8 @@ VIEW alerts  -- Alerts, open and past.
     acknowledged_at,
     acknowledged_by,
     resolved_at,
-    resolved_by
+    resolved_by,
+    held_by
    FROM system_alerts;
 
 TABLE api_keys  -- Keys of programs and people; only a hash of each is kept.
@@ -496,6 +514,38 @@ TABLE maintenance_runs  -- Each run of the maintenance. One that never finished 
     CONSTRAINT maintenance_runs_pkey PRIMARY KEY (id)
     CREATE UNIQUE INDEX maintenance_runs_pkey ON public.maintenance_runs USING btree (id)
 
+TABLE maintenance_windows  -- Planned work, once or again and again: nobody is told of what it covers.
+    id integer NOT NULL GENERATED ALWAYS AS IDENTITY  -- Number of the window.
+    name text NOT NULL  -- Name of the window; it holds alerts as maintenance:<name>.
+    matcher jsonb NOT NULL  -- Which alerts, as of a silence; empty: all.
+    repeat text NOT NULL  -- once, daily, weekly or monthly.
+    starts_at timestamp with time zone  -- When it begins; of a recurring one, from when on it recurs; null: always.
+    ends_at timestamp with time zone  -- When it ends; of a recurring one, until when it recurs; null: for ever.
+    tz text NOT NULL  -- Time zone of local_time, by its IANA name.
+    local_time time without time zone  -- Of a recurring one: when it begins on its days.
+    duration_s integer  -- Of a recurring one: how many seconds pass until it ends.
+    weekdays text[] NOT NULL  -- Of a weekly one: its days, mon to sun.
+    days integer[] NOT NULL  -- Of a monthly one: its days; one that a month has not is its last.
+    comment text NOT NULL  -- What is done.
+    enabled boolean NOT NULL  -- Whether it holds anything.
+    updated_at timestamp with time zone NOT NULL  -- When it was last changed.
+    updated_by text NOT NULL  -- Who last changed it.
+    CONSTRAINT maintenance_windows_check CHECK ((ends_at > starts_at))
+    CONSTRAINT maintenance_windows_check1 CHECK (
+CASE repeat
+    WHEN 'once'::text THEN ((starts_at IS NOT NULL) AND (ends_at IS NOT NULL))
+    ELSE ((local_time IS NOT NULL) AND (duration_s IS NOT NULL))
+END)
+    CONSTRAINT maintenance_windows_duration_s_check CHECK ((duration_s > 0))
+    CONSTRAINT maintenance_windows_matcher_check CHECK ((jsonb_typeof(matcher) = 'object'::text))
+    CONSTRAINT maintenance_windows_name_key UNIQUE (name)
+    CONSTRAINT maintenance_windows_pkey PRIMARY KEY (id)
+    CONSTRAINT maintenance_windows_repeat_check CHECK ((repeat = ANY (ARRAY['once'::text, 'daily'::text, 'weekly'::text, 'monthly'::text])))
+    CONSTRAINT maintenance_windows_tz_check CHECK ((('1970-01-01 00:00:00+00'::timestamp with time zone AT TIME ZONE tz) IS NOT NULL))
+    CONSTRAINT maintenance_windows_weekdays_check CHECK ((weekdays <@ ARRAY['mon'::text, 'tue'::text, 'wed'::text, 'thu'::text, 'fri'::text, 'sat'::text, 'sun'::text]))
+    CREATE UNIQUE INDEX maintenance_windows_name_key ON public.maintenance_windows USING btree (name)
+    CREATE UNIQUE INDEX maintenance_windows_pkey ON public.maintenance_windows USING btree (id)
+
 VIEW metrics  -- Samples with their names.
     time timestamp with time zone  -- When it was measured; of a roll-up, the start of the bucket.
     metric text  -- Name of the metric: subject, what, unit.
@@ -789,7 +839,7 @@ TABLE system_alert_events  -- Each step in the life of each alert: the audit.
     id bigint NOT NULL GENERATED ALWAYS AS IDENTITY  -- Order of the steps.
     alert_id bigint NOT NULL  -- The alert.
     time timestamp with time zone NOT NULL  -- When it happened.
-    type text NOT NULL  -- opened, escalated, lowered, acknowledged, commented, resolved or reopened.
+    type text NOT NULL  -- opened, escalated, lowered, acknowledged, commented, held, released, resolved or reopened.
     level text NOT NULL  -- Level after the step.
     value double precision  -- Value that led to the step.
     threshold double precision  -- Limit it was compared with.
@@ -797,7 +847,7 @@ TABLE system_alert_events  -- Each step in the life of each alert: the audit.
     comment text NOT NULL DEFAULT ''::text  -- What that person said, or why the service did it.
     CONSTRAINT system_alert_events_alert_id_fkey FOREIGN KEY (alert_id) REFERENCES system_alerts(id) ON DELETE CASCADE
     CONSTRAINT system_alert_events_pkey PRIMARY KEY (id)
-    CONSTRAINT system_alert_events_type_check CHECK ((type = ANY (ARRAY['opened'::text, 'escalated'::text, 'lowered'::text, 'acknowledged'::text, 'commented'::text, 'resolved'::text, 'reopened'::text])))
+    CONSTRAINT system_alert_events_type_check CHECK ((type = ANY (ARRAY['opened'::text, 'escalated'::text, 'lowered'::text, 'acknowledged'::text, 'commented'::text, 'held'::text, 'released'::text, 'resolved'::text, 'reopened'::text])))
     CREATE INDEX system_alert_events_alert ON public.system_alert_events USING btree (alert_id, id)
     CREATE UNIQUE INDEX system_alert_events_pkey ON public.system_alert_events USING btree (id)
 
@@ -820,6 +870,7 @@ TABLE system_alerts  -- Alerts, open and past.
     resolved_at timestamp with time zone  -- When it ended.
     resolved_by text  -- Who ended it: a key or user, or auto.
     is_flapping boolean NOT NULL DEFAULT false  -- Whether it opened so often that it now waits for a long calm.
+    held_by text[] NOT NULL DEFAULT '{}'::text[]  -- What keeps everybody from being told, or did when it ended: silence:3, maintenance:backup, dependency:database.
     CONSTRAINT system_alerts_category_check CHECK ((category = ANY (ARRAY['system'::text, 'trading'::text, 'database'::text, 'external'::text, 'security'::text])))
     CONSTRAINT system_alerts_check CHECK (((state = 'resolved'::text) = (resolved_at IS NOT NULL)))
     CONSTRAINT system_alerts_level_check CHECK ((level = ANY (ARRAY['info'::text, 'warning'::text, 'critical'::text, 'emergency'::text])))
@@ -1117,6 +1168,8 @@ FUNCTION is_partial(p_chunk regclass) RETURNS boolean  -- Whether a chunk got ro
 
 FUNCTION level_limits(p_levels jsonb) RETURNS double precision[]  -- The limits of levels, quietest first; null: the level has none.
 
+FUNCTION local_instant(p_local timestamp without time zone, p_tz text) RETURNS timestamp with time zone  -- The moment at which clocks of a zone show a local time: the first one, or where they would have if they had not been changed.
+
 FUNCTION log_bucket(p_value double precision) RETURNS integer  -- Bucket of a value in system_distributions; its bounds grow by 2 percent.
 
 FUNCTION log_bucket_value(p_bucket integer) RETURNS double precision  -- Value that stands for a bucket of system_distributions: at most 1 percent from all in it.
@@ -1124,6 +1177,8 @@ FUNCTION log_bucket_value(p_bucket integer) RETURNS double precision  -- Value t
 FUNCTION log_quantile(p_rank double precision, p_below integer, p_above integer) RETURNS double precision  -- Value at a rank (from 0, may lie between two) given the buckets below and above it.
 
 PROCEDURE maintain(IN job_id integer DEFAULT NULL::integer, IN config jsonb DEFAULT NULL::jsonb)  -- Refreshes, compresses and drops, in that order; config may give now, every, force and a budget of time.
+
+FUNCTION maintenance_spans(p_start timestamp with time zone, p_end timestamp with time zone) RETURNS TABLE(window_id integer, name text, matcher jsonb, starts_at timestamp with time zone, ends_at timestamp with time zone)  -- Each occurrence of a maintenance window that touches a range of time, as a whole. They may overlap.
 
 FUNCTION make_reader() RETURNS boolean  -- Makes the role vigia_reader where there is none; false: this user may not.
 

@@ -1,8 +1,8 @@
 -- Back to an empty database, in one statement string and so in one transaction.
-TRUNCATE system_metrics, alert_answers, alert_rules, alert_states, api_keys, component_checks, component_status,
-         dropped_to, events, infinity, late_arrivals, late_ranges, maintenance_runs, monitoring_config,
-         monitoring_config_history, refreshed_to, security_events, series, series_state, sessions, shipped_rules,
-         sign_in_links, system_alert_events, system_alerts, system_distributions RESTART IDENTITY CASCADE;
+TRUNCATE system_metrics, system_distributions, component_checks, series, series_state, late_ranges, late_arrivals,
+         system_alerts, system_alert_events, alert_rules, alert_states, alert_answers, alert_silences,
+         maintenance_windows, shipped_rules, component_status, events, security_events, maintenance_runs,
+         monitoring_config, monitoring_config_history, api_keys, sessions, sign_in_links RESTART IDENTITY CASCADE;
 TRUNCATE system_metrics_1m;
 TRUNCATE system_metrics_5m;
 TRUNCATE system_metrics_1h;

@@ -75,7 +75,8 @@ class Service(Struct):
         async with self.pool.connection() as connection:
             while self.missed_minutes:
                 minute = self.missed_minutes[0]
-                if await evaluate(connection, minute, self.config.thresholds_document()):
+                thresholds, ancestors = self.config.thresholds_document(), self.config.ancestors()
+                if await evaluate(connection, minute, thresholds, ancestors, utc_now()):
                     self.live.ring()
                 self.missed_minutes = self.missed_minutes[1:]
 

@@ -71,7 +71,7 @@ SELECT count(*) FROM reopened
 
 -- name: read
 SELECT id, rule, level, category, component, labels, title, message, value, threshold, state,
-       opened_at, acknowledged_at, acknowledged_by, resolved_at, resolved_by
+       opened_at, acknowledged_at, acknowledged_by, resolved_at, resolved_by, held_by
 FROM system_alerts
 WHERE id = ANY (%(ids)s)
 ORDER BY id
@@ -84,24 +84,27 @@ ORDER BY id
 
 -- name: active
 SELECT id, rule, level, category, component, labels, title, message, value, threshold, state,
-       opened_at, acknowledged_at, acknowledged_by, resolved_at, resolved_by
+       opened_at, acknowledged_at, acknowledged_by, resolved_at, resolved_by, held_by
 FROM system_alerts
 WHERE state <> 'resolved'
   AND id < %(before)s
   AND (%(level)s::text IS NULL OR level = %(level)s)
   AND (%(category)s::text IS NULL OR category = %(category)s)
   AND (%(component)s::text IS NULL OR component = %(component)s)
+  AND (%(held)s::boolean IS NULL OR (held_by <> '{}') = %(held)s)
 ORDER BY id DESC
 LIMIT %(limit)s
 
 -- name: past
 SELECT id, rule, level, category, component, labels, title, message, value, threshold, state,
-       opened_at, acknowledged_at, acknowledged_by, resolved_at, resolved_by
+       opened_at, acknowledged_at, acknowledged_by, resolved_at, resolved_by, held_by
 FROM system_alerts
 WHERE id < %(before)s
   AND opened_at >= %(start)s AND opened_at < %(end)s
   AND (%(level)s::text IS NULL OR level = %(level)s)
   AND (%(category)s::text IS NULL OR category = %(category)s)
   AND (%(component)s::text IS NULL OR component = %(component)s)
+  AND (%(held)s::boolean IS NULL
+       OR EXISTS (SELECT FROM system_alert_events e WHERE e.alert_id = system_alerts.id AND e.type = 'held') = %(held)s)
 ORDER BY id DESC
 LIMIT %(limit)s

@@ -52,6 +52,10 @@ WITH known AS (
            up.last_time IS NOT NULL AS was_seen
     FROM up
     LEFT JOIN broken USING (component)
+), planned AS MATERIALIZED (
+    SELECT matcher
+    FROM maintenance_spans(%(at)s::timestamptz, %(at)s::timestamptz + interval '1 microsecond')
+    WHERE matcher - 'component' = '{}'
 ), checked AS (
     INSERT INTO component_checks (time, component, status, stands_for_s, reason)
     SELECT %(at)s::timestamptz, component, status, CASE WHEN status IS NULL THEN 0 ELSE %(interval_s)s::double precision END, reason
@@ -60,10 +64,12 @@ WITH known AS (
     ON CONFLICT DO NOTHING
     RETURNING component, status, stands_for_s
 ), before AS (
-    SELECT component, status FROM component_status
+    SELECT component, status, maintenance FROM component_status
 ), written AS (
-    INSERT INTO component_status (component, category, status, since, reason, last_check, uptime_24h)
-    SELECT v.component, v.category, v.status, %(at)s::timestamptz, v.reason, %(at)s::timestamptz,
+    INSERT INTO component_status (component, category, status, since, reason, maintenance, last_check, uptime_24h)
+    SELECT v.component, v.category, v.status, %(at)s::timestamptz, v.reason,
+           EXISTS (SELECT FROM planned p WHERE coalesce(p.matcher -> 'component' ? v.component, true)),
+           %(at)s::timestamptz,
            -- The check of this very statement is not visible to the function yet.
            100 * (u.up_s + CASE WHEN v.status <> 'down' THEN %(interval_s)s::double precision ELSE 0 END)
                / nullif(u.up_s + u.down_s + CASE WHEN v.status IS NULL THEN 0 ELSE %(interval_s)s::double precision END, 0)
@@ -76,11 +82,12 @@ WITH known AS (
         since = CASE WHEN component_status.status IS NOT DISTINCT FROM excluded.status
                      THEN component_status.since ELSE excluded.since END,
         reason = excluded.reason,
+        maintenance = excluded.maintenance,
         last_check = excluded.last_check,
         uptime_24h = excluded.uptime_24h
     RETURNING component, category, status, since, reason, maintenance, last_check, uptime_24h
 )
-SELECT w.*, b.component IS NULL OR b.status IS DISTINCT FROM w.status AS changed
+SELECT w.*, b.component IS NULL OR b.status IS DISTINCT FROM w.status OR b.maintenance <> w.maintenance AS changed
 FROM written w
 LEFT JOIN before b USING (component)
 ORDER BY w.component
@@ -106,8 +113,13 @@ FROM component_status
 ORDER BY component
 
 -- name: read_at
--- The newest check of each component at or before a moment of the past, and when its status began.
-SELECT c.component, c.category, past.status, past.since, past.reason, false AS maintenance,
+-- The newest check of each component at or before a moment of the past, and when its status began. Planned work is
+-- that of the windows as they are now.
+SELECT c.component, c.category, past.status, past.since, past.reason,
+       EXISTS (
+           SELECT FROM maintenance_spans(%(at)s::timestamptz, %(at)s::timestamptz + interval '1 microsecond') s
+           WHERE s.matcher - 'component' = '{}' AND coalesce(s.matcher -> 'component' ? c.component, true)
+       ) AS maintenance,
        past.time AS last_check, u.availability AS uptime_24h
 FROM component_status c
 CROSS JOIN LATERAL (

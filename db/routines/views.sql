@@ -121,7 +121,7 @@ FROM component_status;
 
 CREATE OR REPLACE VIEW alerts AS
 SELECT id, rule, level, category, component, labels, title, message, value, threshold, state,
-       opened_at, acknowledged_at, acknowledged_by, resolved_at, resolved_by
+       opened_at, acknowledged_at, acknowledged_by, resolved_at, resolved_by, held_by
 FROM system_alerts;
 
 CREATE OR REPLACE VIEW alert_events AS
@@ -228,12 +228,13 @@ BEGIN
             ('acknowledged_by', 'Who took it on.'),
             ('resolved_at', 'When it ended.'),
             ('resolved_by', 'Who ended it: a key or user, or auto.'),
+            ('held_by', 'What keeps everybody from being told, or did when it ended: silence:3, maintenance:backup, dependency:database.'),
             ('alert_events.id', 'Order of the steps.'),
             ('alert_events.time', 'When it happened.'),
             ('alert_events.level', 'Level after the step.'),
             ('alert_events.value', 'Value that led to the step.'),
             ('alert_id', 'The alert.'),
-            ('type', 'opened, escalated, lowered, acknowledged, commented, resolved or reopened.'),
+            ('type', 'opened, escalated, lowered, acknowledged, commented, held, released, resolved or reopened.'),
             ('actor', 'Who did it: a key or user, or auto.'),
             ('comment', 'What that person said, or why the service did it.')
         ) AS given (name, text) ON given.name IN (a.attname, c.relname || '.' || a.attname)

@@ -51,6 +51,7 @@ class World:
         self.connection = connection
         self.terms = terms or Terms({2: 10.0, 3: 20.0})
         self.thresholds: Mapping[str, object] = {}
+        self.ancestors: Mapping[str, Sequence[str]] = {}
         self.now = 0
 
     async def add(self, *some: Rule) -> None:
@@ -85,7 +86,7 @@ class World:
 
     async def announce(self) -> None:
         """Evaluate this minute as the service does it, bus and all."""
-        await evaluate(self.connection, minute(self.now), self.thresholds)
+        await evaluate(self.connection, minute(self.now), self.thresholds, self.ancestors)
 
     async def active(self) -> list[Alert]:
         return await alerts.active(self.connection, Filter(), 1000)

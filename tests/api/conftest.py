@@ -53,6 +53,8 @@ def check_conforms(
     """Compare an answer with what OpenAPI says of its operation, where it says anything."""
     template = re.sub(r"/alerts/\d+", "/alerts/{alert_id}", path)
     template = re.sub(r"/alerts/rules/(?!preview)[^/]+", "/alerts/rules/{name}", template)
+    template = re.sub(r"/silences/\d+", "/silences/{silence_id}", template)
+    template = re.sub(r"/maintenance/\d+", "/maintenance/{window_id}", template)
     template = re.sub(r"/config/(?!history|retention/preview)[^/]+", "/config/{key}", template)
     operation = document["paths"].get(template, {}).get(method.lower())
     if operation is not None and answer.status != HTTPStatus.METHOD_NOT_ALLOWED:

@@ -18,7 +18,7 @@ async def test_settings_have_their_defaults(service: Any) -> None:
 
     assert page["cursor"] is None
     keys = [item["key"] for item in page["items"]]
-    assert keys == ["intervals", "retention", "scrapes", "targets", "thresholds"]
+    assert keys == ["dependencies", "intervals", "retention", "scrapes", "targets", "thresholds"]
     for item in page["items"]:
         assert set(item) == {"key", "value", "default", "updated_at", "updated_by"}
         assert item["value"] == item["default"]

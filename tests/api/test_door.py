@@ -35,6 +35,12 @@ LOWEST = {
     ("PUT", f"{BASE}/alerts/rules/x"): Role.ADMIN,
     ("POST", f"{BASE}/alerts/rules/preview"): Role.OPERATOR,
     ("DELETE", f"{BASE}/alerts/rules/x"): Role.ADMIN,
+    ("POST", f"{BASE}/alerts/silences"): Role.OPERATOR,
+    ("PUT", f"{BASE}/alerts/silences/1"): Role.OPERATOR,
+    ("DELETE", f"{BASE}/alerts/silences/1"): Role.OPERATOR,
+    ("POST", f"{BASE}/maintenance"): Role.OPERATOR,
+    ("PUT", f"{BASE}/maintenance/1"): Role.OPERATOR,
+    ("DELETE", f"{BASE}/maintenance/1"): Role.OPERATOR,
     ("PUT", f"{BASE}/config/x"): Role.ADMIN,
     ("POST", f"{BASE}/config/retention/preview"): Role.OPERATOR,
     ("POST", f"{BASE}/dev/test-alert"): Role.ADMIN,
@@ -52,7 +58,7 @@ def walk(service: Any) -> Iterator[tuple[str, str]]:
     """Every method of every route, with something in the place of each parameter."""
     for route in create_app(service.parts).routes:
         assert isinstance(route, HTTPRoute)
-        path = route.path.replace("{alert_id:int}", "1")
+        path = re.sub(r"\{\w+:int\}", "1", route.path)
         for method in route.methods - {"OPTIONS"}:
             yield method, re.sub(r"\{\w+:str\}", "x", path)
 

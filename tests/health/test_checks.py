@@ -7,14 +7,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from db import events, health, tiers
+from db import events, health, tiers, windows
 from db.config import Config
 from db.health import Known
+from db.holds import Matcher
 from db.queries import Connection, Pool
 from db.series import SeriesNumbers
+from db.windows import Window
 from db.writer import insert
 from health.checks import check
-from vigia.model import Category, Sample, Series, Status
+from vigia.model import Category, Level, Sample, Series, Status
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SLOT = timedelta(seconds=30)
@@ -190,6 +192,33 @@ async def test_the_state_of_a_past_moment_can_be_asked(watch: Watch) -> None:
     [then] = await health.read_at(watch.connection, START + 3.5 * SLOT)
     assert (then.status, then.since, then.reason) == (Status.DOWN, START + 2 * SLOT, "refused")
     assert await health.read_at(watch.connection, START - SLOT) == []
+
+
+async def test_planned_work_is_shown_told_and_known_of_the_past(watch: Watch) -> None:
+    """Work on a part of a component is none of the whole."""
+    for name, matcher in (
+        ("move", Matcher(component=["server", "database"])),
+        ("part", Matcher(component="trading", level=Level.INFO)),
+    ):
+        begin, end = START + SLOT, START + 2 * SLOT
+        window = Window(name=name, matcher=matcher, starts_at=begin, ends_at=end)
+        await windows.insert(watch.connection, window, START, "ana")
+    changes = []
+    for _ in range(4):
+        for component in ("server", "trading"):
+            await watch.observe(component)
+        changes.append(set(await watch.check()))
+        shown = {one.component: one.maintenance for one in await health.read(watch.connection)}
+        assert shown == {"server": len(changes) == 2, "trading": False}
+
+    assert changes == [{"server", "trading"}, {"server"}, {"server"}, set()]
+    told = [e.payload["components"] for e in await events.after(watch.connection, 1, 9)]
+    assert [c["server"]["maintenance"] for c in told if isinstance(c, dict)] == [True, False]
+    for slots, during in ((0.5, False), (1.5, True), (2.5, False)):
+        then = await health.read_at(watch.connection, START + slots * SLOT)
+        assert [(one.component, one.maintenance) for one in then] == [
+            ("server", during), ("trading", False),
+        ]  # fmt: skip
 
 
 @settings(

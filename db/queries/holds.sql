@@ -1,0 +1,60 @@
+-- name: settle
+-- Compares what holds each open alert with what should hold it at one instant, and writes the difference.
+-- Without anything that holds, it looks only at what is to be released.
+WITH cause AS MATERIALIZED (
+    SELECT 'silence:' || id AS name, matcher, created_by AS author, comment
+    FROM alert_silences
+    WHERE ends_at > %(at)s::timestamptz AND starts_at <= %(at)s::timestamptz
+    UNION ALL
+    SELECT 'maintenance:' || w.name, w.matcher, w.updated_by, w.comment
+    FROM maintenance_windows w
+    WHERE w.id IN (SELECT window_id FROM maintenance_spans(%(at)s::timestamptz, %(at)s::timestamptz + interval '1 microsecond'))
+    UNION ALL
+    SELECT 'dependency:' || down.component, jsonb_build_object('component', jsonb_agg(d.component)), 'auto', 'it is down'
+    FROM jsonb_each(%(ancestors)s::jsonb) d (component, stands_on)
+    JOIN (
+        SELECT DISTINCT a.component
+        FROM system_alerts a
+        JOIN alert_rules r ON r.name = a.rule
+        WHERE a.state <> 'resolved' AND a.labels = '{}' AND r.metric = 'component_up'
+    ) down ON d.stands_on ? down.component
+    WHERE %(ancestors)s::jsonb <> '{}'
+    GROUP BY down.component
+), found AS MATERIALIZED (
+    SELECT a.id, a.level, a.value, a.threshold, a.held_by AS was,
+           ARRAY(
+               SELECT c.name
+               FROM cause c
+               WHERE coalesce(c.matcher -> 'rule' ? a.rule, true)
+                 AND coalesce(c.matcher -> 'component' ? a.component, true)
+                 AND coalesce(c.matcher -> 'category' ? a.category, true)
+                 AND coalesce(c.matcher -> 'level' ? a.level, true)
+                 AND a.labels @> coalesce(c.matcher -> 'labels', '{}')
+               ORDER BY c.name
+           ) AS held_by
+    FROM system_alerts a
+    WHERE a.state <> 'resolved' AND (a.held_by <> '{}' OR EXISTS (SELECT FROM cause))
+), moving AS MATERIALIZED (
+    SELECT * FROM found WHERE held_by <> was
+), written AS (
+    UPDATE system_alerts a SET held_by = m.held_by
+    FROM moving m
+    WHERE a.id = m.id AND a.id = ANY (ARRAY(SELECT id FROM moving))
+), logged AS (
+    INSERT INTO system_alert_events (alert_id, time, type, level, value, threshold, actor, comment)
+    SELECT m.id, %(at)s::timestamptz, s.type, m.level, m.value, m.threshold, %(actor)s, s.comment
+    FROM moving m
+    CROSS JOIN LATERAL (
+        SELECT 'released' AS type, old.name AS comment
+        FROM unnest(m.was) old (name)
+        WHERE old.name <> ALL (m.held_by)
+        UNION ALL
+        SELECT 'held', c.name || ' by ' || c.author || ': ' || c.comment
+        FROM cause c
+        WHERE c.name = ANY (m.held_by) AND c.name <> ALL (m.was)
+    ) s
+    ORDER BY m.id, s.type DESC, s.comment
+)
+SELECT id AS alert_id, CASE WHEN held_by = '{}' THEN 'released' ELSE 'held' END AS step
+FROM moving
+ORDER BY id
