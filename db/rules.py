@@ -49,9 +49,7 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
 
     name: Name
-    kind: Literal["threshold", "absence", "change", "ratio", "burn", "composite", "sql"] = (
-        "threshold"
-    )
+    kind: Literal["threshold", "absence", "change", "ratio", "burn", "composite"] = "threshold"
     metric: Metric | None = None
     component: Text | None = None
     labels: Annotated[dict[Text, Text], Meta(max_length=30)] = msgspec.field(default_factory=dict)
@@ -82,7 +80,6 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     none_of: Names = ()
     by_component: bool = False
     level: Level | None = None
-    sql: Annotated[str, Meta(min_length=1, max_length=10_000)] | None = None
     enabled: bool = True
     runbook: Annotated[str, Meta(max_length=2000)] | None = None
 
@@ -249,9 +246,9 @@ def _check_fields(rule: Rule) -> None:
 
 
 def _check_kind(rule: Rule) -> None:
-    if (rule.metric is None) != (rule.kind in {"composite", "sql"}):
-        raise ValueError("metric: composite and sql have none, every other kind needs one")
-    if rule.kind in {"change", "ratio", "burn", "sql"} and rule.levels is None:
+    if (rule.metric is None) != (rule.kind == "composite"):
+        raise ValueError("metric: a composite has none, every other kind needs one")
+    if rule.kind in {"change", "ratio", "burn"} and rule.levels is None:
         raise ValueError(f"a rule of kind {rule.kind!r} needs levels of its own")
     if rule.kind == "absence" and rule.no_data != "alert":
         raise ValueError('an absence has no_data "alert" and a no_data_level')
@@ -287,10 +284,9 @@ OWNERS = {
     "none_of": "composite",
     "by_component": "composite",
     "level": "composite",
-    "sql": "sql",
 }
 """Fields that one kind has, and no other."""
-REQUIRED = {"offset", "over", "objective", "short_window", "sql"}
+REQUIRED = {"offset", "over", "objective", "short_window"}
 DEFAULTS = {
     field.name: field.default for field in msgspec.structs.fields(Rule) if field.name in OWNERS
 }

@@ -1,13 +1,5 @@
 -- What the migrations and routines make, to be read. Written by `make schema`.
 
-TABLE alert_answers  -- What the question of each rule of kind sql answered last.
-    rule_id integer NOT NULL  -- The rule.
-    asked_at timestamp with time zone NOT NULL  -- The minute for which it was asked.
-    rows jsonb NOT NULL  -- Its rows: component, labels and value of each.
-    CONSTRAINT alert_answers_pkey PRIMARY KEY (rule_id)
-    CONSTRAINT alert_answers_rule_id_fkey FOREIGN KEY (rule_id) REFERENCES alert_rules(id) ON DELETE CASCADE
-    CREATE UNIQUE INDEX alert_answers_pkey ON public.alert_answers USING btree (rule_id)
-
 TABLE alert_clock  -- The newest minute that was evaluated, in one row: who changes alerts holds it.
     one boolean NOT NULL DEFAULT true  -- There is one row.
     evaluated_at timestamp with time zone  -- The minute; what lies between it and the next is time in which nobody looked.
@@ -79,8 +71,7 @@ TABLE alert_rules  -- Rules, evaluated as one set once a minute; one rule covers
     level text  -- Of a composite: level of its alerts; null: the loudest of the rules that fire.
     CONSTRAINT alert_rules_agg_check CHECK ((agg = ANY (ARRAY['avg'::text, 'min'::text, 'max'::text, 'sum'::text, 'count'::text, 'first'::text, 'last'::text, 'stddev'::text, 'rate'::text, 'p50'::text, 'p90'::text, 'p95'::text, 'p99'::text])))
     CONSTRAINT alert_rules_check CHECK (((metric IS NOT NULL) OR (kind = ANY (ARRAY['composite'::text, 'burn'::text, 'sql'::text]))))
-    CONSTRAINT alert_rules_check1 CHECK (((kind = 'sql'::text) = (sql IS NOT NULL)))
-    CONSTRAINT alert_rules_check2 CHECK (((kind = 'burn'::text) = ((objective IS NOT NULL) AND (short_window_s IS NOT NULL))))
+    CONSTRAINT alert_rules_check1 CHECK (((kind = 'burn'::text) = ((objective IS NOT NULL) AND (short_window_s IS NOT NULL))))
     CONSTRAINT alert_rules_escalate_after_s_check CHECK ((escalate_after_s > 0))
     CONSTRAINT alert_rules_flap_count_check CHECK (((flap_count >= 0) AND (flap_count <= 100)))
     CONSTRAINT alert_rules_flap_window_s_check CHECK ((flap_window_s > 0))
@@ -485,15 +476,6 @@ TYPE history_row  -- A bucket of history().
     first double precision  -- Oldest value.
     last double precision  -- Newest value.
     stddev double precision  -- Standard deviation of the samples as a population; null: of a roll-up older than this column.
-
-TABLE late_arrivals  -- Samples that came after the rules had looked at their minutes: what was seen then is not what is stored now.
-    series_id integer NOT NULL  -- The series.
-    start_time timestamp with time zone NOT NULL  -- Oldest late sample of a batch.
-    end_time timestamp with time zone NOT NULL  -- Newest late sample of a batch.
-    arrived_at timestamp with time zone NOT NULL  -- When they came.
-    CONSTRAINT late_arrivals_series_id_fkey FOREIGN KEY (series_id) REFERENCES series(id) ON DELETE CASCADE
-    CREATE INDEX late_arrivals_arrived ON public.late_arrivals USING btree (arrived_at)
-    CREATE INDEX late_arrivals_series ON public.late_arrivals USING btree (series_id, end_time)
 
 TABLE late_ranges  -- Ranges that got samples after their aggregates were refreshed; the next maintenance takes them.
     id bigint NOT NULL GENERATED ALWAYS AS IDENTITY  -- Order of arrival.

@@ -1,6 +1,6 @@
 -- Back to an empty database, in one statement string and so in one transaction.
-TRUNCATE system_metrics, system_distributions, component_checks, series, series_state, late_ranges, late_arrivals,
-         system_alerts, system_alert_events, alert_rules, alert_states, alert_answers, alert_silences,
+TRUNCATE system_metrics, system_distributions, component_checks, series, series_state, late_ranges,
+         system_alerts, system_alert_events, alert_rules, alert_states, alert_silences,
          maintenance_windows, shipped_rules, component_status, events, security_events, maintenance_runs,
          monitoring_config, monitoring_config_history, api_keys, sessions, sign_in_links RESTART IDENTITY CASCADE;
 TRUNCATE system_metrics_1m;

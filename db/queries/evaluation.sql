@@ -140,11 +140,6 @@ verdicts AS MATERIALIZED (
             OFFSET 0
         ) v
         JOIN series s ON s.id = v.series_id
-        UNION ALL
-        SELECT a.rule_id, x.component, x.labels, %(end)s::timestamptz, x.value, r.sign, r.is_strict, r.limits, r.leaves
-        FROM alert_answers a
-        CROSS JOIN LATERAL jsonb_to_recordset(a.rows) x (component text, labels jsonb, value double precision)
-        JOIN rules r ON r.id = a.rule_id AND r.kind = 'sql' AND r.error IS NULL
     ) v
     CROSS JOIN LATERAL (
         SELECT v.value * v.sign AS measure,
@@ -189,7 +184,7 @@ moving AS (
                 WHEN r.metric = 'component_up' THEN coalesce(nullif(st.reason, ''), 'it does not answer')
                 ELSE concat_ws(' ',
                     CASE r.kind WHEN 'change' THEN 'change of ' || r.agg || ' of' WHEN 'ratio' THEN 'ratio of ' || r.agg || ' of'
-                                WHEN 'burn' THEN 'burn rate of' WHEN 'sql' THEN 'the answer' ELSE r.agg || ' of' END,
+                                WHEN 'burn' THEN 'burn rate of' ELSE r.agg || ' of' END,
                     series_name(r.metric, j.labels), CASE WHEN r.kind = 'ratio' THEN 'over ' || r.over END, 'is',
                     concat_ws(' ', round(j.value::numeric, 2), u.unit) || ',',
                     CASE WHEN r.op IN ('>', '>=') THEN 'above' ELSE 'below' END,

@@ -8,19 +8,19 @@ WHERE id = %(rule_id)s AND error IS DISTINCT FROM %(reason)s
 UPDATE alert_rules SET error = NULL, error_at = NULL WHERE id = ANY (%(rule_ids)s) AND error IS NOT NULL
 
 -- name: to_retry
--- Rules that could not be evaluated, each every fifth minute. Questions are asked again each time anyway.
+-- Rules that could not be evaluated, each every fifth minute.
 SELECT array_agg(id)
 FROM (
     SELECT id
     FROM alert_rules
-    WHERE error IS NOT NULL AND enabled AND kind <> 'sql'
+    WHERE error IS NOT NULL AND enabled
       AND extract(epoch FROM %(at)s::timestamptz - error_at)::bigint / 60 %% 5 = 0 AND error_at < %(at)s
     ORDER BY error_at, id
     LIMIT %(limit)s
 ) due
 
 -- name: every_id
-SELECT array_agg(id ORDER BY id) FROM alert_rules WHERE enabled AND error IS NULL AND kind NOT IN ('sql', 'composite')
+SELECT array_agg(id ORDER BY id) FROM alert_rules WHERE enabled AND error IS NULL AND kind <> 'composite'
 
 -- name: settle
 -- One alert for each rule that cannot be evaluated, for as long as it cannot.

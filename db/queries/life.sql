@@ -118,9 +118,9 @@ judged AS MATERIALIZED (
     FROM (
         SELECT coalesce(v.rule_id, s.rule_id) AS rule_id, coalesce(v.component, s.component) AS component,
                coalesce(v.labels, s.labels) AS labels, v.value, coalesce(v.up, 0) AS up, coalesce(v.stay, 0) AS stay,
-               -- What a question or a composite does not name is calm.
+               -- What a composite does not name is calm.
                coalesce(v.status, CASE WHEN r.error IS NOT NULL THEN 'error'
-                                       WHEN r.kind IN ('sql', 'composite') THEN 'value' END) AS status,
+                                       WHEN r.kind = 'composite' THEN 'value' END) AS status,
                %(end)s::timestamptz AS at, %(last_at)s::timestamptz AS last_at, s.alert_id,
                s.rule_id IS NOT NULL AS is_known, coalesce(s.phase, 'ok') AS phase, s.since, s.calm_since,
                s.missing_since, coalesce(s.value_rank, 0) AS value_rank, coalesce(s.floor_rank, 0) AS floor_rank,

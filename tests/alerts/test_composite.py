@@ -12,7 +12,7 @@ from db import rules, trial
 from db.queries import Connection, Pool
 from db.rules import Rule
 from tests.alerts.world import World, minute
-from vigia.model import ConflictError, InvalidError, Level
+from vigia.model import ConflictError, Level
 
 MINUTES, THINGS = 40, 4
 RANKS = {level.value: rank for rank, level in enumerate(Level, 1)}
@@ -146,12 +146,3 @@ async def test_a_composite_names_rules_that_are_there_and_no_composites(
     await world.add(Rule(name="low", kind="composite", any_of=("high",)))
     with pytest.raises(ConflictError, match="both names low"):
         await rules.check_references(connection)
-
-
-async def test_a_composite_over_sql_cannot_be_tried(connection: Connection, pool: Pool) -> None:
-    await World(connection).add(
-        Rule(name="asked", kind="sql", sql="SELECT 1 AS value", levels={Level.INFO: 0})
-    )
-    for rule in (composite({"all_of": ["asked"]}), (await rules.read(connection))[0].rule):
-        with pytest.raises(InvalidError, match="asked: SQL says what is now"):
-            await trial.run(pool.connection, rule, {}, minute(1), minute(9))

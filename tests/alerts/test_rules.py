@@ -222,9 +222,6 @@ async def test_a_shipped_rule_that_was_deleted_stays_deleted(connection: Connect
         {"kind": "composite", "metric": None},
         {"kind": "composite", "all_of": ["b"]},
         {"kind": "composite", "metric": None, "any_of": ["b"], "levels": {"info": 1}},
-        {"kind": "sql", "metric": None, "levels": {"info": 1}},
-        {"kind": "sql", "sql": "SELECT 1 AS value", "levels": {"info": 1}},
-        {"kind": "sql", "metric": None, "sql": "SELECT 1 AS value"},
         {"kind": "burn", "objective": 99.9, "short_window": "5m"},
         {**BURN, "objective": 100},
         {**BURN, "short_window": "2h"},
@@ -244,7 +241,6 @@ def test_a_rule_that_makes_no_sense_is_refused(wrong: dict[str, object]) -> None
         {"kind": "change", "offset": "1h", "relative": True, "levels": {"info": 1}, "op": "<="},
         {**BURN, "levels": {"critical": 14.4}},
         {"kind": "composite", "metric": None, "any_of": ["c", "d"], "by_component": True},
-        {"kind": "sql", "metric": None, "sql": "SELECT 1 AS value", "levels": {"info": 1}},
         {"component": "a", "labels": {"k": "v"}, "category": "security", "runbook": "docs"},
     ],
 )  # fmt: skip

@@ -18,12 +18,13 @@ LIMITS = st.floats(-1e140, 1e140, allow_nan=False)
 def documents(draw: Any) -> dict[str, Any]:
     """Draw what a person may write for a rule, but for its name."""
     levels = draw(st.dictionaries(st.sampled_from(LEVELS), LIMITS, min_size=1))
-    kind = draw(st.sampled_from(["threshold", "absence", "change", "ratio"]))
+    kind = draw(st.sampled_from(["threshold", "absence", "change", "ratio", "burn"]))
     own: dict[str, dict[str, Any]] = {
         "threshold": {},
         "absence": {"no_data": "alert"},
         "change": {"offset": "1h", "relative": draw(st.booleans())},
         "ratio": {"over": "calls"},
+        "burn": {"objective": 99.9, "window": "1h", "short_window": "5m"},
     }
     given: dict[str, Any] = {
         "kind": kind,
