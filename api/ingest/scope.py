@@ -1,16 +1,20 @@
-"""What a key may write: one bound to a component or to labels writes nothing else."""
+"""What a key may write: nothing about security; bound to a component or labels, nothing else."""
 
 from collections.abc import Callable
 
 from msgspec.structs import replace
 
 from api.ingest.intake import Fault, FaultError, Intake
+from db import security
 from vigia.model import Principal, Series, labels_of
 
 
 def restrict(intake: Intake, principal: Principal) -> None:
     """Reject what the principal may not write, and add its labels to the rest."""
-    if principal.component is None and not principal.labels:
+    given = {column.series.component for column in intake.columns}
+    given |= {histogram.series.component for histogram in intake.histograms}
+    is_bound = principal.component is not None or principal.labels
+    if not is_bound and security.COMPONENT not in given:
         return
     columns, histograms = intake.columns, intake.histograms
     intake.columns, intake.histograms = [], []
@@ -39,7 +43,12 @@ def _remembered(principal: Principal) -> Callable[[Series], Series]:
 
 
 def _own(series: Series, principal: Principal) -> Series:
-    """Return a series with the labels of its key. Raises FaultError."""
+    """Return a series with the labels of its key. Raises FaultError.
+
+    What the audit counts is the service's alone: a key could hide with it what it has done.
+    """
+    if series.component == security.COMPONENT:
+        raise FaultError(Fault("scope", f"component {series.component} is the service's own"))
     if principal.component not in {None, series.component}:
         raise FaultError(Fault("scope", f"this key writes only component {principal.component}"))
     labels = dict(series.labels)

@@ -36,6 +36,17 @@ def test_an_unbound_key_writes_anything() -> None:
     assert (len(told.columns), len(told.histograms), told.rejected.total()) == (2, 2, 0)
 
 
+@pytest.mark.parametrize("role", [Role.INGEST, Role.ADMIN])
+def test_nobody_writes_what_the_audit_counts(role: Role) -> None:
+    told = intake(series(), series("security"))
+
+    restrict(told, Principal("ana", role))
+
+    assert [column.series for column in told.columns] == [series()]
+    assert [one.series for one in told.histograms] == [series()]
+    assert told.sentence() == "3: component security is the service's own"
+
+
 def test_what_belongs_to_another_component_is_rejected() -> None:
     told = intake(series(), series("other"))
 
