@@ -7,7 +7,7 @@ from typing import Annotated
 from litestar import get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, QueryParameter
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
 from api.door import ROLE
 from api.errors import documented
@@ -29,6 +29,14 @@ HeldNow = Annotated[
 HeldEver = Annotated[
     bool | None, QueryParameter(description="Only those that were ever held back, or never.")
 ]
+OnlyRule = Annotated[str | None, QueryParameter(description="Only alerts of this rule.")]
+OnlyState = Annotated[
+    alerts.State | None,
+    QueryParameter(name="state", description="Only those in this state now."),
+]
+WithSteps = Annotated[
+    bool, QueryParameter(name="events", description="Whether each has its steps, in `events`.")
+]
 Start = Annotated[str, QueryParameter(description="Opened at or after: a time, or such as -7d.")]
 End = Annotated[str, QueryParameter(description="Opened before: a time, or `now`.")]
 
@@ -48,6 +56,12 @@ class Comment(Struct, frozen=True, forbid_unknown_fields=True):
     comment: Annotated[str, Meta(min_length=1, max_length=2000)]
 
 
+class AlertMaybeWithSteps(alerts.Alert, frozen=True, kw_only=True):
+    """An alert; with every step of its life, oldest first, if they were asked for."""
+
+    events: list[alerts.Logged] | UnsetType = UNSET
+
+
 class AlertWithSteps(alerts.Alert, frozen=True):
     """An alert and every step of its life, oldest first."""
 
@@ -60,6 +74,8 @@ async def active(
     level: OnlyLevel = None,
     category: OnlyCategory = None,
     component: OnlyComponent = None,
+    rule: OnlyRule = None,
+    in_state: OnlyState = None,
     held: HeldNow = None,
     limit: Limit = LIMIT,
     cursor: Cursor = None,
@@ -68,6 +84,8 @@ async def active(
         level=level,
         category=category,
         component=component,
+        rule=rule,
+        state=in_state,
         held=held,
         before=position(cursor, alerts.ID_MAX),
     )
@@ -84,22 +102,35 @@ async def past(
     level: OnlyLevel = None,
     category: OnlyCategory = None,
     component: OnlyComponent = None,
+    rule: OnlyRule = None,
+    in_state: OnlyState = None,
     held: HeldEver = None,
+    steps: WithSteps = False,
     limit: Limit = LIMIT,
     cursor: Cursor = None,
-) -> Page[alerts.Alert]:
+) -> Page[AlertMaybeWithSteps]:
     now = utc_now()
     wanted = alerts.Filter(
         level=level,
         category=category,
         component=component,
+        rule=rule,
+        state=in_state,
         held=held,
         before=position(cursor, alerts.ID_MAX),
     )
     opened = parse_time(start, now), parse_time(end, now)
     async with parts.connect() as connection:
-        found = await alerts.past(connection, wanted, *opened, limit + 1)
-    return page(found, limit, lambda alert: alert.id)
+        found = page(
+            await alerts.past(connection, wanted, *opened, limit + 1), limit, lambda alert: alert.id
+        )
+        ids = [alert.id for alert in found.items] if steps else []
+        told = await alerts.steps_of(connection, ids)
+    items = [
+        AlertMaybeWithSteps(**structs.asdict(alert), events=told.get(alert.id, UNSET))
+        for alert in found.items
+    ]
+    return Page(items, found.cursor)
 
 
 @get(f"{BASE}/alerts/{{alert_id:int}}", tags=["alerts"], summary="One alert with its steps")

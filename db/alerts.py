@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any, Literal
 
+import msgspec
 from msgspec import Struct
 
 from db import queries
@@ -22,8 +24,12 @@ READ = _QUERIES["read"]
 STEPS = _QUERIES["steps"]
 ACTIVE = _QUERIES["active"]
 PAST = _QUERIES["past"]
+DROP_OLD = _QUERIES["drop_old"]
 
 ID_MAX = 2**63 - 1
+DROPPED_TOGETHER = 1000
+
+State = Literal["firing", "acknowledged", "resolved"]
 TOGETHER_MAX = 200
 """Alerts in one message: a storm must not become one that no client can take."""
 
@@ -69,6 +75,8 @@ class Filter(Struct, frozen=True, kw_only=True):
     level: Level | None = None
     category: Category | None = None
     component: str | None = None
+    rule: str | None = None
+    state: State | None = None
     held: bool | None = None
     before: int = ID_MAX
 
@@ -167,7 +175,21 @@ async def read(connection: Connection, ids: Sequence[int]) -> list[Alert]:
 
 async def steps(connection: Connection, alert_id: int) -> list[Logged]:
     """Return an alert's audit, oldest first."""
-    return await queries.rows(connection, Logged, STEPS, alert_id=alert_id)
+    return (await steps_of(connection, [alert_id]))[alert_id]
+
+
+async def steps_of(connection: Connection, ids: Sequence[int]) -> dict[int, list[Logged]]:
+    """Return the audit of each of some alerts, oldest first."""
+    found: dict[int, list[Logged]] = {alert_id: [] for alert_id in ids}
+    for row in await queries.rows(connection, dict[str, Any], STEPS, ids=list(ids)):
+        found[row.pop("alert_id")].append(msgspec.convert(row, Logged))
+    return found
+
+
+async def drop_old(connection: Connection, before: datetime) -> None:
+    """Delete what was resolved before a time, some at a time."""
+    while await queries.run(connection, DROP_OLD, before=before, limit=DROPPED_TOGETHER):
+        pass
 
 
 async def active(connection: Connection, wanted: Filter, limit: int) -> list[Alert]:
@@ -197,6 +219,8 @@ def _parameters(wanted: Filter) -> dict[str, object]:
         "level": wanted.level,
         "category": wanted.category,
         "component": wanted.component,
+        "rule": wanted.rule,
+        "state": wanted.state,
         "held": wanted.held,
         "before": wanted.before,
     }

@@ -88,6 +88,7 @@ class Retention(Struct, frozen=True, forbid_unknown_fields=True):
     checks_days: Days | None = 90
     uptime_days: Days | None = None
     events_days: Days = 7
+    alerts_days: Days = 730
     compress_after_days: Days = 0.25
     metrics: Annotated[dict[MetricName, MetricRetention], Meta(max_length=100)] = msgspec.field(
         default_factory=dict

@@ -1,8 +1,8 @@
-"""Deletes what has served its time outside the tiers: bus events, sessions, sign-in links."""
+"""Deletes what has served its time outside the tiers: events, old alerts, sessions, refusals."""
 
 from datetime import datetime, timedelta
 
-from db import events, keys, security
+from db import alerts, events, keys, security
 from db.config import Retention
 from db.queries import Pool
 
@@ -14,5 +14,6 @@ async def expire(pool: Pool, now: datetime, retention: Retention) -> None:
     """Delete everything that is past its time."""
     async with pool.connection() as connection:
         await events.drop_old(connection, now - timedelta(days=retention.events_days))
+        await alerts.drop_old(connection, now - timedelta(days=retention.alerts_days))
         await keys.drop_expired(connection, now)
         await security.drop_old(connection, now - REFUSALS_KEPT)

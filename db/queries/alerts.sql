@@ -77,9 +77,9 @@ WHERE id = ANY (%(ids)s)
 ORDER BY id
 
 -- name: steps
-SELECT time, type, level, value, threshold, actor, comment
+SELECT alert_id, time, type, level, value, threshold, actor, comment
 FROM system_alert_events
-WHERE alert_id = %(alert_id)s
+WHERE alert_id = ANY (%(ids)s)
 ORDER BY id
 
 -- name: active
@@ -91,6 +91,8 @@ WHERE state <> 'resolved'
   AND (%(level)s::text IS NULL OR level = %(level)s)
   AND (%(category)s::text IS NULL OR category = %(category)s)
   AND (%(component)s::text IS NULL OR component = %(component)s)
+  AND (%(rule)s::text IS NULL OR rule = %(rule)s)
+  AND (%(state)s::text IS NULL OR state = %(state)s)
   AND (%(held)s::boolean IS NULL OR (held_by <> '{}') = %(held)s)
 ORDER BY id DESC
 LIMIT %(limit)s
@@ -104,7 +106,20 @@ WHERE id < %(before)s
   AND (%(level)s::text IS NULL OR level = %(level)s)
   AND (%(category)s::text IS NULL OR category = %(category)s)
   AND (%(component)s::text IS NULL OR component = %(component)s)
+  AND (%(rule)s::text IS NULL OR rule = %(rule)s)
+  AND (%(state)s::text IS NULL OR state = %(state)s)
   AND (%(held)s::boolean IS NULL
        OR EXISTS (SELECT FROM system_alert_events e WHERE e.alert_id = system_alerts.id AND e.type = 'held') = %(held)s)
 ORDER BY id DESC
 LIMIT %(limit)s
+
+-- name: drop_old
+-- What was resolved before a time was opened before it, and by that alerts are indexed. Their steps go with them.
+DELETE FROM system_alerts
+WHERE id IN (
+    SELECT id
+    FROM system_alerts
+    WHERE opened_at < %(before)s AND resolved_at < %(before)s
+    ORDER BY opened_at
+    LIMIT %(limit)s
+)

@@ -212,3 +212,26 @@ async def test_an_alert_whose_rule_is_gone_is_not_opened_again(service: Any) -> 
 
     assert (await service.post(f"{path}/reopen", {})).status == 409
     assert (await service.post("/alerts/999/reopen", {})).status == 404
+
+
+async def test_the_history_is_filtered_and_tells_each_step(service: Any) -> None:
+    first, second = await raise_alert(service), await raise_alert(service)
+    await service.post(f"/alerts/{first['id']}/acknowledge", {"comment": "mine"})
+    await service.post(f"/alerts/{second['id']}/resolve", {})
+
+    async def found(path: str, **query: str) -> list[dict[str, Any]]:
+        items: list[dict[str, Any]] = (await service.get(path, **query)).body["items"]
+        return items
+
+    told = await found("/alerts/history", events="true")
+    assert [[e["type"] for e in alert["events"]] for alert in told] == [
+        ["opened", "resolved"],
+        ["opened", "acknowledged"],
+    ]
+    assert told[1]["events"][1]["comment"] == "mine"
+    assert all("events" not in alert for alert in await found("/alerts/history"))
+    assert [a["id"] for a in await found("/alerts/history", state="resolved")] == [second["id"]]
+    assert [a["id"] for a in await found("/alerts/active", state="acknowledged")] == [first["id"]]
+    assert len(await found("/alerts/history", rule="test-alert")) == 2
+    assert await found("/alerts/active", rule="cpu") == []
+    assert (await service.get("/alerts/history", state="loud")).status == 400

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from db import events, tiers
+from db import alerts, events, tiers
 from db.config import Retention
 from db.queries import Connection, Pool
 from db.series import SeriesNumbers
@@ -14,7 +14,7 @@ from retention.apply import apply
 from retention.expire import expire
 from retention.jobs import Jobs
 from retention.plan import plan
-from vigia.model import Sample, Series, utc_now
+from vigia.model import Category, Level, Sample, Series, utc_now
 
 SERIES = Series(metric="m", component="a")
 
@@ -127,3 +127,27 @@ async def test_old_events_and_sessions_expire(pool: Pool) -> None:
 
     async with pool.connection() as connection:
         assert [e.type for e in await events.after(connection, 0, 10)] == ["new"]
+
+
+async def test_resolved_alerts_expire_with_their_audit_and_open_ones_never(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(alerts, "DROPPED_TOGETHER", 2)
+    now, about = datetime(2026, 6, 1, tzinfo=UTC), (Level.INFO, Category.SYSTEM, "c", "t", "m")
+    async with pool.connection() as connection:
+        old = [
+            await alerts.open_test(connection, now - timedelta(days=9), *about) for _ in range(6)
+        ]
+        for alert_id in old[:5]:
+            assert await alerts.resolve(connection, alert_id, now - timedelta(days=8), "ana")
+        fresh = await alerts.open_test(connection, now - timedelta(days=9), *about)
+        assert await alerts.resolve(connection, fresh, now - timedelta(days=6), "ana")
+        for alert_id in (*old, fresh):
+            await alerts.log_step(connection, alert_id, now, "opened", "ana")
+
+        await expire(pool, now, Retention(alerts_days=7))
+
+        kept = {old[5], fresh}
+        assert {alert.id for alert in await alerts.read(connection, [*old, fresh])} == kept
+        cursor = await connection.execute("SELECT alert_id FROM system_alert_events")
+        assert {row[0] for row in await cursor.fetchall()} == kept
