@@ -8,6 +8,7 @@ from litestar.types import ControllerRouterHandler
 
 from api import (
     alerts,
+    analytics,
     config,
     dashboard,
     dev,
@@ -60,6 +61,7 @@ ROUTES: Sequence[ControllerRouterHandler] = (
     health.read,
     alerts.active,
     alerts.past,
+    analytics.summarize,
     alerts.one,
     alerts.resolve,
     alerts.acknowledge,

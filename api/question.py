@@ -125,7 +125,7 @@ def parse(asked: Asked, query: Mapping[str, list[str]], now: datetime) -> Questi
         group_by=group_by,
         fill=asked.fill,
         compare=_comparisons(asked.compare),
-        zone=_zone(asked.tz),
+        zone=zone_named(asked.tz),
         format=asked.format,
     )
     if found.format == JSON:
@@ -237,7 +237,7 @@ def _comparisons(texts: list[str] | None) -> dict[str, int]:
     return found
 
 
-def _zone(name: str) -> ZoneInfo:
+def zone_named(name: str) -> ZoneInfo:
     if name == UTC_ZONE.key:
         return UTC_ZONE
     try:
