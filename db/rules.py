@@ -29,7 +29,7 @@ SHIPPED_BY = "vigia"
 DURATIONS = (
     "window", "for", "keep_firing_for", "escalate_after", "flap_window", "offset", "short_window",
 )  # fmt: skip
-OWN_NAMES = {"test-alert", "rule-error"}
+OWN_NAMES = {"rule-error"}
 """Alerts of these names are no rule's."""
 
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}(?!\n)$")]
