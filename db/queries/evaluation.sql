@@ -109,7 +109,6 @@ verdicts AS MATERIALIZED (
             FROM (
                 SELECT c.*, i.at,
                        nullif(CASE c.kind
-                           WHEN 'threshold' THEN now.aggregates[c.aggregate]
                            WHEN 'change' THEN (now.aggregates[c.aggregate] - other.aggregates[c.aggregate])
                                * CASE WHEN c.is_relative THEN 100 / nullif(abs(other.aggregates[c.aggregate]), 0) ELSE 1 END
                            WHEN 'ratio' THEN now.aggregates[c.aggregate] / nullif(other.aggregates[c.aggregate], 0)
