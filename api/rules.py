@@ -61,7 +61,7 @@ async def create(
     async with parts.connect() as connection, connection.transaction():
         if not await rules.insert(connection, data, utc_now(), request.user.name):
             raise ConflictError(f"there is a rule {data.name!r}; change it with PUT")
-        await rules.check_references(connection)
+        await rules.check(connection)
         return await _read(connection, data.name)
 
 
@@ -82,7 +82,7 @@ async def replace(
     async with parts.connect() as connection, connection.transaction():
         if not await rules.update(connection, data, utc_now(), request.user.name):
             raise _unknown(name)
-        await rules.check_references(connection)
+        await rules.check(connection)
         return await _read(connection, name)
 
 
@@ -96,7 +96,7 @@ async def remove(request: KnownRequest, parts: NamedDependency[Parts], name: Fro
     async with parts.connect() as connection, connection.transaction():
         await _read(connection, name)
         resolved = await rule_set.remove(connection, [name], utc_now(), request.user.name)
-        await rules.check_references(connection)
+        await rules.check(connection)
     if resolved:
         parts.announce()
 

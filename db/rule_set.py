@@ -62,7 +62,7 @@ async def apply(connection: Connection, difference: Difference, time: datetime, 
     for rule in difference.added:
         await rules.insert(connection, rule, time, actor)
     await remove(connection, difference.removed, time, actor)
-    await rules.check_references(connection)
+    await rules.check(connection)
 
 
 async def remove(

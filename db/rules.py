@@ -19,11 +19,13 @@ UPDATE = _QUERIES["update"]
 DELETE = _QUERIES["delete"]
 READ = _QUERIES["read"]
 STRAYS = _QUERIES["strays"]
+QUESTIONS = _QUERIES["questions"]
 MARK_SHIPPED = _QUERIES["mark_shipped"]
 
 RULES_MAX = 20_000
 WINDOW_S_MAX = 86400
 WAIT_S_MAX = 7 * 86400
+QUESTIONS_MAX = 50
 UNITS_S = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 SHIPPED_BY = "vigia"
 DURATIONS = (
@@ -31,6 +33,8 @@ DURATIONS = (
 )  # fmt: skip
 OWN_NAMES = {"rule-error"}
 """Alerts of these names are no rule's."""
+OWN_METRICS = {"component_up", "security_events"}
+"""What the service alone measures."""
 
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}(?!\n)$")]
 Metric = Annotated[str, Meta(pattern=r"^[a-zA-Z_][a-zA-Z0-9_.:-]{0,127}(?!\n)$")]
@@ -49,7 +53,9 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
 
     name: Name
-    kind: Literal["threshold", "absence", "change", "ratio", "burn", "composite"] = "threshold"
+    kind: Literal["threshold", "absence", "change", "ratio", "burn", "composite", "sql"] = (
+        "threshold"
+    )
     metric: Metric | None = None
     component: Text | None = None
     labels: Annotated[dict[Text, Text], Meta(max_length=30)] = msgspec.field(default_factory=dict)
@@ -80,6 +86,7 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     none_of: Names = ()
     by_component: bool = False
     level: Level | None = None
+    sql: Annotated[str, Meta(pattern=r"^[^\x00]+$", max_length=10_000)] | None = None
     enabled: bool = True
     runbook: Annotated[str, Meta(max_length=2000)] | None = None
 
@@ -105,6 +112,14 @@ class Stray(Struct, frozen=True):
 
     composite: str
     name: str
+
+
+class _Questions(Struct, frozen=True):
+    """How many rules ask questions of their own, for how many metrics, and whether any may."""
+
+    count: int
+    metrics: int
+    is_embedded: bool
 
 
 def seconds(duration: str) -> int:
@@ -187,12 +202,30 @@ async def named(connection: Connection, names: Collection[str]) -> list[Rule]:
     return [s.rule for s in await read(connection) if s.rule.name in names and s.rule.enabled]
 
 
-async def check_references(connection: Connection) -> None:
-    """Refuse what was changed in this transaction if a composite now names what it cannot."""
+async def check(connection: Connection) -> None:
+    """Refuse what was changed in this transaction if the rules do not go together."""
+    await _check_references(connection)
+    await _check_questions(connection)
+
+
+async def _check_references(connection: Connection) -> None:
     strays = await queries.rows(connection, Stray, STRAYS)
     if strays:
         told = ", ".join(f"{stray.composite} names {stray.name}" for stray in strays[:10])
         raise ConflictError(f"a composite names rules that are there, and no composites: {told}")
+
+
+async def _check_questions(connection: Connection) -> None:
+    [found] = await queries.rows(connection, _Questions, QUESTIONS)
+    if found.count and found.is_embedded:
+        raise ConflictError(
+            "rules of kind 'sql' need a TimescaleDB server (VIGIA_DATABASE_URL): "
+            "nothing interrupts a question that the embedded engine was asked"
+        )
+    if found.count > QUESTIONS_MAX:
+        raise ConflictError(f"there may be {QUESTIONS_MAX} rules of kind 'sql'")
+    if found.count > found.metrics:
+        raise ConflictError("metric: another rule of kind 'sql' has its answers under this name")
 
 
 def _parameters(rule: Rule, time: datetime, actor: str) -> dict[str, Any]:
@@ -248,7 +281,7 @@ def _check_fields(rule: Rule) -> None:
 def _check_kind(rule: Rule) -> None:
     if (rule.metric is None) != (rule.kind == "composite"):
         raise ValueError("metric: a composite has none, every other kind needs one")
-    if rule.kind in {"change", "ratio", "burn"} and rule.levels is None:
+    if rule.kind in {"change", "ratio", "burn", "sql"} and rule.levels is None:
         raise ValueError(f"a rule of kind {rule.kind!r} needs levels of its own")
     if rule.kind == "absence" and rule.no_data != "alert":
         raise ValueError('an absence has no_data "alert" and a no_data_level')
@@ -256,6 +289,11 @@ def _check_kind(rule: Rule) -> None:
         raise ValueError(f"a rule of kind {rule.kind!r} has no levels")
     if rule.kind == "change" and not seconds(rule.offset):
         raise ValueError("offset: a change is measured against what was some minutes before")
+    if rule.kind == "sql" and (rule.no_data == "keep" or rule.metric in OWN_METRICS):
+        raise ValueError(
+            "a rule of kind 'sql' needs a metric of its own for its answers, and no_data: 'ok' "
+            "(what it no longer returns is well) or 'alert'"
+        )
     _check_burn(rule)
     if rule.kind == "composite" and not rule.all_of + rule.any_of:
         raise ValueError("a composite needs all_of or any_of, the rules that must fire")
@@ -284,9 +322,10 @@ OWNERS = {
     "none_of": "composite",
     "by_component": "composite",
     "level": "composite",
+    "sql": "sql",
 }
 """Fields that one kind has, and no other."""
-REQUIRED = {"offset", "over", "objective", "short_window"}
+REQUIRED = {"offset", "over", "objective", "short_window", "sql"}
 DEFAULTS = {
     field.name: field.default for field in msgspec.structs.fields(Rule) if field.name in OWNERS
 }

@@ -32,7 +32,7 @@ TABLE alert_rules  -- Rules, evaluated as one set once a minute; one rule covers
     id integer NOT NULL GENERATED ALWAYS AS IDENTITY  -- Number of the rule.
     name text NOT NULL  -- Name of the rule, as in its alerts.
     kind text NOT NULL  -- How it decides: threshold, absence, change, ratio, composite, burn or sql.
-    metric text  -- Metric it looks at; null where the kind looks at something else.
+    metric text  -- Metric it looks at; of kind sql, that of the answers; null of a composite.
     component text  -- Component it is limited to; null: any.
     category text  -- Category of its alerts; null: that of the series.
     agg text NOT NULL  -- Aggregate over the window: as in the history, without those of groups.
@@ -60,7 +60,7 @@ TABLE alert_rules  -- Rules, evaluated as one set once a minute; one rule covers
     none_of text[] NOT NULL DEFAULT '{}'::text[]  -- Of a composite: rules of which none may fire.
     objective double precision  -- Of a burn rate: the availability that is promised, in percent.
     short_window_s integer  -- Of a burn rate: the window that says whether it still burns.
-    sql text  -- Of kind sql: the question; each row it returns is something to alert about.
+    sql text  -- Of kind sql: the question; its rows are stored as samples of the metric.
     runbook text  -- Where it says what to do.
     error text  -- Why it could not be evaluated the last time; null: it could.
     error_at timestamp with time zone  -- Since when it cannot be evaluated.
@@ -70,8 +70,9 @@ TABLE alert_rules  -- Rules, evaluated as one set once a minute; one rule covers
     by_component boolean NOT NULL DEFAULT false  -- Of a composite: whether it looks at each component alone.
     level text  -- Of a composite: level of its alerts; null: the loudest of the rules that fire.
     CONSTRAINT alert_rules_agg_check CHECK ((agg = ANY (ARRAY['avg'::text, 'min'::text, 'max'::text, 'sum'::text, 'count'::text, 'first'::text, 'last'::text, 'stddev'::text, 'rate'::text, 'p50'::text, 'p90'::text, 'p95'::text, 'p99'::text])))
-    CONSTRAINT alert_rules_check CHECK (((metric IS NOT NULL) OR (kind = ANY (ARRAY['composite'::text, 'burn'::text, 'sql'::text]))))
+    CONSTRAINT alert_rules_check CHECK (((kind = 'sql'::text) = (sql IS NOT NULL)))
     CONSTRAINT alert_rules_check1 CHECK (((kind = 'burn'::text) = ((objective IS NOT NULL) AND (short_window_s IS NOT NULL))))
+    CONSTRAINT alert_rules_check2 CHECK (((metric IS NOT NULL) OR (kind = 'composite'::text)))
     CONSTRAINT alert_rules_escalate_after_s_check CHECK ((escalate_after_s > 0))
     CONSTRAINT alert_rules_flap_count_check CHECK (((flap_count >= 0) AND (flap_count <= 100)))
     CONSTRAINT alert_rules_flap_window_s_check CHECK ((flap_window_s > 0))
@@ -1165,6 +1166,8 @@ FUNCTION maintenance_spans(p_start timestamp with time zone, p_end timestamp wit
 FUNCTION make_reader() RETURNS boolean  -- Makes the role vigia_reader where there is none; false: this user may not.
 
 FUNCTION merge_moments(double precision[]) RETURNS double precision[]  -- Puts {count, sum, m2} of parts together to that of the whole.
+
+FUNCTION open_questions(p_role text, p_verifier text) RETURNS void  -- Lets the login of rules that ask questions in for a minute, with a new password.
 
 PROCEDURE pack(IN p_table regclass)  -- Writes a table anew without its dead rows.
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from alerts.questions import Asker
 from collectors import all_collectors
 from collectors.collector import collect_every
 from collectors.external import probe_every
@@ -18,6 +19,8 @@ Services = dict[str, Coroutine[Any, Any, None]]
 
 EVALUATE_EVERY_S, EVALUATE_AFTER_S = 60.0, 5.0
 """Rules look at whole minutes, once their samples are in."""
+ASK_AFTER_S = 30.0
+"""In the middle of the minute, so that answers are stored when it is evaluated."""
 CHECK_AFTER_S = 3.0
 SECURITY_EVERY_S, COUNT_AFTER_S = 15.0, 1.0
 """Once what was refused before the slot is written, and before rules are evaluated."""
@@ -96,6 +99,12 @@ def judges(service: Service) -> Services:
     return {
         "alerts": every(
             lambda: EVALUATE_EVERY_S, service.evaluate_rules, alerts, offset_s=EVALUATE_AFTER_S
+        ),
+        "questions": every(
+            lambda: EVALUATE_EVERY_S,
+            Asker(service.pool, service.writer.put).turn,
+            service.counted("questions"),
+            offset_s=ASK_AFTER_S,
         ),
         "health": every(
             lambda: service.config.intervals.health_s,

@@ -47,7 +47,7 @@ rules AS NOT MATERIALIZED (
 -- as well, of a ratio that of the other metric, of a burn rate that of the short window.
 covered AS MATERIALIZED (
     SELECT r.id AS rule_id, r.kind, s.id AS series_id, r.window_s,
-           CASE r.kind WHEN 'ratio' THEN o.id WHEN 'threshold' THEN NULL WHEN 'absence' THEN NULL ELSE s.id END AS other_id,
+           CASE WHEN r.kind = 'ratio' THEN o.id WHEN r.kind IN ('change', 'burn') THEN s.id END AS other_id,
            CASE r.kind WHEN 'burn' THEN r.short_window_s ELSE r.window_s END AS other_window_s,
            CASE r.kind WHEN 'change' THEN r.offset_s ELSE 0 END AS other_shift_s,
            CASE WHEN r.agg LIKE 'p__' AND s.kind = 'distribution' THEN 'distributions' ELSE r.source END AS source,

@@ -8,12 +8,12 @@ WHERE id = %(rule_id)s AND error IS DISTINCT FROM %(reason)s
 UPDATE alert_rules SET error = NULL, error_at = NULL WHERE id = ANY (%(rule_ids)s) AND error IS NOT NULL
 
 -- name: to_retry
--- Rules that could not be evaluated, each every fifth minute.
+-- Rules that could not be evaluated, each every fifth minute. Those of kind sql are well when they are answered.
 SELECT array_agg(id)
 FROM (
     SELECT id
     FROM alert_rules
-    WHERE error IS NOT NULL AND enabled
+    WHERE error IS NOT NULL AND enabled AND kind <> 'sql'
       AND extract(epoch FROM %(at)s::timestamptz - error_at)::bigint / 60 %% 5 = 0 AND error_at < %(at)s
     ORDER BY error_at, id
     LIMIT %(limit)s

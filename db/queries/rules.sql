@@ -2,7 +2,7 @@
 INSERT INTO alert_rules (
     name, kind, metric, component, labels, category, agg, window_s, op, levels, recovery, for_s, keep_firing_for_s,
     no_data, no_data_level, on_error, escalate_after_s, flap_count, flap_window_s, over, offset_s, is_relative,
-    objective, short_window_s, all_of, any_of, none_of, by_component, level,
+    objective, short_window_s, all_of, any_of, none_of, by_component, level, sql,
     enabled, runbook, updated_by, updated_at
 )
 VALUES (
@@ -10,7 +10,8 @@ VALUES (
     %(window_s)s, %(op)s, %(levels)s::jsonb, %(recovery)s::jsonb, %(for_s)s, %(keep_firing_for_s)s, %(no_data)s,
     %(no_data_level)s, %(on_error)s, %(escalate_after_s)s::integer, %(flap_count)s, %(flap_window_s)s, %(over)s::text,
     %(offset_s)s, %(is_relative)s, %(objective)s::double precision, %(short_window_s)s::integer, %(all_of)s::text[],
-    %(any_of)s::text[], %(none_of)s::text[], %(by_component)s, %(level)s::text, %(enabled)s, %(runbook)s::text, %(actor)s, %(time)s
+    %(any_of)s::text[], %(none_of)s::text[], %(by_component)s, %(level)s::text, %(sql)s::text,
+    %(enabled)s, %(runbook)s::text, %(actor)s, %(time)s
 )
 ON CONFLICT (name) DO NOTHING
 
@@ -25,6 +26,7 @@ SET kind = %(kind)s, metric = %(metric)s::text, component = %(component)s::text,
     over = %(over)s::text, offset_s = %(offset_s)s, is_relative = %(is_relative)s,
     objective = %(objective)s::double precision, short_window_s = %(short_window_s)s::integer, all_of = %(all_of)s::text[],
     any_of = %(any_of)s::text[], none_of = %(none_of)s::text[], by_component = %(by_component)s, level = %(level)s::text,
+    sql = %(sql)s::text,
     error = NULL, error_at = NULL, enabled = %(enabled)s,
     runbook = %(runbook)s::text, updated_by = %(actor)s, updated_at = %(time)s
 WHERE name = %(name)s
@@ -36,7 +38,7 @@ DELETE FROM alert_rules WHERE name = %(name)s
 SELECT id, name, kind, metric, component, labels, category, agg, window_s, op, levels, recovery, for_s,
        keep_firing_for_s, no_data, no_data_level, on_error, escalate_after_s, flap_count, flap_window_s, over,
        offset_s, is_relative,
-       objective, short_window_s, all_of, any_of, none_of, by_component, level,
+       objective, short_window_s, all_of, any_of, none_of, by_component, level, sql,
        enabled, runbook, updated_at, updated_by
 FROM alert_rules
 WHERE (%(name)s::text IS NULL OR name = %(name)s) AND id > %(after)s
@@ -50,6 +52,11 @@ CROSS JOIN LATERAL unnest(c.all_of || c.any_of || c.none_of) m (name)
 LEFT JOIN alert_rules r ON r.name = m.name AND r.kind <> 'composite'
 WHERE c.kind = 'composite' AND r.id IS NULL
 ORDER BY c.id
+
+-- name: questions
+SELECT count(*) AS count, count(DISTINCT metric) AS metrics, version() LIKE '%%emcc%%' AS is_embedded
+FROM alert_rules
+WHERE kind = 'sql'
 
 -- name: mark_shipped
 INSERT INTO shipped_rules (name) VALUES (%(name)s) ON CONFLICT DO NOTHING

@@ -1,0 +1,35 @@
+-- name: role
+SELECT 'vigia_rules_' || oid FROM pg_database WHERE datname = current_database()
+
+-- name: open
+SELECT open_questions(%(role)s, %(verifier)s)
+
+-- name: due
+SELECT id, name, metric, component, category, sql, error IS NOT NULL AS has_failed
+FROM alert_rules
+WHERE kind = 'sql' AND enabled
+ORDER BY id
+
+-- name: bounds
+-- What holds for one question, and whether whoever asks it may do no more than readers.
+SELECT set_config('timezone', 'UTC', true), set_config('search_path', 'public', true),
+       set_config('lock_timeout', '1s', true), set_config('work_mem', '16MB', true),
+       set_config('max_parallel_workers_per_gather', '0', true), set_config('jit', 'off', true),
+       set_config('statement_timeout', %(timeout_ms)s::text, true)
+
+-- name: is_reader
+SELECT NOT (r.rolsuper OR r.rolcreaterole OR r.rolcreatedb OR r.rolreplication OR r.rolbypassrls)
+   AND NOT EXISTS (
+       SELECT FROM pg_roles o
+       WHERE o.rolname NOT IN (session_user, 'vigia_reader') AND pg_has_role(r.oid, o.oid, 'MEMBER')
+   )
+FROM pg_roles r
+WHERE r.rolname = session_user
+
+-- part: before
+-- Rows come as texts that the server cuts off, so that no answer is too large for us. On one line, so that the
+-- lines which errors name are those of the question.
+SELECT left(to_jsonb(question)::text, 10001) FROM (
+
+-- part: after
+) AS question LIMIT 1001

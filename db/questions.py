@@ -1,0 +1,153 @@
+"""Questions of rules in SQL of their own, asked as a login that may read and do nothing else."""
+
+import asyncio
+import re
+import secrets
+from typing import Any
+
+import msgspec
+import psycopg
+from msgspec import Struct
+from psycopg import AsyncConnection
+from psycopg.conninfo import make_conninfo
+
+from db import queries
+from db.queries import Connection
+from vigia.model import Category, Labels, labels_of
+
+_QUERIES = queries.load("questions")
+_PARTS = queries.load_parts("questions")
+ROLE = _QUERIES["role"]
+OPEN = _QUERIES["open"]
+DUE = _QUERIES["due"]
+BOUNDS = _QUERIES["bounds"]
+IS_READER = _QUERIES["is_reader"]
+BEFORE = _PARTS["before"].splitlines()[-1]
+AFTER = _PARTS["after"]
+
+TIMEOUT_S = 2.0
+GRACE_S = 1.0
+"""How much longer than the server we wait, so that its reason is the one that is told."""
+ROWS_MAX = 1000
+ROW_CHARS_MAX = 10_000
+LABELS_MAX = 30
+VALUE_MAX = 1e140
+"""What the database stores at most: the sum of many must not be infinite."""
+LABEL_PREFIX = "label_"
+TEXT = re.compile(r"[^\x00-\x1f\x7f]{0,250}")
+
+
+class QuestionError(Exception):
+    """A question has no answer that could be used; the message says why."""
+
+
+class LostError(QuestionError):
+    """The connection was ended from outside; the question may be innocent."""
+
+
+class Question(Struct, frozen=True):
+    """What a rule asks. Rows without a component belong to that of the rule."""
+
+    id: int
+    name: str
+    metric: str
+    component: str | None
+    category: Category | None
+    sql: str
+    has_failed: bool
+
+
+class Answer(Struct, frozen=True):
+    """One row of an answer."""
+
+    component: str | None
+    labels: Labels
+    value: float
+
+
+async def due(connection: Connection) -> list[Question]:
+    """Return the questions of every rule that is evaluated."""
+    return await queries.rows(connection, Question, DUE)
+
+
+async def open_login(connection: Connection) -> str:
+    """Return a DSN for asking, good for a minute; nobody else ever has its password.
+
+    Raises psycopg.Error where the user of this connection may make no roles.
+    """
+    role: str = await queries.value(connection, ROLE)
+    password = secrets.token_urlsafe(32)
+    verifier = connection.pgconn.encrypt_password(
+        password.encode(), role.encode(), b"scram-sha-256"
+    )
+    await queries.run(connection, OPEN, role=role, verifier=verifier.decode())
+    dsn = connection.info.dsn
+    return make_conninfo(dsn, user=role, password=password, passfile="", options="")
+
+
+async def ask(dsn: str, sql: str, timeout_s: float = TIMEOUT_S) -> list[Answer]:
+    """Ask on a connection of its own, which ends with the answer. Raises QuestionError."""
+    try:
+        async with asyncio.timeout(timeout_s + GRACE_S):
+            rows = await _rows(dsn, sql, timeout_s)
+    except (TimeoutError, psycopg.errors.QueryCanceled):
+        raise QuestionError(f"no answer within {timeout_s:g} s") from None
+    except psycopg.errors.AdminShutdown as error:
+        raise LostError(_reason(error)) from None
+    except psycopg.Error as error:
+        raise QuestionError(_reason(error)) from None
+    if len(rows) > ROWS_MAX:
+        raise QuestionError(f"more than {ROWS_MAX} rows")
+    answers = [answer for row in rows if (answer := _answer(row)) is not None]
+    if len({(answer.component, answer.labels) for answer in answers}) < len(answers):
+        raise QuestionError("two rows have the same component and labels")
+    return answers
+
+
+async def _rows(dsn: str, sql: str, timeout_s: float) -> list[str]:
+    async with await AsyncConnection[Any].connect(dsn, autocommit=True) as connection:
+        await connection.set_read_only(True)
+        async with connection.transaction(force_rollback=True):
+            if not await queries.value(connection, IS_READER):
+                raise QuestionError("the login for questions may do more than read: it is not used")
+            await queries.run(connection, BOUNDS, timeout_ms=round(1000 * timeout_s))
+            # The binary format makes psycopg use the protocol that takes one statement only.
+            question = BEFORE + sql.encode() + b"\n" + AFTER
+            cursor = await connection.execute(question, binary=True)
+            return [row for (row,) in await cursor.fetchall()]
+
+
+def _answer(row: str) -> Answer | None:
+    """Return what a row says; None where it has no value."""
+    if len(row) > ROW_CHARS_MAX:
+        raise QuestionError(f"a row has more than {ROW_CHARS_MAX} characters")
+    columns: dict[str, Any] = msgspec.json.decode(row)
+    component, value = columns.pop("component", None), columns.pop("value", None)
+    labels = {
+        name.removeprefix(LABEL_PREFIX): text
+        for name, given in columns.items()
+        if given is not None and (text := _text(name, given))
+    }
+    if stray := next((name for name in columns if not name.startswith(LABEL_PREFIX)), None):
+        raise QuestionError(f"column {stray} is neither value, component nor {LABEL_PREFIX}…")
+    if len(labels) > LABELS_MAX or "" in labels:
+        raise QuestionError(f"a row has more than {LABELS_MAX} labels, or one without a name")
+    if value is None:
+        return None
+    if not isinstance(value, int | float) or isinstance(value, bool) or abs(value) > VALUE_MAX:
+        raise QuestionError(f"value is no number that can be stored: {str(value)[:40]}")
+    return Answer(component and _text("component", component), labels_of(labels), float(value))
+
+
+def _text(name: str, given: object) -> str:
+    text = given if isinstance(given, str) else msgspec.json.encode(given).decode()
+    if not TEXT.fullmatch(text):
+        raise QuestionError(f"{name} has control characters, or more than 250")
+    return text
+
+
+def _reason(error: psycopg.Error) -> str:
+    """Say what the database said, with the line of the question but none of its text."""
+    reason = error.diag.message_primary or str(error)
+    line = re.search(r"^LINE (\d+):", str(error), re.MULTILINE)
+    return f"line {line[1]}: {reason}" if line else reason
