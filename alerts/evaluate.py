@@ -1,5 +1,6 @@
 """Evaluates every rule once a minute, and puts what happened on the bus in the same transaction."""
 
+import asyncio
 import tomllib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -9,12 +10,16 @@ import msgspec
 
 from db import alerts, evaluation, events, faults, holds, rules
 from db.alerts import Alert
-from db.evaluation import Step
+from db.evaluation import Share, Step, TooManyError
 from db.queries import Connection
 from db.rules import Rule
 from vigia.model import utc_now
 
 AUTO = "auto"
+TOGETHER_MAX = 500
+"""Changes in one transaction; the embedded engine serves nobody else meanwhile."""
+PAUSE_S = 0.1
+"""Between two of them, because one request asks several times."""
 
 
 def shipped_rules() -> list[Rule]:
@@ -59,13 +64,31 @@ async def _evaluate(
     now: datetime,
     ancestors: Mapping[str, Sequence[str]],
 ) -> list[Step]:
-    async with connection.transaction():
-        steps = await evaluation.evaluate(connection, at, thresholds)
-        steps += await faults.settle(connection, at)
-        steps += await holds.settle(connection, now, ancestors)
-        if steps:
-            touched = await alerts.read(connection, [step.alert_id for step in steps])
-            await events.append(connection, at, _messages(steps, touched))
+    """Evaluate a minute in one transaction, or in several when much changes.
+
+    So nobody waits long for one that opens ten thousand alerts. Should it end between two of them,
+    the next minute is evaluated as if the clock had stood still for those that are done.
+    """
+
+    async def take(share: Share, at_most: int | None = None) -> list[Step]:
+        async with connection.transaction():
+            steps = await evaluation.evaluate(connection, at, thresholds, share, at_most=at_most)
+            if share.is_last:
+                steps += await faults.settle(connection, at)
+            steps += await holds.settle(connection, now, ancestors)
+            if steps:
+                touched = await alerts.read(connection, [step.alert_id for step in steps])
+                await events.append(connection, at, _messages(steps, touched))
+        return steps
+
+    try:
+        return await take(Share(), TOGETHER_MAX)
+    except TooManyError as found:
+        count = -(-found.count // TOGETHER_MAX)
+    steps: list[Step] = []
+    for number in range(count):
+        await asyncio.sleep(PAUSE_S)
+        steps += await take(Share(number, count))
     return steps
 
 

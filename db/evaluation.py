@@ -59,11 +59,37 @@ GRACE_S = 600
 """After a shorter one, what is pending waits at least this long."""
 
 
+class Share(Struct, frozen=True):
+    """One of so many equal parts of all that rules look at."""
+
+    number: int = 0
+    count: int = 1
+
+    @property
+    def is_last(self) -> bool:
+        return self.number == self.count - 1
+
+
+class TooManyError(Exception):
+    """So much changes in this minute that it is to be evaluated in shares; nothing was changed."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(f"{count} changes at once")
+        self.count = count
+
+
 class Step(Struct, frozen=True):
     """One step that an evaluation made an alert take."""
 
     alert_id: int
     step: str
+
+
+class _Taken(Struct, frozen=True):
+    """A step; without one, how many changes there are, which are too many."""
+
+    alert_id: int
+    step: str | None
 
 
 class Turn(Struct, frozen=True):
@@ -125,33 +151,57 @@ async def evaluate(
     connection: Connection,
     at: datetime,
     thresholds: Mapping[str, object],
+    share: Share = Share(),  # noqa: B008 (it is frozen)
     *,
+    at_most: int | None = None,
     tolerance_s: float = TOLERANCE_S,
     grace_s: float = GRACE_S,
 ) -> list[Step]:
     """Evaluate every rule over the windows that end at a whole minute; return the steps taken.
 
-    In a transaction of the caller's: the clock is held, and the planner set, until its end.
+    In a transaction of the caller's: the clock is held, and the planner set, until its end. Of a
+    minute in shares the last one judges composites and moves the clock. Raises TooManyError when
+    more than `at_most` things would change.
     """
     clock = await lock(connection)
     await queries.run(connection, PLAN_FOR_MANY, timeout_ms=TIMEOUT_MS)
-    steps: list[Step] = []
-    for statement in (EVALUATE, EVALUATE_COMPOSITES)[: 1 + clock.has_composites]:
-        steps += await queries.rows(
-            connection,
-            Step,
-            statement,
-            start=at,
-            end=at,
-            last_at=clock.evaluated_at,
-            minutes=0,
-            sweep=True,
-            thresholds=Jsonb(dict(thresholds)),
-            tolerance_s=tolerance_s,
-            grace_s=grace_s,
-        )
-    await queries.run(connection, TICK, at=at)
+    given = {
+        "start": at,
+        "end": at,
+        "last_at": clock.evaluated_at,
+        "minutes": 0,
+        "sweep": True,
+        "thresholds": Jsonb(dict(thresholds)),
+        "tolerance_s": tolerance_s,
+        "grace_s": grace_s,
+    }
+    steps = await _steps(connection, EVALUATE, share, at_most, given)
+    if share.is_last:
+        if clock.has_composites:
+            steps += await _steps(connection, EVALUATE_COMPOSITES, Share(), None, given)
+        await queries.run(connection, TICK, at=at)
     return steps
+
+
+async def _steps(
+    connection: Connection,
+    statement: queries.Query,
+    share: Share,
+    at_most: int | None,
+    given: Mapping[str, object],
+) -> list[Step]:
+    taken = await queries.rows(
+        connection,
+        _Taken,
+        statement,
+        share=share.number,
+        shares=share.count,
+        at_most=at_most,
+        **given,
+    )
+    if taken and taken[-1].step is None:
+        raise TooManyError(taken[-1].alert_id)
+    return [Step(one.alert_id, one.step or "") for one in taken]
 
 
 async def probe(
@@ -170,6 +220,8 @@ async def probe(
         minutes=0,
         sweep=True,
         rule_ids=list(rule_ids),
+        share=0,
+        shares=1,
         thresholds=Jsonb(dict(thresholds)),
     )
 
@@ -197,6 +249,8 @@ async def replay(
         end=end,
         minutes=(end - start) // MINUTE,
         sweep=False,
+        share=0,
+        shares=1,
         rules=Jsonb([_draft(number, rule) for number, rule in enumerate(rules)]),
         states=Jsonb([_carried(state) for state in known]),
         spans=Jsonb(spans),

@@ -1147,6 +1147,8 @@ PROCEDURE grant_reader()  -- Lets vigia_reader read the documented views and fun
 
 FUNCTION history(metric text, start timestamp with time zone, "end" timestamp with time zone, step interval, component text DEFAULT NULL::text, labels jsonb DEFAULT '{}'::jsonb) RETURNS SETOF history_row  -- A metric in buckets of a step, from the tier that fits: every bucket that has some of start to end.
 
+FUNCTION in_share(rule_id integer, component text, labels jsonb, share integer, shares integer) RETURNS boolean  -- Whether what a rule looks at belongs to one of so many equal shares of an evaluation.
+
 FUNCTION is_partial(p_chunk regclass) RETURNS boolean  -- Whether a chunk got rows after it was compressed.
 
 FUNCTION level_limits(p_levels jsonb) RETURNS double precision[]  -- The limits of levels, quietest first; null: the level has none.

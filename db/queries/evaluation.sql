@@ -65,7 +65,8 @@ covered AS MATERIALIZED (
     ) r
     JOIN series s ON s.id = r.series_id
     LEFT JOIN series o ON r.kind = 'ratio' AND o.metric = r.over AND o.component = s.component AND o.labels = s.labels
-    WHERE r.labels = '{}' OR s.labels @> r.labels
+    WHERE (r.labels = '{}' OR s.labels @> r.labels)
+      AND in_share(r.id, s.component, s.labels, %(share)s, %(shares)s)
 ), needed AS MATERIALIZED (
     SELECT n.*, make_interval(secs => n.window_s) AS length, make_interval(secs => n.shift_s) AS shift,
            make_interval(secs => n.window_s + n.shift_s) AS reach
@@ -166,9 +167,18 @@ SELECT set_config('enable_nestloop', 'off', true), set_config('enable_mergejoin'
        set_config('statement_timeout', CASE WHEN version() LIKE '%%emcc%%' THEN '0' ELSE %(timeout_ms)s::text END, true)
 
 -- name: evaluate
--- Every rule against everything it covers at one instant, and what follows from it, in one statement.
+-- Every rule against everything it covers at one instant, and what follows from it, in one statement. Of more
+-- changes than are wanted at once none is made; it says how many there are.
 WITH {rules}, {readings}, {judged},
-moving AS (
+turned AS MATERIALIZED (
+    SELECT *
+    FROM judged
+    WHERE step IS NOT NULL OR NOT is_known
+       OR ROW(phase, since, calm_since, missing_since, value_rank, floor_rank, raised_at, acknowledged, opens,
+              is_flapping) IS DISTINCT FROM was
+), changed AS MATERIALIZED (
+    SELECT * FROM turned WHERE %(at_most)s::integer IS NULL OR (SELECT count(*) FROM turned) <= %(at_most)s
+), moving AS (
     SELECT j.rule_id, j.component, j.labels, j.alert_id, j.step, j.reason, j.is_flapping, j.value,
            CASE WHEN j.step = 'resolved' THEN NULL
                 ELSE (ARRAY['info', 'warning', 'critical', 'emergency'])[j.rank] END AS level,
@@ -188,7 +198,7 @@ moving AS (
                     concat_ws(' ', round(j.value::numeric, 2), u.unit) || ',',
                     CASE WHEN r.op IN ('>', '>=') THEN 'above' ELSE 'below' END,
                     coalesce(r.limits[j.rank], r.limits[j.value_rank]), u.unit) END AS message
-    FROM judged j
+    FROM changed j
     LEFT JOIN rules r ON r.id = j.rule_id
     LEFT JOIN series s ON s.metric = r.metric AND s.component = j.component AND s.labels = j.labels
     LEFT JOIN series_state st ON st.series_id = s.id
@@ -236,12 +246,10 @@ moving AS (
     SELECT j.rule_id, j.component, j.labels, j.phase, j.since, j.calm_since, j.missing_since, j.value_rank,
            j.floor_rank, j.raised_at, j.acknowledged, j.opens, j.is_flapping,
            CASE WHEN j.step = 'opened' THEN o.id WHEN j.phase = 'firing' THEN j.alert_id END
-    FROM judged j
+    FROM changed j
     LEFT JOIN rules r ON r.id = j.rule_id
     LEFT JOIN opened o ON j.step = 'opened' AND o.rule = r.name AND o.component = j.component AND o.labels = j.labels
     WHERE j.is_known
-      AND ROW(j.phase, j.since, j.calm_since, j.missing_since, j.value_rank, j.floor_rank, j.raised_at,
-              j.acknowledged, j.opens, j.is_flapping) IS DISTINCT FROM j.was
     ON CONFLICT (rule_id, component, labels) DO UPDATE
     SET phase = excluded.phase, since = excluded.since, calm_since = excluded.calm_since,
         missing_since = excluded.missing_since, value_rank = excluded.value_rank, floor_rank = excluded.floor_rank,
@@ -249,10 +257,13 @@ moving AS (
         is_flapping = excluded.is_flapping, alert_id = excluded.alert_id
 ), forgotten AS (
     DELETE FROM alert_states s
-    USING judged j
+    USING changed j
     WHERE s.rule_id = j.rule_id AND s.component = j.component AND s.labels = j.labels AND NOT j.is_known
 )
-SELECT id AS alert_id, step FROM steps ORDER BY id
+SELECT id AS alert_id, step FROM steps
+UNION ALL
+SELECT count(*), NULL FROM turned HAVING count(*) > %(at_most)s
+ORDER BY alert_id
 
 -- name: probe
 -- Whether some rules can be evaluated; the answer itself is of no interest.

@@ -131,7 +131,9 @@ judged AS MATERIALIZED (
                    ROW(s.phase, s.since, s.calm_since, s.missing_since, s.value_rank, s.floor_rank, s.raised_at,
                        s.acknowledged, s.opens, s.is_flapping) END AS was
         FROM verdicts v
-        FULL JOIN (SELECT * FROM alert_states WHERE {judges}) s
+        FULL JOIN (
+            SELECT * FROM alert_states WHERE {judges} AND in_share(rule_id, component, labels, %(share)s, %(shares)s)
+        ) s
             ON s.rule_id = v.rule_id AND s.component = v.component AND s.labels = v.labels
         LEFT JOIN rules r ON r.id = coalesce(v.rule_id, s.rule_id)
         WHERE s.rule_id IS NOT NULL OR v.up > 0 OR r.no_data = 'alert' AND v.status = 'value'
