@@ -47,6 +47,7 @@ async def evaluate(
     What holds alerts back is that of `now`, when people would be told: it may be later. A rule that
     this fails of is set aside, so that it is in nobody's way.
     """
+    await faults.set_aside_costly(connection, at)
     try:
         steps = await _evaluate(connection, at, thresholds, now or at, ancestors or {})
     except faults.RULE_FAULTS:

@@ -251,13 +251,18 @@ async def replay(
         sweep=False,
         share=0,
         shares=1,
-        rules=Jsonb([_draft(number, rule) for number, rule in enumerate(rules)]),
+        rules=Jsonb([draft(number, rule) for number, rule in enumerate(rules)]),
         states=Jsonb([_carried(state) for state in known]),
         spans=Jsonb(spans),
         thresholds=Jsonb(dict(thresholds)),
         tolerance_s=TOLERANCE_S,
         grace_s=GRACE_S,
     )
+
+
+def draft(number: int, rule: Rule) -> dict[str, Any]:
+    """Return the row that a rule would be."""
+    return {"id": number, **columns(rule), "enabled": True}
 
 
 async def reach_of(connection: Connection, rule: Rule) -> Reach:
@@ -271,10 +276,6 @@ async def reach_of(connection: Connection, rule: Rule) -> Reach:
         labels=Jsonb(rule.labels),
     )
     return found
-
-
-def _draft(number: int, rule: Rule) -> dict[str, Any]:
-    return {"id": number, **columns(rule), "enabled": True}
 
 
 def _carried(state: Turn) -> dict[str, Any]:

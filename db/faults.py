@@ -5,7 +5,7 @@ from datetime import datetime
 
 import psycopg
 
-from db import evaluation, queries
+from db import cost, evaluation, queries
 from db.evaluation import Step
 from db.queries import Connection
 
@@ -42,6 +42,12 @@ async def settle(connection: Connection, at: datetime) -> list[Step]:
     return await queries.rows(connection, Step, SETTLE, at=at)
 
 
+async def set_aside_costly(connection: Connection, at: datetime) -> None:
+    """Set aside the rules for which there is no time, before they hold up all others."""
+    for rule_id, reason in (await cost.too_costly(connection)).items():
+        await fail(connection, rule_id, reason, at)
+
+
 async def set_aside(
     connection: Connection, at: datetime, thresholds: Mapping[str, object]
 ) -> dict[int, str]:
@@ -56,8 +62,10 @@ async def set_aside(
 async def retry(connection: Connection, at: datetime, thresholds: Mapping[str, object]) -> None:
     """Try again some of those that were set aside."""
     due: list[int] = await queries.value(connection, TO_RETRY, at=at, limit=RETRIED_MAX) or []
-    well = [one for one in due if await _fault(connection, at, thresholds, [one]) is None]
-    await recover(connection, well)
+    hopeless = await cost.too_costly(connection) if due else {}
+    for one in due:
+        if one not in hopeless and await _fault(connection, at, thresholds, [one]) is None:
+            await recover(connection, [one])
 
 
 async def _culprits(

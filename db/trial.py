@@ -7,7 +7,7 @@ from itertools import groupby, zip_longest
 
 from msgspec import Struct
 
-from db import evaluation, rules
+from db import cost, evaluation, rules
 from db.evaluation import Span, Turn
 from db.queries import Connection
 from db.rules import Rule
@@ -18,6 +18,8 @@ MINUTE = timedelta(minutes=1)
 CELLS_MAX = 20_000
 """Things times minutes in one statement: the embedded engine serves nobody else meanwhile."""
 MINUTES_MIN, MINUTES_MAX = 10, 720
+ROWS_TOGETHER_MAX, ROWS_MAX = 500_000, 500_000_000
+"""What one statement reads, about a second; and all of them, which is minutes."""
 ALERTS_MAX = 10_000
 LEVELS = list(Level)
 
@@ -156,7 +158,11 @@ async def _replay(
     """Evaluate in pieces, each from where the one before it ended; return steps and last states."""
     async with connect() as connection:
         things = (await evaluation.reach_of(connection, rule)).things
+        rows = await cost.rows_of(connection, rule)
+    if rows * ((last - first) // MINUTE) > ROWS_MAX:
+        raise InvalidError(f"the trial would read over {ROWS_MAX:,} rows: ask for less time")
     minutes = max(MINUTES_MIN, min(MINUTES_MAX, CELLS_MAX // max(things, 1)))
+    minutes = max(1, min(minutes, ROWS_TOGETHER_MAX // max(rows, 1)))
     states: list[Turn] = []
     turns: list[Turn] = []
     at = first
