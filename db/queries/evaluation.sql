@@ -193,7 +193,7 @@ turned AS MATERIALIZED (
                 WHEN r.metric = 'component_up' THEN coalesce(nullif(st.reason, ''), 'it does not answer')
                 ELSE concat_ws(' ',
                     CASE r.kind WHEN 'change' THEN 'change of ' || r.agg || ' of' WHEN 'ratio' THEN 'ratio of ' || r.agg || ' of'
-                                WHEN 'burn' THEN 'burn rate of' ELSE r.agg || ' of' END,
+                                WHEN 'burn' THEN 'burn rate of' WHEN 'sql' THEN NULL ELSE r.agg || ' of' END,
                     series_name(r.metric, j.labels), CASE WHEN r.kind = 'ratio' THEN 'over ' || r.over END, 'is',
                     concat_ws(' ', round(j.value::numeric, 2), u.unit) || ',',
                     CASE WHEN r.op IN ('>', '>=') THEN 'above' ELSE 'below' END,

@@ -85,6 +85,7 @@ async def test_each_row_is_something_to_alert_about(world: Asking) -> None:
     assert await world.minute() == ["own thing-01 warning"]
     [alert] = await world.active()
     assert (alert.labels, alert.value, alert.threshold) == ({"what": "load"}, 13, 5)
+    assert alert.message == 'answers_of_own{what="load"} is 13.00, above 5'
 
     louder = rule_of(query.format("60", "right(component, 1)::int = 1"))
     await rules.update(world.connection, louder, minute(1), "ana")
