@@ -30,6 +30,7 @@ def _statements(query: queries.Query, world: str) -> tuple[queries.Query, querie
             rules=_PARTS["rules"],
             readings=_PARTS[looks],
             covered=_PARTS["covered"],
+            asked=_PARTS["asked"],
             observed=_OBSERVED["observed"],
             verdicts=_PARTS["verdicts"],
             composed=_COMPOSITE["composed"],

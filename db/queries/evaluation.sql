@@ -33,8 +33,9 @@ rules AS NOT MATERIALIZED (
            r.all_of, r.any_of, r.none_of, r.by_component,
            array_position(ARRAY['info', 'warning', 'critical', 'emergency'], r.level) AS level_rank
     FROM {source} r
-    LEFT JOIN jsonb_each(%(thresholds)s::jsonb) t (metric, settings)
-        ON t.metric = r.metric AND r.levels IS NULL AND r.kind = 'threshold'
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN r.levels IS NULL AND r.kind = 'threshold' THEN %(thresholds)s::jsonb -> r.metric END AS settings
+    ) t
     CROSS JOIN LATERAL (
         SELECT coalesce(t.settings ->> 'op', r.op) AS op,
                coalesce(r.limits, level_limits(coalesce(r.levels, t.settings))) AS limits
@@ -42,31 +43,36 @@ rules AS NOT MATERIALIZED (
     WHERE r.enabled
 )
 
+-- part: asked
+-- Named, because the planner computes every column of an arm of a union, used or not.
+r.id, r.kind, r.over, r.labels, r.agg, r.aggregate, r.window_s, r.short_window_s, r.offset_s, r.source,
+               r.is_relative, r.budget, r.sign, r.is_strict, r.limits, r.leaves, r.no_data
+
 -- part: covered
 -- Which series each rule looks at, and what has to be known of them: one aggregate, of a change that of the past
 -- as well, of a ratio that of the other metric, of a burn rate that of the short window.
 covered AS MATERIALIZED (
-    SELECT r.id AS rule_id, r.kind, s.id AS series_id, r.window_s,
-           CASE WHEN r.kind = 'ratio' THEN o.id WHEN r.kind IN ('change', 'burn') THEN s.id END AS other_id,
+    SELECT r.id AS rule_id, r.kind, r.series_id, r.window_s,
+           CASE WHEN r.kind = 'ratio' THEN o.id WHEN r.kind IN ('change', 'burn') THEN r.series_id END AS other_id,
            CASE r.kind WHEN 'burn' THEN r.short_window_s ELSE r.window_s END AS other_window_s,
            CASE r.kind WHEN 'change' THEN r.offset_s ELSE 0 END AS other_shift_s,
-           CASE WHEN r.agg LIKE 'p__' AND s.kind = 'distribution' THEN 'distributions' ELSE r.source END AS source,
+           CASE WHEN r.agg LIKE 'p__' AND r.series_kind = 'distribution' THEN 'distributions' ELSE r.source END AS source,
            r.aggregate, r.is_relative, r.budget, r.sign, r.is_strict, r.limits, r.leaves, r.no_data
     FROM (
-        SELECT r.*, s.id AS series_id
+        SELECT {asked}, s.id AS series_id, s.component AS of, s.labels AS series_labels, s.kind AS series_kind
         FROM rules r
         JOIN series s ON s.metric = r.metric AND s.component = r.component
         WHERE r.error IS NULL
         UNION ALL
-        SELECT r.*, s.id
+        SELECT {asked}, s.id, s.component, s.labels, s.kind
         FROM rules r
         JOIN series s ON s.metric = r.metric
         WHERE r.component IS NULL AND r.error IS NULL
     ) r
-    JOIN series s ON s.id = r.series_id
-    LEFT JOIN series o ON r.kind = 'ratio' AND o.metric = r.over AND o.component = s.component AND o.labels = s.labels
-    WHERE (r.labels = '{}' OR s.labels @> r.labels)
-      AND in_share(r.id, s.component, s.labels, %(share)s, %(shares)s)
+    LEFT JOIN series o ON r.kind = 'ratio' AND o.metric = r.over AND o.component = r.of AND o.labels = r.series_labels
+    -- As a case, of which the planner expects that many fit.
+    WHERE CASE WHEN r.labels = '{}' THEN true ELSE r.series_labels @> r.labels END
+      AND in_share(r.id, r.of, r.series_labels, %(share)s, %(shares)s)
 ), needed AS MATERIALIZED (
     SELECT n.*, make_interval(secs => n.window_s) AS length, make_interval(secs => n.shift_s) AS shift,
            make_interval(secs => n.window_s + n.shift_s) AS reach
@@ -82,7 +88,7 @@ covered AS MATERIALIZED (
 
 -- part: live.wanted
 -- The others are calm, and were.
-b.is_broken OR v.no_data = 'alert' OR v.rule_id = ANY (ARRAY(SELECT rule_id FROM alert_states))
+b.is_broken OR v.no_data = 'alert' OR v.rule_id IN (SELECT rule_id FROM alert_states)
 
 -- part: draft.wanted
 true
@@ -119,8 +125,11 @@ verdicts AS MATERIALIZED (
                        END, 'NaN') AS value
                 FROM covered c
                 -- Counted, because the planner takes any series of times for a thousand rows.
-                CROSS JOIN generate_series(0, %(minutes)s::integer) turn (number)
-                CROSS JOIN LATERAL (SELECT %(start)s::timestamptz + turn.number * interval '1 minute' AS at) i
+                CROSS JOIN (
+                    SELECT %(start)s::timestamptz + number * interval '1 minute' AS at
+                    FROM generate_series(0, %(minutes)s::integer) turn (number)
+                    OFFSET 0
+                ) i
                 LEFT JOIN observed now
                     ON now.series_id = c.series_id AND now.window_s = c.window_s AND now.shift_s = 0
                    AND now.source = c.source AND now.at = i.at
@@ -162,7 +171,7 @@ UPDATE alert_clock SET evaluated_at = %(at)s
 -- name: plan_for_many
 -- Nothing tells the planner how many things the rules cover; where it guesses few and there are thousands, a
 -- nested loop takes seconds for what a hash join does at once. Nothing interrupts the embedded engine.
-SELECT set_config('enable_nestloop', 'off', true), set_config('enable_mergejoin', 'off', true),
+SELECT set_config('enable_nestloop', 'off', true), set_config('enable_mergejoin', 'off', true), set_config('enable_sort', 'off', true),
        set_config('jit', 'off', true),
        set_config('statement_timeout', CASE WHEN version() LIKE '%%emcc%%' THEN '0' ELSE %(timeout_ms)s::text END, true)
 
@@ -199,7 +208,7 @@ turned AS MATERIALIZED (
                     CASE WHEN r.op IN ('>', '>=') THEN 'above' ELSE 'below' END,
                     coalesce(r.limits[j.rank], r.limits[j.value_rank]), u.unit) END AS message
     FROM changed j
-    LEFT JOIN rules r ON r.id = j.rule_id
+    LEFT JOIN rules r ON r.id = j.rule_id AND r.id = ANY (ARRAY(SELECT rule_id FROM changed))
     LEFT JOIN series s ON s.metric = r.metric AND s.component = j.component AND s.labels = j.labels
     LEFT JOIN series_state st ON st.series_id = s.id
     CROSS JOIN LATERAL (
@@ -247,7 +256,7 @@ turned AS MATERIALIZED (
            j.floor_rank, j.raised_at, j.acknowledged, j.opens, j.is_flapping,
            CASE WHEN j.step = 'opened' THEN o.id WHEN j.phase = 'firing' THEN j.alert_id END
     FROM changed j
-    LEFT JOIN rules r ON r.id = j.rule_id
+    LEFT JOIN alert_rules r ON r.id = j.rule_id AND r.id = ANY (ARRAY(SELECT rule_id FROM changed))
     LEFT JOIN opened o ON j.step = 'opened' AND o.rule = r.name AND o.component = j.component AND o.labels = j.labels
     WHERE j.is_known
     ON CONFLICT (rule_id, component, labels) DO UPDATE

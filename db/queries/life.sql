@@ -136,6 +136,7 @@ judged AS MATERIALIZED (
         ) s
             ON s.rule_id = v.rule_id AND s.component = v.component AND s.labels = v.labels
         LEFT JOIN rules r ON r.id = coalesce(v.rule_id, s.rule_id)
+            AND r.id = ANY (ARRAY(SELECT rule_id FROM verdicts UNION SELECT rule_id FROM alert_states))
         WHERE s.rule_id IS NOT NULL OR v.up > 0 OR r.no_data = 'alert' AND v.status = 'value'
     ) x
     {step}

@@ -1,21 +1,23 @@
 -- part: observed
--- Each needed aggregate at each instant: a minute counts for every instant in whose window it lies. A sweep
--- reads all series of a few minutes at once, which suits many rules; otherwise each series is looked up.
+-- Each needed aggregate at each instant: a minute counts for every instant in whose window it lies. A sweep is of
+-- one instant, and reads all series of a few minutes at once, which suits many rules; else each is looked up.
 observed AS MATERIALIZED (
-    SELECT m.series_id, m.window_s, m.shift_s, 'minutes' AS source, i.at,
+    SELECT m.series_id, m.window_s, m.shift_s, 'minutes' AS source, m.at,
            ARRAY[sum(m.sum) / sum(m.count), min(m.min), max(m.max), sum(m.sum), sum(m.count)::double precision,
                  first(m.first, m.bucket), last(m.last, m.bucket),
                  sqrt((merge_moments(ARRAY[m.count::double precision, m.sum, m.m2]))[3] / sum(m.count)::double precision)
            ]::double precision[] AS aggregates
     FROM (
-        SELECT n.series_id, n.window_s, n.shift_s, n.length, n.shift, m.bucket, m.count, m.sum, m.min, m.max, m.first, m.last, m.m2
+        SELECT n.series_id, n.window_s, n.shift_s, %(start)s::timestamptz AS at,
+               m.bucket, m.count, m.sum, m.min, m.max, m.first, m.last, m.m2
         FROM system_metrics_1m m
         JOIN needed n ON n.series_id = m.series_id
         WHERE %(sweep)s::boolean AND n.source = 'minutes' AND n.reach <= interval '10 minutes'
           AND m.bucket >= %(start)s::timestamptz - interval '10 minutes' AND m.bucket < %(end)s::timestamptz
           AND m.bucket >= %(start)s::timestamptz - (SELECT max(reach) FROM needed WHERE reach <= interval '10 minutes')
+          AND m.bucket >= %(start)s::timestamptz - n.reach AND m.bucket < %(start)s::timestamptz - n.shift
         UNION ALL
-        SELECT n.series_id, n.window_s, n.shift_s, n.length, n.shift, m.*
+        SELECT n.series_id, n.window_s, n.shift_s, i.at, m.*
         FROM needed n
         CROSS JOIN LATERAL (
             SELECT m.bucket, m.count, m.sum, m.min, m.max, m.first, m.last, m.m2
@@ -24,13 +26,13 @@ observed AS MATERIALIZED (
               AND m.bucket >= %(start)s::timestamptz - n.reach AND m.bucket < %(end)s::timestamptz - n.shift
             OFFSET 0
         ) m
+        CROSS JOIN LATERAL generate_series(
+            greatest(m.bucket + interval '1 minute' + n.shift, %(start)s::timestamptz),
+            least(m.bucket + n.length + n.shift, %(end)s::timestamptz), interval '1 minute'
+        ) i (at)
         WHERE n.source = 'minutes' AND NOT (%(sweep)s::boolean AND n.reach <= interval '10 minutes')
     ) m
-    CROSS JOIN LATERAL generate_series(
-        greatest(m.bucket + interval '1 minute' + m.shift, %(start)s::timestamptz),
-        least(m.bucket + m.length + m.shift, %(end)s::timestamptz), interval '1 minute'
-    ) i (at)
-    GROUP BY m.series_id, m.window_s, m.shift_s, i.at
+    GROUP BY m.series_id, m.window_s, m.shift_s, m.at
     UNION ALL
     SELECT n.series_id, n.window_s, n.shift_s, n.source, i.at,
            ARRAY[avg(m.value), min(m.value), max(m.value), sum(m.value), count(*)::double precision,
