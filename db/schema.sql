@@ -90,7 +90,10 @@ TABLE alert_rules  -- Rules, evaluated as one set once a minute; one rule covers
     CONSTRAINT alert_rules_op_check CHECK ((op = ANY (ARRAY['>'::text, '>='::text, '<'::text, '<='::text])))
     CONSTRAINT alert_rules_pkey PRIMARY KEY (id)
     CONSTRAINT alert_rules_window_s_check CHECK (((window_s >= 1) AND (window_s <= 86400)))
+    CREATE INDEX alert_rules_composite ON public.alert_rules USING btree (id) WHERE (kind = 'composite'::text)
     CREATE INDEX alert_rules_error ON public.alert_rules USING btree (error_at) WHERE (error IS NOT NULL)
+    CREATE INDEX alert_rules_everywhere ON public.alert_rules USING btree (metric) WHERE (component IS NULL)
+    CREATE INDEX alert_rules_long ON public.alert_rules USING btree (window_s) WHERE (window_s > 600)
     CREATE UNIQUE INDEX alert_rules_name_key ON public.alert_rules USING btree (name)
     CREATE UNIQUE INDEX alert_rules_pkey ON public.alert_rules USING btree (id)
 

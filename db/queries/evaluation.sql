@@ -46,7 +46,7 @@ rules AS NOT MATERIALIZED (
 -- part: asked
 -- Named, because the planner computes every column of an arm of a union, used or not.
 r.id, r.kind, r.over, r.labels, r.agg, r.aggregate, r.window_s, r.short_window_s, r.offset_s, r.source,
-               r.is_relative, r.budget, r.sign, r.is_strict, r.limits, r.leaves, r.no_data
+               r.is_relative, r.budget, r.sign, r.is_strict, r.limits, r.no_data
 
 -- part: covered
 -- Which series each rule looks at, and what has to be known of them: one aggregate, of a change that of the past
@@ -57,7 +57,9 @@ covered AS MATERIALIZED (
            CASE r.kind WHEN 'burn' THEN r.short_window_s ELSE r.window_s END AS other_window_s,
            CASE r.kind WHEN 'change' THEN r.offset_s ELSE 0 END AS other_shift_s,
            CASE WHEN r.agg LIKE 'p__' AND r.series_kind = 'distribution' THEN 'distributions' ELSE r.source END AS source,
-           r.aggregate, r.is_relative, r.budget, r.sign, r.is_strict, r.limits, r.leaves, r.no_data
+           r.aggregate, r.is_relative, r.budget, r.sign, r.is_strict,
+           coalesce(r.limits[1], r.limits[2], r.limits[3], r.limits[4]) * r.sign AS quietest,
+           r.no_data = 'alert' AS is_known
     FROM (
         SELECT {asked}, s.id AS series_id, s.component AS of, s.labels AS series_labels, s.kind AS series_kind
         FROM rules r
@@ -88,7 +90,7 @@ covered AS MATERIALIZED (
 
 -- part: live.wanted
 -- The others are calm, and were.
-b.is_broken OR v.no_data = 'alert' OR v.rule_id IN (SELECT rule_id FROM alert_states)
+b.is_broken OR v.is_known OR v.rule_id IN (SELECT rule_id FROM alert_states)
 
 -- part: draft.wanted
 true
@@ -96,65 +98,58 @@ true
 -- part: verdicts
 -- What each rule says of each thing at each instant: the loudest level whose limit is broken (up), and the
 -- loudest that is not yet left (stay).
-verdicts AS MATERIALIZED (
-    SELECT v.rule_id, v.component, v.labels, v.at, v.value,
-           CASE WHEN v.value IS NULL THEN 'missing' ELSE 'value' END AS status,
-           CASE WHEN l.measure > l.up[4] OR NOT v.is_strict AND l.measure = l.up[4] THEN 4
-                WHEN l.measure > l.up[3] OR NOT v.is_strict AND l.measure = l.up[3] THEN 3
-                WHEN l.measure > l.up[2] OR NOT v.is_strict AND l.measure = l.up[2] THEN 2
-                WHEN l.measure > l.up[1] OR NOT v.is_strict AND l.measure = l.up[1] THEN 1
-                ELSE 0 END AS up,
-           CASE WHEN l.measure > l.stay[4] OR NOT v.is_strict AND l.measure = l.stay[4] THEN 4
-                WHEN l.measure > l.stay[3] OR NOT v.is_strict AND l.measure = l.stay[3] THEN 3
-                WHEN l.measure > l.stay[2] OR NOT v.is_strict AND l.measure = l.stay[2] THEN 2
-                WHEN l.measure > l.stay[1] OR NOT v.is_strict AND l.measure = l.stay[1] THEN 1
-                ELSE 0 END AS stay
+told AS MATERIALIZED (
+    SELECT v.rule_id, v.series_id, v.at, v.value
     FROM (
-        SELECT v.rule_id, s.component, s.labels, v.at, v.value, v.sign, v.is_strict, v.limits, v.leaves
-        FROM (
-            SELECT v.*
-            FROM (
-                SELECT c.*, i.at,
-                       nullif(CASE c.kind
-                           WHEN 'change' THEN (now.aggregates[c.aggregate] - other.aggregates[c.aggregate])
-                               * CASE WHEN c.is_relative THEN 100 / nullif(abs(other.aggregates[c.aggregate]), 0) ELSE 1 END
-                           WHEN 'ratio' THEN now.aggregates[c.aggregate] / nullif(other.aggregates[c.aggregate], 0)
-                           WHEN 'burn' THEN CASE WHEN other.aggregates IS NOT NULL
-                                             THEN (1 - greatest(now.aggregates[1], other.aggregates[1])) / c.budget END
-                           ELSE now.aggregates[c.aggregate]
-                       END, 'NaN') AS value
-                FROM covered c
-                -- Counted, because the planner takes any series of times for a thousand rows.
-                CROSS JOIN (
-                    SELECT %(start)s::timestamptz + number * interval '1 minute' AS at
-                    FROM generate_series(0, %(minutes)s::integer) turn (number)
-                    OFFSET 0
-                ) i
-                LEFT JOIN observed now
-                    ON now.series_id = c.series_id AND now.window_s = c.window_s AND now.shift_s = 0
-                   AND now.source = c.source AND now.at = i.at
-                LEFT JOIN observed other
-                    ON other.series_id = c.other_id AND other.window_s = c.other_window_s
-                   AND other.shift_s = c.other_shift_s AND other.source = c.source AND other.at = i.at
-                OFFSET 0
-            ) v
-            CROSS JOIN LATERAL (
-                SELECT v.value * v.sign AS measure,
-                       coalesce(v.limits[1], v.limits[2], v.limits[3], v.limits[4]) * v.sign AS quietest
-            ) q
-            CROSS JOIN LATERAL (
-                SELECT q.measure > q.quietest OR NOT v.is_strict AND q.measure = q.quietest AS is_broken
-            ) b
-            WHERE {wanted}
+        SELECT c.*, i.at,
+               nullif(CASE c.kind
+                   WHEN 'change' THEN (now.aggregates[c.aggregate] - other.aggregates[c.aggregate])
+                       * CASE WHEN c.is_relative THEN 100 / nullif(abs(other.aggregates[c.aggregate]), 0) ELSE 1 END
+                   WHEN 'ratio' THEN now.aggregates[c.aggregate] / nullif(other.aggregates[c.aggregate], 0)
+                   WHEN 'burn' THEN CASE WHEN other.aggregates IS NOT NULL
+                                     THEN (1 - greatest(now.aggregates[1], other.aggregates[1])) / c.budget END
+                   ELSE now.aggregates[c.aggregate]
+               END, 'NaN') AS value
+        FROM covered c
+        -- Counted, because the planner takes any series of times for a thousand rows.
+        CROSS JOIN (
+            SELECT %(start)s::timestamptz + number * interval '1 minute' AS at
+            FROM generate_series(0, %(minutes)s::integer) turn (number)
             OFFSET 0
-        ) v
-        JOIN series s ON s.id = v.series_id
+        ) i
+        LEFT JOIN observed now
+            ON now.series_id = c.series_id AND now.window_s = c.window_s AND now.shift_s = 0
+           AND now.source = c.source AND now.at = i.at
+        LEFT JOIN observed other
+            ON other.series_id = c.other_id AND other.window_s = c.other_window_s
+           AND other.shift_s = c.other_shift_s AND other.source = c.source AND other.at = i.at
+        OFFSET 0
     ) v
     CROSS JOIN LATERAL (
-        SELECT v.value * v.sign AS measure,
-               ARRAY[v.limits[1] * v.sign, v.limits[2] * v.sign, v.limits[3] * v.sign, v.limits[4] * v.sign] AS up,
-               ARRAY[coalesce(v.leaves[1], v.limits[1]) * v.sign, coalesce(v.leaves[2], v.limits[2]) * v.sign,
-                     coalesce(v.leaves[3], v.limits[3]) * v.sign, coalesce(v.leaves[4], v.limits[4]) * v.sign] AS stay
+        SELECT v.value * v.sign > v.quietest OR NOT v.is_strict AND v.value * v.sign = v.quietest AS is_broken
+    ) b
+    WHERE {wanted}
+), verdicts AS MATERIALIZED (
+    SELECT v.rule_id, s.component, s.labels, v.at, v.value,
+           CASE WHEN v.value IS NULL THEN 'missing' ELSE 'value' END AS status,
+           CASE WHEN l.measure > l.up[4] OR NOT r.is_strict AND l.measure = l.up[4] THEN 4
+                WHEN l.measure > l.up[3] OR NOT r.is_strict AND l.measure = l.up[3] THEN 3
+                WHEN l.measure > l.up[2] OR NOT r.is_strict AND l.measure = l.up[2] THEN 2
+                WHEN l.measure > l.up[1] OR NOT r.is_strict AND l.measure = l.up[1] THEN 1
+                ELSE 0 END AS up,
+           CASE WHEN l.measure > l.stay[4] OR NOT r.is_strict AND l.measure = l.stay[4] THEN 4
+                WHEN l.measure > l.stay[3] OR NOT r.is_strict AND l.measure = l.stay[3] THEN 3
+                WHEN l.measure > l.stay[2] OR NOT r.is_strict AND l.measure = l.stay[2] THEN 2
+                WHEN l.measure > l.stay[1] OR NOT r.is_strict AND l.measure = l.stay[1] THEN 1
+                ELSE 0 END AS stay
+    FROM told v
+    JOIN series s ON s.id = v.series_id
+    JOIN rules r ON r.id = v.rule_id AND r.id = ANY (ARRAY(SELECT rule_id FROM told))
+    CROSS JOIN LATERAL (
+        SELECT v.value * r.sign AS measure,
+               ARRAY[r.limits[1] * r.sign, r.limits[2] * r.sign, r.limits[3] * r.sign, r.limits[4] * r.sign] AS up,
+               ARRAY[coalesce(r.leaves[1], r.limits[1]) * r.sign, coalesce(r.leaves[2], r.limits[2]) * r.sign,
+                     coalesce(r.leaves[3], r.limits[3]) * r.sign, coalesce(r.leaves[4], r.limits[4]) * r.sign] AS stay
         OFFSET 0
     ) l
 )
@@ -172,7 +167,7 @@ UPDATE alert_clock SET evaluated_at = %(at)s
 -- Nothing tells the planner how many things the rules cover; where it guesses few and there are thousands, a
 -- nested loop takes seconds for what a hash join does at once. Nothing interrupts the embedded engine.
 SELECT set_config('enable_nestloop', 'off', true), set_config('enable_mergejoin', 'off', true), set_config('enable_sort', 'off', true),
-       set_config('jit', 'off', true),
+       set_config('jit', 'off', true), set_config('work_mem', '32MB', true),
        set_config('statement_timeout', CASE WHEN version() LIKE '%%emcc%%' THEN '0' ELSE %(timeout_ms)s::text END, true)
 
 -- name: evaluate

@@ -137,7 +137,10 @@ judged AS MATERIALIZED (
             ON s.rule_id = v.rule_id AND s.component = v.component AND s.labels = v.labels
         LEFT JOIN rules r ON r.id = coalesce(v.rule_id, s.rule_id)
             AND r.id = ANY (ARRAY(SELECT rule_id FROM verdicts UNION SELECT rule_id FROM alert_states))
-        WHERE s.rule_id IS NOT NULL OR v.up > 0 OR r.no_data = 'alert' AND v.status = 'value'
+        WHERE (s.rule_id IS NOT NULL OR v.up > 0 OR r.no_data = 'alert' AND v.status = 'value')
+          -- Of what is well and known to be, nothing follows.
+          AND (r.no_data = 'alert' AND v.status = 'value' AND v.up = 0 AND s.phase = 'ok' AND s.missing_since IS NULL
+               AND s.opens = '{}') IS NOT TRUE
     ) x
     {step}
 )
