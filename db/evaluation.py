@@ -17,6 +17,7 @@ _OBSERVED = queries.load_parts("observed")
 _LIFE = queries.load_parts("life")
 _COMPOSITE = queries.load_parts("composite")
 LOCK = _QUERIES["lock"]
+BEGIN = _QUERIES["begin"]
 TICK = _QUERIES["tick"]
 REACH_OF_PAST = _QUERIES["reach_of_past"]
 PLAN_FOR_MANY = _QUERIES["plan_for_many"]
@@ -134,6 +135,7 @@ async def evaluate(
     In a transaction of the caller's: the clock is held, and the planner set, until its end.
     """
     clock = await lock(connection)
+    await queries.run(connection, BEGIN, at=at)
     await queries.run(connection, PLAN_FOR_MANY, timeout_ms=TIMEOUT_MS)
     steps: list[Step] = []
     for statement in (EVALUATE, EVALUATE_COMPOSITES)[: 1 + clock.has_composites]:

@@ -139,6 +139,29 @@ def _print(found: Trial) -> None:
         click.echo(_sum("now", len(old.alerts), old.firing_s, old.messages))
     if found.partial_from is not None:
         click.echo(f"before {found.partial_from:%Y-%m-%d %H:%M} not everything is kept any more")
+    if found.late:
+        _print_late(found)
+
+
+def _print_late(found: Trial) -> None:
+    click.echo("samples came after their minute was evaluated; seen here, they were not seen then:")
+    rows = [
+        [
+            late.metric,
+            late.component,
+            " ".join(f"{name}={value}" for name, value in late.labels.items()),
+            f"{late.start:%Y-%m-%d %H:%M}",
+            f"{late.end:%Y-%m-%d %H:%M}",
+            f"{late.arrived_at:%Y-%m-%d %H:%M}",
+            str(late.samples),
+        ]
+        for late in found.late
+    ]
+    terminal.print_table(
+        ["metric", "component", "labels", "from", "to", "last came", "samples"], rows
+    )
+    if found.late_total > len(found.late):
+        click.echo(f"and {found.late_total - len(found.late)} more")
 
 
 def _sum(what: str, alerts: int, firing_s: float, messages: int) -> str:

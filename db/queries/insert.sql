@@ -30,7 +30,7 @@ COPY system_metrics (time, series_id, value) FROM STDIN (FORMAT binary)
 
 -- name: note
 -- What a batch leaves to do: the newest sample of each series, and late samples. Of what was there already it
--- changes nothing: no sample is newer than the newest.
+-- changes nothing: no sample is newer than the newest. Answers, as late as it can, which minute alerts look at.
 WITH given AS (
     SELECT *
     FROM unnest(
@@ -46,12 +46,15 @@ WITH given AS (
         last_time = greatest(series_state.last_time, excluded.last_time),
         last_value = CASE WHEN excluded.last_time > series_state.last_time
                           THEN excluded.last_value ELSE series_state.last_value END
+    RETURNING series_id
+), late AS (
+    INSERT INTO late_ranges (start_time, end_time)
+    SELECT min(first_time), max(last_time)
+    FROM given
+    WHERE first_time < (SELECT max(refreshed_to) FROM tiers WHERE source = 'raw')
+    HAVING count(*) > 0
 )
-INSERT INTO late_ranges (start_time, end_time)
-SELECT min(first_time), max(last_time)
-FROM given
-WHERE first_time < (SELECT max(refreshed_to) FROM tiers WHERE source = 'raw')
-HAVING count(*) > 0
+SELECT pg_sequence_last_value('alert_minute') FROM (SELECT count(*) FROM state) done
 
 -- name: set_reasons
 UPDATE series_state
@@ -103,4 +106,4 @@ WITH given AS (
     WHERE time < (SELECT max(refreshed_to) FROM tiers WHERE source = 'distributions')
     HAVING count(*) > 0
 )
-SELECT count(*) FROM histogram
+SELECT count(*) AS accepted, pg_sequence_last_value('alert_minute') AS begun_s FROM histogram
