@@ -17,6 +17,7 @@ _QUERIES = queries.load("insert")
 INSERT = _QUERIES["insert"]
 INSERT_DISTRIBUTIONS = _QUERIES["insert_distributions"]
 COPY = _QUERIES["copy"]
+NEWEST = _QUERIES["newest"]
 NOTE = _QUERIES["note"]
 SET_REASONS = _QUERIES["set_reasons"]
 INSERT_HISTOGRAMS = _QUERIES["insert_histograms"]
@@ -58,8 +59,9 @@ async def _insert(
     if others:
         accepted += await _insert_samples(connection, others, can_copy=can_copy)
     if accepted:
+        new = batch if accepted == len(batch) else await _new(connection, batch, accepted)
         begun_s = await _note(connection, batch)
-        await late.record(connection, batch.series_ids, batch.times, begun_s)
+        await late.record(connection, new.series_ids, new.times, begun_s)
     return accepted
 
 
@@ -92,6 +94,17 @@ def _arrays(batch: Batch) -> dict[str, Array]:
         "times": Timestamps(batch.times),
         "values": Doubles(batch.values),
     }
+
+
+async def _new(connection: Connection, batch: Batch, accepted: int) -> Batch:
+    """Return the rows that were not there yet, as of one who sends the newest again with the next.
+
+    Those that filled a gap cannot be told from those that were there: then it is all of them.
+    """
+    starts, ends = batch.bounds()
+    newest = await queries.value(connection, NEWEST, series_ids=Integers(batch.series_ids[starts]))
+    newer = batch.where(batch.times > np.repeat(np.array(newest, np.int64), ends + 1 - starts))
+    return newer if len(newer) == accepted else batch
 
 
 async def _note(connection: Connection, batch: Batch) -> int | None:

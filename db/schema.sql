@@ -490,7 +490,7 @@ TABLE late_samples  -- Samples that were stored when the evaluation of alerts ha
     start_time timestamp with time zone NOT NULL  -- Time of the oldest of them.
     end_time timestamp with time zone NOT NULL  -- Time of the newest of them.
     arrived_at timestamp with time zone NOT NULL  -- When the last of them was stored.
-    samples bigint NOT NULL  -- How many there are; of a batch of which a part was there before, all are counted.
+    samples bigint NOT NULL  -- How many there are; of a batch that filled gaps between samples that it sent again, all are counted.
     CONSTRAINT late_samples_pkey PRIMARY KEY (series_id, day)
     CONSTRAINT late_samples_series_id_fkey FOREIGN KEY (series_id) REFERENCES series(id) ON DELETE CASCADE
     CREATE UNIQUE INDEX late_samples_pkey ON public.late_samples USING btree (series_id, day)

@@ -23,4 +23,4 @@ COMMENT ON COLUMN late_samples.day IS 'The day, in UTC, that the samples are of.
 COMMENT ON COLUMN late_samples.start_time IS 'Time of the oldest of them.';
 COMMENT ON COLUMN late_samples.end_time IS 'Time of the newest of them.';
 COMMENT ON COLUMN late_samples.arrived_at IS 'When the last of them was stored.';
-COMMENT ON COLUMN late_samples.samples IS 'How many there are; of a batch of which a part was there before, all are counted.';
+COMMENT ON COLUMN late_samples.samples IS 'How many there are; of a batch that filled gaps between samples that it sent again, all are counted.';

@@ -28,6 +28,12 @@ SELECT count(*) FROM stored
 -- name: copy
 COPY system_metrics (time, series_id, value) FROM STDIN (FORMAT binary)
 
+-- name: newest
+-- The time of the newest sample of each series, in microseconds since 1970, in the order of their numbers.
+SELECT array_agg(coalesce((extract(epoch FROM s.last_time) * 1000000)::bigint, 0) ORDER BY series_id)
+FROM unnest(%(series_ids)b::integer[]) given (series_id)
+LEFT JOIN series_state s USING (series_id)
+
 -- name: note
 -- What a batch leaves to do: the newest sample of each series, and late samples. Of what was there already it
 -- changes nothing: no sample is newer than the newest. Answers, as late as it can, which minute alerts look at.

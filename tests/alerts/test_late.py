@@ -116,6 +116,26 @@ async def test_what_was_there_already_came_in_time(looked: Connection) -> None:
     assert await noted(looked) == [("idle", minute(3), minute(4), 2)]
 
 
+async def test_of_what_is_sent_again_with_what_follows_only_that_is_new(
+    looked: Connection,
+) -> None:
+    await store(looked, LOADS, *map(minute, range(NOW, NOW + 5)))
+    await evaluate(looked, minute(NOW + 5), {})
+
+    await store(looked, [*LOADS, OTHER], *map(minute, range(NOW + 1, NOW + 6)))
+
+    assert await noted(looked) == [("idle", minute(NOW + 1), minute(NOW + 4), 4)]
+
+
+async def test_when_a_gap_is_filled_all_that_came_with_it_counts(looked: Connection) -> None:
+    await store(looked, [OTHER], minute(NOW), minute(NOW + 2))
+    await evaluate(looked, minute(NOW + 5), {})
+
+    await store(looked, [OTHER], *map(minute, range(NOW, NOW + 4)))
+
+    assert await noted(looked) == [("idle", minute(NOW), minute(NOW + 3), 4)]
+
+
 async def test_distributions_and_histograms_are_late_too(looked: Connection) -> None:
     sketch = Series(metric="latency_ms", component="a", kind=Kind.DISTRIBUTION)
     time_us = int(minute(5).timestamp()) * 1_000_000
