@@ -147,19 +147,16 @@ def _print_late(found: Trial) -> None:
     click.echo("samples came after their minute was evaluated; seen here, they were not seen then:")
     rows = [
         [
-            late.metric,
-            late.component,
-            " ".join(f"{name}={value}" for name, value in late.labels.items()),
-            f"{late.start:%Y-%m-%d %H:%M}",
-            f"{late.end:%Y-%m-%d %H:%M}",
+            " ".join([late.metric, late.component, *(f"{k}={v}" for k, v in late.labels.items())]),
+            f"{late.start:%Y-%m-%d}",
+            f"{late.start:%H:%M}",
+            f"{late.end:%H:%M}",
             f"{late.arrived_at:%Y-%m-%d %H:%M}",
             str(late.samples),
         ]
         for late in found.late
     ]
-    terminal.print_table(
-        ["metric", "component", "labels", "from", "to", "last came", "samples"], rows
-    )
+    terminal.print_table(["series", "day", "from", "to", "last came", "samples"], rows)
     if found.late_total > len(found.late):
         click.echo(f"and {found.late_total - len(found.late)} more")
 
