@@ -1,5 +1,6 @@
 """Where samples came too late to be seen at their minute, a trial sees more, and says so."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import nullcontext
 from datetime import datetime, timedelta
@@ -107,6 +108,36 @@ async def test_what_is_stored_while_an_evaluation_goes_on_is_late(
         await store(looked, [OTHER], minute(NOW))
 
     assert await noted(looked) == [("idle", minute(NOW), minute(NOW), 1)]
+
+
+async def test_what_waited_for_another_batch_until_an_evaluation_began_is_late(
+    looked: Connection, pool: Pool, engine: Engine
+) -> None:
+    if engine.embedded:
+        pytest.skip("it does one transaction at a time")
+    first, second, third = (minute(NOW) + timedelta(seconds=n) for n in (10, 20, 30))
+    await store(looked, [OTHER], first)
+    async with (
+        asyncio.timeout(10),
+        asyncio.TaskGroup() as group,
+        pool.connection() as other,
+        pool.connection() as evaluating,
+        other.transaction(),
+    ):
+        await store(other, [OTHER], second)
+        group.create_task(store(looked, [OTHER], third))
+        while not await waits(evaluating, looked):
+            await asyncio.sleep(0.01)
+        await evaluate(evaluating, minute(NOW + 1), {})
+
+    assert await noted(looked) == [("idle", third, third, 1)]
+
+
+async def waits(connection: Connection, other: Connection) -> bool:
+    cursor = await connection.execute(
+        "SELECT cardinality(pg_blocking_pids(%s)) > 0", [other.info.backend_pid]
+    )
+    return await cursor.fetchone() == (True,)
 
 
 async def test_what_was_there_already_came_in_time(looked: Connection) -> None:
