@@ -105,6 +105,7 @@ WITH given AS (
         last_time = greatest(series_state.last_time, excluded.last_time),
         last_value = CASE WHEN excluded.last_time > series_state.last_time
                           THEN excluded.last_value ELSE series_state.last_value END
+    RETURNING series_id
 ), late AS (
     INSERT INTO late_ranges (start_time, end_time)
     SELECT min(time), max(time)
@@ -112,4 +113,5 @@ WITH given AS (
     WHERE time < (SELECT max(refreshed_to) FROM tiers WHERE source = 'distributions')
     HAVING count(*) > 0
 )
-SELECT count(*) AS accepted, pg_sequence_last_value('alert_minute') AS begun_s FROM histogram
+SELECT accepted, pg_sequence_last_value('alert_minute') AS begun_s
+FROM (SELECT count(*) AS accepted FROM histogram) counted, (SELECT count(*) FROM state) done

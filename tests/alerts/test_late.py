@@ -21,7 +21,7 @@ from db.series import SeriesNumbers
 from db.writer import insert
 from retention.expire import expire
 from tests.alerts.world import START, World, minute, thing
-from vigia.model import Histogram, Kind, Level, Sample, Series, utc_now
+from vigia.model import Histogram, Kind, Level, Sample, Series, columns_of, utc_now
 
 NOW = 40
 HIGH = Rule(name="high", metric="load", levels={Level.WARNING: 10})
@@ -117,6 +117,8 @@ async def test_what_waited_for_another_batch_until_an_evaluation_began_is_late(
         pytest.skip("it does one transaction at a time")
     first, second, third = (minute(NOW) + timedelta(seconds=n) for n in (10, 20, 30))
     await store(looked, [OTHER], first)
+    known = (await SeriesNumbers().of(looked, [OTHER])).known
+    loads = [Load(columns_of([Sample(OTHER, time, 1.0)])) for time in (second, third)]
     async with (
         asyncio.timeout(10),
         asyncio.TaskGroup() as group,
@@ -124,8 +126,8 @@ async def test_what_waited_for_another_batch_until_an_evaluation_began_is_late(
         pool.connection() as evaluating,
         other.transaction(),
     ):
-        await store(other, [OTHER], second)
-        group.create_task(store(looked, [OTHER], third))
+        await insert_load(other, known, loads[0], can_copy=False)
+        group.create_task(insert_load(looked, known, loads[1], can_copy=False))
         while not await waits(evaluating, looked):
             await asyncio.sleep(0.01)
         await evaluate(evaluating, minute(NOW + 1), {})
