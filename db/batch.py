@@ -26,14 +26,14 @@ class Batch(Struct, frozen=True, eq=False):
     def split(self, series_ids: Sequence[int]) -> "tuple[Batch, Batch]":
         """Return the rows of some series, and those of the others."""
         inside = np.isin(self.series_ids, series_ids)
-        return self._where(inside), self._where(~inside)
+        return self.where(inside), self.where(~inside)
 
     def bounds(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Return where the rows of each series begin, and which of them is the last."""
         starts = np.flatnonzero(np.r_[True, self.series_ids[1:] != self.series_ids[:-1]])
         return starts, np.r_[starts[1:], len(self)] - 1
 
-    def _where(self, mask: NDArray[np.bool_]) -> "Batch":
+    def where(self, mask: NDArray[np.bool_]) -> "Batch":
         return Batch(self.series_ids[mask], self.times[mask], self.values[mask])
 
 

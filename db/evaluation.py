@@ -17,6 +17,7 @@ _OBSERVED = queries.load_parts("observed")
 _LIFE = queries.load_parts("life")
 _COMPOSITE = queries.load_parts("composite")
 LOCK = _QUERIES["lock"]
+BEGIN = _QUERIES["begin"]
 TICK = _QUERIES["tick"]
 REACH_OF_PAST = _QUERIES["reach_of_past"]
 PLAN_FOR_MANY = _QUERIES["plan_for_many"]
@@ -165,6 +166,7 @@ async def evaluate(
     more than `at_most` things would change.
     """
     clock = await lock(connection)
+    await queries.run(connection, BEGIN, at=at)
     await queries.run(connection, PLAN_FOR_MANY, timeout_ms=TIMEOUT_MS)
     given = {
         "start": at,

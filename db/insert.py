@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import psycopg
+from msgspec import Struct
 
-from db import queries
+from db import late, queries
 from db.arrays import Array, BigIntegers, Doubles, Integers, Timestamps, copy_rows
 from db.batch import Batch, batch_of, distributions
 from db.load import Load
@@ -16,12 +17,20 @@ _QUERIES = queries.load("insert")
 INSERT = _QUERIES["insert"]
 INSERT_DISTRIBUTIONS = _QUERIES["insert_distributions"]
 COPY = _QUERIES["copy"]
+NEWEST = _QUERIES["newest"]
 NOTE = _QUERIES["note"]
 SET_REASONS = _QUERIES["set_reasons"]
 INSERT_HISTOGRAMS = _QUERIES["insert_histograms"]
 
 COPY_ROWS_MIN = 500
 """For fewer, the round trips that a COPY takes cost more than it saves."""
+
+
+class Inserted(Struct, frozen=True):
+    """How many were not there yet, and the minute whose evaluation has begun."""
+
+    accepted: int
+    begun_s: int | None
 
 
 async def insert_load(
@@ -50,7 +59,9 @@ async def _insert(
     if others:
         accepted += await _insert_samples(connection, others, can_copy=can_copy)
     if accepted:
-        await _note(connection, batch)
+        new = batch if accepted == len(batch) else await _new(connection, batch, accepted)
+        begun_s = await _note(connection, batch)
+        await late.record(connection, new.series_ids, new.times, begun_s)
     return accepted
 
 
@@ -85,9 +96,20 @@ def _arrays(batch: Batch) -> dict[str, Array]:
     }
 
 
-async def _note(connection: Connection, batch: Batch) -> None:
+async def _new(connection: Connection, batch: Batch, accepted: int) -> Batch:
+    """Return the rows that were not there yet, as of one who sends the newest again with the next.
+
+    Those that filled a gap cannot be told from those that were there: then it is all of them.
+    """
     starts, ends = batch.bounds()
-    await queries.run(
+    newest = await queries.value(connection, NEWEST, series_ids=Integers(batch.series_ids[starts]))
+    newer = batch.where(batch.times > np.repeat(np.array(newest, np.int64), ends + 1 - starts))
+    return newer if len(newer) == accepted else batch
+
+
+async def _note(connection: Connection, batch: Batch) -> int | None:
+    starts, ends = batch.bounds()
+    begun_s: int | None = await queries.value(
         connection,
         NOTE,
         series_ids=Integers(batch.series_ids[starts]),
@@ -95,6 +117,7 @@ async def _note(connection: Connection, batch: Batch) -> None:
         last_times=Timestamps(batch.times[ends]),
         last_values=Doubles(batch.values[ends]),
     )
+    return begun_s
 
 
 async def _set_reasons(
@@ -115,12 +138,17 @@ async def _insert_histograms(
     connection: Connection, numbers: Mapping[Series, int], histograms: Sequence[Histogram]
 ) -> int:
     lengths = [len(one.buckets) for one in histograms]
-    accepted: int = await queries.value(
+    ids = np.array([numbers[one.series] for one in histograms], np.int32)
+    times = np.array([one.time for one in histograms], np.int64)
+    [found] = await queries.rows(
         connection,
+        Inserted,
         INSERT_HISTOGRAMS,
-        series_ids=Integers(np.repeat([numbers[one.series] for one in histograms], lengths)),
-        times=Timestamps(np.repeat([one.time for one in histograms], lengths)),
+        series_ids=Integers(np.repeat(ids, lengths)),
+        times=Timestamps(np.repeat(times, lengths)),
         log_buckets=Integers(np.concatenate([one.buckets for one in histograms])),
         counts=BigIntegers(np.concatenate([one.counts for one in histograms])),
     )
-    return accepted
+    if found.accepted:
+        await late.record(connection, ids, times, found.begun_s)
+    return found.accepted

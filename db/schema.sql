@@ -488,6 +488,17 @@ TABLE late_ranges  -- Ranges that got samples after their aggregates were refres
     CONSTRAINT late_ranges_pkey PRIMARY KEY (id)
     CREATE UNIQUE INDEX late_ranges_pkey ON public.late_ranges USING btree (id)
 
+TABLE late_samples  -- Samples that were stored when the evaluation of alerts had already looked at their minute.
+    series_id integer NOT NULL  -- The series.
+    day date NOT NULL  -- The day, in UTC, that the samples are of.
+    start_time timestamp with time zone NOT NULL  -- Time of the oldest of them.
+    end_time timestamp with time zone NOT NULL  -- Time of the newest of them.
+    arrived_at timestamp with time zone NOT NULL  -- When the last of them was stored.
+    samples bigint NOT NULL  -- How many there are; of a batch that filled gaps between samples that it sent again, all are counted.
+    CONSTRAINT late_samples_pkey PRIMARY KEY (series_id, day)
+    CONSTRAINT late_samples_series_id_fkey FOREIGN KEY (series_id) REFERENCES series(id) ON DELETE CASCADE
+    CREATE UNIQUE INDEX late_samples_pkey ON public.late_samples USING btree (series_id, day)
+
 TABLE maintenance_runs  -- Each run of the maintenance. One that never finished was interrupted, and says where.
     id bigint NOT NULL GENERATED ALWAYS AS IDENTITY  -- Order of the runs.
     started_at timestamp with time zone NOT NULL  -- When it began.

@@ -7,8 +7,9 @@ from itertools import groupby, zip_longest
 
 from msgspec import Struct
 
-from db import cost, evaluation, rules
+from db import cost, evaluation, late, rules
 from db.evaluation import Span, Turn
+from db.late import Late
 from db.queries import Connection
 from db.rules import Rule
 from vigia.model import InvalidError, Level
@@ -60,7 +61,8 @@ class Outcome(Struct, frozen=True):
 class Trial(Struct, frozen=True):
     """The outcome of a rule, and of the present one of its name beside it.
 
-    Before `partial_from` samples are no longer kept as densely as a rule needs them.
+    Before `partial_from` samples are no longer kept as densely as a rule needs them. `late` are the
+    first of `late_total` samples that the rule sees here, and would not have seen at their minute.
     """
 
     alerts: list[Firing]
@@ -71,6 +73,8 @@ class Trial(Struct, frozen=True):
     start: datetime
     end: datetime
     partial_from: datetime | None
+    late: list[Late]
+    late_total: int
 
 
 async def run(
@@ -85,6 +89,8 @@ async def run(
     async with connect() as connection:
         saved = await rules.read(connection, rule.name)
         reach = await evaluation.reach_of(connection, rule)
+        looked_at = await _members(connection, rule) if rule.kind == "composite" else [rule]
+        latecomers, late_total = await late.of_rules(connection, looked_at, first, last)
     told, outcome = await _outcome(connect, rule, thresholds, first, last)
     present = None
     if saved:
@@ -99,6 +105,8 @@ async def run(
         start=first,
         end=last,
         partial_from=reach.kept_from if is_partial else None,
+        late=latecomers,
+        late_total=late_total,
     )
 
 
@@ -121,12 +129,16 @@ async def _outcome(
     return [_told(turn) for turn in turns], _summed(turns, states, last)
 
 
+async def _members(connection: Connection, rule: Rule) -> list[Rule]:
+    return await rules.named(connection, {*rule.all_of, *rule.any_of, *rule.none_of})
+
+
 async def _spans(
     connect: Connect, rule: Rule, thresholds: Mapping[str, object], first: datetime, last: datetime
 ) -> list[Span]:
     """Evaluate the rules that a composite names, and return when they fire."""
     async with connect() as connection:
-        named = await rules.named(connection, {*rule.all_of, *rule.any_of, *rule.none_of})
+        named = await _members(connection, rule)
     spans: list[Span] = []
     for member in named:
         turns, _ = await _replay(connect, member, thresholds, first, last)

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from db import alerts, events, keys, security
+from db import alerts, events, keys, late, security
 from db.config import Retention
 from db.queries import Pool
 
@@ -16,4 +16,5 @@ async def expire(pool: Pool, now: datetime, retention: Retention) -> None:
         await events.drop_old(connection, now - timedelta(days=retention.events_days))
         await alerts.drop_old(connection, now - timedelta(days=retention.alerts_days))
         await keys.drop_expired(connection, now)
+        await late.drop_old(connection)
         await security.drop_old(connection, now - REFUSALS_KEPT)

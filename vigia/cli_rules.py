@@ -139,6 +139,26 @@ def _print(found: Trial) -> None:
         click.echo(_sum("now", len(old.alerts), old.firing_s, old.messages))
     if found.partial_from is not None:
         click.echo(f"before {found.partial_from:%Y-%m-%d %H:%M} not everything is kept any more")
+    if found.late:
+        _print_late(found)
+
+
+def _print_late(found: Trial) -> None:
+    click.echo("samples came after their minute was evaluated; seen here, they were not seen then:")
+    rows = [
+        [
+            " ".join([late.metric, late.component, *(f"{k}={v}" for k, v in late.labels.items())]),
+            f"{late.start:%Y-%m-%d}",
+            f"{late.start:%H:%M}",
+            f"{late.end:%H:%M}",
+            f"{late.arrived_at:%Y-%m-%d %H:%M}",
+            str(late.samples),
+        ]
+        for late in found.late
+    ]
+    terminal.print_table(["series", "day", "from", "to", "last came", "samples"], rows)
+    if found.late_total > len(found.late):
+        click.echo(f"and {found.late_total - len(found.late)} more")
 
 
 def _sum(what: str, alerts: int, firing_s: float, messages: int) -> str:

@@ -160,6 +160,10 @@ SELECT evaluated_at,
 FROM alert_clock
 FOR UPDATE
 
+-- name: begin
+-- At once, and not with the transaction: what is stored from here on may not be seen.
+SELECT setval('alert_minute', extract(epoch FROM %(at)s::timestamptz)::bigint)
+
 -- name: tick
 UPDATE alert_clock SET evaluated_at = %(at)s
 

@@ -28,9 +28,15 @@ SELECT count(*) FROM stored
 -- name: copy
 COPY system_metrics (time, series_id, value) FROM STDIN (FORMAT binary)
 
+-- name: newest
+-- The time of the newest sample of each series, in microseconds since 1970, in the order of their numbers.
+SELECT array_agg(coalesce((extract(epoch FROM s.last_time) * 1000000)::bigint, 0) ORDER BY series_id)
+FROM unnest(%(series_ids)b::integer[]) given (series_id)
+LEFT JOIN series_state s USING (series_id)
+
 -- name: note
 -- What a batch leaves to do: the newest sample of each series, and late samples. Of what was there already it
--- changes nothing: no sample is newer than the newest.
+-- changes nothing: no sample is newer than the newest. Answers, as late as it can, which minute alerts look at.
 WITH given AS (
     SELECT *
     FROM unnest(
@@ -46,12 +52,15 @@ WITH given AS (
         last_time = greatest(series_state.last_time, excluded.last_time),
         last_value = CASE WHEN excluded.last_time > series_state.last_time
                           THEN excluded.last_value ELSE series_state.last_value END
+    RETURNING series_id
+), late AS (
+    INSERT INTO late_ranges (start_time, end_time)
+    SELECT min(first_time), max(last_time)
+    FROM given
+    WHERE first_time < (SELECT max(refreshed_to) FROM tiers WHERE source = 'raw')
+    HAVING count(*) > 0
 )
-INSERT INTO late_ranges (start_time, end_time)
-SELECT min(first_time), max(last_time)
-FROM given
-WHERE first_time < (SELECT max(refreshed_to) FROM tiers WHERE source = 'raw')
-HAVING count(*) > 0
+SELECT pg_sequence_last_value('alert_minute') FROM (SELECT count(*) FROM state) done
 
 -- name: set_reasons
 UPDATE series_state
@@ -96,6 +105,7 @@ WITH given AS (
         last_time = greatest(series_state.last_time, excluded.last_time),
         last_value = CASE WHEN excluded.last_time > series_state.last_time
                           THEN excluded.last_value ELSE series_state.last_value END
+    RETURNING series_id
 ), late AS (
     INSERT INTO late_ranges (start_time, end_time)
     SELECT min(time), max(time)
@@ -103,4 +113,5 @@ WITH given AS (
     WHERE time < (SELECT max(refreshed_to) FROM tiers WHERE source = 'distributions')
     HAVING count(*) > 0
 )
-SELECT count(*) FROM histogram
+SELECT accepted, pg_sequence_last_value('alert_minute') AS begun_s
+FROM (SELECT count(*) AS accepted FROM histogram) counted, (SELECT count(*) FROM state) done

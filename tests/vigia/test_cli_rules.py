@@ -1,13 +1,20 @@
 """`vigia rules …`: a rule tried on a database, and all of them from and to a file."""
 
+import asyncio
 import json
 import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+from alerts.evaluate import evaluate
+from db.series import SeriesNumbers
+from db.writer import insert
+from vigia import terminal
 from vigia.cli import main
+from vigia.model import Sample, Series
 
 RULE = '{"name": "load", "metric": "load", "levels": {"warning": 10}}'
 
@@ -36,6 +43,32 @@ def test_a_rule_is_tried_on_a_database_of_its_own(tmp_path: Path) -> None:
     assert (found["alerts"], found["messages"], found["present"]) == ([], 0, None)
     assert as_table.exit_code == 0, as_table.output
     assert "the rule: 0 alerts, firing for 0 min, 0 messages" in as_table.stdout
+
+
+@pytest.mark.usefixtures("own_database")
+def test_a_trial_says_which_samples_came_too_late_to_be_seen() -> None:
+    asyncio.run(_measure_late())
+
+    result = run(
+        "preview", RULE, "--start", "2026-01-01T00:00:00Z", "--end", "2026-01-01T01:00:00Z"
+    )
+
+    assert result.exit_code == 0, result.output
+    assert "samples came after their minute was evaluated" in result.stdout
+    row = result.stdout.splitlines()[-1]
+    assert row.split()[:6] == ["load", "a", "disk=b", "2026-01-01", "00:10", "00:12"]
+    assert row.split()[-1] == "2"
+
+
+async def _measure_late() -> None:
+    series, start = (
+        Series(metric="load", component="a", labels=(("disk", "b"),)),
+        datetime(2026, 1, 1, tzinfo=UTC),
+    )
+    samples = [Sample(series, start + timedelta(minutes=m), 20.0) for m in (10, 12)]
+    async with terminal.database() as connection:
+        await evaluate(connection, start + timedelta(hours=1), {})
+        await insert(connection, SeriesNumbers(), samples)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,33 @@
+-- name: record
+INSERT INTO late_samples (series_id, day, start_time, end_time, arrived_at, samples)
+SELECT series_id, (start_time AT TIME ZONE 'UTC')::date, start_time, end_time, now(), samples
+FROM unnest(
+    %(series_ids)b::integer[], %(start_times)b::timestamptz[], %(end_times)b::timestamptz[], %(samples)b::bigint[]
+) AS given (series_id, start_time, end_time, samples)
+ON CONFLICT (series_id, day) DO UPDATE
+SET start_time = least(late_samples.start_time, excluded.start_time),
+    end_time = greatest(late_samples.end_time, excluded.end_time),
+    arrived_at = greatest(late_samples.arrived_at, excluded.arrived_at),
+    samples = late_samples.samples + excluded.samples
+
+-- name: of_rules
+-- Those that lie in a window which some rules look at in a range.
+SELECT s.metric, s.component, s.labels, l.start_time AS start, l.end_time AS "end", l.arrived_at, l.samples,
+       count(*) OVER () AS total
+FROM late_samples l
+JOIN series s ON s.id = l.series_id
+WHERE l.start_time < %(end)s::timestamptz
+  AND EXISTS (
+      SELECT
+      FROM jsonb_populate_recordset(NULL::alert_rules, %(rules)s::jsonb) r
+      WHERE s.metric IN (r.metric, r.over) AND (r.component IS NULL OR s.component = r.component) AND s.labels @> r.labels
+        AND l.end_time >= %(start)s::timestamptz
+                          - make_interval(secs => greatest(r.window_s + r.offset_s, r.short_window_s))
+  )
+ORDER BY l.start_time, l.series_id
+LIMIT %(limit)s
+
+-- name: drop_old
+-- What can be replayed no more: neither its minutes nor its samples are kept.
+DELETE FROM late_samples
+WHERE end_time < (SELECT min(dropped_to) FROM tiers WHERE name IN ('raw', '1m'))
