@@ -9,7 +9,6 @@ from importlib.resources import files
 import msgspec
 
 from db import alerts, evaluation, events, faults, holds, rules
-from db.alerts import Alert
 from db.evaluation import Share, Step, TooManyError
 from db.queries import Connection
 from db.rules import Rule
@@ -79,7 +78,7 @@ async def _evaluate(
             steps += await holds.settle(connection, now, ancestors)
             if steps:
                 touched = await alerts.read(connection, [step.alert_id for step in steps])
-                await events.append(connection, at, _messages(steps, touched))
+                await events.append(connection, at, alerts.news(touched))
         return steps
 
     try:
@@ -101,14 +100,5 @@ async def drop_component(connection: Connection, component: str, at: datetime) -
             await alerts.resolve(connection, alert_id, at, AUTO)
             await alerts.log_step(connection, alert_id, at, "resolved", AUTO, "no longer watched")
         resolved = await alerts.read(connection, ids)
-        if resolved:
-            await events.append(connection, at, [("alert_resolved", alert) for alert in resolved])
+        await events.append(connection, at, alerts.news(resolved))
     return bool(ids)
-
-
-def _messages(steps: Sequence[Step], touched: Sequence[Alert]) -> list[tuple[str, object]]:
-    """Return the bus messages of some steps: what opened or moved together, what resolved alone."""
-    resolved_ids = {step.alert_id for step in steps if step.step == "resolved"}
-    moved = [alert for alert in touched if alert.id not in resolved_ids]
-    resolved = [alert for alert in touched if alert.id in resolved_ids]
-    return [*alerts.news(moved), *(("alert_resolved", alert) for alert in resolved)]

@@ -56,16 +56,10 @@ class Comment(Struct, frozen=True, forbid_unknown_fields=True):
     comment: Annotated[str, Meta(min_length=1, max_length=2000)]
 
 
-class AlertMaybeWithSteps(alerts.Alert, frozen=True, kw_only=True):
-    """An alert; with every step of its life, oldest first, if they were asked for."""
+class AlertWithSteps(alerts.Alert, frozen=True):
+    """An alert and every step of its life, oldest first; of a list, where they were asked for."""
 
     events: list[alerts.Logged] | UnsetType = UNSET
-
-
-class AlertWithSteps(alerts.Alert, frozen=True):
-    """An alert and every step of its life, oldest first."""
-
-    events: list[alerts.Logged]
 
 
 @get(f"{BASE}/alerts/active", tags=["alerts"], summary="Open alerts, newest first")
@@ -108,7 +102,7 @@ async def past(
     steps: WithSteps = False,
     limit: Limit = LIMIT,
     cursor: Cursor = None,
-) -> Page[AlertMaybeWithSteps]:
+) -> Page[AlertWithSteps]:
     now = utc_now()
     wanted = alerts.Filter(
         level=level,
@@ -127,7 +121,7 @@ async def past(
         ids = [alert.id for alert in found.items] if steps else []
         told = await alerts.steps_of(connection, ids)
     items = [
-        AlertMaybeWithSteps(**structs.asdict(alert), events=told.get(alert.id, UNSET))
+        AlertWithSteps(**structs.asdict(alert), events=told.get(alert.id, UNSET))
         for alert in found.items
     ]
     return Page(items, found.cursor)
@@ -153,12 +147,7 @@ async def resolve(
     alert_id: FromPath[int],
     data: JSONBody[Note | None] = None,
 ) -> alerts.Alert:
-    note = data or Note()
-    async with parts.connect() as connection, connection.transaction():
-        alert = await _step(connection, alerts.resolve, alert_id, request.user, "resolved", note)
-        await events.append(connection, utc_now(), [("alert_resolved", alert)])
-    parts.announce()
-    return alert
+    return await _take(parts, alerts.resolve, alert_id, request.user, "resolved", data)
 
 
 @post(
@@ -175,14 +164,7 @@ async def acknowledge(
     alert_id: FromPath[int],
     data: JSONBody[Note | None] = None,
 ) -> alerts.Alert:
-    note = data or Note()
-    async with parts.connect() as connection, connection.transaction():
-        alert = await _step(
-            connection, alerts.acknowledge, alert_id, request.user, "acknowledged", note
-        )
-        await events.append(connection, utc_now(), alerts.news([alert]))
-    parts.announce()
-    return alert
+    return await _take(parts, alerts.acknowledge, alert_id, request.user, "acknowledged", data)
 
 
 @post(
@@ -200,9 +182,8 @@ async def reopen(
     data: JSONBody[Note | None] = None,
 ) -> alerts.Alert:
     """Open it again; 409 if its rule is gone, or a newer alert is about the same."""
-    note = data or Note()
     async with parts.connect() as connection, connection.transaction():
-        await _step(connection, alerts.reopen, alert_id, request.user, "reopened", note)
+        await _step(connection, alerts.reopen, alert_id, request.user, "reopened", data)
         await settle(parts, connection, utc_now(), request.user.name, [alert_id])
         alert = await _read(connection, alert_id)
     parts.announce()
@@ -229,15 +210,27 @@ async def comment(
         return await _with_steps(connection, alert_id)
 
 
+async def _take(
+    parts: Parts, act: Act, alert_id: int, actor: Principal, kind: str, note: Note | None
+) -> alerts.Alert:
+    """Let someone act on an alert, and tell everybody. Raises NotFoundError or ConflictError."""
+    async with parts.connect() as connection, connection.transaction():
+        alert = await _step(connection, act, alert_id, actor, kind, note)
+        await events.append(connection, utc_now(), alerts.news([alert]))
+    parts.announce()
+    return alert
+
+
 async def _step(
-    connection: Connection, act: Act, alert_id: int, actor: Principal, kind: str, note: Note
+    connection: Connection, act: Act, alert_id: int, actor: Principal, kind: str, note: Note | None
 ) -> alerts.Alert:
     """Let someone act on an alert, with the audit. Raises NotFoundError or ConflictError."""
     now = utc_now()
     if alert_id > alerts.ID_MAX or not await act(connection, alert_id, now, actor.name):
         alert = await _read(connection, alert_id)
         raise ConflictError(f"alert {alert_id} is {alert.state}; it cannot become {kind}")
-    await alerts.log_step(connection, alert_id, now, kind, actor.name, note.comment)
+    comment = (note or Note()).comment
+    await alerts.log_step(connection, alert_id, now, kind, actor.name, comment)
     return await _read(connection, alert_id)
 
 

@@ -12,7 +12,7 @@ from api.errors import documented
 from api.lists import LIMIT, Cursor, Limit, Page, page, position
 from api.parts import KnownRequest, Parts
 from api.probes import BASE
-from api.quiet import changing
+from api.quiet import changing, tell
 from api.times import parse_time
 from db import windows
 from db.alerts import ID_MAX
@@ -62,6 +62,7 @@ async def create(
         number = await windows.insert(connection, _window(data, now), now, actor)
         if number is None:
             raise _taken(data.name)
+        await tell(connection, now, actor, f"maintenance {data.name} made")
         return await _read(connection, number)
 
 
@@ -80,9 +81,10 @@ async def replace(
 ) -> Stored:
     actor = request.user.name
     async with changing(parts, actor) as (connection, now):
-        await _read(connection, window_id)
+        before = await _read(connection, window_id)
         if not await windows.update(connection, window_id, _window(data, now), now, actor):
             raise _taken(data.name)
+        await tell(connection, now, actor, f"maintenance {before.name} changed")
         return await _read(connection, window_id)
 
 
@@ -90,14 +92,16 @@ async def replace(
     f"{MAINTENANCE}/{{window_id:int}}",
     opt={ROLE: Role.OPERATOR},
     tags=["maintenance"],
-    summary="Delete a window, its past included",
+    summary="End a window for good; what has been stays in previews and views",
 )
 async def remove(
     request: KnownRequest, parts: NamedDependency[Parts], window_id: FromPath[int]
 ) -> None:
-    async with changing(parts, request.user.name) as (connection, _):
-        await _read(connection, window_id)
-        await windows.delete(connection, window_id)
+    actor = request.user.name
+    async with changing(parts, actor) as (connection, now):
+        before = await _read(connection, window_id)
+        await windows.end(connection, window_id, now, actor)
+        await tell(connection, now, actor, f"maintenance {before.name} ended")
 
 
 def _window(draft: Draft, now: datetime) -> Window:

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 
 from api.parts import Parts
-from db import alerts, events, holds
+from db import alerts, events, holds, security
 from db.evaluation import lock
 from db.queries import Connection
 from vigia.model import utc_now
@@ -20,6 +20,12 @@ async def changing(parts: Parts, actor: str) -> AsyncIterator[tuple[Connection, 
         yield connection, now
         await settle(parts, connection, now, actor)
     parts.announce()
+
+
+async def tell(connection: Connection, now: datetime, actor: str, detail: str) -> None:
+    """Write to the audit what was changed of a silence or a window."""
+    event = security.Event(now, security.Type.QUIET_CHANGED, actor, detail=detail)
+    await security.log(connection, event)
 
 
 async def settle(

@@ -59,9 +59,8 @@ async def create(
     request: KnownRequest, parts: NamedDependency[Parts], data: JSONBody[Rule]
 ) -> RuleView:
     async with parts.connect() as connection, connection.transaction():
-        if not await rules.insert(connection, data, utc_now(), request.user.name):
+        if not await rule_set.make(connection, data, utc_now(), request.user.name):
             raise ConflictError(f"there is a rule {data.name!r}; change it with PUT")
-        await rules.check(connection)
         return await _read(connection, data.name)
 
 
@@ -80,9 +79,8 @@ async def replace(
     if data.name != name:
         raise InvalidError(f"name: must be {name!r}, as in the address")
     async with parts.connect() as connection, connection.transaction():
-        if not await rules.update(connection, data, utc_now(), request.user.name):
+        if not await rule_set.replace(connection, data, utc_now(), request.user.name):
             raise _unknown(name)
-        await rules.check(connection)
         return await _read(connection, name)
 
 

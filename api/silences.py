@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Annotated
 
+import msgspec
 from litestar import delete, get, post, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, QueryParameter
@@ -13,7 +14,7 @@ from api.errors import documented
 from api.lists import LIMIT, Cursor, Limit, Page, page, position
 from api.parts import KnownRequest, Parts
 from api.probes import BASE
-from api.quiet import changing
+from api.quiet import changing, tell
 from api.times import parse_duration, parse_time
 from db import silences
 from db.alerts import ID_MAX
@@ -65,7 +66,9 @@ async def create(
 ) -> Silence:
     actor = request.user.name
     async with changing(parts, actor) as (connection, now):
-        number = await silences.insert(connection, _terms(data, now, now), now, actor)
+        terms = _terms(data, now, now)
+        number = await silences.insert(connection, terms, now, actor)
+        await tell(connection, now, actor, f"silence {number} made: {_words(terms)}")
         return await _read(connection, number, now)
 
 
@@ -89,6 +92,7 @@ async def replace(
         terms = _terms(data, now, before.starts_at)
         if not await silences.update(connection, silence_id, terms, now, actor):
             raise _ended(before)
+        await tell(connection, now, actor, f"silence {silence_id} changed: {_words(terms)}")
         return await _read(connection, silence_id, now)
 
 
@@ -107,6 +111,7 @@ async def finish(
         before = await _read(connection, silence_id, now)
         if not await silences.finish(connection, silence_id, now, actor):
             raise _ended(before)
+        await tell(connection, now, actor, f"silence {silence_id} ended")
 
 
 def _terms(draft: Draft, now: datetime, begin: datetime) -> Terms:
@@ -123,6 +128,11 @@ def _terms(draft: Draft, now: datetime, begin: datetime) -> Terms:
     if end <= max(start, now):
         raise InvalidError("it must end after it begins, and after now")
     return Terms(draft.matcher, start, end, draft.comment)
+
+
+def _words(terms: Terms) -> str:
+    matcher = msgspec.json.encode(terms.matcher).decode()
+    return f"{matcher} from {terms.starts_at:%FT%TZ} to {terms.ends_at:%FT%TZ}"
 
 
 async def _read(connection: Connection, number: int, now: datetime) -> Silence:

@@ -67,6 +67,8 @@ class Alert(Struct, frozen=True):
     resolved_by: str | None
     held_by: list[str]
     """What keeps everybody from being told, such as `silence:3`; of a resolved one, what did."""
+    is_flapping: bool
+    """Whether it opened because its rule flaps."""
 
 
 class Filter(Struct, frozen=True, kw_only=True):
@@ -82,11 +84,13 @@ class Filter(Struct, frozen=True, kw_only=True):
 
 
 def news(changed: Sequence[Alert]) -> list[tuple[str, object]]:
-    """Return the events that tell of alerts that opened or changed."""
-    return [
-        ("alerts", {"snapshot": False, "alerts": changed[first : first + TOGETHER_MAX]})
-        for first in range(0, len(changed), TOGETHER_MAX)
+    """Return the events that tell of alerts: the open ones together, each resolved one alone."""
+    is_open = [alert for alert in changed if alert.resolved_at is None]
+    together: list[tuple[str, object]] = [
+        ("alerts", {"snapshot": False, "alerts": is_open[first : first + TOGETHER_MAX]})
+        for first in range(0, len(is_open), TOGETHER_MAX)
     ]
+    return [*together, *(("alert_resolved", one) for one in changed if one.resolved_at is not None)]
 
 
 async def open_test(

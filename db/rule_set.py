@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from db import alerts, evaluation, events, rules
+from db import alerts, evaluation, events, rules, security
 from db.queries import Connection
 from db.rules import Rule, columns, of_columns
 
@@ -61,8 +61,32 @@ async def apply(connection: Connection, difference: Difference, time: datetime, 
         await rules.update(connection, change.rule, time, actor)
     for rule in difference.added:
         await rules.insert(connection, rule, time, actor)
+    told = [f"{one.rule.name} changed: {', '.join(one.fields)}" for one in difference.changed]
+    told += [f"{rule.name} made" for rule in difference.added]
+    await _tell(connection, time, actor, told)
     await remove(connection, difference.removed, time, actor)
     await rules.check(connection)
+
+
+async def make(connection: Connection, rule: Rule, time: datetime, actor: str) -> bool:
+    """Make a rule; False when there is one of its name."""
+    if not await rules.insert(connection, rule, time, actor):
+        return False
+    await _tell(connection, time, actor, [f"{rule.name} made"])
+    await rules.check(connection)
+    return True
+
+
+async def replace(connection: Connection, rule: Rule, time: datetime, actor: str) -> bool:
+    """Replace the rule of this name; False when there is none."""
+    before = await rules.read(connection, rule.name)
+    if not before:
+        return False
+    await rules.update(connection, rule, time, actor)
+    changed = ", ".join(_fields(before[0].rule, rule)) or "nothing"
+    await _tell(connection, time, actor, [f"{rule.name} changed: {changed}"])
+    await rules.check(connection)
+    return True
 
 
 async def remove(
@@ -73,10 +97,16 @@ async def remove(
     for name in names:
         ids += await alerts.resolve_rule(connection, name, time, actor)
         await rules.delete(connection, name)
+    await _tell(connection, time, actor, [f"{name} deleted" for name in names])
     resolved = await alerts.read(connection, ids)
-    if resolved:
-        await events.append(connection, time, [("alert_resolved", one) for one in resolved])
+    await events.append(connection, time, alerts.news(resolved))
     return ids
+
+
+async def _tell(connection: Connection, time: datetime, actor: str, told: Sequence[str]) -> None:
+    changed = security.Type.RULE_CHANGED
+    lines = [security.Event(time, changed, actor, detail=detail) for detail in told]
+    await security.log(connection, *lines)
 
 
 def _fields(old: Rule, new: Rule) -> dict[str, Field]:

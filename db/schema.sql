@@ -153,6 +153,7 @@ VIEW alerts  -- Alerts, open and past.
     resolved_at timestamp with time zone  -- When it ended.
     resolved_by text  -- Who ended it: a key or user, or auto.
     held_by text[]  -- What keeps everybody from being told, or did when it ended: silence:3, maintenance:backup, dependency:database.
+    is_flapping boolean  -- Whether it opened because its rule flaps.
  SELECT id,
     rule,
     level,
@@ -169,7 +170,8 @@ VIEW alerts  -- Alerts, open and past.
     acknowledged_by,
     resolved_at,
     resolved_by,
-    held_by
+    held_by,
+    is_flapping
    FROM system_alerts;
 
 TABLE api_keys  -- Keys of programs and people; only a hash of each is kept.
@@ -527,6 +529,7 @@ TABLE maintenance_windows  -- Planned work, once or again and again: nobody is t
     enabled boolean NOT NULL  -- Whether it holds anything.
     updated_at timestamp with time zone NOT NULL  -- When it was last changed.
     updated_by text NOT NULL  -- Who last changed it.
+    removed_at timestamp with time zone  -- When it was ended for good, and its name became free; null: it goes on.
     CONSTRAINT maintenance_windows_check CHECK ((ends_at > starts_at))
     CONSTRAINT maintenance_windows_check1 CHECK (
 CASE repeat
@@ -535,12 +538,11 @@ CASE repeat
 END)
     CONSTRAINT maintenance_windows_duration_s_check CHECK ((duration_s > 0))
     CONSTRAINT maintenance_windows_matcher_check CHECK ((jsonb_typeof(matcher) = 'object'::text))
-    CONSTRAINT maintenance_windows_name_key UNIQUE (name)
     CONSTRAINT maintenance_windows_pkey PRIMARY KEY (id)
     CONSTRAINT maintenance_windows_repeat_check CHECK ((repeat = ANY (ARRAY['once'::text, 'daily'::text, 'weekly'::text, 'monthly'::text])))
     CONSTRAINT maintenance_windows_tz_check CHECK ((('1970-01-01 00:00:00+00'::timestamp with time zone AT TIME ZONE tz) IS NOT NULL))
     CONSTRAINT maintenance_windows_weekdays_check CHECK ((weekdays <@ ARRAY['mon'::text, 'tue'::text, 'wed'::text, 'thu'::text, 'fri'::text, 'sat'::text, 'sun'::text]))
-    CREATE UNIQUE INDEX maintenance_windows_name_key ON public.maintenance_windows USING btree (name)
+    CREATE UNIQUE INDEX maintenance_windows_name ON public.maintenance_windows USING btree (name) WHERE (removed_at IS NULL)
     CREATE UNIQUE INDEX maintenance_windows_pkey ON public.maintenance_windows USING btree (id)
 
 VIEW metrics  -- Samples with their names.
@@ -769,10 +771,10 @@ TABLE security_clock  -- The newest slot of which the security events were count
     CONSTRAINT security_clock_pkey PRIMARY KEY (one)
     CREATE UNIQUE INDEX security_clock_pkey ON public.security_clock USING btree (one)
 
-TABLE security_events  -- The security audit: who was refused, and who changed settings and keys.
+TABLE security_events  -- The security audit: who was refused, and who changed settings, rules, what holds alerts back, and keys.
     id bigint NOT NULL GENERATED ALWAYS AS IDENTITY  -- Order of the rows.
     time timestamp with time zone NOT NULL  -- When; of several that are alike, the first.
-    type text NOT NULL  -- What: sign_in_failed, key_refused, forbidden, setting_changed, key_created, key_revoked, admin_created or first_admin_created.
+    type text NOT NULL  -- What: sign_in_failed, key_refused, forbidden, setting_changed, rule_changed, quiet_changed, key_created, key_revoked, admin_created or first_admin_created.
     actor text NOT NULL  -- Who; empty: a stranger.
     address text NOT NULL  -- Address the request came from; empty: not known, or several.
     detail text NOT NULL  -- What was asked for or changed; never a secret.

@@ -29,6 +29,8 @@ class Type(StrEnum):
     KEY_REFUSED = "key_refused"
     FORBIDDEN = "forbidden"
     SETTING_CHANGED = "setting_changed"
+    RULE_CHANGED = "rule_changed"
+    QUIET_CHANGED = "quiet_changed"
     KEY_CREATED = "key_created"
     KEY_REVOKED = "key_revoked"
     ADMIN_CREATED = "admin_created"

@@ -16,7 +16,7 @@ from db.rules import Duration, Name, duration_of, seconds
 _QUERIES = queries.load("windows")
 INSERT = _QUERIES["insert"]
 UPDATE = _QUERIES["update"]
-DELETE = _QUERIES["delete"]
+END = _QUERIES["end"]
 READ = _QUERIES["read"]
 
 DURATIONS_S = range(60, 31 * 86400 + 1)
@@ -97,9 +97,9 @@ async def update(
     )
 
 
-async def delete(connection: Connection, number: int) -> bool:
-    """Delete a window; False when there is none of this number."""
-    return bool(await queries.run(connection, DELETE, id=number))
+async def end(connection: Connection, number: int, at: datetime, actor: str) -> None:
+    """End a window for good: it is no longer read, and holds nothing from now on."""
+    await queries.run(connection, END, id=number, at=at, actor=actor)
 
 
 async def read(

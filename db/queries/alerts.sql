@@ -71,7 +71,7 @@ SELECT count(*) FROM reopened
 
 -- name: read
 SELECT id, rule, level, category, component, labels, title, message, value, threshold, state,
-       opened_at, acknowledged_at, acknowledged_by, resolved_at, resolved_by, held_by
+       opened_at, acknowledged_at, acknowledged_by, resolved_at, resolved_by, held_by, is_flapping
 FROM system_alerts
 WHERE id = ANY (%(ids)s)
 ORDER BY id
@@ -84,7 +84,7 @@ ORDER BY id
 
 -- name: active
 SELECT id, rule, level, category, component, labels, title, message, value, threshold, state,
-       opened_at, acknowledged_at, acknowledged_by, resolved_at, resolved_by, held_by
+       opened_at, acknowledged_at, acknowledged_by, resolved_at, resolved_by, held_by, is_flapping
 FROM system_alerts
 WHERE state <> 'resolved'
   AND id < %(before)s
@@ -99,7 +99,7 @@ LIMIT %(limit)s
 
 -- name: past
 SELECT id, rule, level, category, component, labels, title, message, value, threshold, state,
-       opened_at, acknowledged_at, acknowledged_by, resolved_at, resolved_by, held_by
+       opened_at, acknowledged_at, acknowledged_by, resolved_at, resolved_by, held_by, is_flapping
 FROM system_alerts
 WHERE id < %(before)s
   AND opened_at >= %(start)s AND opened_at < %(end)s

@@ -19,7 +19,7 @@ COMMENT ON FUNCTION local_instant IS 'The moment at which clocks of a zone show 
 CREATE OR REPLACE FUNCTION maintenance_spans(p_start timestamptz, p_end timestamptz)
 RETURNS TABLE (window_id integer, name text, matcher jsonb, starts_at timestamptz, ends_at timestamptz)
 LANGUAGE sql STABLE AS $$
-    SELECT DISTINCT w.id, w.name, w.matcher, s.starts_at, s.ends_at
+    SELECT DISTINCT w.id, w.name, w.matcher, s.starts_at, e.ends_at
     FROM maintenance_windows w
     CROSS JOIN LATERAL (
         SELECT w.starts_at, w.ends_at
@@ -43,6 +43,7 @@ LANGUAGE sql STABLE AS $$
                                 date_trunc('month', d.day) + interval '1 month' - interval '1 day'))
                   ) END
     ) s
-    WHERE w.enabled AND s.starts_at < s.ends_at AND s.starts_at < p_end AND s.ends_at > p_start
+    CROSS JOIN LATERAL (SELECT least(s.ends_at, w.removed_at) AS ends_at) e
+    WHERE w.enabled AND s.starts_at < e.ends_at AND s.starts_at < p_end AND e.ends_at > p_start
 $$;
 COMMENT ON FUNCTION maintenance_spans IS 'Each occurrence of a maintenance window that touches a range of time, as a whole. They may overlap.';

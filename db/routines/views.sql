@@ -121,7 +121,7 @@ FROM component_status;
 
 CREATE OR REPLACE VIEW alerts AS
 SELECT id, rule, level, category, component, labels, title, message, value, threshold, state,
-       opened_at, acknowledged_at, acknowledged_by, resolved_at, resolved_by, held_by
+       opened_at, acknowledged_at, acknowledged_by, resolved_at, resolved_by, held_by, is_flapping
 FROM system_alerts;
 
 CREATE OR REPLACE VIEW alert_events AS
@@ -229,6 +229,7 @@ BEGIN
             ('resolved_at', 'When it ended.'),
             ('resolved_by', 'Who ended it: a key or user, or auto.'),
             ('held_by', 'What keeps everybody from being told, or did when it ended: silence:3, maintenance:backup, dependency:database.'),
+            ('is_flapping', 'Whether it opened because its rule flaps.'),
             ('alert_events.id', 'Order of the steps.'),
             ('alert_events.time', 'When it happened.'),
             ('alert_events.level', 'Level after the step.'),

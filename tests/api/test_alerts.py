@@ -12,7 +12,7 @@ from vigia.model import Category, Level, Role, utc_now
 FIELDS = {
     "id", "rule", "level", "category", "component", "labels", "title", "message", "value",
     "threshold", "state", "opened_at", "acknowledged_at", "acknowledged_by", "resolved_at",
-    "resolved_by", "held_by",
+    "resolved_by", "held_by", "is_flapping",
 }  # fmt: skip
 
 

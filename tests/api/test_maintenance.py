@@ -1,10 +1,11 @@
-"""Maintenance windows over HTTP: planned, read, replaced and deleted; each acts at once."""
+"""Maintenance windows over HTTP: planned, read, replaced and ended; each acts at once."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from db.queries import Pool
 from vigia.model import Role, utc_now
 
 PATH = "/maintenance"
@@ -29,7 +30,7 @@ async def delete(service: Any, number: int) -> Any:
     return await service.ask(f"{BASE}{PATH}/{number}", Role.OPERATOR, method="DELETE")
 
 
-async def test_a_window_is_planned_read_replaced_and_deleted(service: Any) -> None:
+async def test_a_window_is_planned_read_replaced_and_ended(service: Any) -> None:
     made = await service.post(PATH, NIGHTLY, Role.OPERATOR)
 
     assert made.status == 201
@@ -53,7 +54,7 @@ async def test_a_window_is_planned_read_replaced_and_deleted(service: Any) -> No
     assert (await service.get(f"{PATH}/{2**63}")).status == 404
 
 
-async def test_a_window_holds_at_once_and_until_it_is_deleted(service: Any) -> None:
+async def test_a_window_holds_at_once_and_until_it_is_ended(service: Any) -> None:
     async def held() -> list[str]:
         found: list[str] = (await service.get("/alerts/active")).body["items"][0]["held_by"]
         return found
@@ -69,6 +70,22 @@ async def test_a_window_holds_at_once_and_until_it_is_deleted(service: Any) -> N
     assert await held() == ["maintenance:move"]
     await delete(service, made["id"])
     assert await held() == []
+
+
+async def test_one_that_ended_keeps_its_past_and_frees_its_name(service: Any, pool: Pool) -> None:
+    first = (await service.post(PATH, now_for(2))).body
+    await delete(service, first["id"])
+    second = await service.post(PATH, now_for(3))
+
+    assert second.status == 201
+    assert (await service.get(PATH)).body["items"] == [second.body]
+    now = utc_now()
+    async with pool.connection() as connection:
+        cursor = await connection.execute(
+            "SELECT window_id, ends_at <= %s FROM maintenance_spans(%s, %s) ORDER BY 1",
+            [now, now - timedelta(hours=1), now + timedelta(hours=1)],
+        )
+        assert await cursor.fetchall() == [(first["id"], True), (second.body["id"], False)]
 
 
 async def test_names_are_told_apart(service: Any) -> None:

@@ -26,6 +26,10 @@ SESSION = "/api/v1/auth/session"
 BASE = "/api/v1/monitoring"
 WRONG = "vg_a-key-that-somebody-guessed"
 MANY = 11
+SILENCE = {
+    "matcher": {"rule": "load"}, "starts_at": "2100-01-01T00:00:00Z",
+    "ends_at": "2100-01-02T00:00:00Z", "comment": "moved",
+}  # fmt: skip
 
 
 def minute(number: float) -> datetime:
@@ -164,6 +168,38 @@ async def test_the_audit_says_who_what_and_from_where_and_holds_no_secret(quiet:
     ]
     for text in (WRONG, secret, *quiet.keys.values()):
         assert text[:8] not in str(answer.body)
+
+
+async def test_who_changes_rules_and_what_holds_alerts_is_in_the_audit(quiet: Any) -> None:
+    rule = {"name": "load", "metric": "load", "levels": {"warning": 10}}
+    window = {"name": "backup", "repeat": "daily", "time": "02:30", "duration": "1h"}
+    path = f"{BASE}/alerts/rules/load"
+    await quiet.post("/alerts/rules", rule)
+    await quiet.ask(path, method="PUT", json={**rule, "levels": {"warning": 20}})
+    await quiet.ask(path, method="PUT", json={**rule, "levels": {"warning": 20}})
+    await quiet.ask(path, method="DELETE")
+    for kind, body in (("maintenance", window), ("alerts/silences", SILENCE)):
+        made = (await quiet.post(f"/{kind}", body, Role.OPERATOR)).body["id"]
+        one = f"{BASE}/{kind}/{made}"
+        assert (await quiet.ask(one, Role.OPERATOR, method="PUT", json=body)).status == 200
+        assert (await quiet.ask(one, Role.OPERATOR, method="DELETE")).status == 204
+
+    answer = await quiet.get("/security/events", Role.ADMIN)
+
+    told = [(item["type"], item["actor"], item["detail"]) for item in answer.body["items"][:10]]
+    words = '{"rule":"load"} from 2100-01-01T00:00:00Z to 2100-01-02T00:00:00Z'
+    assert told == [
+        ("quiet_changed", "operator", "silence 1 ended"),
+        ("quiet_changed", "operator", f"silence 1 changed: {words}"),
+        ("quiet_changed", "operator", f"silence 1 made: {words}"),
+        ("quiet_changed", "operator", "maintenance backup ended"),
+        ("quiet_changed", "operator", "maintenance backup changed"),
+        ("quiet_changed", "operator", "maintenance backup made"),
+        ("rule_changed", "admin", "load deleted"),
+        ("rule_changed", "admin", "load changed: nothing"),
+        ("rule_changed", "admin", "load changed: levels"),
+        ("rule_changed", "admin", "load made"),
+    ]
 
 
 async def test_the_audit_is_filtered_and_paged_and_only_for_admins(quiet: Any) -> None:

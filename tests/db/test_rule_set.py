@@ -2,10 +2,11 @@
 
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from db import alerts, events, rule_set, rules
+from db import alerts, events, rule_set, rules, security
 from db.queries import Connection, Pool
 from db.rule_set import Difference, Field
 from db.rules import Rule
@@ -74,6 +75,19 @@ async def test_what_is_not_in_the_file_stays_unless_it_is_pruned(connection: Con
     assert not await become(connection, [], prune=False)
     assert (await become(connection, [])).removed == ["load"]
     assert await rules.read(connection) == []
+
+
+async def test_whoever_applies_a_file_is_in_the_audit(connection: Connection) -> None:
+    await become(connection, [LOAD])
+    await become(connection, [msgspec.structs.replace(LOAD, for_="5m")])
+    await become(connection, [])
+
+    found = await security.past(connection, None, minute(0), minute(10), alerts.ID_MAX, 10)
+    assert [(one.type, one.actor, one.detail) for one in reversed(found)] == [
+        ("rule_changed", "ana", "load made"),
+        ("rule_changed", "ana", "load changed: for"),
+        ("rule_changed", "ana", "load deleted"),
+    ]
 
 
 async def test_a_rule_that_is_pruned_resolves_what_it_raised(connection: Connection) -> None:
