@@ -9,6 +9,7 @@ import msgspec
 from db import keys
 from vigia import __version__, doctor, terminal
 from vigia.cli_agent import agent_command
+from vigia.cli_alerts import alerts_group
 from vigia.cli_config import config_group
 from vigia.cli_demo import demo_command
 from vigia.cli_history import history_command
@@ -146,3 +147,4 @@ main.add_command(import_command)
 main.add_command(retention_group)
 main.add_command(storage_command)
 main.add_command(rules_group)
+main.add_command(alerts_group)

@@ -64,10 +64,10 @@ class Client:
     async def ask(
         self, method: str, path: str, query: Query = (), body: object = None
     ) -> dict[str, Any]:
-        """Return a whole answer."""
+        """Return a whole answer; nothing is an empty one."""
         data = None if body is None else msgspec.json.encode(body)
         async with self.stream(method, path, query, data) as answer:
-            found: dict[str, Any] = msgspec.json.decode(await answer.read())
+            found: dict[str, Any] = msgspec.json.decode(await answer.read() or b"{}")
             return found
 
 

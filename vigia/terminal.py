@@ -62,10 +62,11 @@ def run(command: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 
 def print_table(columns: list[str], rows: list[list[str]]) -> None:
+    """Print what may be others' words: no markup and no control character in it acts."""
     table = Table(*columns, box=None, header_style="bold")
     for row in rows:
-        table.add_row(*row)
-    Console().print(table)
+        table.add_row(*("".join(c if c.isprintable() else " " for c in cell) for cell in row))
+    Console(markup=False, highlight=False).print(table)
 
 
 @contextmanager

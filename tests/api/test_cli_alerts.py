@@ -1,0 +1,141 @@
+"""`vigia alerts`, as it asks a running service: what it prints, and what it changes there."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from vigia.cli import main
+from vigia.model import Role, utc_now
+
+Ask = Callable[..., Awaitable[str]]
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ["alerts", *arguments], env={"COLUMNS": "200"})
+
+
+@pytest.fixture
+def ask(service: Any) -> Ask:
+    async def asked(*arguments: str, role: Role = Role.OPERATOR, code: int = 0) -> str:
+        who = ("--url", service.url, "--key", service.keys[role])
+        found = await asyncio.to_thread(run, *arguments, *who)
+        assert found.exit_code == code, found.output
+        return found.output
+
+    return asked
+
+
+async def test_an_alert_is_seen_taken_on_ended_and_opened_again(service: Any, ask: Ask) -> None:
+    number = str((await service.post("/dev/test-alert")).body["id"])
+
+    assert number in await ask("active", role=Role.VIEWER)
+    assert await ask("ack", number, "--comment", "mine") == f"alert {number} is acknowledged\n"
+    assert await ask("resolve", number) == f"alert {number} is resolved\n"
+    assert "there was none" in await ask("comment", number, "there was none")
+    assert number not in await ask("active")
+    assert "resolved" in await ask("history", "--limit", "5")
+
+    lines = (await ask("show", number)).splitlines()
+    steps = ("opened", "acknowledged", "resolved", "commented")
+    assert [step for line in lines for step in steps if f" {step} " in line][-4:] == list(steps)
+    assert any("acknowledged" in line and "operator" in line and "mine" in line for line in lines)
+
+
+@pytest.mark.parametrize("step", ["ack", "resolve", "reopen"])
+async def test_what_the_service_refuses_is_said_in_its_words(
+    service: Any, ask: Ask, step: str
+) -> None:
+    number = str((await service.post("/dev/test-alert")).body["id"])
+    if step != "reopen":
+        await ask("resolve", number)
+
+    assert (await ask(step, number, code=1)).startswith(f"vigia: alert {number} is ")
+    assert "there is no alert 999999" in await ask(step, "999999", code=1)
+    assert "role" in await ask(step, number, role=Role.VIEWER, code=1)
+
+
+async def test_lists_are_narrowed_and_say_when_there_is_more(service: Any, ask: Ask) -> None:
+    for component in ("shop", "bank"):
+        await service.post("/dev/test-alert", {"component": component, "level": "critical"})
+
+    def about(text: str) -> list[str]:
+        return sorted(item["component"] for item in json.loads(text)["items"])
+
+    assert about(await ask("active", "--json")) == ["bank", "shop"]
+    assert about(await ask("active", "--component", "shop", "--json")) == ["shop"]
+    assert about(await ask("active", "--level", "info", "--json")) == []
+    assert about(await ask("active", "--held", "--json")) == []
+    assert about(await ask("history", "--not-held", "--json")) == ["bank", "shop"]
+    assert about(await ask("history", "--end", "-1d", "--json")) == []
+    assert "there are more" in await ask("active", "--limit", "1")
+    assert "there are more" not in await ask("active", "--limit", "2")
+
+
+async def test_a_silence_is_made_listed_and_ended(service: Any, ask: Ask) -> None:
+    await service.post("/dev/test-alert", {"component": "shop"})
+    what = ("--component", "shop", "--component", "bank", "--for", "2h", "--comment", "moving")
+
+    made = await ask("silence", *what)
+    number = made.split()[1]
+
+    assert made.startswith(f"silence {number} until {utc_now():%Y-%m}")
+    assert f"silence:{number}" in await ask("active")
+    shown = await ask("silences")
+    assert '{"component":["shop","bank"]}' in shown
+    assert "operator" in shown
+    assert await ask("unsilence", number) == f"silence {number} ended\n"
+    assert "silence:" not in await ask("active")
+    assert "moving" not in await ask("silences")
+    assert "moving" in await ask("silences", "--all")
+
+
+async def test_a_silence_names_labels(ask: Ask) -> None:
+    asked = ("silence", "--for", "1h", "--comment", "why", "--label", "host=a=b", "--json")
+
+    assert json.loads(await ask(*asked))["matcher"] == {"labels": {"host": "a=b"}}
+
+
+async def test_analytics_are_a_table(service: Any, ask: Ask) -> None:
+    assert await ask("analytics", "--by", "component") != ""
+    number = str((await service.post("/dev/test-alert", {"component": "shop"})).body["id"])
+    await ask("resolve", number)
+
+    found = await ask("analytics", "--by", "component", "--tz", "Europe/Berlin")
+    [line] = [line for line in found.splitlines() if "shop" in line]
+    [item] = json.loads(await ask("analytics", "--by", "component", "--json"))["items"]
+    assert line.split()[:2] == ["shop", str(item["alerts"])]
+
+
+async def test_words_of_others_do_nothing_to_the_terminal(service: Any, ask: Ask) -> None:
+    loud = "[red]\x1b[31mloud\x1b]0;title\x07[/red]"
+    number = str((await service.post("/dev/test-alert")).body["id"])
+    await service.post(f"/alerts/{number}/comment", {"comment": loud})
+
+    shown = await ask("show", number)
+
+    assert "[red] [31mloud ]0;title [/red]" in shown
+    assert "\x1b" not in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["show", "first"], "not a valid integer"),
+        (["active", "--level", "loud"], "loud"),
+        (["active", "--limit", "0"], "1<=x<=1000"),
+        (["silence", "--component", "shop", "--comment", "x"], "--for"),
+        (["silence", "--for", "1h"], "--comment"),
+        (["silence", "--for", "1h", "--comment", "x", "--label", "host"], "NAME=VALUE"),
+        (["analytics", "--by", "colour"], "colour"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_usage_is_told_and_exits_with_2(arguments: list[str], word: str) -> None:
+    found = run(*arguments)
+
+    assert found.exit_code == 2
+    assert word in found.output
