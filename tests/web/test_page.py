@@ -25,10 +25,10 @@ async def write(service: Service, series: Series, value: float, age_s: float = 0
     await service.writer.write([Sample(series, time, value)])
 
 
-async def act(service: Service, path: str, body: Any = None) -> Any:
+async def act(service: Service, path: str, body: Any = None, method: str = "POST") -> Any:
     url = f"http://127.0.0.1:{service.port}/api/v1/monitoring{path}"
     headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
-    async with service.http.post(url, headers=headers, json=body or {}) as answer:
+    async with service.http.request(method, url, headers=headers, json=body or {}) as answer:
         return await answer.json()
 
 
@@ -126,6 +126,19 @@ async def test_an_alert_appears_within_a_second_and_goes_when_resolved(
     await tab.page.get_by_role("button", name="Resolve: Trial by fire").click()
     await tab.sees("There are none.")
     await tab.sees("Resolved: Trial by fire")
+
+
+async def test_an_alert_that_is_held_back_says_by_what(service: Any, tab: Any) -> None:
+    await tab.sign_in()
+    await act(service, "/dev/test-alert", TRIAL)
+    matcher = {"category": "system"}
+    silence = {"matcher": matcher, "duration": "1h", "comment": "a trial"}
+    number = (await act(service, "/alerts/silences", silence))["id"]
+
+    await expect(tab.page.get_by_text(f"held back by silence {number}")).to_be_visible()
+    other = {**silence, "matcher": {"category": "security"}}
+    await act(service, f"/alerts/silences/{number}", other, "PUT")
+    await expect(tab.page.get_by_text("held back by")).not_to_be_visible()
 
 
 async def test_an_alert_that_someone_else_resolved_goes_too(service: Any, tab: Any) -> None:

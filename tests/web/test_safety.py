@@ -46,6 +46,8 @@ def alert_of(number: int, payload: str) -> dict[str, object]:
         "acknowledged_by": f"actor{payload}",
         "resolved_at": None,
         "resolved_by": None,
+        "held_by": [f"maintenance:window{payload}"],
+        "is_flapping": False,
     }
 
 

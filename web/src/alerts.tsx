@@ -5,6 +5,7 @@ import { labelsText } from "./format.ts";
 import { Since } from "./since.tsx";
 import { act, alerts, state } from "./store.ts";
 import type { Alert } from "./types.ts";
+import { heldText } from "./wording.ts";
 
 const HEADING = "alerts";
 
@@ -71,6 +72,7 @@ function Origin({ alert }: { alert: Alert }) {
       {alert.component}
       {labels && <> · {labels}</>} · <Since time={alert.opened_at} />
       {alert.acknowledged_by !== null && <> · acknowledged by {alert.acknowledged_by}</>}
+      {alert.held_by.length > 0 && <> · {heldText(alert.held_by)}</>}
     </p>
   );
 }

@@ -40,6 +40,7 @@ export interface Alert {
   opened_at: string;
   acknowledged_at: string | null;
   acknowledged_by: string | null;
+  held_by: string[];
   resolved_at: string | null;
 }
 

@@ -62,6 +62,11 @@ export function alertNews(
   ].join(". ");
 }
 
+/** What keeps people from being told of an alert: `silence:3` is silence 3. */
+export function heldText(heldBy: string[]): string {
+  return heldBy.length === 0 ? "" : `held back by ${listed(heldBy.map((one) => one.replace(":", " ")))}`;
+}
+
 function listed(names: string[]): string {
   return names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`;
 }

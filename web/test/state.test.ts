@@ -6,7 +6,7 @@ import type { Alert, Message } from "../src/types.ts";
 const T0 = "2026-11-23T12:00:00Z";
 const alert: Alert = {
   id: 1, level: "warning", component: "server", labels: {}, title: "CPU", message: "", opened_at: T0,
-  acknowledged_at: null, acknowledged_by: null, resolved_at: null,
+  acknowledged_at: null, acknowledged_by: null, held_by: [], resolved_at: null,
 };
 
 function after(state: State, ...contents: Pick<Message, "type" | "data">[]): State {

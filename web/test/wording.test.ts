@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { backoff } from "../src/backoff.ts";
 import type { Alert, ComponentHealth, Status } from "../src/types.ts";
-import { alertNews, coverage, headline, reasonText, statusText } from "../src/wording.ts";
+import { alertNews, coverage, headline, heldText, reasonText, statusText } from "../src/wording.ts";
 
 function one(status: Status | null, reason = ""): ComponentHealth {
   return { status, since: "", reason, maintenance: false, uptime_24h: null, last_check: "" };
@@ -33,6 +33,15 @@ test("only what opened or closed is announced", () => {
 
   assert.equal(alertNews(new Map([[1, a]]), new Map([[2, b]])), "New info alert: B. Resolved: A");
   assert.equal(alertNews(new Map([[1, a]]), new Map([[1, a]])), "");
+});
+
+test("what holds an alert back is told in words", () => {
+  assert.equal(heldText([]), "");
+  assert.equal(heldText(["silence:3"]), "held back by silence 3");
+  assert.equal(
+    heldText(["dependency:database", "maintenance:backup"]),
+    "held back by dependency database and maintenance backup",
+  );
 });
 
 test("each wait is longer, up to half a minute, and never the same for all", () => {
