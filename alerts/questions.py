@@ -10,9 +10,11 @@ from msgspec import Struct
 from db import faults, questions
 from db.queries import Pool
 from db.questions import Answer, LostError, Question, QuestionError
-from vigia.model import Category, Sample, Series
+from vigia.model import Category, Sample, Series, labels_of
 
 COMPONENT = "rules"
+ROWS_METRIC = "alert_question_rows"
+"""How many rows an answer had: a minute without a sample of it is one without an answer."""
 AT_ONCE = 4
 
 Put = Callable[[Sequence[Sample]], None]
@@ -73,10 +75,26 @@ class Asker(Struct):
             async with self.pool.connection() as connection:
                 await faults.fail(connection, question.id, str(outcome), at)
             return
-        self.put([Sample(_series(question, answer), at, answer.value) for answer in outcome])
+        self.put(samples_of(question, outcome, at))
         if question.has_failed:
             async with self.pool.connection() as connection:
                 await faults.recover(connection, [question.id])
+
+
+def samples_of(question: Question, answers: Sequence[Answer], at: datetime) -> list[Sample]:
+    """Return what is stored of an answer: its rows and, once these are safe, how many there are."""
+    rows = [Sample(_series(question, answer), at, answer.value) for answer in answers]
+    return [*rows, Sample(_count_of(question), at, float(len(rows)))]
+
+
+def _count_of(question: Question) -> Series:
+    return Series(
+        metric=ROWS_METRIC,
+        component=COMPONENT,
+        category=Category.SYSTEM,
+        labels=labels_of({"metric": question.metric}),
+        resolution=1.0,
+    )
 
 
 def _series(question: Question, answer: Answer) -> Series:

@@ -45,15 +45,16 @@ rules AS NOT MATERIALIZED (
 
 -- part: asked
 -- Named, because the planner computes every column of an arm of a union, used or not.
-r.id, r.kind, r.over, r.labels, r.agg, r.aggregate, r.window_s, r.short_window_s, r.offset_s, r.source,
+r.id, r.kind, r.metric, r.over, r.labels, r.agg, r.aggregate, r.window_s, r.short_window_s, r.offset_s, r.source,
                r.is_relative, r.budget, r.sign, r.is_strict, r.limits, r.no_data
 
 -- part: covered
 -- Which series each rule looks at, and what has to be known of them: one aggregate, of a change that of the past
--- as well, of a ratio that of the other metric, of a burn rate that of the short window.
+-- as well, of a ratio that of the other metric, of a burn rate that of the short window, of a question how many
+-- rows its answers had.
 covered AS MATERIALIZED (
     SELECT r.id AS rule_id, r.kind, r.series_id, r.window_s,
-           CASE WHEN r.kind = 'ratio' THEN o.id WHEN r.kind IN ('change', 'burn') THEN r.series_id END AS other_id,
+           CASE WHEN r.kind IN ('ratio', 'sql') THEN o.id WHEN r.kind IN ('change', 'burn') THEN r.series_id END AS other_id,
            CASE r.kind WHEN 'burn' THEN r.short_window_s ELSE r.window_s END AS other_window_s,
            CASE r.kind WHEN 'change' THEN r.offset_s ELSE 0 END AS other_shift_s,
            CASE WHEN r.agg LIKE 'p__' AND r.series_kind = 'distribution' THEN 'distributions' ELSE r.source END AS source,
@@ -71,7 +72,11 @@ covered AS MATERIALIZED (
         JOIN series s ON s.metric = r.metric
         WHERE r.component IS NULL AND r.error IS NULL
     ) r
-    LEFT JOIN series o ON r.kind = 'ratio' AND o.metric = r.over AND o.component = r.of AND o.labels = r.series_labels
+    LEFT JOIN series o
+        ON r.kind IN ('ratio', 'sql')
+       AND o.metric = CASE r.kind WHEN 'sql' THEN 'alert_question_rows' ELSE r.over END
+       AND o.component = CASE r.kind WHEN 'sql' THEN 'rules' ELSE r.of END
+       AND o.labels = CASE r.kind WHEN 'sql' THEN jsonb_build_object('metric', r.metric) ELSE r.series_labels END
     -- As a case, of which the planner expects that many fit.
     WHERE CASE WHEN r.labels = '{}' THEN true ELSE r.series_labels @> r.labels END
       AND in_share(r.id, r.of, r.series_labels, %(share)s, %(shares)s)
@@ -99,9 +104,9 @@ true
 -- What each rule says of each thing at each instant: the loudest level whose limit is broken (up), and the
 -- loudest that is not yet left (stay).
 told AS MATERIALIZED (
-    SELECT v.rule_id, v.series_id, v.at, v.value
+    SELECT v.rule_id, v.series_id, v.at, v.value, v.is_unanswered
     FROM (
-        SELECT c.*, i.at,
+        SELECT c.*, i.at, c.kind = 'sql' AND other.aggregates IS NULL AS is_unanswered,
                nullif(CASE c.kind
                    WHEN 'change' THEN (now.aggregates[c.aggregate] - other.aggregates[c.aggregate])
                        * CASE WHEN c.is_relative THEN 100 / nullif(abs(other.aggregates[c.aggregate]), 0) ELSE 1 END
@@ -131,7 +136,7 @@ told AS MATERIALIZED (
     WHERE {wanted}
 ), verdicts AS MATERIALIZED (
     SELECT v.rule_id, s.component, s.labels, v.at, v.value,
-           CASE WHEN v.value IS NULL THEN 'missing' ELSE 'value' END AS status,
+           CASE WHEN v.value IS NOT NULL THEN 'value' WHEN v.is_unanswered THEN 'unanswered' ELSE 'missing' END AS status,
            CASE WHEN l.measure > l.up[4] OR NOT r.is_strict AND l.measure = l.up[4] THEN 4
                 WHEN l.measure > l.up[3] OR NOT r.is_strict AND l.measure = l.up[3] THEN 3
                 WHEN l.measure > l.up[2] OR NOT r.is_strict AND l.measure = l.up[2] THEN 2
