@@ -749,6 +749,13 @@ TYPE percentile_row  -- A percentile in a bucket of percentiles().
     quantile double precision  -- From 0 to 1: 0.95 is the 95th percentile.
     value double precision  -- The value.
 
+TABLE question_clock  -- The newest minute in which the questions of rules were asked: in each, one replica asks.
+    one boolean NOT NULL DEFAULT true  -- There is one row.
+    asked_at timestamp with time zone NOT NULL  -- That minute.
+    CONSTRAINT question_clock_one_check CHECK (one)
+    CONSTRAINT question_clock_pkey PRIMARY KEY (one)
+    CREATE UNIQUE INDEX question_clock_pkey ON public.question_clock USING btree (one)
+
 TYPE rate_row  -- A bucket of rate().
     time timestamp with time zone  -- When it was measured; of a roll-up, the start of the bucket.
     component text  -- Component it belongs to.

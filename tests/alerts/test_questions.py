@@ -1,5 +1,6 @@
 """Rules in SQL of their own: what they raise, and what none of them can do."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
@@ -11,6 +12,7 @@ from alerts.questions import Asker
 from db import questions, rules
 from db.engine import Engine
 from db.queries import Connection, Pool
+from db.questions import QuestionError
 from db.rules import Rule
 from db.series import SeriesNumbers
 from db.writer import insert
@@ -126,6 +128,25 @@ async def test_a_hopeless_question_says_so_once_and_the_others_are_evaluated(
     assert await world.minute(10) == ["good rules warning", "plain thing-00 info"]
 
 
+async def test_an_odd_answer_is_in_nobody_s_way(world: Asking) -> None:
+    odd = ("SELECT 1e400::numeric + 0.5 AS value", "SELECT 1 AS question")
+    await world.add(*(rule_of(sql, f"odd{i}") for i, sql in enumerate(odd)))
+    await world.add(rule_of("SELECT 7 AS value", "good"))
+    expected = ["good rules warning", "rule-error  warning", "rule-error  warning"]
+    assert await world.minute() == expected
+
+
+async def test_what_nobody_foresaw_is_the_fault_of_one_question(world: Asking) -> None:
+    """Python cannot send half of a character, which no rule holds; it stands for all the others."""
+    await world.add(rule_of("SELECT 7 AS value"))
+    [one] = await questions.due(world.connection)
+    strange = structs.replace(one, sql="SELECT '\ud800'")
+    dsn = await login(world)
+    outcome = await world.asker.ask(dsn, strange, minute(0))
+    assert isinstance(outcome, QuestionError)
+    assert str(outcome).startswith("UnicodeEncodeError: ")
+
+
 async def test_a_rule_that_is_off_is_not_asked(world: Asking) -> None:
     await world.add(rule_of("SELECT 7 AS value", enabled=False))
     assert await world.minute() == []
@@ -143,12 +164,38 @@ async def test_who_ends_others_questions_ends_only_their_connections(world: Aski
     assert await world.minute() == [f"slow{i} rules warning" for i in range(3)]
 
 
+async def test_one_of_several_replicas_asks(world: Asking, pool: Pool) -> None:
+    """Two would change the password under each other's questions."""
+    await world.add(*(rule_of("SELECT 7 AS value FROM pg_sleep(0.1)", f"r{i}") for i in range(4)))
+    others = [Asker(pool, world.put.extend) for _ in range(3)]
+    for number in range(3):
+        world.put.clear()
+        await asyncio.gather(*(one.turn(minute(number)) for one in others))
+        assert [sample.value for sample in world.put] == [7, 1] * 4
+    cursor = await world.connection.execute("SELECT count(error) FROM alert_rules")
+    assert await cursor.fetchone() == (0,)
+
+
+async def test_a_clock_that_was_set_back_far_is_believed(world: Asking) -> None:
+    for at, is_ours in ((500, True), (500, False), (499, False), (439, True), (440, True)):
+        assert await questions.claim(world.connection, minute(at)) == is_ours
+
+
+async def test_what_was_answered_is_stored_whatever_becomes_of_the_turn(world: Asking) -> None:
+    await world.add(rule_of("SELECT 7 AS value", "good"), rule_of(SLEEPS, "slow"))
+    asker = structs.replace(world.asker, timeout_s=60.0)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(1):
+            await asker.turn(minute(0))
+    assert [sample.value for sample in world.put] == [7, 1]
+
+
 async def test_who_may_make_no_roles_is_told(world: Asking, engine: Engine) -> None:
     await world.add(rule_of("SELECT 7 AS value"))
     await world.connection.execute("CREATE ROLE vigia_weak_asker")
     try:
         await world.connection.execute(
-            "GRANT SELECT, UPDATE ON alert_rules TO vigia_weak_asker;"
+            "GRANT SELECT, UPDATE ON alert_rules, question_clock TO vigia_weak_asker;"
             "GRANT EXECUTE ON FUNCTION open_questions TO vigia_weak_asker"
         )
         dsn = make_conninfo(engine.dsn, options="-c role=vigia_weak_asker")

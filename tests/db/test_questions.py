@@ -29,6 +29,9 @@ async def dsn(connection: Connection) -> str:
     return await questions.open_login(connection)
 
 
+WIDE = ", ".join(f"repeat('x', 249) || i AS label_{number}" for number in range(8))
+
+
 @pytest.mark.parametrize(
     ("sql", "reason"),
     [
@@ -45,6 +48,14 @@ async def dsn(connection: Connection) -> str:
         ("SELECT 1 AS value, 2 AS label_", "one without a name"),
         ("SELECT 1 AS value\nFROM nowhere", 'line 2: relation "nowhere" does not exist'),
         ("SELECT 1 / 0 AS value", "division by zero"),
+        ("SELECT 1e400::numeric + 0.5 AS value", "a row cannot be read: Number out of range"),
+        ("SELECT 1 AS value, (repeat('[', 5000) || repeat(']', 4000)) AS label_x", "than 250"),
+        ("SELECT (repeat('[', 2000) || repeat(']', 2000))::json AS value", "a row cannot be read"),
+        ("SELECT 1 AS value, '[]'::json AS component FROM generate_series(1, 2)", "two rows have"),
+        ("SELECT 1 AS question", "column question is neither value, component nor label_"),
+        (f"SELECT i AS value, {WIDE} FROM generate_series(1, 1000) i", "more than 1000000 char"),
+        ("SELECT 1 AS value;", "syntax error"),
+        ("SELECT 1 AS value)\n  AS question, (SELECT 2", "line 1: syntax error"),
         ("SELECT 1 AS value -- ; and no more", ""),
         ("WITH a AS (SELECT 1 AS value) TABLE a", ""),
         ("SELECT 5 % 3 AS value, '%(x)s' AS label_x", ""),
@@ -59,6 +70,22 @@ async def test_an_answer_that_is_none_is_refused_with_its_reason(
     with pytest.raises(QuestionError) as caught:
         await questions.ask(dsn, sql)
     assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        """SELECT 1 AS value) AS question UNION ALL SELECT repeat('x', 100000000)
+        FROM generate_series(1, 50) UNION ALL SELECT left('', 1) FROM (SELECT 1""",
+        """SELECT 1 AS value) AS q UNION ALL SELECT '{"value": 7}' FROM (SELECT 1""",
+        "SELECT 1 AS value) AS question LIMIT 1 --",
+        "SELECT 1 AS value) AS question, LATERAL (SELECT 1 /*",
+    ],
+)
+async def test_what_closes_the_parenthesis_around_it_is_no_question(dsn: str, sql: str) -> None:
+    """Else it would return as much as it likes, whatever is allowed."""
+    with pytest.raises(QuestionError, match=r"syntax error|unterminated"):
+        await questions.ask(dsn, sql)
 
 
 FOREVER = [
