@@ -25,8 +25,7 @@ BOUNDS = _QUERIES["bounds"]
 IS_READER = _QUERIES["is_reader"]
 CLAIM = _QUERIES["claim"]
 ALONE = _PARTS["alone"].splitlines()[-1]
-BEFORE = _PARTS["before"].splitlines()[-1]
-AFTER = _PARTS["after"]
+ANSWER = _QUERIES["answer"]
 
 TIMEOUT_S = 2.0
 GRACE_S = 1.0
@@ -123,14 +122,14 @@ async def _rows(dsn: str, sql: str, timeout_s: float) -> list[str]:
             await queries.run(connection, BOUNDS, timeout_ms=round(1000 * timeout_s))
             # The binary format makes psycopg use the protocol that takes one statement only.
             await connection.execute(ALONE + b" " + sql.encode(), binary=True)
-            return await _read(connection, BEFORE + sql.encode() + b"\n" + AFTER)
+            return await _read(connection, sql)
 
 
-async def _read(connection: AsyncConnection[Any], question: bytes) -> list[str]:
+async def _read(connection: AsyncConnection[Any], sql: str) -> list[str]:
     """Return the rows, which come one by one; too many of them are never held."""
     rows: list[str] = []
     chars = 0
-    async for (row,) in connection.cursor().stream(question, binary=True):
+    async for (row,) in connection.cursor().stream(ANSWER, {"question": sql}):
         chars += len(row)
         if chars <= CHARS_MAX:
             rows.append(row)

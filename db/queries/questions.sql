@@ -33,13 +33,9 @@ FROM pg_roles r
 WHERE r.rolname = session_user
 
 -- part: alone
--- The question as it stands: what is no whole query by itself goes no further, so that none closes the parenthesis
--- that it is put into. On one line, and so are the others, so that the lines which errors name are the question's.
+-- The question as it stands: what is no whole query by itself goes no further. On one line, so that the lines which
+-- errors name are those of the question.
 PREPARE question AS
 
--- part: before
--- Rows come as texts that the server cuts off, so that no answer is too large for us.
-SELECT left(to_jsonb(question.*)::text, 10001) FROM (
-
--- part: after
-) AS question LIMIT 1001
+-- name: answer
+SELECT * FROM answer_question(%(question)s)

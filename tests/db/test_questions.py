@@ -1,6 +1,7 @@
 """Questions of rules in SQL: what is an answer, and what none of them can do."""
 
 from collections.abc import AsyncIterator
+from resource import RUSAGE_SELF, getrusage
 from time import monotonic
 
 import psycopg
@@ -86,6 +87,25 @@ async def test_what_closes_the_parenthesis_around_it_is_no_question(dsn: str, sq
     """Else it would return as much as it likes, whatever is allowed."""
     with pytest.raises(QuestionError, match=r"syntax error|unterminated"):
         await questions.ask(dsn, sql)
+
+
+async def test_neither_rows_nor_errors_are_too_large(dsn: str) -> None:
+    """Who asks would have to hold them, and be ended with all else that it does."""
+    before = getrusage(RUSAGE_SELF).ru_maxrss
+    for sql, reason in (
+        (
+            "SELECT repeat('x', 30000000)::int AS value",
+            'invalid input syntax for type integer: "xxx',
+        ),
+        ("SELECT repeat('x', 30000000) AS label_x FROM generate_series(1, 9)", "than 10000 char"),
+        ("SELECT 1 AS value, repeat('x', 9000) AS label_x FROM generate_series(1, 1000)", "in all"),
+        ("SELECT set_config('search_path', repeat('x', 30000000), false)", ""),
+    ):
+        with pytest.raises(QuestionError) as caught:
+            await questions.ask(dsn, sql)
+        assert reason in str(caught.value)
+        assert len(str(caught.value)) <= 500
+    assert getrusage(RUSAGE_SELF).ru_maxrss - before < 20_000, "KiB; one alone would be more"
 
 
 FOREVER = [
