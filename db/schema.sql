@@ -787,6 +787,13 @@ TYPE percentile_row  -- A percentile in a bucket of percentiles().
     quantile double precision  -- From 0 to 1: 0.95 is the 95th percentile.
     value double precision  -- The value.
 
+TABLE question_clock  -- The newest minute in which the questions of rules were asked: in each, one replica asks.
+    one boolean NOT NULL DEFAULT true  -- There is one row.
+    asked_at timestamp with time zone NOT NULL  -- That minute.
+    CONSTRAINT question_clock_one_check CHECK (one)
+    CONSTRAINT question_clock_pkey PRIMARY KEY (one)
+    CREATE UNIQUE INDEX question_clock_pkey ON public.question_clock USING btree (one)
+
 TYPE rate_row  -- A bucket of rate().
     time timestamp with time zone  -- When it was measured; of a roll-up, the start of the bucket.
     component text  -- Component it belongs to.
@@ -1178,6 +1185,8 @@ TYPE uptime_row  -- What uptime() answers.
     up_s double precision  -- Seconds observed and not down.
     down_s double precision  -- Seconds down.
     availability double precision  -- up_s / (up_s + down_s) in percent; null: never observed.
+
+FUNCTION answer_question(p_question text) RETURNS SETOF text  -- Answers a question of a rule with the rights of who calls it: each row as JSON, cut off.
 
 FUNCTION ceil_to(p_time timestamp with time zone, p_width interval) RETURNS timestamp with time zone  -- The first start of a bucket at or after a time.
 

@@ -103,9 +103,9 @@ true
 -- What each rule says of each thing at each instant: the loudest level whose limit is broken (up), and the
 -- loudest that is not yet left (stay).
 told AS MATERIALIZED (
-    SELECT v.rule_id, v.series_id, v.at, v.value
+    SELECT v.rule_id, v.series_id, v.at, v.value, v.is_unanswered
     FROM (
-        SELECT c.*, i.at,
+        SELECT c.*, i.at, c.kind = 'sql' AND other.aggregates IS NULL AS is_unanswered,
                nullif(CASE c.kind
                    WHEN 'change' THEN (now.aggregates[c.aggregate] - other.aggregates[c.aggregate])
                        * CASE WHEN c.is_relative THEN 100 / nullif(abs(other.aggregates[c.aggregate]), 0) ELSE 1 END
@@ -131,7 +131,7 @@ told AS MATERIALIZED (
     WHERE {wanted}
 ), verdicts AS MATERIALIZED (
     SELECT v.rule_id, s.component, s.labels, v.at, v.value,
-           CASE WHEN v.value IS NULL THEN 'missing' ELSE 'value' END AS status,
+           CASE WHEN v.value IS NOT NULL THEN 'value' WHEN v.is_unanswered THEN 'unanswered' ELSE 'missing' END AS status,
            CASE WHEN l.measure > l.up[4] OR NOT r.is_strict AND l.measure = l.up[4] THEN 4
                 WHEN l.measure > l.up[3] OR NOT r.is_strict AND l.measure = l.up[3] THEN 3
                 WHEN l.measure > l.up[2] OR NOT r.is_strict AND l.measure = l.up[2] THEN 2

@@ -8,7 +8,8 @@ r.id, r.kind, r.metric, r.labels, r.over, r.agg, r.window_s, r.short_window_s, r
 
 -- part: targets
 -- Which series each rule looks at, and what has to be known of them: one aggregate, of a change that of the past
--- as well, of a ratio that of the other metric, of a burn rate that of the short window.
+-- as well, of a ratio that of the other metric, of a burn rate that of the short window, of a question how many
+-- rows its answers had.
 SELECT r.id AS rule_id, r.series_id, r.kind,
        CASE WHEN r.agg LIKE 'p__' AND r.series_kind = 'distribution' THEN 'distributions'
             WHEN r.window_s %% 60 <> 0 OR r.agg IN ('rate', 'p50', 'p90', 'p95', 'p99') THEN 'samples'
@@ -17,7 +18,7 @@ SELECT r.id AS rule_id, r.series_id, r.kind,
        array_position(ARRAY['avg', 'min', 'max', 'sum', 'count', 'first', 'last', 'stddev', 'rate',
                             'p50', 'p90', 'p95', 'p99'], r.agg) AS aggregate,
        r.window_s,
-       CASE WHEN r.kind = 'ratio' THEN o.id WHEN r.kind IN ('change', 'burn') THEN r.series_id END AS other_id,
+       CASE WHEN r.kind IN ('ratio', 'sql') THEN o.id WHEN r.kind IN ('change', 'burn') THEN r.series_id END AS other_id,
        CASE r.kind WHEN 'burn' THEN r.short_window_s ELSE r.window_s END AS other_window_s,
        CASE r.kind WHEN 'change' THEN r.offset_s ELSE 0 END AS other_shift_s,
        r.is_relative, 1 - r.objective / 100 AS budget, d.sign, r.op IN ('>', '<') AS is_strict,
@@ -35,7 +36,11 @@ FROM (
     JOIN series s ON s.metric = r.metric
     WHERE r.enabled AND r.component IS NULL
 ) r
-LEFT JOIN series o ON r.kind = 'ratio' AND o.metric = r.over AND o.component = r.of AND o.labels = r.series_labels
+LEFT JOIN series o
+    ON r.kind IN ('ratio', 'sql')
+   AND o.metric = CASE r.kind WHEN 'sql' THEN 'alert_question_rows' ELSE r.over END
+   AND o.component = CASE r.kind WHEN 'sql' THEN 'rules' ELSE r.of END
+   AND o.labels = CASE r.kind WHEN 'sql' THEN jsonb_build_object('metric', r.metric) ELSE r.series_labels END
 CROSS JOIN LATERAL (SELECT CASE WHEN r.op IN ('>', '>=') THEN 1 ELSE -1 END AS sign) d
 CROSS JOIN LATERAL (SELECT coalesce(r.limits, level_limits(r.levels)) AS limits) l
 -- As a case, of which the planner expects that many fit.
