@@ -87,7 +87,8 @@ settings AS (
     SELECT n.id, n.series_id, n.source, make_interval(secs => n.window_s) AS length, make_interval(secs => n.shift_s) AS shift,
            %(start)s::timestamptz - make_interval(secs => n.window_s + n.shift_s) AS start_at,
            %(end)s::timestamptz - make_interval(secs => n.shift_s) AS end_at,
-           %(start)s::timestamptz - make_interval(secs => n.window_s + n.shift_s) >= %(swept_from)s::timestamptz AS is_swept
+           coalesce(%(start)s::timestamptz - make_interval(secs => n.window_s + n.shift_s) >= %(swept_from)s::timestamptz,
+                    false) AS is_swept
     FROM needs n
     WHERE %(shares)s = 1 OR n.id IN (SELECT need_id FROM covered UNION ALL SELECT other_need_id FROM covered)
 )
