@@ -71,7 +71,7 @@ class Asker(Struct):
     ) -> None:
         if isinstance(outcome, QuestionError):
             async with self.pool.connection() as connection:
-                await faults.fail(connection, question.id, str(outcome), at)
+                await faults.fail(connection, [question.id], str(outcome), at)
             return
         self.put([Sample(_series(question, answer), at, answer.value) for answer in outcome])
         if question.has_failed:

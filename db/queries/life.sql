@@ -111,6 +111,9 @@ rule_id <> ALL (ARRAY(SELECT id FROM alert_rules WHERE kind = 'composite'))
 -- part: of_rules.judges
 rule_id = ANY (ARRAY(SELECT id FROM alert_rules WHERE kind = 'composite'))
 
+-- part: probe.judges
+rule_id = ANY (%(rule_ids)s)
+
 -- part: judged
 -- One turn of that life for everything that has a state or breaks a limit.
 judged AS MATERIALIZED (
