@@ -2,9 +2,10 @@
 
 import asyncio
 import tomllib
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import partial
 from importlib.resources import files
 
 import msgspec
@@ -102,18 +103,18 @@ class _Turn(Struct, frozen=True):
         """
         steps: list[Step] = []
         for number in range(shares):
-            steps += await self._portion(self._judge(Share(number, shares)))
-        held = await self._portion(self._hold())
+            steps += await self._portion(partial(self._judge, Share(number, shares)))
+        held = await self._portion(self._hold)
         while len(held) == TOGETHER_MAX:
             steps += held
-            held = await self._portion(self._hold())
+            held = await self._portion(self._hold)
         while await self._tell_portion() == TOGETHER_MAX:
             pass
         return steps + held
 
-    async def _portion(self, work: Coroutine[object, object, list[Step]]) -> list[Step]:
+    async def _portion(self, work: Callable[[], Awaitable[list[Step]]]) -> list[Step]:
         async with self._briefly():
-            steps = await work
+            steps = await work()
             await alerts.add_untold(self.connection, [step.alert_id for step in steps])
         return steps
 
