@@ -28,7 +28,7 @@ rules AS NOT MATERIALIZED (
            make_interval(secs => r.for_s) AS wait_for, make_interval(secs => r.keep_firing_for_s) AS keep_for,
            make_interval(secs => r.escalate_after_s) AS escalate_after,
            r.flap_count, make_interval(secs => r.flap_window_s) AS flap_window,
-           r.no_data, r.on_error, r.error,
+           r.no_data, r.on_error, r.error, 'alert' IN (r.no_data, r.on_error) AS remembers,
            array_position(ARRAY['info', 'warning', 'critical', 'emergency'], r.no_data_level) AS no_data_rank,
            r.all_of, r.any_of, r.none_of, r.by_component,
            array_position(ARRAY['info', 'warning', 'critical', 'emergency'], r.level) AS level_rank
@@ -46,7 +46,7 @@ rules AS NOT MATERIALIZED (
 -- part: asked
 -- Named, because the planner computes every column of an arm of a union, used or not.
 r.id, r.kind, r.over, r.labels, r.agg, r.aggregate, r.window_s, r.short_window_s, r.offset_s, r.source,
-               r.is_relative, r.budget, r.sign, r.is_strict, r.limits, r.no_data
+               r.is_relative, r.budget, r.sign, r.is_strict, r.limits, r.remembers
 
 -- part: covered
 -- Which series each rule looks at, and what has to be known of them: one aggregate, of a change that of the past
@@ -59,7 +59,7 @@ covered AS MATERIALIZED (
            CASE WHEN r.agg LIKE 'p__' AND r.series_kind = 'distribution' THEN 'distributions' ELSE r.source END AS source,
            r.aggregate, r.is_relative, r.budget, r.sign, r.is_strict,
            coalesce(r.limits[1], r.limits[2], r.limits[3], r.limits[4]) * r.sign AS quietest,
-           r.no_data = 'alert' AS is_known
+           r.remembers AS is_known
     FROM (
         SELECT {asked}, s.id AS series_id, s.component AS of, s.labels AS series_labels, s.kind AS series_kind
         FROM rules r

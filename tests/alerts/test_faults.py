@@ -105,6 +105,24 @@ async def test_the_policy_says_what_becomes_of_what_fires(
         assert after["share"].level == Level.CRITICAL
 
 
+async def test_an_error_may_raise_what_was_well_once_that_was_seen(connection: Connection) -> None:
+    """At the level for no data, in the minute in which the rule is set aside, until it is well."""
+    row = {**rules.columns(RATIO), "on_error": "alert", "no_data_level": "critical"}
+    world = World(connection)
+    await world.add(rules.of_columns(row))
+    assert set(await turn(world, 1e140, 1e-300)) == {"rule-error"}
+    for _ in range(6):
+        assert set(await turn(world, 1, 1)) <= {"rule-error"}
+
+    broken = await turn(world, 1e140, 1e-300)
+
+    assert set(broken) == {"share", "rule-error"}
+    assert (broken["share"].level, broken["share"].opened_at) == (Level.CRITICAL, minute(8))
+    for _ in range(6):
+        after = await turn(world, 1, 1)
+    assert after == {}
+
+
 async def test_a_change_of_the_rule_is_a_new_start(connection: Connection) -> None:
     world = World(connection)
     await world.add(RATIO)
