@@ -54,16 +54,9 @@ async def evaluate(
     turn = _Turn(connection, at, thresholds, now or at, ancestors or {}, limits)
     await faults.set_aside_costly(connection, at)
     try:
-        steps = await turn.take()
+        return await turn.take_what_works()
     except PassedError:
         return []
-    except faults.RULE_FAULTS as fault:
-        if connection.closed:
-            raise
-        await culprits.set_aside(connection, at, thresholds, fault, limits)
-        return await turn.take()
-    await faults.retry(connection, at, thresholds, limits)
-    return steps
 
 
 class _Turn(Struct, frozen=True):
@@ -75,6 +68,18 @@ class _Turn(Struct, frozen=True):
     now: datetime
     ancestors: Mapping[str, Sequence[str]]
     limits: Limits
+
+    async def take_what_works(self) -> list[Step]:
+        """Evaluate, without rules that this fails of; and try again some that were set aside."""
+        try:
+            steps = await self.take()
+        except faults.RULE_FAULTS as fault:
+            if self.connection.closed:
+                raise
+            await culprits.set_aside(self.connection, self.at, self.thresholds, fault, self.limits)
+            return await self.take()
+        await faults.retry(self.connection, self.at, self.thresholds, self.limits)
+        return steps
 
     async def take(self) -> list[Step]:
         """Evaluate in one transaction, or in several when much changes.

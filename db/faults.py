@@ -69,8 +69,11 @@ async def settle(connection: Connection, at: datetime) -> list[Step]:
 
 async def set_aside_costly(connection: Connection, at: datetime) -> None:
     """Set aside the rules for which there is no time, before they hold up all others."""
+    alike: dict[str, list[int]] = {}
     for rule_id, reason in (await cost.too_costly(connection, at)).items():
-        await fail(connection, [rule_id], reason, at)
+        alike.setdefault(reason, []).append(rule_id)
+    for reason, rule_ids in alike.items():
+        await fail(connection, rule_ids, reason, at)
 
 
 class Probe(Struct):
