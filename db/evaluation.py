@@ -40,6 +40,7 @@ def _statements(query: queries.Query, world: str) -> tuple[queries.Query, querie
             judges=_LIFE["probe.judges" if world == "probe" else f"{looks}.judges"],
             step=_LIFE["step"],
             source=_PARTS[f"{world}.source"],
+            error=_PARTS[f"{world}.error"],
             wanted=_PARTS[f"{'live' if world == 'live' else 'draft'}.wanted"],
             spans=_COMPOSITE[f"{'draft' if world == 'draft' else 'live'}.spans"],
             known=_COMPOSITE[f"{'draft' if world == 'draft' else 'live'}.known"],

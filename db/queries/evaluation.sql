@@ -2,8 +2,17 @@
 alert_rules
 
 -- part: probe.source
+(SELECT a.* FROM alert_rules a WHERE a.id = ANY (%(rule_ids)s))
+
+-- part: live.error
+r.error
+
+-- part: draft.error
+r.error
+
+-- part: probe.error
 -- As if they were well.
-(SELECT (jsonb_populate_record(a, '{"error": null}')).* FROM alert_rules a WHERE a.id = ANY (%(rule_ids)s))
+NULL::text AS error
 
 -- part: of_data
 {covered}, {observed}, {verdicts}
@@ -28,7 +37,7 @@ rules AS NOT MATERIALIZED (
            make_interval(secs => r.for_s) AS wait_for, make_interval(secs => r.keep_firing_for_s) AS keep_for,
            make_interval(secs => r.escalate_after_s) AS escalate_after,
            r.flap_count, make_interval(secs => r.flap_window_s) AS flap_window,
-           r.no_data, r.on_error, r.error, 'alert' IN (r.no_data, r.on_error) AS remembers,
+           r.no_data, r.on_error, {error}, 'alert' IN (r.no_data, r.on_error) AS remembers,
            array_position(ARRAY['info', 'warning', 'critical', 'emergency'], r.no_data_level) AS no_data_rank,
            r.all_of, r.any_of, r.none_of, r.by_component,
            array_position(ARRAY['info', 'warning', 'critical', 'emergency'], r.level) AS level_rank
