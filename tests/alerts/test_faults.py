@@ -200,12 +200,6 @@ async def test_a_hopeless_rule_cannot_be_tried_either(pool: Pool, connection: Co
     assert found.alerts == []
 
 
-async def every_rule(connection: Connection) -> list[int]:
-    cursor = await connection.execute("SELECT array_agg(id ORDER BY id) FROM alert_rules")
-    [(ids,)] = await cursor.fetchall()
-    return list(ids)
-
-
 async def break_state_of(connection: Connection, rule: str) -> None:
     """Let only the judgement of a rule fail: no time is as far from another as these."""
     await connection.execute(
@@ -263,6 +257,18 @@ async def test_without_time_to_tell_which_it_is_the_costliest_go_and_the_good_co
         open_now = await turn(world, 1e140, 1e-300)
     assert {name for name, error in await errors(connection) if error} == {"share"}
     assert "rule-error" in open_now
+
+
+async def test_nothing_is_set_aside_when_all_is_well_again(connection: Connection) -> None:
+    """The evaluation may have waited too long for somebody else."""
+    world = World(connection)
+    await world.add(RATIO, PLAIN)
+    await measured(world, 10, 1)
+
+    probes = await culprits.set_aside(connection, minute(1), {}, psycopg.errors.QueryCanceled())
+
+    assert probes == 2
+    assert await errors(connection) == [("share", None), ("plain", None)]
 
 
 async def test_however_many_stay_broken_each_is_tried_again(connection: Connection) -> None:
