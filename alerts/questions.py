@@ -80,7 +80,7 @@ class Asker(Struct):
 
 async def _note(connection: Connection, question: Question, outcome: Outcome, at: datetime) -> None:
     if outcome is not None:
-        await faults.fail(connection, question.id, str(outcome), at)
+        await faults.fail(connection, [question.id], str(outcome), at)
     elif question.has_failed:
         await faults.recover(connection, [question.id])
 

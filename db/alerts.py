@@ -20,6 +20,8 @@ OPEN_OF_COMPONENT = _QUERIES["open_of_component"]
 RESOLVE = _QUERIES["resolve"]
 ACKNOWLEDGE = _QUERIES["acknowledge"]
 REOPEN = _QUERIES["reopen"]
+ADD_UNTOLD = _QUERIES["add_untold"]
+TAKE_UNTOLD = _QUERIES["take_untold"]
 READ = _QUERIES["read"]
 STEPS = _QUERIES["steps"]
 ACTIVE = _QUERIES["active"]
@@ -91,6 +93,17 @@ def news(changed: Sequence[Alert]) -> list[tuple[str, object]]:
         for first in range(0, len(is_open), TOGETHER_MAX)
     ]
     return [*together, *(("alert_resolved", one) for one in changed if one.resolved_at is not None)]
+
+
+async def add_untold(connection: Connection, ids: Sequence[int]) -> None:
+    """Remember alerts that the bus is to tell of, once the whole minute is evaluated."""
+    if ids:
+        await queries.run(connection, ADD_UNTOLD, ids=list(ids))
+
+
+async def take_untold(connection: Connection, at_most: int) -> list[int]:
+    """Forget some of them, which the caller tells of in the same transaction."""
+    return await queries.value(connection, TAKE_UNTOLD, at_most=at_most) or []
 
 
 async def open_test(

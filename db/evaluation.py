@@ -50,9 +50,11 @@ def _statements(query: queries.Query, world: str) -> tuple[queries.Query, querie
             verdicts=_PARTS["verdicts"],
             composed=_COMPOSITE["composed"],
             judged=_LIFE["judged"],
-            judges=_LIFE[f"{looks}.judges"],
+            moving=_PARTS["moving"],
+            judges=_LIFE["probe.judges" if world == "probe" else f"{looks}.judges"],
             step=_LIFE["step"],
             source=SOURCES[world],
+            error=_PARTS[f"{world}.error"],
             wanted=_PARTS[f"{'live' if world == 'live' else 'draft'}.wanted"],
             spans=_COMPOSITE[f"{'draft' if world == 'draft' else 'live'}.spans"],
             known=_COMPOSITE[f"{'draft' if world == 'draft' else 'live'}.known"],
@@ -64,17 +66,19 @@ def _statements(query: queries.Query, world: str) -> tuple[queries.Query, querie
 
 EVALUATE, EVALUATE_COMPOSITES = _statements(_QUERIES["evaluate"], "live")
 REPLAY, REPLAY_COMPOSITES = _statements(_QUERIES["replay"], "draft")
-PROBE, _ = _statements(_QUERIES["probe"], "probe")
+PROBE, PROBE_COMPOSITES = _statements(_QUERIES["probe"], "probe")
 
 MINUTE = timedelta(minutes=1)
 SWEEP = timedelta(minutes=10)
 """What needs no more of the past is read of all series at once."""
 TIMEOUT_MS = 10_000
-PROBE_TIMEOUT_MS = 2_000
 TOLERANCE_S = 3600
 """After a longer time in which nobody looked, what was pending or calm starts anew."""
 GRACE_S = 600
 """After a shorter one, what is pending waits at least this long."""
+
+CLOCK_WRONG = timedelta(hours=1)
+"""A minute so long before the newest one is evaluated all the same."""
 
 
 class Share(Struct, frozen=True):
@@ -94,6 +98,10 @@ class TooManyError(Exception):
     def __init__(self, count: int) -> None:
         super().__init__(f"{count} changes at once")
         self.count = count
+
+
+class PassedError(Exception):
+    """Another replica was faster, or the clock was set back a little; nothing was changed."""
 
 
 class Step(Struct, frozen=True):
@@ -148,6 +156,12 @@ class Clock(Struct, frozen=True):
     evaluated_at: datetime | None
     has_composites: bool
 
+    def is_past(self, at: datetime) -> bool:
+        """Whether a minute is over; one of much longer ago says that the clock was wrong."""
+        if self.evaluated_at is None:
+            return False
+        return timedelta(0) < self.evaluated_at - at < CLOCK_WRONG
+
 
 class Span(Struct, frozen=True):
     """How long a rule fired at one level; without `until` it still does."""
@@ -174,18 +188,40 @@ async def evaluate(
     at_most: int | None = None,
     tolerance_s: float = TOLERANCE_S,
     grace_s: float = GRACE_S,
+    timeout_ms: int = TIMEOUT_MS,
 ) -> list[Step]:
     """Evaluate every rule over the windows that end at a whole minute; return the steps taken.
 
     In a transaction of the caller's: the clock is held, and the planner set, until its end. Of a
     minute in shares the last one judges composites and moves the clock. Raises TooManyError when
-    more than `at_most` things would change.
+    more than `at_most` things would change, PassedError when a later minute was evaluated already.
     """
     clock = await lock(connection)
+    if clock.is_past(at):
+        raise PassedError
     await targets.cover(connection)
     await queries.run(connection, BEGIN, at=at)
-    await queries.run(connection, PLAN_FOR_MANY, timeout_ms=TIMEOUT_MS)
-    given = {
+    given = await _plan(connection, at, thresholds, clock, timeout_ms, tolerance_s, grace_s)
+    steps = await _steps(connection, EVALUATE, share, at_most, given)
+    if share.is_last:
+        if clock.has_composites:
+            steps += await _steps(connection, EVALUATE_COMPOSITES, Share(), None, given)
+        await queries.run(connection, TICK, at=at)
+    return steps
+
+
+async def _plan(
+    connection: Connection,
+    at: datetime,
+    thresholds: Mapping[str, object],
+    clock: Clock,
+    timeout_ms: int,
+    tolerance_s: float = TOLERANCE_S,
+    grace_s: float = GRACE_S,
+) -> dict[str, object]:
+    """Set planner and time limit of the transaction; return what is asked of one minute."""
+    await queries.run(connection, PLAN_FOR_MANY, timeout_ms=timeout_ms)
+    return {
         "start": at,
         "end": at,
         "last_at": clock.evaluated_at,
@@ -195,12 +231,6 @@ async def evaluate(
         "tolerance_s": tolerance_s,
         "grace_s": grace_s,
     }
-    steps = await _steps(connection, EVALUATE, share, at_most, given)
-    if share.is_last:
-        if clock.has_composites:
-            steps += await _steps(connection, EVALUATE_COMPOSITES, Share(), None, given)
-        await queries.run(connection, TICK, at=at)
-    return steps
 
 
 async def _steps(
@@ -229,21 +259,36 @@ async def probe(
     at: datetime,
     thresholds: Mapping[str, object],
     rule_ids: Sequence[int],
+    timeout_ms: int,
 ) -> None:
-    """Read all that some rules look at; a rule that cannot be evaluated raises psycopg.Error."""
-    await queries.run(connection, PLAN_FOR_MANY, timeout_ms=PROBE_TIMEOUT_MS)
-    await queries.run(
-        connection,
-        PROBE,
-        start=at,
-        end=at,
-        minutes=0,
-        swept_from=at - SWEEP,
-        rule_ids=list(rule_ids),
-        share=0,
-        shares=1,
-        thresholds=Jsonb(dict(thresholds)),
-    )
+    """Judge all that some rules look at; rules that cannot be evaluated raise psycopg.Error."""
+    given = await _plan(connection, at, thresholds, await lock(connection), timeout_ms)
+    await _run_probe(connection, PROBE, rule_ids, given)
+
+
+async def probe_composites(
+    connection: Connection,
+    at: datetime,
+    thresholds: Mapping[str, object],
+    rule_ids: Sequence[int],
+    timeout_ms: int,
+) -> None:
+    """Judge composites by what the others say at this minute, which is to be undone afterwards."""
+    clock = await lock(connection)
+    given = await _plan(connection, at, thresholds, clock, TIMEOUT_MS)
+    await _steps(connection, EVALUATE, Share(), None, given)
+    given = await _plan(connection, at, thresholds, clock, timeout_ms)
+    await _run_probe(connection, PROBE_COMPOSITES, rule_ids, given)
+
+
+async def _run_probe(
+    connection: Connection,
+    statement: queries.Query,
+    rule_ids: Sequence[int],
+    given: Mapping[str, object],
+) -> None:
+    ids = list(rule_ids)
+    await queries.run(connection, statement, rule_ids=ids, share=0, shares=1, at_most=None, **given)
 
 
 async def replay(

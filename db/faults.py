@@ -1,9 +1,11 @@
-"""Rules that cannot be evaluated: found, set aside with the reason, told once, and tried again."""
+"""Rules that cannot be evaluated: set aside with the reason, told once, and tried again."""
 
+import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import psycopg
+from msgspec import Struct
 
 from db import cost, evaluation, queries
 from db.evaluation import Step
@@ -13,7 +15,8 @@ _QUERIES = queries.load("faults")
 FAIL = _QUERIES["fail"]
 RECOVER = _QUERIES["recover"]
 TO_RETRY = _QUERIES["to_retry"]
-EVERY_ID = _QUERIES["every_id"]
+TRIED = _QUERIES["tried"]
+CANDIDATES = _QUERIES["candidates"]
 SETTLE = _QUERIES["settle"]
 
 RULE_FAULTS = (
@@ -27,9 +30,31 @@ RULE_FAULTS = (
 RETRIED_MAX = 20
 
 
-async def fail(connection: Connection, rule_id: int, reason: str, at: datetime) -> None:
-    """Set a rule aside: from now on it is in the state `error`."""
-    await queries.run(connection, FAIL, rule_id=rule_id, reason=reason, at=at)
+class Limits(Struct, frozen=True):
+    """How long what is done about rules may take; nothing interrupts the embedded engine."""
+
+    evaluation_ms: int = evaluation.TIMEOUT_MS
+    probe_ms: int = 2_000
+    """Of a rule by itself, and of several while one is searched for."""
+    together_ms: int = 5_000
+    """Of all rules with some that were set aside: they come back only where there is room."""
+    search_s: float = 20.0
+    retry_s: float = 5.0
+
+
+LIMITS = Limits()
+
+
+class Candidate(Struct, frozen=True):
+    """A rule that may be at fault."""
+
+    rule_id: int
+    is_composite: bool
+
+
+async def fail(connection: Connection, rule_ids: Sequence[int], reason: str, at: datetime) -> None:
+    """Set rules aside: from now on they are in the state `error`."""
+    await queries.run(connection, FAIL, rule_ids=list(rule_ids), reason=reason, at=at)
 
 
 async def recover(connection: Connection, rule_ids: Sequence[int]) -> None:
@@ -44,50 +69,83 @@ async def settle(connection: Connection, at: datetime) -> list[Step]:
 
 async def set_aside_costly(connection: Connection, at: datetime) -> None:
     """Set aside the rules for which there is no time, before they hold up all others."""
-    for rule_id, reason in (await cost.too_costly(connection)).items():
-        await fail(connection, rule_id, reason, at)
+    alike: dict[str, list[int]] = {}
+    for rule_id, reason in (await cost.too_costly(connection, at)).items():
+        alike.setdefault(reason, []).append(rule_id)
+    for reason, rule_ids in alike.items():
+        await fail(connection, rule_ids, reason, at)
 
 
-async def set_aside(
-    connection: Connection, at: datetime, thresholds: Mapping[str, object]
-) -> dict[int, str]:
-    """Find the rules that an evaluation fails of, by halves, and set them aside."""
-    ids: list[int] = await queries.value(connection, EVERY_ID) or []
-    found = await _culprits(connection, at, thresholds, ids)
-    for rule_id, reason in found.items():
-        await fail(connection, rule_id, reason, at)
-    return found
+class Probe(Struct):
+    """Tries rules at one minute, changes nothing, and counts how often it did."""
+
+    connection: Connection
+    at: datetime
+    thresholds: Mapping[str, object]
+    count: int = 0
+
+    async def fault(
+        self, rule_ids: Sequence[int], timeout_ms: int, *, composites: bool = False
+    ) -> psycopg.Error | None:
+        """Return why some rules cannot be evaluated together, or None."""
+        self.count += 1
+        judge = evaluation.probe_composites if composites else evaluation.probe
+        try:
+            async with self.connection.transaction(force_rollback=True):
+                await judge(self.connection, self.at, self.thresholds, rule_ids, timeout_ms)
+        except RULE_FAULTS as error:
+            return error
+        return None
 
 
-async def retry(connection: Connection, at: datetime, thresholds: Mapping[str, object]) -> None:
-    """Try again some of those that were set aside."""
-    due: list[int] = await queries.value(connection, TO_RETRY, at=at, limit=RETRIED_MAX) or []
-    hopeless = await cost.too_costly(connection) if due else {}
+def reason_of(fault: psycopg.Error) -> str:
+    return fault.diag.message_primary or str(fault)
+
+
+async def retry(
+    connection: Connection,
+    at: datetime,
+    thresholds: Mapping[str, object],
+    limits: Limits = LIMITS,
+) -> None:
+    """Try again some of those that were set aside, for as long as there is time."""
+    ends = time.monotonic() + limits.retry_s
+    due = await queries.rows(connection, Candidate, TO_RETRY, at=at, limit=RETRIED_MAX)
+    hopeless = await cost.too_costly(connection, at) if due else {}
+    probe = Probe(connection, at, thresholds)
+    well: list[int] = []
     for one in due:
-        if one not in hopeless and await _fault(connection, at, thresholds, [one]) is None:
-            await recover(connection, [one])
+        if time.monotonic() >= ends:
+            break
+        await queries.run(connection, TRIED, rule_id=one.rule_id, at=at)
+        if one.rule_id in hopeless:
+            continue
+        fault = await probe.fault([one.rule_id], limits.probe_ms, composites=one.is_composite)
+        if fault is None and one.is_composite:
+            await recover(connection, [one.rule_id])
+        elif fault is None:
+            well.append(one.rule_id)
+    await _recover_together(probe, well, limits)
 
 
-async def _culprits(
-    connection: Connection, at: datetime, thresholds: Mapping[str, object], ids: Sequence[int]
-) -> dict[int, str]:
-    reason = await _fault(connection, at, thresholds, ids) if ids else None
-    if reason is None:
-        return {}
-    if len(ids) == 1:
-        return {ids[0]: reason}
-    middle = len(ids) // 2
-    found = await _culprits(connection, at, thresholds, ids[:middle])
-    return found | await _culprits(connection, at, thresholds, ids[middle:])
+async def _recover_together(probe: Probe, well: Sequence[int], limits: Limits) -> None:
+    """Let those back, or the cheaper half of them, that can be evaluated with all the others.
+
+    Or rules that are too slow only together would come and go.
+    """
+    if not well:
+        return
+    others, costs = await candidates(probe.connection, probe.at)
+    well = sorted(well, key=lambda rule_id: costs.get(rule_id, 0))
+    alone = [one.rule_id for one in others if not one.is_composite]
+    while well and await probe.fault([*alone, *well], limits.together_ms):
+        well = well[: len(well) // 2]
+    await recover(probe.connection, well)
 
 
-async def _fault(
-    connection: Connection, at: datetime, thresholds: Mapping[str, object], ids: Sequence[int]
-) -> str | None:
-    """Return why some rules cannot be evaluated together, or None."""
-    try:
-        async with connection.transaction(force_rollback=True):
-            await evaluation.probe(connection, at, thresholds, ids)
-    except RULE_FAULTS as error:
-        return error.diag.message_primary or str(error)
-    return None
+async def candidates(
+    connection: Connection, at: datetime
+) -> tuple[list[Candidate], Mapping[int, int]]:
+    """Return the rules that are evaluated, and about what each of them reads."""
+    found = await queries.rows(connection, Candidate, CANDIDATES)
+    return found, await cost.rows_by_rule(connection, at)

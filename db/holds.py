@@ -34,12 +34,14 @@ async def settle(
     at: datetime,
     ancestors: Mapping[str, Sequence[str]],
     actor: str = "auto",
+    at_most: int | None = None,
 ) -> list[Step]:
     """Hold back what should be at an instant and release the rest; return what changed.
 
-    `ancestors` says for each component on what it stands. In a transaction that holds the clock.
+    `ancestors` says for each component on what it stands. Of more than `at_most` changes the first
+    are made. In a transaction that holds the clock.
     """
     stands_on = {component: list(parents) for component, parents in ancestors.items()}
     return await queries.rows(
-        connection, Step, SETTLE, at=at, ancestors=Jsonb(stands_on), actor=actor
+        connection, Step, SETTLE, at=at, ancestors=Jsonb(stands_on), actor=actor, at_most=at_most
     )

@@ -82,6 +82,7 @@ TABLE alert_rules  -- Rules, evaluated as one set once a minute; one rule covers
     by_component boolean NOT NULL DEFAULT false  -- Of a composite: whether it looks at each component alone.
     level text  -- Of a composite: level of its alerts; null: the loudest of the rules that fire.
     is_covered boolean NOT NULL DEFAULT false  -- Whether alert_targets has what it looks at, as it is now.
+    tried_at timestamp with time zone  -- When it was last tried again; it counts only after error_at.
     CONSTRAINT alert_rules_agg_check CHECK ((agg = ANY (ARRAY['avg'::text, 'min'::text, 'max'::text, 'sum'::text, 'count'::text, 'first'::text, 'last'::text, 'stddev'::text, 'rate'::text, 'p50'::text, 'p90'::text, 'p95'::text, 'p99'::text])))
     CONSTRAINT alert_rules_check CHECK (((kind = 'sql'::text) = (sql IS NOT NULL)))
     CONSTRAINT alert_rules_check1 CHECK (((kind = 'burn'::text) = ((objective IS NOT NULL) AND (short_window_s IS NOT NULL))))
@@ -1141,6 +1142,12 @@ TABLE tiers  -- What is kept at which density: the wanted state, and how far the
     CONSTRAINT tiers_source_fkey FOREIGN KEY (source) REFERENCES tiers(name)
     CREATE UNIQUE INDEX tiers_pkey ON public.tiers USING btree (name)
     CREATE UNIQUE INDEX tiers_position_key ON public.tiers USING btree ("position")
+
+TABLE untold_alerts  -- Alerts that took steps which the bus does not tell yet: what holds them back is known once a whole minute is evaluated.
+    alert_id bigint NOT NULL  -- The alert.
+    CONSTRAINT untold_alerts_alert_id_fkey FOREIGN KEY (alert_id) REFERENCES system_alerts(id) ON DELETE CASCADE
+    CONSTRAINT untold_alerts_pkey PRIMARY KEY (alert_id)
+    CREATE UNIQUE INDEX untold_alerts_pkey ON public.untold_alerts USING btree (alert_id)
 
 VIEW uptime_daily  -- Availability of each component by UTC day.
     day timestamp with time zone  -- Start of the day in UTC.

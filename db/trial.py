@@ -170,7 +170,7 @@ async def _replay(
     """Evaluate in pieces, each from where the one before it ended; return steps and last states."""
     async with connect() as connection:
         things = (await evaluation.reach_of(connection, rule)).things
-        rows = await cost.rows_of(connection, rule)
+        rows = await cost.rows_of(connection, rule, last)
     if rows * ((last - first) // MINUTE) > ROWS_MAX:
         raise InvalidError(f"the trial would read over {ROWS_MAX:,} rows: ask for less time")
     minutes = max(MINUTES_MIN, min(MINUTES_MAX, CELLS_MAX // max(things, 1)))

@@ -23,6 +23,7 @@ BUFFER_SAMPLES_MAX = 100_000
 BATCH_SAMPLES_MAX = 10_000
 GATHER_S = 0.1
 RETRY_S = 1.0
+SETTLE_POLL_S = 0.05
 DRAIN_TIMEOUT_S = 10.0
 DIRECT_WRITES_MAX = 4
 WAITING_WRITES_MAX = 256
@@ -76,6 +77,7 @@ class Writer:
         self._ring = asyncio.Event()
         self._direct = asyncio.Semaphore(DIRECT_WRITES_MAX)
         self._waiting = 0
+        self._is_flushing = False
         self._is_away = False
         self.resolution: Resolution = lambda _, declared: declared
         self.dropped = 0
@@ -144,6 +146,20 @@ class Writer:
                     log.exception("spool_failed", error=error.strerror)
             await asyncio.sleep(RETRY_S)
 
+    async def settle(self, timeout_s: float) -> bool:
+        """Wait until nothing waits in memory or on disk; False when something still does."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not self._is_settled():  # noqa: ASYNC110 (no event tells)
+                    await asyncio.sleep(SETTLE_POLL_S)
+        except TimeoutError:
+            return False
+        return True
+
+    def _is_settled(self) -> bool:
+        is_spool_empty = self._backlog is None or self._backlog.is_empty
+        return is_spool_empty and not self._buffer and not self._is_flushing
+
     async def drain(self) -> None:
         """Store what is left, for as long as DRAIN_TIMEOUT_S; then on disk."""
         try:
@@ -155,6 +171,13 @@ class Writer:
 
     async def _flush(self) -> bool:
         """Store the buffer batch by batch; False when the database is away."""
+        self._is_flushing = True
+        try:
+            return await self._flush_batches()
+        finally:
+            self._is_flushing = False
+
+    async def _flush_batches(self) -> bool:
         while self._buffer:
             count = min(len(self._buffer), BATCH_SAMPLES_MAX)
             batch = [self._buffer.popleft() for _ in range(count)]

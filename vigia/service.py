@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from functools import partial
 
 import psycopg
 from msgspec import Struct, field
@@ -28,13 +29,15 @@ from retention.storage import disk_of, measure
 from vigia.egress import Egress, open_egress
 from vigia.emitter import Emitter
 from vigia.emitter import load as load_emitter
+from vigia.minutes import Minutes
 from vigia.model import Category, Sample, utc_now
 from vigia.schedule import Slots
 from vigia.settings import Settings
 
-MISSED_MINUTES_MAX = 60
 MISSED_SLOTS_MAX = 2880
 """Checks of a day: an outage of the database that lasts longer is known for its last day only."""
+SETTLE_S = 20.0
+"""How long a turn waits for what was collected in an outage to be stored."""
 LAST_WORDS = timedelta(seconds=30)
 """How long a component that was let go may still be heard: it was just being asked."""
 TRADING_MISSING = "not configured: set VIGIA_TRADING_DATABASE_URL"
@@ -57,7 +60,8 @@ class Service(Struct):
     slots: dict[str, Slots]
     watched: set[str] = field(default_factory=set)
     let_go: dict[str, datetime] = field(default_factory=dict)
-    missed_minutes: list[datetime] = field(default_factory=list)
+    minutes: Minutes = field(default_factory=Minutes)
+    settle_s: float = SETTLE_S
     missed_slots: list[datetime] = field(default_factory=list)
     refusals: Refusals = field(default_factory=Refusals)
     is_ready: bool = False
@@ -69,16 +73,27 @@ class Service(Struct):
     async def evaluate_rules(self, at: datetime) -> None:
         """Evaluate this minute, and before it those in which the database was away.
 
-        What was collected meanwhile is stored by then, the database's own outage included.
+        What was collected meanwhile, the database's own outage included, is stored before: or the
+        minutes wait for the next turn, a few times.
         """
-        self.missed_minutes = [*self.missed_minutes[-MISSED_MINUTES_MAX:], at]
+        self.minutes.add(at)
+        if self.minutes.are_missed and not await self._is_settled() and self.minutes.may_wait():
+            return
         async with self.pool.connection() as connection:
-            while self.missed_minutes:
-                minute = self.missed_minutes[0]
-                thresholds, ancestors = self.config.thresholds_document(), self.config.ancestors()
-                if await evaluate(connection, minute, thresholds, ancestors, utc_now()):
-                    self.live.ring()
-                self.missed_minutes = self.missed_minutes[1:]
+            await self.minutes.take(partial(self._evaluate, connection))
+
+    async def _is_settled(self) -> bool:
+        async with self.pool.connection() as connection:
+            await connection.execute("SELECT 1")
+        return await self.writer.settle(self.settle_s)
+
+    async def _evaluate(self, connection: Connection, minute: datetime) -> None:
+        thresholds, ancestors = self.config.thresholds_document(), self.config.ancestors()
+        try:
+            await evaluate(connection, minute, thresholds, ancestors, utc_now())
+        finally:
+            # Also of what was told before it failed.
+            self.live.ring()
 
     async def check_health(self, at: datetime) -> None:
         """Check this slot; one in which the database is away is recorded when it is back."""

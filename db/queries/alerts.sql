@@ -123,3 +123,14 @@ WHERE id IN (
     ORDER BY opened_at
     LIMIT %(limit)s
 )
+
+-- name: add_untold
+INSERT INTO untold_alerts (alert_id) SELECT unnest(%(ids)s::bigint[]) ON CONFLICT DO NOTHING
+
+-- name: take_untold
+WITH taken AS (
+    DELETE FROM untold_alerts
+    WHERE alert_id = ANY (ARRAY(SELECT alert_id FROM untold_alerts ORDER BY alert_id LIMIT %(at_most)s FOR UPDATE SKIP LOCKED))
+    RETURNING alert_id
+)
+SELECT array_agg(alert_id) FROM taken

@@ -32,7 +32,7 @@ members AS MATERIALIZED (
         UNION ALL
         SELECT 'none', unnest(r.none_of)
     ) m
-    WHERE r.kind = 'composite'
+    WHERE r.kind = 'composite' AND r.error IS NULL
 ), {spans}, fires AS MATERIALIZED (
     SELECT m.rule_id, CASE WHEN r.by_component THEN f.component ELSE coalesce(r.component, '') END AS component,
            i.at, m.role, m.name, max(f.rank) AS rank

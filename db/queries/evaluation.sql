@@ -2,8 +2,17 @@
 alert_rules
 
 -- part: probe.source
+(SELECT a.* FROM alert_rules a WHERE a.id = ANY (%(rule_ids)s))
+
+-- part: live.error
+r.error
+
+-- part: draft.error
+r.error
+
+-- part: probe.error
 -- As if they were well.
-(SELECT (jsonb_populate_record(a, '{"error": null}')).* FROM alert_rules a WHERE a.id = ANY (%(rule_ids)s))
+NULL::text AS error
 
 -- part: of_data
 {covered}, {observed}, {verdicts}
@@ -23,7 +32,7 @@ rules AS NOT MATERIALIZED (
            make_interval(secs => r.for_s) AS wait_for, make_interval(secs => r.keep_firing_for_s) AS keep_for,
            make_interval(secs => r.escalate_after_s) AS escalate_after,
            r.flap_count, make_interval(secs => r.flap_window_s) AS flap_window,
-           r.no_data, r.on_error, r.error,
+           r.no_data, r.on_error, {error}, 'alert' IN (r.no_data, r.on_error) AS remembers,
            array_position(ARRAY['info', 'warning', 'critical', 'emergency'], r.no_data_level) AS no_data_rank,
            r.all_of, r.any_of, r.none_of, r.by_component,
            array_position(ARRAY['info', 'warning', 'critical', 'emergency'], r.level) AS level_rank
@@ -155,30 +164,8 @@ told AS MATERIALIZED (
     ) l
 )
 
--- name: lock
-SELECT evaluated_at,
-       EXISTS (SELECT FROM alert_rules WHERE kind = 'composite') AS has_composites
-FROM alert_clock
-FOR UPDATE
-
--- name: begin
--- At once, and not with the transaction: what is stored from here on may not be seen.
-SELECT setval('alert_minute', extract(epoch FROM %(at)s::timestamptz)::bigint)
-
--- name: tick
-UPDATE alert_clock SET evaluated_at = %(at)s
-
--- name: plan_for_many
--- Nothing tells the planner how many things the rules cover; where it guesses few and there are thousands, a
--- nested loop takes seconds for what a hash join does at once. Nothing interrupts the embedded engine.
-SELECT set_config('enable_nestloop', 'off', true), set_config('enable_mergejoin', 'off', true), set_config('enable_sort', 'off', true),
-       set_config('jit', 'off', true), set_config('work_mem', '32MB', true),
-       set_config('statement_timeout', CASE WHEN version() LIKE '%%emcc%%' THEN '0' ELSE %(timeout_ms)s::text END, true)
-
--- name: evaluate
--- Every rule against everything it covers at one instant, and what follows from it, in one statement. Of more
--- changes than are wanted at once none is made; it says how many there are.
-WITH {rules}, {readings}, {judged},
+-- part: moving
+-- What changes, and the words of what follows from it. Of more changes than are wanted at once none is made.
 turned AS MATERIALIZED (
     SELECT *
     FROM judged
@@ -215,7 +202,33 @@ turned AS MATERIALIZED (
         SELECT CASE WHEN r.kind IN ('ratio', 'burn') THEN NULL WHEN r.is_relative THEN 'percent' ELSE nullif(s.unit, '') END AS unit
     ) u
     WHERE j.step IS NOT NULL
-), opened AS (
+)
+
+-- name: lock
+SELECT evaluated_at,
+       EXISTS (SELECT FROM alert_rules WHERE kind = 'composite') AS has_composites
+FROM alert_clock
+FOR UPDATE
+
+-- name: begin
+-- At once, and not with the transaction: what is stored from here on may not be seen.
+SELECT setval('alert_minute', extract(epoch FROM %(at)s::timestamptz)::bigint)
+
+-- name: tick
+UPDATE alert_clock SET evaluated_at = %(at)s
+
+-- name: plan_for_many
+-- Nothing tells the planner how many things the rules cover; where it guesses few and there are thousands, a
+-- nested loop takes seconds for what a hash join does at once. Nothing interrupts the embedded engine.
+SELECT set_config('enable_nestloop', 'off', true), set_config('enable_mergejoin', 'off', true), set_config('enable_sort', 'off', true),
+       set_config('jit', 'off', true), set_config('work_mem', '32MB', true),
+       set_config('statement_timeout', CASE WHEN version() LIKE '%%emcc%%' THEN '0' ELSE %(timeout_ms)s::text END, true)
+
+-- name: evaluate
+-- Every rule against everything it covers at one instant, and what follows from it, in one statement; or how many
+-- changes there are, if they are too many.
+WITH {rules}, {readings}, {judged},
+{moving}, opened AS (
     INSERT INTO system_alerts (rule, series_id, level, category, component, labels, title, message,
                                value, threshold, is_flapping, opened_at)
     SELECT rule, series_id, level, category, component, labels, title, message,
@@ -275,9 +288,9 @@ SELECT count(*), NULL FROM turned HAVING count(*) > %(at_most)s
 ORDER BY alert_id
 
 -- name: probe
--- Whether some rules can be evaluated; the answer itself is of no interest.
-WITH {rules}, {readings}
-SELECT count(value) FROM verdicts
+-- Whether some rules can be evaluated, to the last word of what follows; the answer itself is of no interest.
+WITH {rules}, {readings}, {judged}, {moving}
+SELECT count(m) FROM moving m
 
 -- name: replay
 -- The same life over many instants at once: the states given, then each minute of the range.

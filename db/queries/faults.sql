@@ -2,25 +2,29 @@
 -- The reason of the day; since when stays.
 UPDATE alert_rules
 SET error = %(reason)s, error_at = coalesce(error_at, %(at)s)
-WHERE id = %(rule_id)s AND error IS DISTINCT FROM %(reason)s
+WHERE id = ANY (%(rule_ids)s) AND error IS DISTINCT FROM %(reason)s
 
 -- name: recover
-UPDATE alert_rules SET error = NULL, error_at = NULL WHERE id = ANY (%(rule_ids)s) AND error IS NOT NULL
+UPDATE alert_rules SET error = NULL, error_at = NULL, tried_at = NULL WHERE id = ANY (%(rule_ids)s) AND error IS NOT NULL
 
 -- name: to_retry
--- Rules that could not be evaluated, each every fifth minute. Those of kind sql are well when they are answered.
-SELECT array_agg(id)
-FROM (
-    SELECT id
-    FROM alert_rules
-    WHERE error IS NOT NULL AND enabled AND kind <> 'sql'
-      AND extract(epoch FROM %(at)s::timestamptz - error_at)::bigint / 60 %% 5 = 0 AND error_at < %(at)s
-    ORDER BY error_at, id
-    LIMIT %(limit)s
-) due
+-- Rules that could not be evaluated for five minutes, those first that were longest not tried. Those of kind sql are
+-- well when they are answered. The clock may have been set back.
+SELECT id AS rule_id, kind = 'composite' AS is_composite
+FROM alert_rules
+WHERE error IS NOT NULL AND enabled AND kind <> 'sql'
+  AND abs(extract(epoch FROM %(at)s::timestamptz - greatest(error_at, tried_at))) >= 300
+ORDER BY greatest(error_at, tried_at), id
+LIMIT %(limit)s
 
--- name: every_id
-SELECT array_agg(id ORDER BY id) FROM alert_rules WHERE enabled AND error IS NULL AND kind <> 'composite'
+-- name: tried
+UPDATE alert_rules SET tried_at = %(at)s WHERE id = %(rule_id)s
+
+-- name: candidates
+SELECT id AS rule_id, kind = 'composite' AS is_composite
+FROM alert_rules
+WHERE enabled AND error IS NULL
+ORDER BY id
 
 -- name: settle
 -- One alert for each rule that cannot be evaluated, for as long as it cannot.

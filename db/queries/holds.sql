@@ -35,7 +35,7 @@ WITH cause AS MATERIALIZED (
     FROM system_alerts a
     WHERE a.state <> 'resolved' AND (a.held_by <> '{}' OR EXISTS (SELECT FROM cause))
 ), moving AS MATERIALIZED (
-    SELECT * FROM found WHERE held_by <> was
+    SELECT * FROM found WHERE held_by <> was ORDER BY id LIMIT %(at_most)s::integer
 ), written AS (
     UPDATE system_alerts a SET held_by = m.held_by
     FROM moving m

@@ -103,7 +103,7 @@ CROSS JOIN LATERAL (
                 WHEN o.is_opening AND l.is_flapping THEN 'it flaps'
                 ELSE '' END AS reason,
            f.phase <> 'ok' OR cardinality(e.opens) > 0
-               OR x.no_data = 'alert' AND p.reading <> 'gone' AND (x.is_known OR x.status = 'value') AS is_known
+               OR 'alert' IN (x.no_data, x.on_error) AND p.reading <> 'gone' AND (x.is_known OR x.status = 'value') AS is_known
 ) n
 
 -- part: of_data.judges
@@ -111,6 +111,9 @@ rule_id <> ALL (ARRAY(SELECT id FROM alert_rules WHERE kind = 'composite'))
 
 -- part: of_rules.judges
 rule_id = ANY (ARRAY(SELECT id FROM alert_rules WHERE kind = 'composite'))
+
+-- part: probe.judges
+rule_id = ANY (%(rule_ids)s)
 
 -- part: judged
 -- One turn of that life for everything that has a state or breaks a limit.
@@ -138,9 +141,9 @@ judged AS MATERIALIZED (
             ON s.rule_id = v.rule_id AND s.component = v.component AND s.labels = v.labels
         LEFT JOIN rules r ON r.id = coalesce(v.rule_id, s.rule_id)
             AND r.id = ANY (ARRAY(SELECT rule_id FROM verdicts UNION SELECT rule_id FROM alert_states))
-        WHERE (s.rule_id IS NOT NULL OR v.up > 0 OR r.no_data = 'alert' AND v.status = 'value')
+        WHERE (s.rule_id IS NOT NULL OR v.up > 0 OR r.remembers AND v.status = 'value')
           -- Of what is well and known to be, nothing follows.
-          AND (r.no_data = 'alert' AND v.status = 'value' AND v.up = 0 AND s.phase = 'ok' AND s.missing_since IS NULL
+          AND (r.remembers AND v.status = 'value' AND v.up = 0 AND s.phase = 'ok' AND s.missing_since IS NULL
                AND s.opens = '{}') IS NOT TRUE
     ) x
     {step}

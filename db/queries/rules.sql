@@ -27,7 +27,7 @@ SET kind = %(kind)s, metric = %(metric)s::text, component = %(component)s::text,
     objective = %(objective)s::double precision, short_window_s = %(short_window_s)s::integer, all_of = %(all_of)s::text[],
     any_of = %(any_of)s::text[], none_of = %(none_of)s::text[], by_component = %(by_component)s, level = %(level)s::text,
     sql = %(sql)s::text,
-    error = NULL, error_at = NULL, enabled = %(enabled)s,
+    error = NULL, error_at = NULL, tried_at = NULL, enabled = %(enabled)s,
     runbook = %(runbook)s::text, updated_by = %(actor)s, updated_at = %(time)s
 WHERE name = %(name)s
 

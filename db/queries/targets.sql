@@ -4,7 +4,7 @@
 -- part: asked
 -- Named, because the planner computes every column of an arm of a union, used or not.
 r.id, r.kind, r.metric, r.labels, r.over, r.agg, r.window_s, r.short_window_s, r.offset_s, r.op, r.limits, r.levels,
-               r.is_relative, r.objective, r.no_data
+               r.is_relative, r.objective, r.no_data, r.on_error
 
 -- part: targets
 -- Which series each rule looks at, and what has to be known of them: one aggregate, of a change that of the past
@@ -24,7 +24,7 @@ SELECT r.id AS rule_id, r.series_id, r.kind,
        r.is_relative, 1 - r.objective / 100 AS budget, d.sign, r.op IN ('>', '<') AS is_strict,
        coalesce(l.limits[1], l.limits[2], l.limits[3], l.limits[4]) * d.sign AS quietest,
        CASE WHEN r.levels IS NULL AND r.kind = 'threshold' THEN r.metric END AS settings,
-       r.no_data = 'alert' AS is_known
+       'alert' IN (r.no_data, r.on_error) AS is_known
 FROM (
     SELECT {asked}, s.id AS series_id, s.component AS of, s.labels AS series_labels, s.kind AS series_kind
     FROM {source} r

@@ -288,6 +288,7 @@ async def test_any_course_of_values_is_told_as_plain_python_tells_it(
         await connection.execute(
             "TRUNCATE system_metrics, system_alerts, system_alert_events, series CASCADE"
         )
+        await connection.execute("UPDATE alert_clock SET evaluated_at = NULL")
         await add_shipped_rules(connection)
         story = Story(connection, pool)
         told = [step for value in values for step in await story.pass_minute(value)]

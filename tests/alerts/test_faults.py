@@ -2,15 +2,22 @@
 
 from collections.abc import AsyncIterator
 
+import msgspec
+import psycopg
 import pytest
 
-from db import cost, rules, trial
+from alerts.evaluate import evaluate
+from db import cost, culprits, evaluation, rules, trial
 from db.alerts import Alert, steps
+from db.culprits import SUSPECTS_MAX, TOGETHER
 from db.engine import Engine
+from db.faults import Limits
 from db.queries import Connection, Pool
 from db.rules import Rule
+from db.series import SeriesNumbers
+from db.writer import insert
 from tests.alerts.world import World, minute, thing
-from vigia.model import InvalidError, Level
+from vigia.model import InvalidError, Level, Sample
 
 PARTS = thing(0, "parts")
 WHOLE = thing(0, "whole")
@@ -24,8 +31,8 @@ async def connection(pool: Pool) -> AsyncIterator[Connection]:
         yield opened
 
 
-async def turn(world: World, parts: float, whole: float) -> dict[str, Alert]:
-    """Let a minute pass as it does in the service; return what is open by rule."""
+async def measured(world: World, parts: float, whole: float) -> None:
+    """Let a minute pass that nobody has evaluated yet."""
     world.now += 1
     await world.measure({PARTS: [parts], WHOLE: [1.0]})
     await world.connection.execute(
@@ -33,6 +40,11 @@ async def turn(world: World, parts: float, whole: float) -> dict[str, Alert]:
         " (SELECT id FROM series WHERE metric = 'whole')",
         [whole, minute(world.now - 1)],
     )
+
+
+async def turn(world: World, parts: float, whole: float) -> dict[str, Alert]:
+    """Let a minute pass as it does in the service; return what is open by rule."""
+    await measured(world, parts, whole)
     await world.announce()
     return {alert.rule: alert for alert in await world.active()}
 
@@ -93,6 +105,24 @@ async def test_the_policy_says_what_becomes_of_what_fires(
         assert after["share"].level == Level.CRITICAL
 
 
+async def test_an_error_may_raise_what_was_well_once_that_was_seen(connection: Connection) -> None:
+    """At the level for no data, in the minute in which the rule is set aside, until it is well."""
+    row = {**rules.columns(RATIO), "on_error": "alert", "no_data_level": "critical"}
+    world = World(connection)
+    await world.add(rules.of_columns(row))
+    assert set(await turn(world, 1e140, 1e-300)) == {"rule-error"}
+    for _ in range(6):
+        assert set(await turn(world, 1, 1)) <= {"rule-error"}
+
+    broken = await turn(world, 1e140, 1e-300)
+
+    assert set(broken) == {"share", "rule-error"}
+    assert (broken["share"].level, broken["share"].opened_at) == (Level.CRITICAL, minute(8))
+    for _ in range(6):
+        after = await turn(world, 1, 1)
+    assert after == {}
+
+
 async def test_a_change_of_the_rule_is_a_new_start(connection: Connection) -> None:
     world = World(connection)
     await world.add(RATIO)
@@ -127,7 +157,7 @@ async def test_a_hopeless_rule_is_not_even_begun_and_the_others_are_evaluated(
         assert set(open_now) == {"p99", "plain", "rule-error"}
     told = open_now["rule-error"]
     assert told.opened_at == minute(2)
-    assert told.message.startswith("it would read about 11,525,760 rows each minute")
+    assert told.message.startswith("it would read about 11,533,764 rows each minute")
 
     await connection.execute("DELETE FROM series WHERE component LIKE 'old-%'")
     for _ in range(6):
@@ -138,7 +168,7 @@ async def test_a_hopeless_rule_is_not_even_begun_and_the_others_are_evaluated(
 async def test_of_rules_that_are_too_much_together_the_costliest_are_set_aside(
     connection: Connection, engine: Engine
 ) -> None:
-    """What several read alike is counted once, and short windows are free."""
+    """What several read alike is counted once."""
     rows_max = 1_000_000 if engine.embedded else 5_000_000
     await many(connection, rows_max // 5760 // 2)
     world = World(connection)
@@ -148,7 +178,7 @@ async def test_of_rules_that_are_too_much_together_the_costliest_are_set_aside(
                 Rule(name=f"{name}{window}", metric="parts", agg="p99", window=window,
                      levels={Level.INFO: 5})
             )  # fmt: skip
-    assert await cost.too_costly(connection) == {}
+    assert await cost.too_costly(connection, minute(0)) == {}
     await world.add(
         Rule(name="more", metric="parts", agg="p99", window="18h", levels={Level.INFO: 5})
     )
@@ -161,10 +191,166 @@ async def test_of_rules_that_are_too_much_together_the_costliest_are_set_aside(
 async def test_a_hopeless_rule_cannot_be_tried_either(pool: Pool, connection: Connection) -> None:
     hopeless = Rule(name="p99", metric="parts", agg="p99", window="1d", levels={Level.INFO: 1})
     await many(connection, 2000)
-    with pytest.raises(InvalidError, match="it would read about 11,520,000 rows each minute"):
+    with pytest.raises(InvalidError, match="it would read about 11,528,000 rows each minute"):
         await trial.run(pool.connection, hopeless, {}, minute(0), minute(9))
     await connection.execute("DELETE FROM series WHERE component LIKE 'old-__%'")
     with pytest.raises(InvalidError, match="over 500,000,000 rows: ask for less time"):
         await trial.run(pool.connection, hopeless, {}, minute(0), minute(30 * 1440))
     found = await trial.run(pool.connection, hopeless, {}, minute(0), minute(9))
     assert found.alerts == []
+
+
+async def break_state_of(connection: Connection, rule: str) -> None:
+    """Let only the judgement of a rule fail: no time is as far from another as these."""
+    await connection.execute(
+        "INSERT INTO alert_states (rule_id, component, labels, phase, since, missing_since,"
+        " value_rank, floor_rank, acknowledged, opens, is_flapping)"
+        " SELECT id, coalesce(component, ''), '{}', 'pending', '-infinity', '-infinity',"
+        " 0, 0, false, '{}', false"
+        " FROM alert_rules WHERE name = %s",
+        [rule],
+    )
+
+
+async def test_what_fails_only_when_it_is_judged_is_found_too(connection: Connection) -> None:
+    world = World(connection)
+    waiting = Rule(name="waiting", metric="parts", component=PARTS.component, for_="2m",
+                   levels={Level.INFO: 5})  # fmt: skip
+    await world.add(*[Rule(name=f"a{i}", metric="parts", levels={Level.INFO: i}) for i in range(9)])
+    await world.add(waiting, PLAIN)
+    await break_state_of(connection, "waiting")
+
+    open_now = await turn(world, 10, 1)
+
+    assert {"plain", "rule-error", "a0"} <= set(open_now)
+    assert [name for name, error in await errors(connection) if error] == ["waiting"]
+
+
+async def test_a_composite_that_fails_is_found_and_only_that(connection: Connection) -> None:
+    """It fails of what the others say in this very minute."""
+    world = World(connection)
+    await world.add(PLAIN, Rule(name="other", metric="parts", levels={Level.INFO: 1}))
+    names = [f"both{i}" for i in range(5)]
+    await world.add(*[Rule(name=n, kind="composite", all_of=("plain", "other")) for n in names])
+    await break_state_of(connection, "both3")
+
+    open_now = await turn(world, 10, 1)
+
+    assert set(open_now) == {"plain", "other", "rule-error", "both0", "both1", "both2", "both4"}
+    assert [name for name, error in await errors(connection) if error] == ["both3"]
+
+
+async def test_without_time_to_tell_which_it_is_the_costliest_go_and_the_good_come_back(
+    connection: Connection,
+) -> None:
+    world = World(connection)
+    good = [Rule(name=f"a{i:02}", metric="parts", levels={Level.INFO: i}) for i in range(25)]
+    await world.add(*good[:9], RATIO, *good[9:])
+    await turn(world, 10, 1)
+    await measured(world, 1e140, 1e-300)
+
+    await evaluate(connection, minute(world.now), {}, limits=Limits(search_s=0))
+
+    broken = {name for name, error in await errors(connection) if error}
+    assert (len(broken), "share" in broken) == (SUSPECTS_MAX, True)
+    for _ in range(6):
+        open_now = await turn(world, 1e140, 1e-300)
+    assert {name for name, error in await errors(connection) if error} == {"share"}
+    assert "rule-error" in open_now
+
+
+async def test_nothing_is_set_aside_when_all_is_well_again(connection: Connection) -> None:
+    """The evaluation may have waited too long for somebody else."""
+    world = World(connection)
+    await world.add(RATIO, PLAIN)
+    await measured(world, 10, 1)
+
+    probes = await culprits.set_aside(connection, minute(1), {}, psycopg.errors.QueryCanceled())
+
+    assert probes == 2
+    assert await errors(connection) == [("share", None), ("plain", None)]
+
+
+async def test_however_many_stay_broken_each_is_tried_again(connection: Connection) -> None:
+    world = World(connection)
+    await world.add(*[msgspec.structs.replace(RATIO, name=f"share{i:02}") for i in range(30)])
+    for _ in range(3):
+        await turn(world, 1e140, 1e-300)
+    assert all(error for _, error in await errors(connection))
+    await connection.execute("UPDATE alert_rules SET over = 'parts' WHERE name = 'share29'")
+
+    for _ in range(11):
+        await turn(world, 1e140, 1e-300)
+
+    assert [name for name, error in await errors(connection) if not error] == ["share29"]
+
+
+SLOW = ("slow-a", "slow-b")
+HASTE = Limits(evaluation_ms=1500, probe_ms=1000, together_ms=500)
+"""A slow rule takes at least twice as long by itself, a good one a thirtieth."""
+
+
+async def heavy(connection: Connection) -> None:
+    """Half a million samples in the hour before the first minute, in one series."""
+    await insert(connection, SeriesNumbers(), [Sample(thing(0, "heavy"), minute(0), 1.0)])
+    await connection.execute(
+        "INSERT INTO system_metrics (time, series_id, value)"
+        " SELECT %s - n * interval '7 ms', id, random()"
+        " FROM series, generate_series(1, 500000) n WHERE metric = 'heavy'",
+        [minute(0)],
+    )
+
+
+def slow(name: str, window: str) -> Rule:
+    return Rule(name=name, kind="change", metric="heavy", agg="p99", window=window, offset="1m",
+                levels={Level.INFO: 1})  # fmt: skip
+
+
+async def test_rules_that_are_too_slow_are_found_and_the_others_evaluated_in_the_same_minute(
+    connection: Connection, engine: Engine
+) -> None:
+    """Two of a hundred run into the time limit of the server, the evaluation first."""
+    if engine.embedded:
+        pytest.skip("nothing interrupts the embedded engine: it begins no such rule")
+    world = World(connection)
+    good = [Rule(name=f"a{i:02}", metric="parts", levels={Level.INFO: 5}) for i in range(98)]
+    await world.add(*good[:49], slow("slow-a", "57m"), slow("slow-b", "58m"), *good[49:])
+    await heavy(connection)
+    world.now = 1
+    await world.measure({PARTS: [10.0]})
+    with pytest.raises(psycopg.errors.QueryCanceled):
+        async with connection.transaction():
+            await evaluation.evaluate(connection, minute(1), {}, timeout_ms=1500)
+
+    await evaluate(connection, minute(1), {}, limits=HASTE)
+
+    broken = {name: error for name, error in await errors(connection) if error}
+    assert broken == dict.fromkeys(SLOW, "canceling statement due to statement timeout")
+    opened = [alert for alert in await world.active() if alert.opened_at == minute(1)]
+    assert sum(alert.rule == "rule-error" for alert in opened) == 2
+    assert {alert.rule for alert in opened} >= {rule.name for rule in good}
+
+    await connection.execute("UPDATE alert_rules SET error = NULL")
+    cause = psycopg.errors.QueryCanceled()
+    assert await culprits.set_aside(connection, minute(2), {}, cause, HASTE) <= 12
+    assert {name for name, error in await errors(connection) if error} == set(SLOW)
+
+
+async def test_rules_that_are_too_slow_only_together_lose_the_costliest(
+    connection: Connection, engine: Engine
+) -> None:
+    if engine.embedded:
+        pytest.skip("nothing interrupts the embedded engine")
+    world = World(connection)
+    await world.add(PLAIN, *[slow(f"slow-{i}", f"{i}s") for i in range(150, 180)])
+    await heavy(connection)
+    world.now = 1
+    await world.measure({PARTS: [10.0]})
+
+    await evaluate(connection, minute(1), {}, limits=HASTE)
+
+    broken = {name: error for name, error in await errors(connection) if error}
+    assert TOGETHER in broken.values()
+    assert "slow-179" in broken
+    assert "slow-150" not in broken
+    assert {alert.rule for alert in await world.active()} == {"plain", "rule-error"}

@@ -1,19 +1,22 @@
 """Many rules over many series: nothing is compared with everything, and nobody waits long."""
 
+import asyncio
 import random
 import re
 from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Any
 
 import pytest
 from psycopg.types.json import Jsonb
 
-from alerts.evaluate import TOGETHER_MAX
+from alerts.evaluate import TOGETHER_MAX, evaluate
 from db import evaluation, events, rules
 from db.evaluation import EVALUATE, PLAN_FOR_MANY, Share, TooManyError
 from db.queries import Connection, Pool
 from db.rules import Rule
 from tests.alerts.world import World, minute, thing
-from vigia.model import Level
+from vigia.model import Level, Series
 
 THINGS, RULES = 100, 500
 REMOVED = re.compile(r"Rows Removed by Join Filter: (\d+)")
@@ -133,5 +136,128 @@ async def test_a_storm_is_recorded_and_told_once_and_others_are_served_meanwhile
     assert sum(told) == many
     xmins = await connection.execute("SELECT count(DISTINCT xmin::text) FROM system_alerts")
     assert await xmins.fetchone() == (3,)
+    assert max(told) <= TOGETHER_MAX
     await world.announce()
     assert len(await events.after(connection, 0, 1000)) == len(told)
+
+
+CHILDREN = 2 * TOGETHER_MAX + 1
+
+
+def children() -> dict[Series, list[float]]:
+    return {thing(number): [9.0] for number in range(CHILDREN)}
+
+
+async def told_of(connection: Connection) -> list[dict[str, Any]]:
+    """Return each alert as the bus told of it, in order."""
+    found: list[Any] = [event.payload for event in await events.after(connection, 0, 10_000)]
+    return [alert for payload in found for alert in payload.get("alerts", [payload])]
+
+
+async def test_in_a_storm_nobody_hears_of_what_its_parent_holds_back(
+    connection: Connection,
+) -> None:
+    """Whatever share the parent is in: none is told of before all are known."""
+    world = World(connection)
+    world.ancestors = {thing(number).component: ["database"] for number in range(CHILDREN)}
+    down = Series(metric="component_up", component="database")
+    await world.add(
+        Rule(name="high", metric="load", levels={Level.INFO: 5}),
+        Rule(name="down", metric="component_up", op="<", levels={Level.CRITICAL: 1}),
+    )
+    world.now = 1
+    await world.measure({**children(), down: [0.0]})
+
+    await world.announce()
+
+    told = await told_of(connection)
+    assert len(told) == CHILDREN + 1
+    assert {alert["id"] for alert in told if not alert["held_by"]} == {
+        alert["id"] for alert in told if alert["rule"] == "down"
+    }
+    audit = await connection.execute("SELECT type, count(*) FROM system_alert_events GROUP BY type")
+    assert dict(await audit.fetchall()) == {"opened": CHILDREN + 1, "held": CHILDREN}
+
+
+@pytest.mark.parametrize("minutes", [1, 5])
+async def test_what_ends_between_two_shares_is_neither_lost_nor_doubled(
+    pool: Pool, connection: Connection, minutes: int
+) -> None:
+    world = World(connection)
+    await world.add(
+        Rule(name="high", metric="load", levels={Level.INFO: 5}),
+        Rule(name="slow", metric="load", levels={Level.INFO: 5}, for_="30m"),
+    )
+    world.now = 1
+    await world.measure(children())
+    await end_between_shares(pool, world)
+    assert await told_of(connection) == []
+
+    world.now += minutes
+    await world.measure(children())
+    await world.announce()
+
+    opened = await connection.execute(
+        "SELECT count(*), count(DISTINCT component), count(DISTINCT opened_at),"
+        " (SELECT count(*) FROM system_alert_events), (SELECT count(*) FROM alert_states),"
+        " (SELECT count(*) FROM untold_alerts)"
+        " FROM system_alerts WHERE state = 'firing' AND rule = 'high'"
+    )
+    assert await opened.fetchone() == (CHILDREN, CHILDREN, 2, CHILDREN, 2 * CHILDREN, 0)
+    told = [alert["id"] for alert in await told_of(connection)]
+    assert (len(told), len(set(told))) == (CHILDREN, CHILDREN)
+    await world.announce()
+    assert len(await told_of(connection)) == CHILDREN
+
+
+async def end_between_shares(pool: Pool, world: World) -> None:
+    """Evaluate, and end it once its first share is stored."""
+    async with pool.connection() as own:
+        turn = asyncio.create_task(evaluate(own, minute(world.now), {}))
+        opened = (0,)
+        while opened == (0,):
+            found = await world.connection.execute("SELECT count(*)::integer FROM system_alerts")
+            [opened] = await found.fetchall()
+        turn.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await turn
+    clock = await world.connection.execute("SELECT evaluated_at FROM alert_clock")
+    assert (await clock.fetchone(), opened[0] < CHILDREN) == ((None,), True)
+
+
+async def test_a_minute_that_is_over_is_not_evaluated_again(pool: Pool) -> None:
+    """Of two evaluators one may be late, or its clock set back a little; or it was wrong before."""
+    async with pool.connection() as first, pool.connection() as second:
+        one, other = World(first), World(second)
+        await one.add(Rule(name="high", metric="load", levels={Level.INFO: 5}))
+        other.now = 119
+        await other.measure({thing(): [9.0]})
+        for one.now in (118, 119, 120):
+            await one.measure({thing(): [1.0]})
+        await one.announce()
+        assert await evaluate(second, minute(119), {}) == []
+        assert await evaluate(second, minute(120), {}) == []
+        assert await clock_of(first) == minute(120)
+
+        assert await other.active() == []
+        await evaluate(second, minute(60), {})
+        assert await clock_of(first) == minute(60)
+        other.now = 61
+        await other.measure({thing(): [9.0]})
+        assert [step.step for step in await evaluate(second, minute(61), {})] == ["opened"]
+
+
+async def test_the_same_minute_may_be_evaluated_by_two(pool: Pool) -> None:
+    async with pool.connection() as first, pool.connection() as second:
+        world = World(first)
+        await world.add(Rule(name="high", metric="load", levels={Level.INFO: 5}))
+        world.now = 1
+        await world.measure(children())
+        both = [evaluate(one, minute(1), {}) for one in (first, second)]
+        found = await asyncio.gather(*both)
+        assert sum(len(steps) for steps in found) == CHILDREN
+        assert len(await told_of(first)) == CHILDREN
+
+
+async def clock_of(connection: Connection) -> datetime | None:
+    return (await evaluation.lock(connection)).evaluated_at

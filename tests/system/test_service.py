@@ -1,5 +1,6 @@
 """The turns of the service's parts while its database is away, and when it is back."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
@@ -8,8 +9,10 @@ import pytest
 
 from db import alerts, config, health
 from db.alerts import Filter
+from db.load import Load
 from db.pool import open_pool
-from vigia.model import Category, Sample, Series
+from vigia.minutes import WAITS_MAX
+from vigia.model import Category, Sample, Series, columns_of
 from vigia.service import Service, open_service
 from vigia.settings import load
 
@@ -57,7 +60,55 @@ async def test_an_outage_of_the_database_is_an_alert_and_downtime_once_it_is_bac
         START + timedelta(minutes=3),
     )
     assert states["database"].uptime_24h == pytest.approx(40)
-    assert (service.missed_minutes, service.missed_slots) == ([], [])
+    assert (service.minutes.due, service.missed_slots) == ([], [])
+
+
+async def outage(service: Service) -> Load:
+    """Two minutes in which the database is away; return what was collected meanwhile."""
+    await service.writer.write([Sample(UP, START, 1.0)])
+    there = service.pool
+    async with open_pool(service.engine.dsn, embedded=service.engine.embedded) as away:
+        pass
+    service.pool = away
+    for minute in (1, 2):
+        with pytest.raises(psycopg.OperationalError):
+            await service.evaluate_rules(START + timedelta(minutes=minute))
+    service.pool = there
+    return Load(
+        columns_of(
+            [Sample(UP, START + timedelta(seconds=15 * i), 0.0, "refused") for i in range(4, 8)]
+        )
+    )
+
+
+async def opened(service: Service) -> list[datetime]:
+    async with service.pool.connection() as connection:
+        return [alert.opened_at for alert in await alerts.active(connection, Filter(), 10)]
+
+
+async def test_missed_minutes_wait_until_what_is_on_disk_is_stored(service: Service) -> None:
+    await service.backlog.put(await outage(service))
+
+    evaluation = asyncio.create_task(service.evaluate_rules(START + timedelta(minutes=3)))
+    await asyncio.sleep(0)
+    back = asyncio.create_task(service.writer.take_back())
+    await evaluation
+    back.cancel()
+
+    assert await opened(service) == [START + timedelta(minutes=2)]
+    assert service.minutes.due == []
+
+
+async def test_missed_minutes_do_not_wait_for_ever(service: Service) -> None:
+    await service.backlog.put(await outage(service))
+    service.settle_s = 0.01
+
+    for minute in range(3, 3 + WAITS_MAX):
+        await service.evaluate_rules(START + timedelta(minutes=minute))
+    assert len(service.minutes.due) == 2 + WAITS_MAX
+    await service.evaluate_rules(START + timedelta(minutes=3 + WAITS_MAX))
+
+    assert (service.minutes.due, await opened(service)) == ([], [])
 
 
 async def test_a_target_that_is_removed_is_let_go(service: Service) -> None:
