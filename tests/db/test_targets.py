@@ -94,7 +94,7 @@ async def test_what_is_kept_is_what_would_be_found_anew(connection: Connection, 
                 await rules.delete(connection, name)
             case _:
                 for stored in await rules.read(connection, name):
-                    await faults.fail(connection, stored.id, "it fails", minute(number))
+                    await faults.fail(connection, [stored.id], "it fails", minute(number))
         async with connection.transaction():
             await targets.cover(connection)
         sizes.append(len(await kept(connection)))
