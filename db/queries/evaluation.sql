@@ -46,7 +46,7 @@ rules AS NOT MATERIALIZED (
 -- part: asked
 -- Named, because the planner computes every column of an arm of a union, used or not.
 r.id, r.kind, r.over, r.labels, r.agg, r.aggregate, r.window_s, r.short_window_s, r.offset_s, r.source,
-               r.is_relative, r.budget, r.sign, r.is_strict, r.limits, r.no_data
+               r.is_relative, r.budget, r.sign, r.is_strict, r.limits, 'alert' IN (r.no_data, r.on_error) AS is_known
 
 -- part: covered
 -- Which series each rule looks at, and what has to be known of them: one aggregate, of a change that of the past
@@ -59,7 +59,7 @@ covered AS MATERIALIZED (
            CASE WHEN r.agg LIKE 'p__' AND r.series_kind = 'distribution' THEN 'distributions' ELSE r.source END AS source,
            r.aggregate, r.is_relative, r.budget, r.sign, r.is_strict,
            coalesce(r.limits[1], r.limits[2], r.limits[3], r.limits[4]) * r.sign AS quietest,
-           r.no_data = 'alert' AS is_known
+           r.is_known
     FROM (
         SELECT {asked}, s.id AS series_id, s.component AS of, s.labels AS series_labels, s.kind AS series_kind
         FROM rules r
@@ -197,7 +197,8 @@ turned AS MATERIALIZED (
            CASE WHEN r.kind = 'composite' THEN concat_ws(', ', 'all of ' || nullif(array_to_string(r.all_of, ' and '), ''),
                     'any of ' || nullif(array_to_string(r.any_of, ' and '), ''),
                     'none of ' || nullif(array_to_string(r.none_of, ' and '), ''))
-                WHEN j.reason <> '' AND j.value IS NULL THEN concat_ws(' ', j.reason, 'of', series_name(r.metric, j.labels))
+                WHEN j.reason = 'no data' THEN 'no data of ' || series_name(r.metric, j.labels)
+                WHEN j.reason <> '' AND j.value IS NULL THEN concat_ws(': ', series_name(r.metric, j.labels), j.reason)
                 WHEN r.metric = 'component_up' THEN coalesce(nullif(st.reason, ''), 'it does not answer')
                 ELSE concat_ws(' ',
                     CASE r.kind WHEN 'change' THEN 'change of ' || r.agg || ' of' WHEN 'ratio' THEN 'ratio of ' || r.agg || ' of'

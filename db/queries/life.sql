@@ -101,8 +101,9 @@ CROSS JOIN LATERAL (
                 WHEN x.status = 'error' THEN 'the rule cannot be evaluated'
                 WHEN o.is_opening AND l.is_flapping THEN 'it flaps'
                 ELSE '' END AS reason,
-           f.phase <> 'ok' OR cardinality(e.opens) > 0
-               OR x.no_data = 'alert' AND p.reading <> 'gone' AND (x.is_known OR x.status = 'value') AS is_known
+           f.phase <> 'ok' OR p.reading <> 'gone' AND (
+               cardinality(e.opens) > 0
+               OR 'alert' IN (x.no_data, x.on_error) AND (x.is_known OR x.status = 'value')) AS is_known
 ) n
 
 -- part: of_data.judges
@@ -137,9 +138,9 @@ judged AS MATERIALIZED (
             ON s.rule_id = v.rule_id AND s.component = v.component AND s.labels = v.labels
         LEFT JOIN rules r ON r.id = coalesce(v.rule_id, s.rule_id)
             AND r.id = ANY (ARRAY(SELECT rule_id FROM verdicts UNION SELECT rule_id FROM alert_states))
-        WHERE (s.rule_id IS NOT NULL OR v.up > 0 OR r.no_data = 'alert' AND v.status = 'value')
+        WHERE (s.rule_id IS NOT NULL OR v.up > 0 OR 'alert' IN (r.no_data, r.on_error) AND v.status = 'value')
           -- Of what is well and known to be, nothing follows.
-          AND (r.no_data = 'alert' AND v.status = 'value' AND v.up = 0 AND s.phase = 'ok' AND s.missing_since IS NULL
+          AND ('alert' IN (r.no_data, r.on_error) AND v.status = 'value' AND v.up = 0 AND s.phase = 'ok' AND s.missing_since IS NULL
                AND s.opens = '{}') IS NOT TRUE
     ) x
     {step}
