@@ -236,6 +236,35 @@ RESTORES = {
     "grace": [*BEFORE, *LATER, Passing(5, {0: 25, 1: 25}, restarts=True), *AGAIN * 2, *AGAIN],
 }
 
+EDGES = (
+    Terms({2: 10.0}, wait=3),
+    Terms({2: 10.0}, keep=3),
+    Terms({2: 10.0}, flap_count=2, flap_window=4),
+    Terms({2: 10.0}, wait=14, no_data="ok", on_error="alert"),
+)
+AT_THE_EDGES = [
+    # `for` is shorter than the grace: after five minutes it starts anew.
+    Passing(1, {0: 15, 1: 15, 2: 15, 5: 15}),
+    Passing(1, {1: 5, 2: 5, 5: 5}),
+    Passing(5, {}, restarts=True),
+    # A minute without data is none of calm.
+    Passing(1, {2: 15, 5: None}),
+    Passing(1, {2: 5, 5: 5}),
+    Passing(1, {}, orders=[("fail", 3)]),
+    # It opens again after as long as the window, and so not within it.
+    Passing(1, {3: 15}),
+    Passing(1, {2: 15, 3: 5}),
+    # An hour is not too long for calm to go on; a minute more is.
+    Passing(1, {}),
+    Passing(60, {}, restarts=True),
+    Passing(1, {}),
+    Passing(1, {3: 15}),
+    Passing(1, {3: 5}),
+    Passing(1, {}),
+    Passing(61, {}),
+    *[Passing(1, {})] * 3,
+]
+
 
 @settings(
     max_examples=EXAMPLES,
@@ -250,8 +279,9 @@ RESTORES = {
 @example(asked=[BELOW], passings=RESTORES["anew"])
 @example(asked=[BELOW], passings=RESTORES["forgotten"])
 @example(asked=[BELOW], passings=RESTORES["grace"])
+@example(asked=EDGES, passings=AT_THE_EDGES)
 async def test_any_life_is_told_as_plain_python_tells_it(
-    engine: Engine, pool: Pool, asked: list[Terms], passings: list[Passing]
+    engine: Engine, pool: Pool, asked: Sequence[Terms], passings: list[Passing]
 ) -> None:
     async with pool.connection() as connection:
         await connection.execute(RESET)
