@@ -262,7 +262,13 @@ AT_THE_EDGES = [
     Passing(1, {3: 5}),
     Passing(1, {}),
     Passing(61, {}),
-    *[Passing(1, {})] * 3,
+    # It flaps and so stays; but what a rule no longer looks at is forgotten, and opens as if new.
+    Passing(1, {4: 15}),
+    Passing(1, {4: 5}),
+    Passing(1, {4: 15}),
+    Passing(1, {4: 5}, orders=[("switch", 2)]),
+    Passing(1, {}, orders=[("switch", 2)]),
+    Passing(1, {4: 15}),
 ]
 
 
