@@ -21,7 +21,7 @@ from tests.alerts.world import LEVELS, World, minute, rule_of, thing
 from tests.conftest import RESET
 
 RULES, THINGS = 4, 6
-EXAMPLES = int(os.environ.get("VIGIA_TEST_EXAMPLES", "12"))
+EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "12"))
 """Few, because each minute is a whole evaluation."""
 ERROR = "rule-error"
 ACTS = {
