@@ -8,14 +8,18 @@ import psycopg
 from msgspec import Struct
 
 from db import faults, questions
-from db.queries import Pool
+from db.queries import Connection, Pool
 from db.questions import Answer, LostError, Question, QuestionError
-from vigia.model import Category, Sample, Series
+from vigia.model import Category, Sample, Series, labels_of
 
 COMPONENT = "rules"
+ROWS_METRIC = "alert_question_rows"
+"""How many rows an answer had: a minute without a sample of it is one without an answer."""
 AT_ONCE = 4
 
 Put = Callable[[Sequence[Sample]], None]
+Outcome = QuestionError | None
+"""Why a question has no answer."""
 
 
 class Asker(Struct):
@@ -26,57 +30,75 @@ class Asker(Struct):
     timeout_s: float = questions.TIMEOUT_S
 
     async def turn(self, at: datetime) -> None:
-        """Put the answers as samples of a minute. A question that has none is set aside.
+        """Put the answers as samples of a minute, each when it comes. One replica does so.
 
-        So it comes into the state `error` and in nobody's way, and is asked again in a minute.
+        A question without an answer is set aside. So it comes into the state `error` and in
+        nobody's way, and is asked again in a minute.
         """
         async with self.pool.connection() as connection:
             due = await questions.due(connection)
-            if not due:
+            if not due or not await questions.claim(connection, at):
                 return
             try:
                 dsn = await questions.open_login(connection)
             except psycopg.errors.InsufficientPrivilege as error:
+                dsn = None
                 reason = f"rules of kind 'sql' need a role: {error.diag.message_primary}"
-                outcomes: list[list[Answer] | QuestionError] = [QuestionError(reason)] * len(due)
-            else:
-                outcomes = await self._ask_all(dsn, due)
-        for question, outcome in zip(due, outcomes, strict=True):
-            await self._take(question, outcome, at)
+        if dsn is None:
+            outcomes: list[Outcome] = [QuestionError(reason)] * len(due)
+        else:
+            outcomes = await self._ask_all(dsn, due, at)
+        async with self.pool.connection() as connection:
+            for question, outcome in zip(due, outcomes, strict=True):
+                await _note(connection, question, outcome, at)
 
-    async def _ask_all(
-        self, dsn: str, due: Sequence[Question]
-    ) -> list[list[Answer] | QuestionError]:
+    async def _ask_all(self, dsn: str, due: Sequence[Question], at: datetime) -> list[Outcome]:
         turns = asyncio.Semaphore(AT_ONCE)
 
-        async def ask(question: Question) -> list[Answer] | QuestionError:
+        async def ask(question: Question) -> Outcome:
             async with turns:
-                return await self._ask(dsn, question)
+                return await self.ask(dsn, question, at)
 
         outcomes = await asyncio.gather(*map(ask, due))
         for number, outcome in enumerate(outcomes):
             # One question can end another's connection, but not when that is asked alone.
             if isinstance(outcome, LostError):
-                outcomes[number] = await self._ask(dsn, due[number])
+                outcomes[number] = await self.ask(dsn, due[number], at)
         return outcomes
 
-    async def _ask(self, dsn: str, question: Question) -> list[Answer] | QuestionError:
+    async def ask(self, dsn: str, question: Question, at: datetime) -> Outcome:
+        """Put the answer to one question; return why there is none. Whatever fails is its fault."""
         try:
-            return await questions.ask(dsn, question.sql, self.timeout_s)
+            answers = await questions.ask(dsn, question.sql, self.timeout_s)
         except QuestionError as error:
             return error
+        except Exception as error:  # noqa: BLE001 (one odd answer must not end all others)
+            return QuestionError(f"{type(error).__name__}: {error}")
+        self.put(samples_of(question, answers, at))
+        return None
 
-    async def _take(
-        self, question: Question, outcome: list[Answer] | QuestionError, at: datetime
-    ) -> None:
-        if isinstance(outcome, QuestionError):
-            async with self.pool.connection() as connection:
-                await faults.fail(connection, question.id, str(outcome), at)
-            return
-        self.put([Sample(_series(question, answer), at, answer.value) for answer in outcome])
-        if question.has_failed:
-            async with self.pool.connection() as connection:
-                await faults.recover(connection, [question.id])
+
+async def _note(connection: Connection, question: Question, outcome: Outcome, at: datetime) -> None:
+    if outcome is not None:
+        await faults.fail(connection, question.id, str(outcome), at)
+    elif question.has_failed:
+        await faults.recover(connection, [question.id])
+
+
+def samples_of(question: Question, answers: Sequence[Answer], at: datetime) -> list[Sample]:
+    """Return what is stored of an answer: its rows and, once these are safe, how many there are."""
+    rows = [Sample(_series(question, answer), at, answer.value) for answer in answers]
+    return [*rows, Sample(_count_of(question), at, float(len(rows)))]
+
+
+def _count_of(question: Question) -> Series:
+    return Series(
+        metric=ROWS_METRIC,
+        component=COMPONENT,
+        category=Category.SYSTEM,
+        labels=labels_of({"metric": question.metric}),
+        resolution=1.0,
+    )
 
 
 def _series(question: Question, answer: Answer) -> Series:

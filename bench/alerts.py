@@ -100,11 +100,11 @@ class World:
                     assert await rules.insert(connection, rule, self.minute(-BEFORE), "bench")
             await self.store(-BEFORE, 0)
             await tiers.maintain(connection, self.minute(0))
+            await evaluate(connection, self.minute(0), {})
             if self.can_copy:
                 # A server does this by itself; the embedded engine has what follows.
                 await connection.execute("ANALYZE")
             await tiers.tidy(connection)
-            await evaluate(connection, self.minute(0), {})
 
     async def store(self, first: int, end: int) -> None:
         """Store the samples of some minutes as the writer does."""

@@ -7,7 +7,7 @@ from typing import Any
 from msgspec import Struct
 from psycopg.types.json import Jsonb
 
-from db import queries
+from db import queries, targets
 from db.queries import Connection
 from db.rules import Rule, columns
 
@@ -23,6 +23,17 @@ REACH_OF_PAST = _QUERIES["reach_of_past"]
 PLAN_FOR_MANY = _QUERIES["plan_for_many"]
 
 
+SOURCES = {world: _PARTS[f"{world}.source"] for world in ("live", "probe", "draft")}
+
+
+def _of_minutes(which: str) -> queries.Query:
+    """Return what reads the 1m tier: of all its columns only those that are asked for."""
+    slots = ("aggregates", "columns", "source")
+    return queries.fill(
+        _OBSERVED["of_minutes"], **{slot: _OBSERVED[f"{which}.{slot}"] for slot in slots}
+    )
+
+
 def _statements(query: queries.Query, world: str) -> tuple[queries.Query, queries.Query]:
     """Return what looks at the data, and what looks at other rules."""
     of_data, of_rules = (
@@ -31,14 +42,17 @@ def _statements(query: queries.Query, world: str) -> tuple[queries.Query, querie
             rules=_PARTS["rules"],
             readings=_PARTS[looks],
             covered=_PARTS["covered"],
-            asked=_PARTS["asked"],
+            looked_at=_PARTS[f"{'live' if world == 'live' else 'draft'}.looked_at"],
+            targets=targets.of(SOURCES[world]),
             observed=_OBSERVED["observed"],
+            sums=_of_minutes("sums"),
+            moments=_of_minutes("moments"),
             verdicts=_PARTS["verdicts"],
             composed=_COMPOSITE["composed"],
             judged=_LIFE["judged"],
             judges=_LIFE[f"{looks}.judges"],
             step=_LIFE["step"],
-            source=_PARTS[f"{world}.source"],
+            source=SOURCES[world],
             wanted=_PARTS[f"{'live' if world == 'live' else 'draft'}.wanted"],
             spans=_COMPOSITE[f"{'draft' if world == 'draft' else 'live'}.spans"],
             known=_COMPOSITE[f"{'draft' if world == 'draft' else 'live'}.known"],
@@ -53,6 +67,8 @@ REPLAY, REPLAY_COMPOSITES = _statements(_QUERIES["replay"], "draft")
 PROBE, _ = _statements(_QUERIES["probe"], "probe")
 
 MINUTE = timedelta(minutes=1)
+SWEEP = timedelta(minutes=10)
+"""What needs no more of the past is read of all series at once."""
 TIMEOUT_MS = 10_000
 PROBE_TIMEOUT_MS = 2_000
 TOLERANCE_S = 3600
@@ -166,6 +182,7 @@ async def evaluate(
     more than `at_most` things would change.
     """
     clock = await lock(connection)
+    await targets.cover(connection)
     await queries.run(connection, BEGIN, at=at)
     await queries.run(connection, PLAN_FOR_MANY, timeout_ms=TIMEOUT_MS)
     given = {
@@ -173,7 +190,7 @@ async def evaluate(
         "end": at,
         "last_at": clock.evaluated_at,
         "minutes": 0,
-        "sweep": True,
+        "swept_from": at - SWEEP,
         "thresholds": Jsonb(dict(thresholds)),
         "tolerance_s": tolerance_s,
         "grace_s": grace_s,
@@ -221,7 +238,7 @@ async def probe(
         start=at,
         end=at,
         minutes=0,
-        sweep=True,
+        swept_from=at - SWEEP,
         rule_ids=list(rule_ids),
         share=0,
         shares=1,
@@ -251,7 +268,7 @@ async def replay(
         start=start,
         end=end,
         minutes=(end - start) // MINUTE,
-        sweep=False,
+        swept_from=None,
         share=0,
         shares=1,
         rules=Jsonb([draft(number, rule) for number, rule in enumerate(rules)]),

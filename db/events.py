@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-import msgspec
 from msgspec import Struct
+from psycopg.types.json import Jsonb
 
 from db import queries
 from db.queries import Connection
@@ -34,10 +34,7 @@ async def append(
     The counter stays locked until that transaction ends, which is what makes numbers follow the
     order of commits: append last.
     """
-    payloads = [msgspec.json.encode(payload).decode() for _, payload in events]
-    seq: int = await queries.value(
-        connection, APPEND, time=time, types=[kind for kind, _ in events], payloads=payloads
-    )
+    seq: int = await queries.value(connection, APPEND, time=time, events=Jsonb(events))
     return seq
 
 

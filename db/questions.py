@@ -3,6 +3,7 @@
 import asyncio
 import re
 import secrets
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -22,14 +23,17 @@ OPEN = _QUERIES["open"]
 DUE = _QUERIES["due"]
 BOUNDS = _QUERIES["bounds"]
 IS_READER = _QUERIES["is_reader"]
-BEFORE = _PARTS["before"].splitlines()[-1]
-AFTER = _PARTS["after"]
+CLAIM = _QUERIES["claim"]
+ALONE = _PARTS["alone"].splitlines()[-1]
+ANSWER = _QUERIES["answer"]
 
 TIMEOUT_S = 2.0
 GRACE_S = 1.0
 """How much longer than the server we wait, so that its reason is the one that is told."""
 ROWS_MAX = 1000
 ROW_CHARS_MAX = 10_000
+CHARS_MAX = 1_000_000
+"""Of all rows together."""
 LABELS_MAX = 30
 VALUE_MAX = 1e140
 """What the database stores at most: the sum of many must not be infinite."""
@@ -68,6 +72,11 @@ class Answer(Struct, frozen=True):
 async def due(connection: Connection) -> list[Question]:
     """Return the questions of every rule that is evaluated."""
     return await queries.rows(connection, Question, DUE)
+
+
+async def claim(connection: Connection, at: datetime) -> bool:
+    """Return whether it is for us to ask in a minute; of several who call, one hears yes."""
+    return await queries.run(connection, CLAIM, at=at) > 0
 
 
 async def open_login(connection: Connection) -> str:
@@ -112,16 +121,31 @@ async def _rows(dsn: str, sql: str, timeout_s: float) -> list[str]:
                 raise QuestionError("the login for questions may do more than read: it is not used")
             await queries.run(connection, BOUNDS, timeout_ms=round(1000 * timeout_s))
             # The binary format makes psycopg use the protocol that takes one statement only.
-            question = BEFORE + sql.encode() + b"\n" + AFTER
-            cursor = await connection.execute(question, binary=True)
-            return [row for (row,) in await cursor.fetchall()]
+            await connection.execute(ALONE + b" " + sql.encode(), binary=True)
+            return await _read(connection, sql)
+
+
+async def _read(connection: AsyncConnection[Any], sql: str) -> list[str]:
+    """Return the rows, which come one by one; too many of them are never held."""
+    rows: list[str] = []
+    chars = 0
+    async for (row,) in connection.cursor().stream(ANSWER, {"question": sql}):
+        chars += len(row)
+        if chars <= CHARS_MAX:
+            rows.append(row)
+    if chars > CHARS_MAX:
+        raise QuestionError(f"more than {CHARS_MAX} characters in all rows")
+    return rows
 
 
 def _answer(row: str) -> Answer | None:
     """Return what a row says; None where it has no value."""
     if len(row) > ROW_CHARS_MAX:
         raise QuestionError(f"a row has more than {ROW_CHARS_MAX} characters")
-    columns: dict[str, Any] = msgspec.json.decode(row)
+    try:
+        columns = msgspec.json.decode(row, type=dict[str, Any])
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise QuestionError(f"a row cannot be read: {error}") from None
     component, value = columns.pop("component", None), columns.pop("value", None)
     labels = {
         name.removeprefix(LABEL_PREFIX): text
@@ -136,7 +160,8 @@ def _answer(row: str) -> Answer | None:
         return None
     if not isinstance(value, int | float) or isinstance(value, bool) or abs(value) > VALUE_MAX:
         raise QuestionError(f"value is no number that can be stored: {str(value)[:40]}")
-    return Answer(component and _text("component", component), labels_of(labels), float(value))
+    component = None if component is None else _text("component", component)
+    return Answer(component, labels_of(labels), float(value))
 
 
 def _text(name: str, given: object) -> str:

@@ -33,7 +33,7 @@ DURATIONS = (
 )  # fmt: skip
 OWN_NAMES = {"rule-error"}
 """Alerts of these names are no rule's."""
-OWN_METRICS = {"component_up", "security_events"}
+OWN_METRICS = {"component_up", "security_events", "alert_question_rows"}
 """What the service alone measures."""
 
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}(?!\n)$")]

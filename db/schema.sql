@@ -28,6 +28,18 @@ VIEW alert_events  -- Each step in the life of each alert.
     comment
    FROM system_alert_events;
 
+TABLE alert_needs  -- What has to be known of series each minute: once, however many rules ask.
+    id integer NOT NULL GENERATED ALWAYS AS IDENTITY  -- Its number.
+    series_id integer NOT NULL  -- The series.
+    window_s integer NOT NULL  -- Length of the window in seconds.
+    shift_s integer NOT NULL  -- How long ago the window ended, in seconds.
+    source text NOT NULL  -- What is read: sums or moments of the 1m tier, samples or distributions.
+    CONSTRAINT alert_needs_pkey PRIMARY KEY (id)
+    CONSTRAINT alert_needs_series_id_fkey FOREIGN KEY (series_id) REFERENCES series(id) ON DELETE CASCADE
+    CONSTRAINT alert_needs_series_id_window_s_shift_s_source_key UNIQUE (series_id, window_s, shift_s, source)
+    CREATE UNIQUE INDEX alert_needs_pkey ON public.alert_needs USING btree (id)
+    CREATE UNIQUE INDEX alert_needs_series_id_window_s_shift_s_source_key ON public.alert_needs USING btree (series_id, window_s, shift_s, source)
+
 TABLE alert_rules  -- Rules, evaluated as one set once a minute; one rule covers every series that matches.
     id integer NOT NULL GENERATED ALWAYS AS IDENTITY  -- Number of the rule.
     name text NOT NULL  -- Name of the rule, as in its alerts.
@@ -69,6 +81,7 @@ TABLE alert_rules  -- Rules, evaluated as one set once a minute; one rule covers
     recoveries double precision[] DEFAULT level_limits(recovery)  -- The values of recovery, quietest first.
     by_component boolean NOT NULL DEFAULT false  -- Of a composite: whether it looks at each component alone.
     level text  -- Of a composite: level of its alerts; null: the loudest of the rules that fire.
+    is_covered boolean NOT NULL DEFAULT false  -- Whether alert_targets has what it looks at, as it is now.
     CONSTRAINT alert_rules_agg_check CHECK ((agg = ANY (ARRAY['avg'::text, 'min'::text, 'max'::text, 'sum'::text, 'count'::text, 'first'::text, 'last'::text, 'stddev'::text, 'rate'::text, 'p50'::text, 'p90'::text, 'p95'::text, 'p99'::text])))
     CONSTRAINT alert_rules_check CHECK (((kind = 'sql'::text) = (sql IS NOT NULL)))
     CONSTRAINT alert_rules_check1 CHECK (((kind = 'burn'::text) = ((objective IS NOT NULL) AND (short_window_s IS NOT NULL))))
@@ -96,6 +109,7 @@ TABLE alert_rules  -- Rules, evaluated as one set once a minute; one rule covers
     CREATE INDEX alert_rules_long ON public.alert_rules USING btree (window_s) WHERE (window_s > 600)
     CREATE UNIQUE INDEX alert_rules_name_key ON public.alert_rules USING btree (name)
     CREATE UNIQUE INDEX alert_rules_pkey ON public.alert_rules USING btree (id)
+    CREATE INDEX alert_rules_uncovered ON public.alert_rules USING btree (id) WHERE (NOT is_covered)
 
 TABLE alert_silences  -- Alerts of which nobody wants to be told for a while; ended ones stay.
     id integer NOT NULL GENERATED ALWAYS AS IDENTITY  -- Number of the silence; it holds alerts as silence:<number>.
@@ -134,6 +148,30 @@ TABLE alert_states  -- Where each rule stands with each thing it looks at; no ro
     CONSTRAINT alert_states_rule_id_fkey FOREIGN KEY (rule_id) REFERENCES alert_rules(id) ON DELETE CASCADE
     CREATE INDEX alert_states_alert ON public.alert_states USING btree (alert_id) WHERE (alert_id IS NOT NULL)
     CREATE UNIQUE INDEX alert_states_pkey ON public.alert_states USING btree (rule_id, component, labels)
+
+TABLE alert_targets  -- Which series each rule looks at and what it asks of them, brought up to date before each evaluation.
+    rule_id integer NOT NULL  -- The rule.
+    series_id integer NOT NULL  -- The series.
+    need_id integer NOT NULL  -- What it needs to know.
+    other_need_id integer  -- What that is compared with: a ratio with the other metric, a change with the past, a burn rate with its short window.
+    kind text NOT NULL  -- Kind of the rule.
+    aggregate integer NOT NULL  -- Place of the aggregate: avg, min, max, sum, count, first, last, stddev, rate, p50, p90, p95, p99.
+    is_relative boolean NOT NULL  -- Whether a change is in percent.
+    budget double precision  -- Of a burn rate: the share that may fail.
+    sign integer NOT NULL  -- 1 where larger is worse, -1 where smaller is.
+    is_strict boolean NOT NULL  -- Whether the limit itself is well.
+    quietest double precision  -- Limit of the quietest level, times the sign.
+    settings text  -- Metric of whose thresholds in the settings the limits are, when the rule has none.
+    is_known boolean NOT NULL  -- Whether it is remembered that there was data.
+    CONSTRAINT alert_targets_need_id_fkey FOREIGN KEY (need_id) REFERENCES alert_needs(id) ON DELETE CASCADE
+    CONSTRAINT alert_targets_other_need_id_fkey FOREIGN KEY (other_need_id) REFERENCES alert_needs(id) ON DELETE CASCADE
+    CONSTRAINT alert_targets_pkey PRIMARY KEY (rule_id, series_id)
+    CONSTRAINT alert_targets_rule_id_fkey FOREIGN KEY (rule_id) REFERENCES alert_rules(id) ON DELETE CASCADE
+    CONSTRAINT alert_targets_series_id_fkey FOREIGN KEY (series_id) REFERENCES series(id) ON DELETE CASCADE
+    CREATE INDEX alert_targets_need ON public.alert_targets USING btree (need_id)
+    CREATE INDEX alert_targets_other_need ON public.alert_targets USING btree (other_need_id) WHERE (other_need_id IS NOT NULL)
+    CREATE UNIQUE INDEX alert_targets_pkey ON public.alert_targets USING btree (rule_id, series_id)
+    CREATE INDEX alert_targets_series ON public.alert_targets USING btree (series_id)
 
 VIEW alerts  -- Alerts, open and past.
     id bigint  -- Number of the alert.
@@ -749,6 +787,13 @@ TYPE percentile_row  -- A percentile in a bucket of percentiles().
     quantile double precision  -- From 0 to 1: 0.95 is the 95th percentile.
     value double precision  -- The value.
 
+TABLE question_clock  -- The newest minute in which the questions of rules were asked: in each, one replica asks.
+    one boolean NOT NULL DEFAULT true  -- There is one row.
+    asked_at timestamp with time zone NOT NULL  -- That minute.
+    CONSTRAINT question_clock_one_check CHECK (one)
+    CONSTRAINT question_clock_pkey PRIMARY KEY (one)
+    CREATE UNIQUE INDEX question_clock_pkey ON public.question_clock USING btree (one)
+
 TYPE rate_row  -- A bucket of rate().
     time timestamp with time zone  -- When it was measured; of a roll-up, the start of the bucket.
     component text  -- Component it belongs to.
@@ -796,11 +841,13 @@ TABLE series  -- What is measured: one row per metric, component and label set.
     kind text NOT NULL DEFAULT 'gauge'::text  -- gauge, counter or distribution.
     resolution double precision  -- Power of two that values are rounded to before storing; null: as they come.
     created_at timestamp with time zone NOT NULL DEFAULT now()  -- When the series was first seen.
+    is_covered boolean NOT NULL DEFAULT false  -- Whether alert_targets has the rules that look at it, as it is now.
     CONSTRAINT series_metric_component_labels_key UNIQUE (metric, component, labels)
     CONSTRAINT series_pkey PRIMARY KEY (id)
     CREATE INDEX series_component ON public.series USING btree (component)
     CREATE UNIQUE INDEX series_metric_component_labels_key ON public.series USING btree (metric, component, labels)
     CREATE UNIQUE INDEX series_pkey ON public.series USING btree (id)
+    CREATE INDEX series_uncovered ON public.series USING btree (id) WHERE (NOT is_covered)
 
 TABLE series_state  -- The newest sample of each series, and when its first one was.
     series_id integer NOT NULL  -- The series.
@@ -1139,6 +1186,8 @@ TYPE uptime_row  -- What uptime() answers.
     down_s double precision  -- Seconds down.
     availability double precision  -- up_s / (up_s + down_s) in percent; null: never observed.
 
+FUNCTION answer_question(p_question text) RETURNS SETOF text  -- Answers a question of a rule with the rights of who calls it: each row as JSON, cut off.
+
 FUNCTION ceil_to(p_time timestamp with time zone, p_width interval) RETURNS timestamp with time zone  -- The first start of a bucket at or after a time.
 
 FUNCTION chunk_rows(p_chunk regclass, p_time name, p_pages_max integer DEFAULT 8192, OUT rows bigint, OUT oldest timestamp with time zone, OUT newest timestamp with time zone) RETURNS record  -- Rows of a chunk, and the times of its oldest and newest.
@@ -1154,6 +1203,8 @@ FUNCTION counter_resets(p_values double precision[]) RETURNS double precision  -
 FUNCTION drop_limit(p_tier text, p_age interval, p_moment timestamp with time zone, p_settled timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS timestamp with time zone  -- End of what is past an age and rolled up.
 
 PROCEDURE drop_metrics(IN p_moment timestamp with time zone, IN p_from timestamp with time zone, IN p_ends_at timestamp with time zone, INOUT p_paused boolean)  -- Deletes what is older than its metric is to be kept, in chunks that end after p_from.
+
+FUNCTION drop_needs() RETURNS trigger  -- Drops what only these targets needed.
 
 PROCEDURE drop_tier(IN p_tier text, IN p_moment timestamp with time zone, IN p_run bigint)  -- Drops the chunks of a tier that are past its age and rolled up.
 
@@ -1214,5 +1265,7 @@ FUNCTION tier_for(p_family text, p_base text, p_start timestamp with time zone, 
 FUNCTION tier_storage(p_tier text) RETURNS TABLE(chunk regclass, start_time timestamp with time zone, end_time timestamp with time zone, is_compressed boolean, rows bigint, oldest timestamp with time zone, newest timestamp with time zone, bytes bigint, unpacked_bytes bigint)  -- Chunks of a tier with their rows and bytes; unpacked: what they were before they were compressed.
 
 FUNCTION tier_table(p_relation name) RETURNS regclass  -- Hypertable that holds the chunks of a tier.
+
+FUNCTION uncover() RETURNS trigger  -- What was changed is to be covered anew.
 
 FUNCTION uptime(component text, start timestamp with time zone, "end" timestamp with time zone) RETURNS SETOF uptime_row  -- Seconds up and down of a component, and its availability in percent, as far as it was observed.

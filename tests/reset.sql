@@ -18,5 +18,6 @@ UPDATE event_counter SET seq = 0;
 UPDATE alert_clock SET evaluated_at = NULL;
 SELECT setval('alert_minute', 1, false);
 UPDATE security_clock SET counted_at = '-infinity';
+UPDATE question_clock SET asked_at = '-infinity';
 UPDATE tiers SET keep = NULL, keep_applied = NULL, compress_after = NULL,
                  refreshed_to = '-infinity', dropped_to = '-infinity';

@@ -37,6 +37,7 @@ BROAD_EXCEPT = {
     "collectors/thread.py",
     "vigia/emitter.py",
     "alerts/delivery.py",
+    "alerts/questions.py",
 }
 SQL = re.compile(
     r"\b(SELECT\s.+\sFROM|INSERT\s+INTO|UPDATE\s+\w+\s+SET|DELETE\s+FROM)\b",

@@ -17,12 +17,7 @@ jsonb_populate_recordset(NULL::alert_rules, %(rules)s::jsonb)
 -- part: rules
 -- The rules as numbers: limits are turned round where smaller is worse, so that larger always is.
 rules AS NOT MATERIALIZED (
-    SELECT r.id, r.name, r.kind, r.metric, r.component, r.labels, r.category, r.agg, r.window_s, r.over,
-           r.short_window_s, r.offset_s, r.is_relative, 1 - r.objective / 100 AS budget,
-           CASE WHEN r.window_s %% 60 = 0 AND r.agg NOT IN ('rate', 'p50', 'p90', 'p95', 'p99')
-                THEN 'minutes' ELSE 'samples' END AS source,
-           array_position(ARRAY['avg', 'min', 'max', 'sum', 'count', 'first', 'last', 'stddev', 'rate',
-                                'p50', 'p90', 'p95', 'p99'], r.agg) AS aggregate,
+    SELECT r.id, r.name, r.kind, r.metric, r.component, r.category, r.agg, r.over, r.is_relative,
            d.op, CASE WHEN d.op IN ('>', '>=') THEN 1 ELSE -1 END AS sign, d.op IN ('>', '<') AS is_strict,
            d.limits, coalesce(r.recoveries, level_limits(r.recovery)) AS leaves,
            make_interval(secs => r.for_s) AS wait_for, make_interval(secs => r.keep_firing_for_s) AS keep_for,
@@ -43,49 +38,59 @@ rules AS NOT MATERIALIZED (
     WHERE r.enabled
 )
 
--- part: asked
--- Named, because the planner computes every column of an arm of a union, used or not.
-r.id, r.kind, r.over, r.labels, r.agg, r.aggregate, r.window_s, r.short_window_s, r.offset_s, r.source,
-               r.is_relative, r.budget, r.sign, r.is_strict, r.limits, 'alert' IN (r.no_data, r.on_error) AS is_known
+-- part: live.looked_at
+looked_at AS NOT MATERIALIZED (
+    SELECT * FROM alert_targets
+), needs AS NOT MATERIALIZED (
+    SELECT * FROM alert_needs
+)
 
--- part: covered
--- Which series each rule looks at, and what has to be known of them: one aggregate, of a change that of the past
--- as well, of a ratio that of the other metric, of a burn rate that of the short window.
-covered AS MATERIALIZED (
-    SELECT r.id AS rule_id, r.kind, r.series_id, r.window_s,
-           CASE WHEN r.kind = 'ratio' THEN o.id WHEN r.kind IN ('change', 'burn') THEN r.series_id END AS other_id,
-           CASE r.kind WHEN 'burn' THEN r.short_window_s ELSE r.window_s END AS other_window_s,
-           CASE r.kind WHEN 'change' THEN r.offset_s ELSE 0 END AS other_shift_s,
-           CASE WHEN r.agg LIKE 'p__' AND r.series_kind = 'distribution' THEN 'distributions' ELSE r.source END AS source,
-           r.aggregate, r.is_relative, r.budget, r.sign, r.is_strict,
-           coalesce(r.limits[1], r.limits[2], r.limits[3], r.limits[4]) * r.sign AS quietest,
-           r.is_known
-    FROM (
-        SELECT {asked}, s.id AS series_id, s.component AS of, s.labels AS series_labels, s.kind AS series_kind
-        FROM rules r
-        JOIN series s ON s.metric = r.metric AND s.component = r.component
-        WHERE r.error IS NULL
-        UNION ALL
-        SELECT {asked}, s.id, s.component, s.labels, s.kind
-        FROM rules r
-        JOIN series s ON s.metric = r.metric
-        WHERE r.component IS NULL AND r.error IS NULL
-    ) r
-    LEFT JOIN series o ON r.kind = 'ratio' AND o.metric = r.over AND o.component = r.of AND o.labels = r.series_labels
-    -- As a case, of which the planner expects that many fit.
-    WHERE CASE WHEN r.labels = '{}' THEN true ELSE r.series_labels @> r.labels END
-      AND in_share(r.id, r.of, r.series_labels, %(share)s, %(shares)s)
-), needed AS MATERIALIZED (
-    SELECT n.*, make_interval(secs => n.window_s) AS length, make_interval(secs => n.shift_s) AS shift,
-           make_interval(secs => n.window_s + n.shift_s) AS reach
+-- part: draft.looked_at
+-- As db/targets.py keeps it of rules that are there.
+found AS MATERIALIZED (
+    {targets}
+), needs AS MATERIALIZED (
+    SELECT row_number() OVER ()::integer AS id, n.*
     FROM (
         SELECT series_id, window_s, 0 AS shift_s, source
-        FROM covered
+        FROM found
         UNION
         SELECT other_id, other_window_s, other_shift_s, source
-        FROM covered
+        FROM found
         WHERE other_id IS NOT NULL
     ) n
+), looked_at AS NOT MATERIALIZED (
+    SELECT f.*, n.id AS need_id, o.id AS other_need_id
+    FROM found f
+    JOIN needs n
+        ON n.series_id = f.series_id AND n.window_s = f.window_s AND n.shift_s = 0 AND n.source = f.source
+    LEFT JOIN needs o
+        ON o.series_id = f.other_id AND o.window_s = f.other_window_s AND o.shift_s = f.other_shift_s AND o.source = f.source
+)
+
+-- part: covered
+-- What rules look at, with the limits of the settings; and what has to be known for it.
+settings AS (
+    SELECT key AS metric, CASE WHEN value ->> 'op' IN ('>', '>=') THEN 1 WHEN value ->> 'op' IS NOT NULL THEN -1 END AS sign,
+           value ->> 'op' IN ('>', '<') AS is_strict, level_limits(value) AS limits
+    FROM jsonb_each(%(thresholds)s::jsonb)
+), {looked_at}, covered AS MATERIALIZED (
+    SELECT t.rule_id, t.series_id, t.need_id, t.other_need_id, t.kind, t.aggregate,
+           t.is_relative, t.budget, coalesce(d.sign, t.sign) AS sign, coalesce(d.is_strict, t.is_strict) AS is_strict,
+           coalesce(coalesce(d.limits[1], d.limits[2], d.limits[3], d.limits[4]) * coalesce(d.sign, t.sign),
+                    t.quietest) AS quietest, t.is_known
+    FROM looked_at t
+    LEFT JOIN settings d ON d.metric = t.settings
+    LEFT JOIN series s ON s.id = t.series_id
+    WHERE in_share(t.rule_id, s.component, s.labels, %(share)s, %(shares)s)
+), needed AS MATERIALIZED (
+    SELECT n.id, n.series_id, n.source, make_interval(secs => n.window_s) AS length, make_interval(secs => n.shift_s) AS shift,
+           %(start)s::timestamptz - make_interval(secs => n.window_s + n.shift_s) AS start_at,
+           %(end)s::timestamptz - make_interval(secs => n.shift_s) AS end_at,
+           coalesce(%(start)s::timestamptz - make_interval(secs => n.window_s + n.shift_s) >= %(swept_from)s::timestamptz,
+                    false) AS is_swept
+    FROM needs n
+    WHERE %(shares)s = 1 OR n.id IN (SELECT need_id FROM covered UNION ALL SELECT other_need_id FROM covered)
 )
 
 -- part: live.wanted
@@ -99,9 +104,9 @@ true
 -- What each rule says of each thing at each instant: the loudest level whose limit is broken (up), and the
 -- loudest that is not yet left (stay).
 told AS MATERIALIZED (
-    SELECT v.rule_id, v.series_id, v.at, v.value
+    SELECT v.rule_id, v.series_id, v.at, v.value, v.is_unanswered
     FROM (
-        SELECT c.*, i.at,
+        SELECT c.*, i.at, c.kind = 'sql' AND other.aggregates IS NULL AS is_unanswered,
                nullif(CASE c.kind
                    WHEN 'change' THEN (now.aggregates[c.aggregate] - other.aggregates[c.aggregate])
                        * CASE WHEN c.is_relative THEN 100 / nullif(abs(other.aggregates[c.aggregate]), 0) ELSE 1 END
@@ -117,12 +122,8 @@ told AS MATERIALIZED (
             FROM generate_series(0, %(minutes)s::integer) turn (number)
             OFFSET 0
         ) i
-        LEFT JOIN observed now
-            ON now.series_id = c.series_id AND now.window_s = c.window_s AND now.shift_s = 0
-           AND now.source = c.source AND now.at = i.at
-        LEFT JOIN observed other
-            ON other.series_id = c.other_id AND other.window_s = c.other_window_s
-           AND other.shift_s = c.other_shift_s AND other.source = c.source AND other.at = i.at
+        LEFT JOIN observed now ON now.need_id = c.need_id AND now.at = i.at
+        LEFT JOIN observed other ON other.need_id = c.other_need_id AND other.at = i.at
         OFFSET 0
     ) v
     CROSS JOIN LATERAL (
@@ -131,7 +132,7 @@ told AS MATERIALIZED (
     WHERE {wanted}
 ), verdicts AS MATERIALIZED (
     SELECT v.rule_id, s.component, s.labels, v.at, v.value,
-           CASE WHEN v.value IS NULL THEN 'missing' ELSE 'value' END AS status,
+           CASE WHEN v.value IS NOT NULL THEN 'value' WHEN v.is_unanswered THEN 'unanswered' ELSE 'missing' END AS status,
            CASE WHEN l.measure > l.up[4] OR NOT r.is_strict AND l.measure = l.up[4] THEN 4
                 WHEN l.measure > l.up[3] OR NOT r.is_strict AND l.measure = l.up[3] THEN 3
                 WHEN l.measure > l.up[2] OR NOT r.is_strict AND l.measure = l.up[2] THEN 2

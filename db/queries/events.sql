@@ -1,8 +1,8 @@
 -- name: append
 -- Takes as many numbers as there are events, in one go and in their order.
 WITH given AS (
-    SELECT ordinality, type, payload
-    FROM unnest(%(types)s::text[], %(payloads)s::jsonb[]) WITH ORDINALITY AS e (type, payload, ordinality)
+    SELECT ordinality, event ->> 0 AS type, event -> 1 AS payload
+    FROM jsonb_array_elements(%(events)s::jsonb) WITH ORDINALITY AS e (event, ordinality)
 ), counter AS (
     UPDATE event_counter SET seq = seq + (SELECT count(*) FROM given) RETURNING seq
 ), appended AS (

@@ -20,7 +20,8 @@ WHERE l.start_time < %(end)s::timestamptz
   AND EXISTS (
       SELECT
       FROM jsonb_populate_recordset(NULL::alert_rules, %(rules)s::jsonb) r
-      WHERE s.metric IN (r.metric, r.over) AND (r.component IS NULL OR s.component = r.component) AND s.labels @> r.labels
+      WHERE (s.metric IN (r.metric, r.over) AND (r.component IS NULL OR s.component = r.component) AND s.labels @> r.labels
+             OR r.kind = 'sql' AND s.metric = 'alert_question_rows' AND s.labels ->> 'metric' = r.metric)
         AND l.end_time >= %(start)s::timestamptz
                           - make_interval(secs => greatest(r.window_s + r.offset_s, r.short_window_s))
   )

@@ -25,6 +25,7 @@ CROSS JOIN LATERAL (
     SELECT CASE WHEN x.status IS NULL THEN 'gone'
                 WHEN x.status = 'value' THEN 'value'
                 WHEN x.status = 'error' THEN x.on_error
+                WHEN x.status = 'unanswered' THEN 'keep'
                 WHEN x.no_data = 'alert' AND NOT x.is_known THEN 'keep'
                 ELSE x.no_data END AS reading
 ) p

@@ -1,40 +1,60 @@
--- part: observed
--- Each needed aggregate at each instant: a minute counts for every instant in whose window it lies. A sweep is of
--- one instant, and reads all series of a few minutes at once, which suits many rules; else each is looked up.
-observed AS MATERIALIZED (
-    SELECT m.series_id, m.window_s, m.shift_s, 'minutes' AS source, m.at,
-           ARRAY[sum(m.sum) / sum(m.count), min(m.min), max(m.max), sum(m.sum), sum(m.count)::double precision,
-                 first(m.first, m.bucket), last(m.last, m.bucket),
-                 sqrt((merge_moments(ARRAY[m.count::double precision, m.sum, m.m2]))[3] / sum(m.count)::double precision)
-           ]::double precision[] AS aggregates
-    FROM (
-        SELECT n.series_id, n.window_s, n.shift_s, %(start)s::timestamptz AS at,
-               m.bucket, m.count, m.sum, m.min, m.max, m.first, m.last, m.m2
-        FROM system_metrics_1m m
-        JOIN needed n ON n.series_id = m.series_id
-        WHERE %(sweep)s::boolean AND n.source = 'minutes' AND n.reach <= interval '10 minutes'
-          AND m.bucket >= %(start)s::timestamptz - interval '10 minutes' AND m.bucket < %(end)s::timestamptz
-          AND m.bucket >= %(start)s::timestamptz - (SELECT max(reach) FROM needed WHERE reach <= interval '10 minutes')
-          AND m.bucket >= %(start)s::timestamptz - n.reach AND m.bucket < %(start)s::timestamptz - n.shift
-        UNION ALL
-        SELECT n.series_id, n.window_s, n.shift_s, i.at, m.*
-        FROM needed n
-        CROSS JOIN LATERAL (
-            SELECT m.bucket, m.count, m.sum, m.min, m.max, m.first, m.last, m.m2
-            FROM system_metrics_1m m
-            WHERE m.series_id = n.series_id
-              AND m.bucket >= %(start)s::timestamptz - n.reach AND m.bucket < %(end)s::timestamptz - n.shift
-            OFFSET 0
-        ) m
-        CROSS JOIN LATERAL generate_series(
-            greatest(m.bucket + interval '1 minute' + n.shift, %(start)s::timestamptz),
-            least(m.bucket + n.length + n.shift, %(end)s::timestamptz), interval '1 minute'
-        ) i (at)
-        WHERE n.source = 'minutes' AND NOT (%(sweep)s::boolean AND n.reach <= interval '10 minutes')
-    ) m
-    GROUP BY m.series_id, m.window_s, m.shift_s, m.at
+-- part: of_minutes
+-- A sweep is of one instant, and reads all series of a few minutes at once, which suits many rules; else each is
+-- looked up. A minute counts for every instant in whose window it lies.
+SELECT m.need_id, m.at, {aggregates}::double precision[] AS aggregates
+FROM (
+    SELECT n.id AS need_id, %(start)s::timestamptz AS at, {columns}
+    FROM system_metrics_1m m
+    JOIN needed n ON n.series_id = m.series_id AND m.bucket >= n.start_at AND m.bucket < n.end_at
+    WHERE n.is_swept AND n.source = {source}
+      AND EXISTS (SELECT FROM needed WHERE is_swept AND source = {source})
+      AND m.bucket >= %(swept_from)s::timestamptz AND m.bucket < %(end)s::timestamptz
+      AND m.bucket >= (SELECT min(start_at) FROM needed WHERE is_swept AND source = {source})
     UNION ALL
-    SELECT n.series_id, n.window_s, n.shift_s, n.source, i.at,
+    SELECT n.id, i.at, m.*
+    FROM needed n
+    CROSS JOIN LATERAL (
+        SELECT {columns}
+        FROM system_metrics_1m m
+        WHERE m.series_id = n.series_id AND m.bucket >= n.start_at AND m.bucket < n.end_at
+        OFFSET 0
+    ) m
+    CROSS JOIN LATERAL generate_series(
+        greatest(m.bucket + interval '1 minute' + n.shift, %(start)s::timestamptz),
+        least(m.bucket + n.length + n.shift, %(end)s::timestamptz), interval '1 minute'
+    ) i (at)
+    WHERE n.source = {source} AND NOT n.is_swept
+) m
+GROUP BY m.need_id, m.at
+
+-- part: sums.source
+'sums'
+
+-- part: sums.columns
+m.bucket, m.count, m.sum, m.min, m.max
+
+-- part: sums.aggregates
+ARRAY[sum(m.sum) / sum(m.count::double precision), min(m.min), max(m.max), sum(m.sum), sum(m.count::double precision)]
+
+-- part: moments.source
+'moments'
+
+-- part: moments.columns
+m.bucket, m.count, m.sum, m.m2, m.first, m.last
+
+-- part: moments.aggregates
+array_fill(NULL::double precision, ARRAY[5]) || ARRAY[first(m.first, m.bucket), last(m.last, m.bucket),
+    sqrt((merge_moments(ARRAY[m.count::double precision, m.sum, m.m2]))[3] / sum(m.count::double precision))]
+
+-- part: observed
+-- Each needed aggregate at each instant. What no rule asks for is not read: of the minutes the ends and the spread
+-- cost as much as all the rest.
+observed AS MATERIALIZED (
+    {sums}
+    UNION ALL
+    {moments}
+    UNION ALL
+    SELECT n.id, i.at,
            ARRAY[avg(m.value), min(m.value), max(m.value), sum(m.value), count(*)::double precision,
                  first(m.value, m.time), last(m.value, m.time), stddev_pop(m.value),
                  (last(m.value, m.time) - first(m.value, m.time) + counter_resets(array_agg(m.value ORDER BY m.time)))
@@ -45,7 +65,7 @@ observed AS MATERIALIZED (
         SELECT m.time, m.value
         FROM system_metrics m
         WHERE m.series_id = n.series_id
-          AND m.time >= %(start)s::timestamptz - n.reach AND m.time < %(end)s::timestamptz - n.shift
+          AND m.time >= n.start_at AND m.time < n.end_at
         OFFSET 0
     ) m
     CROSS JOIN LATERAL generate_series(
@@ -53,9 +73,9 @@ observed AS MATERIALIZED (
         least(m.time + n.length + n.shift, %(end)s::timestamptz), interval '1 minute'
     ) i (at)
     WHERE n.source = 'samples'
-    GROUP BY n.series_id, n.window_s, n.shift_s, n.source, i.at
+    GROUP BY n.id, i.at
     UNION ALL
-    SELECT n.series_id, n.window_s, n.shift_s, n.source, i.at,
+    SELECT n.id, i.at,
            array_fill(NULL::double precision, ARRAY[9])
            || percentile(0.5, array_agg(m.log_bucket), array_agg(m.count))
            || percentile(0.9, array_agg(m.log_bucket), array_agg(m.count))
@@ -66,7 +86,7 @@ observed AS MATERIALIZED (
         SELECT m.time, m.log_bucket, m.count
         FROM system_distributions m
         WHERE m.series_id = n.series_id
-          AND m.time >= %(start)s::timestamptz - n.reach AND m.time < %(end)s::timestamptz - n.shift
+          AND m.time >= n.start_at AND m.time < n.end_at
         OFFSET 0
     ) m
     CROSS JOIN LATERAL generate_series(
@@ -74,5 +94,5 @@ observed AS MATERIALIZED (
         least(m.time + n.length + n.shift, %(end)s::timestamptz), interval '1 minute'
     ) i (at)
     WHERE n.source = 'distributions'
-    GROUP BY n.series_id, n.window_s, n.shift_s, n.source, i.at
+    GROUP BY n.id, i.at
 )

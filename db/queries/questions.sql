@@ -5,10 +5,16 @@ SELECT 'vigia_rules_' || oid FROM pg_database WHERE datname = current_database()
 SELECT open_questions(%(role)s, %(verifier)s)
 
 -- name: due
+-- Those that failed come last: they may take all the time that there is.
 SELECT id, name, metric, component, category, sql, error IS NOT NULL AS has_failed
 FROM alert_rules
 WHERE kind = 'sql' AND enabled
-ORDER BY id
+ORDER BY error IS NOT NULL, id
+
+-- name: claim
+-- Whether this replica asks in this minute; a clock that was set back by more than an hour is believed.
+UPDATE question_clock SET asked_at = %(at)s::timestamptz
+WHERE asked_at < %(at)s::timestamptz OR asked_at > %(at)s::timestamptz + interval '1 hour'
 
 -- name: bounds
 -- What holds for one question, and whether whoever asks it may do no more than readers.
@@ -26,10 +32,10 @@ SELECT NOT (r.rolsuper OR r.rolcreaterole OR r.rolcreatedb OR r.rolreplication O
 FROM pg_roles r
 WHERE r.rolname = session_user
 
--- part: before
--- Rows come as texts that the server cuts off, so that no answer is too large for us. On one line, so that the
--- lines which errors name are those of the question.
-SELECT left(to_jsonb(question)::text, 10001) FROM (
+-- part: alone
+-- The question as it stands: what is no whole query by itself goes no further. On one line, so that the lines which
+-- errors name are those of the question.
+PREPARE question AS
 
--- part: after
-) AS question LIMIT 1001
+-- name: answer
+SELECT * FROM answer_question(%(question)s)

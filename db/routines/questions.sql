@@ -15,3 +15,18 @@ END
 $$;
 COMMENT ON FUNCTION open_questions IS 'Lets the login of rules that ask questions in for a minute, with a new password.';
 REVOKE EXECUTE ON FUNCTION open_questions FROM PUBLIC;
+
+-- What a question answers, and what it fails with, cut off here so that nothing is too large for who asked: both may
+-- hold any text, and who receives it has to hold it as a whole. The question was parsed alone, so it does not close
+-- the parenthesis. A deadline is no error here, and passes.
+CREATE OR REPLACE FUNCTION answer_question(p_question text) RETURNS SETOF text LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN QUERY EXECUTE format(
+        E'SELECT left(to_jsonb(question.*)::text, 10001) FROM (%s\n) AS question LIMIT 1001', p_question
+    );
+EXCEPTION
+    WHEN OTHERS THEN
+        RAISE EXCEPTION USING MESSAGE = left(SQLERRM, 500), ERRCODE = SQLSTATE;
+END
+$$;
+COMMENT ON FUNCTION answer_question IS 'Answers a question of a rule with the rights of who calls it: each row as JSON, cut off.';

@@ -38,7 +38,8 @@ async def test_the_work_grows_with_the_rules_and_not_with_their_square(
     for _ in range(2):
         await world.turn(*[250.0] * THINGS)
     asked = {
-        "start": minute(3), "end": minute(3), "minutes": 0, "sweep": True, "thresholds": Jsonb({}),
+        "start": minute(3), "end": minute(3), "minutes": 0, "swept_from": minute(-7),
+        "thresholds": Jsonb({}),
         "last_at": minute(2), "tolerance_s": 3600, "grace_s": 600,
         "share": 0, "shares": 1, "at_most": None,
     }  # fmt: skip

@@ -47,6 +47,12 @@ async def test_what_is_no_query_is_not_even_sent(pool: Pool, statement: str) -> 
             await batches(connection, statement, 1)
 
 
+async def test_no_parenthesis_leads_out_of_the_cursor(pool: Pool) -> None:
+    async with pool.connection() as connection:
+        with pytest.raises(psycopg.errors.SyntaxError, match=r'at or near "\)"'):
+            await batches(connection, "SELECT 1) AS a UNION ALL SELECT 2 FROM (SELECT 1", 1)
+
+
 async def test_the_role_and_the_limits_end_with_the_statement(pool: Pool) -> None:
     query = "SELECT current_user, current_setting('timezone'), current_setting('lock_timeout')"
     async with pool.connection() as connection:

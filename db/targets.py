@@ -1,0 +1,40 @@
+"""What rules look at: kept as rows, and brought up to date before each evaluation.
+
+Rules and series that are new or were changed say so themselves (`is_covered`), so that a minute in
+which there are none costs a look at two empty indexes.
+"""
+
+from msgspec import Struct
+
+from db import queries
+from db.queries import Connection
+
+_QUERIES = queries.load("targets")
+_PARTS = queries.load_parts("targets")
+MARK = _QUERIES["mark"]
+DROP = _QUERIES["drop"]
+
+
+def of(source: queries.Query) -> queries.Query:
+    """Return the query for what the rules of a source look at."""
+    return queries.fill(_PARTS["targets"], asked=_PARTS["asked"], source=source)
+
+
+COVER = queries.fill(_QUERIES["cover"], targets=of(_PARTS["some.source"]))
+
+
+class _Changed(Struct, frozen=True):
+    rule_ids: list[int]
+    series_ids: list[int]
+
+
+async def cover(connection: Connection) -> None:
+    """Find what new and changed rules look at, and which rules look at new series.
+
+    In a transaction of the caller's, who holds the clock of the alerts: one at a time does this.
+    """
+    [new] = await queries.rows(connection, _Changed, MARK)
+    if new.rule_ids:
+        await queries.run(connection, DROP, rule_ids=new.rule_ids)
+    if new.rule_ids or new.series_ids:
+        await queries.run(connection, COVER, rule_ids=new.rule_ids, series_ids=new.series_ids)
