@@ -1,9 +1,11 @@
 """Evaluates 100, 1,000 and 10,000 rules minute after minute, beside Prometheus; then a storm.
 
 `python -m bench.alerts [--rules 10000] [--engine native] [--no-storm]` (no number behind
-`--rules`: nothing but the storm): 1,000 series, each rule over one of them, of all kinds
-(bench/fleet.py); in each minute 0.5 % of the rules open and 0.5 % resolve. What counts is the whole
-turn of the service: the evaluation, reading the alerts and telling the bus, in its transaction.
+`--rules`: nothing but the storm): 1,000 series, each rule over one of them: thresholds with levels,
+recovery, `for` and windows, absences, changes and ratios (bench/fleet.py), but no burn rates,
+composites, percentiles or questions in SQL. In each minute 0.5 % of the rules open and 0.5 %
+resolve. What counts is the whole turn of the service: the evaluation, reading the alerts and
+telling the bus, in its transaction.
 The tiers are maintained as live: the newest ten to fifteen minutes are rolled up while being read.
 
 Prometheus (bench/ruler.py) has the same samples and as many alerting rules, in one group, as people
@@ -55,7 +57,7 @@ MAINTAIN_MINUTES = 5
 LOOK_S = 1.0
 CHANGING, CHANGING_OFF = 0.01, 0.003
 """How many rules are to change, and how far off the average may be: few rules change seldom."""
-OF_PROMETHEUS_MAX, EMBEDDED_MAX_MS = 0.1, 250.0
+OF_PROMETHEUS_MAX, EMBEDDED_MAX_MS, NATIVE_AIM_MS = 0.1, 250.0, 60.0
 
 
 class Evaluated(Struct, frozen=True):
@@ -184,10 +186,16 @@ def report(found: Sequence[Evaluated]) -> None:
 
 
 def summary(found: Sequence[Evaluated], storms: Sequence[Storm]) -> dict[str, object]:
-    """Return the figures; `ratio` is the native time of most rules to that of Prometheus."""
+    """Return the figures; `ratio` is the native time of most rules to that of Prometheus.
+
+    Whether the limits are met is null where not all was measured, or with fewer rules than asked.
+    """
     most = max((each.rules for each in found), default=0)
     medians = {each.who: each.median_ms for each in found if each.rules == most}
-    ours_ms, theirs_ms = medians.get("native"), medians.get(PROMETHEUS)
+    ours_ms, theirs_ms, embedded_ms = (
+        medians.get(who) for who in ("native", PROMETHEUS, "embedded")
+    )
+    is_whole = most == SIZES[-1]
     ratio = ours_ms / theirs_ms if ours_ms and theirs_ms else None
     return {
         "ratio": ratio and round(ratio, 3),
@@ -197,10 +205,20 @@ def summary(found: Sequence[Evaluated], storms: Sequence[Storm]) -> dict[str, ob
         },
         "changing": {e.who: round(e.changing, 4) for e in found if e.rules == most},
         "storm": {each.engine: each.summary() for each in storms},
-        "is_met": (ratio is None or ratio <= OF_PROMETHEUS_MAX)
-        and medians.get("embedded", 0) < EMBEDDED_MAX_MS
-        and all(each.is_met for each in storms),
+        "is_met": _is_met(*(ratio, embedded_ms) if is_whole else (None, None), storms),
+        "is_aim_met": ours_ms <= NATIVE_AIM_MS if ours_ms and is_whole else None,
     }
+
+
+def _is_met(ratio: float | None, embedded_ms: float | None, storms: Sequence[Storm]) -> bool | None:
+    """Say whether all that is asked is met; None when nothing failed, but not all was measured."""
+    met = [
+        None if ratio is None else ratio <= OF_PROMETHEUS_MAX,
+        None if embedded_ms is None else embedded_ms < EMBEDDED_MAX_MS,
+        *(each.is_met for each in storms),
+        *[None] * (len(ENGINES) - len(storms)),
+    ]
+    return False if False in met else None if None in met else True
 
 
 async def main(sizes: Sequence[int], engines: Sequence[str], *, with_storm: bool) -> None:

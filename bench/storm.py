@@ -2,7 +2,9 @@
 
 The service runs as it does for users, and evaluates by its own clock. Before, it has 10,000 rules
 and five calm minutes; then one minute in which every rule breaks. Requests are sent at fixed
-moments, whether those before them were answered or not.
+moments, whether those before them were answered or not; one in four takes on an
+alert of before the storm, for which it waits for the clock's lock. What counts is the 99th
+percentile of those that were due while the evaluation ran, or within two seconds after it.
 """
 
 import asyncio
@@ -20,7 +22,7 @@ from msgspec import Struct
 from bench import named
 from bench.fleet import CALM, HOT, SERIES, STEP_S
 from bench.loading import empty
-from bench.processes import fetch, serving, vigia
+from bench.processes import OK, fetch, serving, vigia
 from bench.tables import print_table
 from db import queries, rules
 from db.engine import open_engine
@@ -30,20 +32,25 @@ from vigia.model import Level, utc_now
 from vigia.settings import Settings
 
 BASE = "/api/v1/monitoring"
-PATHS = (
-    f"{BASE}/health",
-    f"{BASE}/alerts/active?limit=100",
-    f"{BASE}/dashboard",
+HEALTH, ACTIVE, DASHBOARD, ACKNOWLEDGE = (
+    "/health",
+    "/alerts/active?limit=100",
+    "/dashboard",
+    "acknowledge",
 )
+ASKED = (HEALTH, ACTIVE, DASHBOARD, ACKNOWLEDGE)
 RECORDED = named.load(__file__)["recorded"]
 RULES, RULES_TOGETHER = 10_000, 500
 CALM_MINUTES = 5
 REQUESTS_S = 20
 BEFORE_S, AFTER_S = 10.0, 20.0
+REQUESTS = round((BEFORE_S + AFTER_S) * REQUESTS_S)
 HOT_AT_S, EVALUATED_AT_S = 48.0, 65.0
 """From the beginning of the minute in which everything breaks."""
 PREPARED_S = 5.0
 SETTLE_S = 60.0
+TAIL_S = 2.0
+"""After the evaluation: who had to wait for it is answered then."""
 CONNECTIONS = 100
 P99_MAX_MS = 500.0
 
@@ -56,46 +63,61 @@ class Recorded(Struct, frozen=True):
     told: int
 
 
+class Asked(Struct, frozen=True):
+    """A request: when it was due, from the beginning of the evaluation, and how long it took."""
+
+    what: str
+    due_s: float
+    ms: float
+
+
 class Storm(Struct, frozen=True):
     """What came of it."""
 
     engine: str
     seconds: float
     recorded: Recorded
-    latencies_ms: dict[str, list[float]]
+    asked: list[Asked]
+
+    def ms_of(self, *what: str) -> list[float]:
+        """Return how long requests took that were due while the evaluation ran, or just after."""
+        end_s = self.seconds + TAIL_S
+        return [one.ms for one in self.asked if one.what in what and 0 <= one.due_s < end_s]
 
     @property
-    def all_ms(self) -> list[float]:
-        return [ms for some in self.latencies_ms.values() for ms in some]
+    def p99_ms(self) -> float:
+        return float(np.quantile(self.ms_of(*ASKED), 0.99))
 
     @property
     def is_met(self) -> bool:
-        is_whole = self.recorded == Recorded(RULES, RULES, RULES)
-        return is_whole and float(np.quantile(self.all_ms, 0.99)) < P99_MAX_MS
+        return self.recorded == Recorded(RULES, RULES, RULES) and self.p99_ms < P99_MAX_MS
 
     def summary(self) -> dict[str, object]:
-        p50, p99, most = np.quantile(self.all_ms, [0.5, 0.99, 1])
+        during = self.ms_of(*ASKED)
         return {
             "evaluation_ms": round(self.seconds * 1000),
             "recorded": msgspec.to_builtins(self.recorded),
-            "p50_ms": round(p50, 1),
-            "p99_ms": round(p99, 1),
-            "max_ms": round(most, 1),
+            "requests": len(during),
+            "p50_ms": round(float(np.median(during)), 1),
+            "p99_ms": round(self.p99_ms, 1),
+            "max_ms": round(max(during), 1),
+            "whole_p99_ms": round(float(np.quantile([one.ms for one in self.asked], 0.99)), 1),
         }
 
 
 async def measure(engine: str, url: str) -> Storm:
     async with _service(engine, url) as (http, sql):
         await _make_rules(sql)
+        old = await _raise_alerts(http)
         start_s = _next_minute(time.time() + PREPARED_S)
         await _post(http, CALM, start_s - CALM_MINUTES * 60, CALM_MINUTES)
         await _until(start_s + HOT_AT_S)
         await _post(http, HOT, start_s, 1)
         await _until(start_s + EVALUATED_AT_S - BEFORE_S)
-        latencies = await _ask(http)
+        asked = await _ask(http, old, start_s + EVALUATED_AT_S)
         seconds = await _duration(http, start_s + 60)
         [recorded] = await queries.rows(sql, Recorded, RECORDED)
-    return Storm(engine, seconds, recorded, latencies)
+    return Storm(engine, seconds, recorded, asked)
 
 
 @asynccontextmanager
@@ -158,20 +180,36 @@ async def _post(http: aiohttp.ClientSession, value: float, start_s: float, minut
     assert found["accepted"] == len(SERIES) * len(times), found
 
 
-async def _ask(http: aiohttp.ClientSession) -> dict[str, list[float]]:
-    """Send requests at fixed moments until it is over; return their latencies by path."""
-    taken: dict[str, list[float]] = {path: [] for path in PATHS}
+async def _raise_alerts(http: aiohttp.ClientSession) -> list[int]:
+    """Raise as many alerts as there will be people who take one on; return their ids."""
+    ids = []
+    for _ in range(-(-REQUESTS // len(ASKED))):
+        async with http.post(f"{BASE}/dev/test-alert") as answer:
+            ids.append((await answer.json())["id"])
+    return ids
 
-    async def ask(path: str, due: float) -> None:
-        await fetch(http, path)
-        taken[path].append((time.perf_counter() - due) * 1000)
+
+async def _ask(http: aiohttp.ClientSession, old: list[int], evaluated_at_s: float) -> list[Asked]:
+    """Send requests at fixed moments until it is over."""
+    taken: list[Asked] = []
+    ahead_s = evaluated_at_s - time.time()
+
+    async def ask(number: int, due: float) -> None:
+        what = ASKED[number % len(ASKED)]
+        if what == ACKNOWLEDGE:
+            path = f"{BASE}/alerts/{old[number // len(ASKED)]}/acknowledge"
+            async with http.post(path) as answer:
+                assert answer.status == OK, await answer.text()
+        else:
+            await fetch(http, BASE + what)
+        taken.append(Asked(what, due - began - ahead_s, (time.perf_counter() - due) * 1000))
 
     began = time.perf_counter()
     async with asyncio.TaskGroup() as group:
-        for number in range(round((BEFORE_S + AFTER_S) * REQUESTS_S)):
+        for number in range(REQUESTS):
             due = began + number / REQUESTS_S
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            group.create_task(ask(PATHS[number % len(PATHS)], due))
+            group.create_task(ask(number, due))
     return taken
 
 
@@ -199,15 +237,18 @@ async def _until(moment_s: float) -> None:
 def report(storms: Sequence[Storm]) -> None:
     if not storms:
         return
-    print(f"{RULES:,} alerts open at once; {REQUESTS_S} requests a second meanwhile, in ms.\n")
+    print(
+        f"{RULES:,} alerts open at once; of {REQUESTS_S} requests a second those that were due"
+        f" meanwhile, or within {TAIL_S:.0f} s after it, in ms.\n"
+    )
     rows = []
     for each in storms:
         found = each.recorded
         whole = f"{found.alerts:,} / {found.steps:,} / {found.told:,}"
-        for path, some in [("all", each.all_ms), *each.latencies_ms.items()]:
+        for name, what in [("all", ASKED), *((one, (one,)) for one in ASKED)]:
+            some = each.ms_of(*what)
             figures = [f"{ms:.1f}" for ms in np.quantile(some, [0.5, 0.99, 1])]
             rows.append(
-                [f"{each.engine}, {path.removeprefix(BASE)}", f"{each.seconds * 1000:.0f}", whole,
-                 len(some), *figures]
-            )  # fmt: skip
+                [f"{each.engine}, {name}", f"{each.seconds * 1000:.0f}", whole, len(some), *figures]
+            )
     print_table(["", "evaluation", "alerts / steps / told", "requests", "p50", "p99", "max"], rows)

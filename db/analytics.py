@@ -19,9 +19,10 @@ By = Literal["rule", "level", "category", "component", "week"]
 class Summary(Struct, frozen=True):
     """Alerts that have something in common: a rule, or the Monday of the week they opened in.
 
-    Times are seconds from the opening, over those alerts that were acknowledged or resolved; null
-    where none was. `flapping_index` is the share that flapped, or that came within an hour after
-    one of the same rule, component and labels was resolved: 0 is calm, 1 is noise.
+    Times are seconds from the opening to the first acknowledgement and the last resolution, over
+    those alerts that have one; null where none has. `firing_s` lies within the range of time.
+    `flapping_index` is the share that flapped, or that came within an hour after one of the same
+    rule, component and labels was resolved: 0 is calm, 1 is noise.
     """
 
     group: str
@@ -44,7 +45,10 @@ class Summary(Struct, frozen=True):
 async def summarize(
     connection: Connection, by: By, start: datetime, end: datetime, now: datetime, tz: str
 ) -> list[Summary]:
-    """Return the noisiest groups of the alerts opened in a range of time, at most GROUPS_MAX."""
+    """Return the noisiest groups of the alerts opened in a range of time, at most GROUPS_MAX.
+
+    What a person opened was a test, and does not count.
+    """
     return await queries.rows(
         connection, Summary, SUMMARIZE, by=by, start=start, end=end, now=now, tz=tz,
         limit=GROUPS_MAX,

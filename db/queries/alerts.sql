@@ -43,16 +43,16 @@ WITH acknowledged AS (
 SELECT count(*) FROM acknowledged
 
 -- name: reopen
--- As firing again; the evaluation resolves it when it finds nothing wrong. An alert that is about the same as
--- one still open stays as it is, and so does one whose rule is gone: nothing would ever resolve it.
+-- As firing again; the evaluation resolves it when it finds nothing wrong. An alert stays as it is when a newer one
+-- is about the same, open or not, and so does one whose rule is off or gone: nothing would ever resolve it.
 WITH reopened AS (
     UPDATE system_alerts a
     SET state = 'firing', resolved_at = NULL, resolved_by = NULL, acknowledged_at = NULL, acknowledged_by = NULL
     FROM alert_rules r
     WHERE a.id = %(alert_id)s AND a.state = 'resolved' AND r.name = a.rule AND r.enabled
       AND NOT EXISTS (
-          SELECT FROM alert_states s
-          WHERE s.rule_id = r.id AND s.component = a.component AND s.labels = a.labels AND s.phase = 'firing'
+          SELECT FROM system_alerts n
+          WHERE n.id > a.id AND n.rule = a.rule AND n.component = a.component AND n.labels = a.labels
       )
     RETURNING a.id, r.id AS rule_id, a.component, a.labels, a.level, a.is_flapping
 ), known AS (

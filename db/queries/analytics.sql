@@ -1,5 +1,7 @@
 -- name: summarize
--- How alerts opened in a range of time went, by what they have in common; the noisiest first.
+-- How alerts opened in a range of time went, by what they have in common; the noisiest first. One pass over their
+-- audit, and over that of what may have been resolved within the hour before: a reopened alert forgets who took it
+-- on, its audit does not. What a person opened was a test.
 SELECT CASE %(by)s
            WHEN 'rule' THEN rule
            WHEN 'level' THEN level
@@ -20,21 +22,32 @@ SELECT CASE %(by)s
        avg(resolve_s) AS resolve_s_mean,
        (percentile_cont(ARRAY[0.5, 0.9]) WITHIN GROUP (ORDER BY resolve_s))[1] AS resolve_s_p50,
        (percentile_cont(ARRAY[0.5, 0.9]) WITHIN GROUP (ORDER BY resolve_s))[2] AS resolve_s_p90,
-       avg(flaps::integer::double precision) AS flapping_index
+       avg((is_flapping OR returns)::integer::double precision) AS flapping_index
 FROM (
-    SELECT a.rule, a.level, a.category, a.component, a.state, a.opened_at, a.resolved_by,
-           extract(epoch FROM a.acknowledged_at - a.opened_at)::double precision AS acknowledge_s,
-           extract(epoch FROM a.resolved_at - a.opened_at)::double precision AS resolve_s,
-           greatest(0, extract(epoch FROM coalesce(a.resolved_at, %(now)s) - a.opened_at))::double precision AS firing_s,
-           (SELECT count(*) FROM system_alert_events e WHERE e.alert_id = a.id) AS steps,
-           a.is_flapping OR EXISTS (
-               SELECT
-               FROM system_alerts p
-               WHERE p.rule = a.rule AND p.component = a.component AND p.labels = a.labels AND p.id <> a.id
-                 AND p.resolved_at <= a.opened_at AND p.resolved_at > a.opened_at - interval '1 hour'
-           ) AS flaps
-    FROM system_alerts a
-    WHERE a.opened_at >= %(start)s AND a.opened_at < %(end)s
+    SELECT rule, level, category, component, state, opened_at, resolved_by, is_flapping,
+           count(*) AS steps,
+           extract(epoch FROM min(time) FILTER (WHERE type = 'acknowledged') - opened_at)::double precision AS acknowledge_s,
+           extract(epoch FROM resolved_at - opened_at)::double precision AS resolve_s,
+           -- Ends less beginnings, each within the range.
+           (CASE WHEN state <> 'resolved' THEN until_s ELSE 0 END
+            + sum(CASE type WHEN 'resolved' THEN at_s WHEN 'opened' THEN -at_s WHEN 'reopened' THEN -at_s ELSE 0 END)
+           )::double precision AS firing_s,
+           bool_or(type = 'opened' AND calm_at > time - interval '1 hour') IS TRUE AS returns
+    FROM (
+        SELECT a.id, a.rule, a.level, a.category, a.component, a.state, a.opened_at, a.resolved_at, a.resolved_by,
+               a.is_flapping, e.type, e.time, e.actor,
+               extract(epoch FROM least(%(end)s::timestamptz, %(now)s) - %(start)s::timestamptz) AS until_s,
+               extract(epoch FROM least(greatest(e.time, %(start)s), %(end)s, %(now)s) - %(start)s::timestamptz) AS at_s,
+               max(e.time) FILTER (WHERE e.type = 'resolved')
+                   OVER (PARTITION BY a.rule, a.component, a.labels ORDER BY e.id) AS calm_at
+        FROM system_alerts a
+        JOIN system_alert_events e ON e.alert_id = a.id
+        WHERE a.opened_at < %(end)s
+          AND (a.opened_at >= %(start)s OR a.resolved_at > %(start)s::timestamptz - interval '1 hour' OR a.resolved_at IS NULL)
+    ) step
+    WHERE opened_at >= %(start)s
+    GROUP BY id, rule, level, category, component, state, opened_at, resolved_at, resolved_by, is_flapping, until_s
+    HAVING bool_and(type <> 'opened' OR actor = 'auto')
 ) alert
 GROUP BY 1
 ORDER BY alerts DESC, firing_s DESC, 1

@@ -185,7 +185,8 @@ turned AS MATERIALIZED (
            CASE WHEN r.kind = 'composite' THEN concat_ws(', ', 'all of ' || nullif(array_to_string(r.all_of, ' and '), ''),
                     'any of ' || nullif(array_to_string(r.any_of, ' and '), ''),
                     'none of ' || nullif(array_to_string(r.none_of, ' and '), ''))
-                WHEN j.reason <> '' AND j.value IS NULL THEN concat_ws(' ', j.reason, 'of', series_name(r.metric, j.labels))
+                WHEN j.reason = 'no data' THEN 'no data of ' || series_name(r.metric, j.labels)
+                WHEN j.reason <> '' AND j.value IS NULL THEN concat_ws(': ', series_name(r.metric, j.labels), j.reason)
                 WHEN r.metric = 'component_up' THEN coalesce(nullif(st.reason, ''), 'it does not answer')
                 ELSE concat_ws(' ',
                     CASE r.kind WHEN 'change' THEN 'change of ' || r.agg || ' of' WHEN 'ratio' THEN 'ratio of ' || r.agg || ' of'

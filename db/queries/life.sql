@@ -102,8 +102,9 @@ CROSS JOIN LATERAL (
                 WHEN x.status = 'error' THEN 'the rule cannot be evaluated'
                 WHEN o.is_opening AND l.is_flapping THEN 'it flaps'
                 ELSE '' END AS reason,
-           f.phase <> 'ok' OR cardinality(e.opens) > 0
-               OR 'alert' IN (x.no_data, x.on_error) AND p.reading <> 'gone' AND (x.is_known OR x.status = 'value') AS is_known
+           f.phase <> 'ok' OR p.reading <> 'gone' AND (
+               cardinality(e.opens) > 0
+               OR 'alert' IN (x.no_data, x.on_error) AND (x.is_known OR x.status = 'value')) AS is_known
 ) n
 
 -- part: of_data.judges

@@ -1,12 +1,16 @@
 """The life of an alert in plain Python, against which the SQL is held, a minute at a time.
 
-Everything is counted in minutes.
+Written from the table in docs/alerts.md. Everything is counted in minutes.
 """
 
+import operator
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 Policy = Literal["keep", "ok", "alert"]
+Op = Literal[">", ">=", "<", "<="]
+BREAKS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
 
 
 @dataclass(frozen=True)
@@ -14,16 +18,21 @@ class Terms:
     """What a rule asks."""
 
     limits: dict[int, float]
+    op: Op = ">"
     recovery: dict[int, float] = field(default_factory=dict)
     wait: int = 0
     keep: int = 0
     no_data: Policy = "keep"
+    on_error: Policy = "keep"
     no_data_rank: int = 2
     escalate: int | None = None
     flap_count: int = 0
     flap_window: int = 60
     tolerance: int = 60
     grace: int = 10
+    only: int | None = None
+    """The one thing that the rule looks at; None: all of them."""
+    enabled: bool = True
 
 
 @dataclass(frozen=True)
@@ -51,28 +60,42 @@ class Thing:
         return max(self.value_rank, self.floor)
 
 
-def loudest(value: float, limits: dict[int, float]) -> int:
-    return max((rank for rank, limit in limits.items() if value > limit), default=0)
+def loudest(value: float, limits: dict[int, float], op: Op) -> int:
+    return max((rank for rank, limit in limits.items() if BREAKS[op](value, limit)), default=0)
 
 
 def step(
-    thing: Thing, terms: Terms, value: float | None, at: int, last_at: int | None
+    thing: Thing,
+    terms: Terms,
+    value: float | None,
+    at: int,
+    last_at: int | None,
+    *,
+    fails: bool = False,
 ) -> tuple[Thing, str]:
-    """Return what follows from one minute, and the word for it."""
+    """Return what follows from one minute, and the word for it; a rule that fails reads nothing."""
     thing, passed = over_gap(thing, terms, at, last_at)
-    if value is None:
-        policy = "keep" if terms.no_data == "alert" and not thing.seen else terms.no_data
-        if policy == "keep":
-            return replace(thing, looked=False), ""
+    if value is None or fails:
+        policy = terms.on_error if fails else terms.no_data
+        if policy == "keep" or (policy == "alert" and not thing.seen):
+            return known(replace(thing, looked=False), terms), ""
         up = terms.no_data_rank if policy == "alert" else 0
         stay = 4 if policy == "alert" else 0
     else:
-        up, stay = loudest(value, terms.limits), loudest(value, terms.limits | terms.recovery)
-    thing = replace(thing, seen=thing.seen or value is not None)
+        up = loudest(value, terms.limits, terms.op)
+        stay = loudest(value, terms.limits | terms.recovery, terms.op)
+        thing = replace(thing, seen=True)
     passed = passed if thing.looked else 0
     follow = firing if thing.phase == "firing" else quiet
     after, said = follow(thing, terms, up, stay, passed, at)
-    return replace(after, looked=True), said
+    return known(replace(after, looked=True), terms), said
+
+
+def known(thing: Thing, terms: Terms) -> Thing:
+    """Return it as it is remembered: that there was data, as long as that is of any interest."""
+    matters = "alert" in {terms.no_data, terms.on_error}
+    seen = thing.phase != "ok" or bool(thing.opens) or (matters and thing.seen)
+    return replace(thing, seen=seen)
 
 
 def over_gap(thing: Thing, terms: Terms, at: int, last_at: int | None) -> tuple[Thing, int]:
@@ -100,8 +123,8 @@ def quiet(
     broken_for = thing.broken_for + passed if thing.phase == "pending" else 0
     if broken_for < terms.wait:
         return replace(thing, phase="pending", broken_for=broken_for), ""
-    opens = (*thing.opens, at)[-terms.flap_count :] if terms.flap_count else ()
-    flaps = bool(opens) and len(opens) == terms.flap_count and at - opens[0] < terms.flap_window
+    opens = (*thing.opens, at)[-terms.flap_count :] if terms.flap_count else thing.opens
+    flaps = 0 < terms.flap_count == len(opens) and at - opens[0] < terms.flap_window
     opened = Thing(
         "firing", thing.seen, value_rank=up, raised_at=at, opens=opens,
         flaps=flaps,
@@ -133,3 +156,126 @@ def loud(thing: Thing, terms: Terms, before: int, at: int) -> tuple[Thing, str]:
     if thing.rank > before:
         return replace(thing, raised_at=at), "escalated"
     return thing, "lowered" if thing.rank < before else ""
+
+
+@dataclass
+class Told:
+    """An alert, and what its audit says: the step, the level after it, and who took it."""
+
+    rule: int
+    thing: int
+    rank: int
+    flaps: bool
+    is_open: bool = True
+    acknowledged: bool = False
+    audit: list[tuple[str, int, str]] = field(default_factory=list)
+
+    def say(self, word: str, actor: str) -> None:
+        self.audit.append((word, self.rank, actor))
+
+
+class Model:
+    """Rules over the same things, the alerts that they raise, and what is done to both."""
+
+    def __init__(self, rules: Sequence[Terms], things: int) -> None:
+        self.rules = list(rules)
+        self.things = [[Thing()] * things for _ in rules]
+        self.failed_at: list[int | None] = [None] * len(rules)
+        self.says_error = [False] * len(rules)
+        self.alerts: list[Told] = []
+        self.last_at: int | None = None
+
+    def open_about(self, rule: int, number: int) -> Told:
+        [found] = [a for a in self.alerts if (a.rule, a.thing, a.is_open) == (rule, number, True)]
+        return found
+
+    def pass_minute(self, at: int, values: Sequence[float | None]) -> list[tuple[int, int, str]]:
+        """Return each step: of which rule, of which thing, and its word."""
+        steps = []
+        for rule, terms in enumerate(self.rules):
+            for number, value in enumerate(values):
+                if said := self._turn(rule, number, terms, value, at):
+                    steps.append((rule, number, said))
+        self.last_at = at
+        return steps
+
+    def _turn(self, rule: int, number: int, terms: Terms, value: float | None, at: int) -> str:
+        before, fails = self.things[rule][number], self.failed_at[rule] is not None
+        is_seen = terms.enabled and (fails or terms.only in {None, number})
+        if is_seen:
+            after, said = step(before, terms, value, at, self.last_at, fails=fails)
+        else:
+            after, said = Thing(), "resolved" if before.phase == "firing" else ""
+        self.things[rule][number] = after
+        if said == "opened":
+            self.alerts.append(Told(rule, number, after.rank, after.flaps))
+        if said:
+            alert = self.open_about(rule, number)
+            alert.rank = after.rank or alert.rank
+            alert.is_open = said != "resolved"
+            alert.say(said, "auto")
+        return said
+
+    def tell_errors(self) -> list[tuple[int, str]]:
+        """Return which rules have come into the state `error`, or out of it, and the word."""
+        now = [t.enabled and f is not None for t, f in zip(self.rules, self.failed_at, strict=True)]
+        told = [
+            (rule, "opened" if is_one else "resolved")
+            for rule, (was, is_one) in enumerate(zip(self.says_error, now, strict=True))
+            if was != is_one
+        ]
+        self.says_error = now
+        return told
+
+    def retry(self, at: int) -> None:
+        """Let rules be well again that were tried: each fifth minute."""
+        for rule, failed_at in enumerate(self.failed_at):
+            is_due = failed_at is not None and at > failed_at and (at - failed_at) % 5 == 0
+            if is_due and self.rules[rule].enabled:
+                self.failed_at[rule] = None
+
+    def change(self, rule: int, terms: Terms) -> None:
+        self.rules[rule], self.failed_at[rule] = terms, None
+
+    def fail(self, rule: int, at: int) -> None:
+        if self.failed_at[rule] is None:
+            self.failed_at[rule] = at
+
+    def act(self, what: str, alert: Told, at: int) -> bool:
+        """Let a person take a step; False when the alert is in no state for it."""
+        if what == "acknowledged":
+            return self.acknowledge(alert)
+        if what == "resolved":
+            return self.resolve(alert)
+        return what == "commented" or self.reopen(alert, at)
+
+    def acknowledge(self, alert: Told) -> bool:
+        if not alert.is_open or alert.acknowledged:
+            return False
+        self._set(alert, acknowledged=True)
+        alert.acknowledged = True
+        return True
+
+    def resolve(self, alert: Told) -> bool:
+        if not alert.is_open:
+            return False
+        old, terms = self.things[alert.rule][alert.thing], self.rules[alert.rule]
+        calm = known(Thing(seen=old.seen, opens=old.opens), terms)
+        self.things[alert.rule][alert.thing] = calm
+        alert.is_open = False
+        return True
+
+    def reopen(self, alert: Told, at: int) -> bool:
+        about = [a for a in self.alerts if (a.rule, a.thing) == (alert.rule, alert.thing)]
+        if alert.is_open or alert is not about[-1] or not self.rules[alert.rule].enabled:
+            return False
+        self._set(
+            alert, phase="firing", seen=True, broken_for=0, calm_for=None, looked=True,
+            value_rank=alert.rank, floor=0, raised_at=at, acknowledged=False, flaps=alert.flaps,
+        )  # fmt: skip
+        alert.is_open, alert.acknowledged = True, False
+        return True
+
+    def _set(self, alert: Told, **changes: Any) -> None:
+        thing = self.things[alert.rule][alert.thing]
+        self.things[alert.rule][alert.thing] = replace(thing, **changes)

@@ -1,18 +1,17 @@
-"""The life of an alert, as a table of stories and against plain Python; time is an argument."""
+"""The life of an alert, as a table of stories; time is an argument."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from db import alerts, rules
+from db import alerts, faults, rules
+from db.engine import Engine
+from db.pool import open_pool
 from db.queries import Connection, Pool
-from tests.alerts import oracle
-from tests.alerts.oracle import Terms, Thing
-from tests.alerts.world import LEVELS, World, minute, rule_of, thing
-from tests.conftest import RESET
+from tests.alerts.oracle import Terms
+from tests.alerts.world import World, minute, rule_of
+from vigia.model import Level
 
 N, E, L, R, X = "opened", "escalated", "lowered", "resolved", ""
 TWO = {2: 10.0, 3: 20.0}
@@ -101,7 +100,7 @@ RESTORES = {
 
 @pytest.mark.parametrize("case", RESTORES)
 async def test_pending_survives_a_restart_as_it_does_in_prometheus(
-    connection: Connection, case: str
+    engine: Engine, connection: Connection, case: str
 ) -> None:
     before, at, values, since = RESTORES[case]
     world = World(connection, Terms(TWO, tolerance=30, grace=10))
@@ -112,7 +111,11 @@ async def test_pending_survives_a_restart_as_it_does_in_prometheus(
         await connection.execute("UPDATE alert_clock SET evaluated_at = %s", [minute(time - 1)])
         await world.turn(*some, at=time)
 
-    await world.turn(*values, at=at)
+    async with (
+        open_pool(engine.dsn, embedded=engine.embedded) as new,
+        new.connection() as world.connection,
+    ):
+        await world.turn(*values, at=at)
 
     assert await pending(connection) == {name: minute(then) for name, then in since.items()}
 
@@ -208,90 +211,43 @@ async def test_a_quiet_minute_writes_nothing(connection: Connection) -> None:
     assert [component for component, _ in before] == ["thing-00", "thing-01", "thing-02"]
 
 
-THINGS = 12
-VALUE = st.none() | st.sampled_from([4.0, 7.0, 9.0, 12.0, 16.0, 22.0, 35.0])
-TERMS = st.builds(
-    Terms,
-    limits=st.sampled_from([TWO, {1: 5.0, 3: 20.0, 4: 30.0}, {4: 10.0}]),
-    wait=st.sampled_from([0, 1, 2, 5]),
-    keep=st.sampled_from([0, 1, 3]),
-    no_data=st.sampled_from(["keep", "ok", "alert"]),
-    no_data_rank=st.sampled_from([1, 2, 4]),
-    escalate=st.sampled_from([None, 1, 3]),
-    flap_count=st.sampled_from([0, 1, 2, 3]),
-    flap_window=st.sampled_from([2, 4, 8]),
-    tolerance=st.just(9),
-    grace=st.sampled_from([1, 2, 4]),
-).flatmap(
-    lambda terms: st.sampled_from([1.0, 0.75]).map(
-        lambda share: replace(
-            terms,
-            recovery={r: share * limit for r, limit in terms.limits.items() if share < 1},
-        )
-    )
-)
+async def test_only_the_newest_alert_about_a_thing_is_opened_again(connection: Connection) -> None:
+    world = World(connection)
+    await world.add(rule_of(world.terms))
+    for value in (15, 5, 15, 5):
+        await world.turn(value)
+
+    assert not await alerts.reopen(connection, 1, minute(4), "ana")
+    assert await alerts.reopen(connection, 2, minute(4), "ana")
 
 
-@dataclass(frozen=True)
-class Minute:
-    """How long after the one before, what is measured, and what people then do to which alerts."""
-
-    later: int
-    values: tuple[float | None, ...]
-    acts: dict[int, str]
-
-
-MINUTES = st.lists(
-    st.builds(
-        Minute,
-        later=st.sampled_from([1] * 8 + [2, 3, 6, 15]),
-        values=st.tuples(*[VALUE] * THINGS),
-        acts=st.dictionaries(
-            st.integers(0, THINGS - 1), st.sampled_from(["acknowledge", "resolve"]), max_size=4
-        ),
-    ),
-    min_size=1,
-    max_size=14,
-)
-
-
-async def act(world: World, things: list[Thing], acts: dict[int, str]) -> None:
-    """Let people do what they do, here and in the oracle."""
-    ids = {alert.component: alert.id for alert in await world.active()}
-    for number, what in acts.items():
-        alert_id = ids.get(thing(number).component)
-        assert (alert_id is not None) == (things[number].phase == "firing")
-        if alert_id is not None and what == "resolve":
-            await alerts.resolve(world.connection, alert_id, minute(world.now), "ana")
-            old = things[number]
-            things[number] = Thing(seen=old.seen, opens=old.opens)
-        elif alert_id is not None:
-            await alerts.acknowledge(world.connection, alert_id, minute(world.now), "ana")
-            things[number] = replace(things[number], acknowledged=True)
-
-
-@settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(terms=TERMS, minutes=MINUTES)
-async def test_any_life_is_told_as_plain_python_tells_it(
-    connection: Connection, terms: Terms, minutes: list[Minute]
+async def test_a_rule_that_fails_is_a_reason_for_all_that_it_looked_at(
+    connection: Connection,
 ) -> None:
-    await connection.execute(RESET)
+    world = World(connection, Terms(TWO, on_error="alert", no_data_rank=3))
+    await world.add(rule_of(world.terms))
+    assert await world.turn(5, 15) == [N]
+
+    await faults.fail(connection, 1, "it is too much", minute(1))
+
+    assert await world.turn(5, 15, 25) == [N, E]
+    assert [(a.component, a.level, a.message) for a in await world.active()] == [
+        ("thing-00", Level.CRITICAL, "load: the rule cannot be evaluated"),
+        ("thing-01", Level.CRITICAL, "load: the rule cannot be evaluated"),
+    ]
+
+
+async def test_what_a_rule_no_longer_looks_at_is_forgotten(connection: Connection) -> None:
+    """Its openings, so that it does not flap, and that there was data."""
+    terms = Terms(TWO, flap_count=2, no_data="alert")
     world = World(connection, terms)
     await world.add(rule_of(terms))
-    things, last_at = [Thing()] * THINGS, None
-    for passing in minutes:
-        at = world.now + passing.later
-        expected = []
-        for number, value in enumerate(passing.values):
-            things[number], said = oracle.step(things[number], terms, value, at, last_at)
-            expected += [(thing(number).component, said)] if said else []
-        world.now, last_at = at, at
-        await world.measure({thing(i): [v] for i, v in enumerate(passing.values) if v is not None})
-        assert await world.look() == expected, at
-        levels = {alert.component: alert.level for alert in await world.active()}
-        assert levels == {
-            thing(i).component: LEVELS[t.rank] for i, t in enumerate(things) if t.phase == "firing"
-        }
-        await act(world, things, passing.acts)
+    assert [await world.turn(value) for value in (15, 5)] == [[N], [R]]
+    for enabled in (False, True):
+        row = rule_of(replace(terms, enabled=enabled))
+        await rules.update(connection, row, minute(world.now), "ana")
+        assert await world.turn(None) == []
+
+    assert await world.turn(15) == [N]
+    [alert] = await world.active()
+    assert not alert.is_flapping

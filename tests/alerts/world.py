@@ -7,6 +7,7 @@ from typing import Any
 from alerts.evaluate import evaluate
 from db import alerts, evaluation, rules
 from db.alerts import Alert, Filter
+from db.evaluation import Step
 from db.queries import Connection
 from db.rules import Rule
 from db.series import SeriesNumbers
@@ -31,15 +32,19 @@ def rule_of(terms: Terms, name: str = "load", **more: Any) -> Rule:
     return Rule(
         name=name,
         metric="load",
+        component=None if terms.only is None else thing(terms.only).component,
+        op=terms.op,
         levels={LEVELS[rank]: limit for rank, limit in terms.limits.items()},
         recovery={LEVELS[rank]: limit for rank, limit in terms.recovery.items()} or None,
         for_=f"{terms.wait}m",
         keep_firing_for=f"{terms.keep}m",
         no_data=terms.no_data,
+        on_error=terms.on_error,
         no_data_level=LEVELS[terms.no_data_rank],
         escalate_after=None if terms.escalate is None else f"{terms.escalate}m",
         flap_count=terms.flap_count,
         flap_window=f"{terms.flap_window}m",
+        enabled=terms.enabled,
         **more,
     )
 
@@ -84,9 +89,9 @@ class World:
         await self.measure({thing(i): [v] for i, v in enumerate(values) if v is not None})
         return [said for _, said in await self.look()]
 
-    async def announce(self) -> None:
-        """Evaluate this minute as the service does it, bus and all."""
-        await evaluate(self.connection, minute(self.now), self.thresholds, self.ancestors)
+    async def announce(self) -> list[Step]:
+        """Evaluate this minute as the service does it, bus and all; return the steps."""
+        return await evaluate(self.connection, minute(self.now), self.thresholds, self.ancestors)
 
     async def active(self) -> list[Alert]:
         return await alerts.active(self.connection, Filter(), 1000)

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from db.queries import Pool
+from tests.alerts.world import START, World, rule_of
 from vigia.cli import main
 from vigia.model import Role, utc_now
 
@@ -99,15 +101,18 @@ async def test_a_silence_names_labels(ask: Ask) -> None:
     assert json.loads(await ask(*asked))["matcher"] == {"labels": {"host": "a=b"}}
 
 
-async def test_analytics_are_a_table(service: Any, ask: Ask) -> None:
-    assert await ask("analytics", "--by", "component") != ""
-    number = str((await service.post("/dev/test-alert", {"component": "shop"})).body["id"])
-    await ask("resolve", number)
+async def test_analytics_are_a_table(ask: Ask, pool: Pool) -> None:
+    asked = ("analytics", "--by", "component", "--start", START.isoformat())
+    assert await ask(*asked) != ""
+    async with pool.connection() as connection:
+        world = World(connection)
+        await world.add(rule_of(world.terms))
+        await world.turn(15.0)
 
-    found = await ask("analytics", "--by", "component", "--tz", "Europe/Berlin")
-    [line] = [line for line in found.splitlines() if "shop" in line]
-    [item] = json.loads(await ask("analytics", "--by", "component", "--json"))["items"]
-    assert line.split()[:2] == ["shop", str(item["alerts"])]
+    found = await ask(*asked, "--tz", "Europe/Berlin")
+    [line] = [line for line in found.splitlines() if "thing-00" in line]
+    [item] = json.loads(await ask(*asked, "--json"))["items"]
+    assert line.split()[:2] == ["thing-00", str(item["alerts"])]
 
 
 async def test_words_of_others_do_nothing_to_the_terminal(service: Any, ask: Ask) -> None:
