@@ -1,7 +1,7 @@
 """Alert rules as people write them, and as the database keeps them."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -31,17 +31,23 @@ SHIPPED_BY = "vigia"
 DURATIONS = (
     "window", "for", "keep_firing_for", "escalate_after", "flap_window", "offset", "short_window",
 )  # fmt: skip
-OWN_NAMES = {"rule-error"}
-"""Alerts of these names are no rule's."""
+MEMBERS = ("all_of", "any_of", "none_of")
+OWN_NAMES = {"rule-error", "preview"}
+"""Alerts of the first are no rule's; at the address of the second rules are tried."""
 OWN_METRICS = {"component_up", "security_events"}
 """What the service alone measures."""
 
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}(?!\n)$")]
 Metric = Annotated[str, Meta(pattern=r"^[a-zA-Z_][a-zA-Z0-9_.:-]{0,127}(?!\n)$")]
 Text = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f]*(?!\n)$", max_length=250)]
-Duration = Annotated[str, Meta(pattern=r"^\d{1,9}[smhd]?(?!\n)$")]
+Duration = (
+    Annotated[str, Meta(pattern=r"^\d{1,9}[smhd]?(?!\n)$")]
+    | Annotated[float, Meta(ge=0, lt=1e9, multiple_of=1)]
+)
+"""As people write it: a text, or whole seconds."""
 Limit = Annotated[float, Meta(ge=-1e140, le=1e140)]
-Names = Annotated[tuple[Name, ...], Meta(max_length=100)]
+Names = Annotated[Sequence[Name], Meta(max_length=100)]
+"""Not a tuple, which OpenAPI would describe as something else."""
 Policy = Literal["keep", "ok", "alert"]
 LOUDNESS = list(Level)
 
@@ -92,6 +98,8 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         """Refuse what could never fire, or never end."""
+        for name in MEMBERS:
+            msgspec.structs.force_setattr(self, name, tuple(getattr(self, name)))
         _check_durations(self)
         _check_levels(self)
         _check_fields(self)
@@ -99,12 +107,20 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Stored(Struct, frozen=True):
-    """A rule with its number, and who last changed it."""
+    """A rule with its number, why it cannot be evaluated if so, and who last changed it."""
 
     id: int
     rule: Rule
+    error: str | None
+    error_at: datetime | None
     updated_at: datetime
     updated_by: str
+
+    @property
+    def state(self) -> Literal["ok", "error", "off"]:
+        if not self.rule.enabled:
+            return "off"
+        return "ok" if self.error is None else "error"
 
 
 class Stray(Struct, frozen=True):
@@ -122,8 +138,10 @@ class _Questions(Struct, frozen=True):
     is_embedded: bool
 
 
-def seconds(duration: str) -> int:
+def seconds(duration: str | float) -> int:
     """Return whole seconds: `15s`, `5m`, `1h`, `7d`, or plain seconds."""
+    if not isinstance(duration, str):
+        return int(duration)
     number, unit = re.fullmatch(r"(\d+)([smhd]?)", duration).groups()  # type: ignore[union-attr]
     return int(number) * UNITS_S[unit]
 
@@ -142,7 +160,7 @@ def columns(rule: Rule) -> dict[str, Any]:
     for name in DURATIONS:
         text = document.pop(name)
         document[f"{name}_s"] = None if text is None else seconds(text)
-    for name in ("all_of", "any_of", "none_of"):
+    for name in MEMBERS:
         document[name] = list(document[name])
     document["is_relative"] = document.pop("relative")
     return document
@@ -189,6 +207,8 @@ async def read(
     return [
         Stored(
             row.pop("id"),
+            error=row.pop("error"),
+            error_at=row.pop("error_at"),
             updated_at=row.pop("updated_at"),
             updated_by=row.pop("updated_by"),
             rule=of_columns(row),
@@ -269,7 +289,7 @@ def _check_levels(rule: Rule) -> None:
 def _check_fields(rule: Rule) -> None:
     """Refuse a field of another kind, and the lack of one of its own."""
     if rule.name in OWN_NAMES:
-        raise ValueError(f"name: {rule.name} is taken by alerts of the service itself")
+        raise ValueError(f"name: {rule.name} is taken by the service itself")
     for field, kind in OWNERS.items():
         is_given = getattr(rule, field) != DEFAULTS[field]
         if is_given and rule.kind != kind:
@@ -295,7 +315,7 @@ def _check_kind(rule: Rule) -> None:
             "(what it no longer returns is well) or 'alert'"
         )
     _check_burn(rule)
-    if rule.kind == "composite" and not rule.all_of + rule.any_of:
+    if rule.kind == "composite" and not [*rule.all_of, *rule.any_of]:
         raise ValueError("a composite needs all_of or any_of, the rules that must fire")
 
 

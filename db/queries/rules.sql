@@ -39,7 +39,7 @@ SELECT id, name, kind, metric, component, labels, category, agg, window_s, op, l
        keep_firing_for_s, no_data, no_data_level, on_error, escalate_after_s, flap_count, flap_window_s, over,
        offset_s, is_relative,
        objective, short_window_s, all_of, any_of, none_of, by_component, level, sql,
-       enabled, runbook, updated_at, updated_by
+       enabled, runbook, error, error_at, updated_at, updated_by
 FROM alert_rules
 WHERE (%(name)s::text IS NULL OR name = %(name)s) AND id > %(after)s
 ORDER BY id
