@@ -120,9 +120,9 @@ async def replace(
 )
 async def remove(request: KnownRequest, parts: NamedDependency[Parts], name: FromPath[str]) -> None:
     async with parts.connect() as connection, connection.transaction():
-        await _read(connection, name)
-        resolved = await rule_set.remove(connection, [name], utc_now(), request.user.name)
-        await rules.check(connection)
+        resolved = await rule_set.remove(connection, name, utc_now(), request.user.name)
+    if resolved is None:
+        raise _unknown(name)
     if resolved:
         parts.announce()
 

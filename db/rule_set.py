@@ -10,6 +10,7 @@ from msgspec import Struct
 from db import alerts, evaluation, events, rules, security
 from db.queries import Connection
 from db.rules import Rule, columns, of_columns
+from vigia.model import ConflictError
 
 
 class Field(Struct, frozen=True):
@@ -38,9 +39,23 @@ class Difference(Struct, frozen=True):
         return bool(self.added or self.changed or self.removed)
 
 
+async def become(
+    connection: Connection, wanted: Sequence[Rule], time: datetime, actor: str, *, prune: bool
+) -> Difference:
+    """Make the rules those that are wanted, and return what that changed.
+
+    In the caller's transaction; nobody evaluates, and nobody else changes rules, before its end.
+    """
+    await evaluation.lock(connection)
+    difference = await compare(connection, wanted, prune=prune)
+    if difference:
+        await _apply(connection, difference, time, actor)
+    return difference
+
+
 async def compare(connection: Connection, wanted: Sequence[Rule], *, prune: bool) -> Difference:
     """Return what would change; with `prune`, rules that are not wanted are to go."""
-    present = {stored.rule.name: stored.rule for stored in await rules.read(connection)}
+    present = {rule.name: rule for rule in await rules.read_all(connection)}
     changes = [
         Change(rule, fields)
         for rule in wanted
@@ -54,49 +69,64 @@ async def compare(connection: Connection, wanted: Sequence[Rule], *, prune: bool
     )
 
 
-async def apply(connection: Connection, difference: Difference, time: datetime, actor: str) -> None:
-    """Make the changes in the caller's transaction; nobody evaluates meanwhile."""
-    await evaluation.lock(connection)
-    for change in difference.changed:
-        await rules.update(connection, change.rule, time, actor)
-    for rule in difference.added:
-        await rules.insert(connection, rule, time, actor)
-    told = [f"{one.rule.name} changed: {', '.join(one.fields)}" for one in difference.changed]
-    told += [f"{rule.name} made" for rule in difference.added]
-    await _tell(connection, time, actor, told)
-    await remove(connection, difference.removed, time, actor)
-    await rules.check(connection)
-
-
 async def make(connection: Connection, rule: Rule, time: datetime, actor: str) -> bool:
     """Make a rule; False when there is one of its name."""
+    await evaluation.lock(connection)
     if not await rules.insert(connection, rule, time, actor):
         return False
     await _tell(connection, time, actor, [f"{rule.name} made"])
-    await rules.check(connection)
+    await rules.check(connection, [rule.name])
     return True
 
 
 async def replace(connection: Connection, rule: Rule, time: datetime, actor: str) -> bool:
     """Replace the rule of this name; False when there is none."""
+    await evaluation.lock(connection)
     before = await rules.read(connection, rule.name)
     if not before:
         return False
     await rules.update(connection, rule, time, actor)
     changed = ", ".join(_fields(before[0].rule, rule)) or "nothing"
     await _tell(connection, time, actor, [f"{rule.name} changed: {changed}"])
-    await rules.check(connection)
+    await rules.check(connection, [rule.name])
     return True
 
 
-async def remove(
+async def remove(connection: Connection, name: str, time: datetime, actor: str) -> list[int] | None:
+    """Delete a rule and resolve what it has raised, with audit and events.
+
+    Returns the alerts; None when there is no rule of this name.
+    """
+    await evaluation.lock(connection)
+    if not await rules.read(connection, name):
+        return None
+    resolved = await _remove(connection, [name], time, actor)
+    await rules.check(connection, [name])
+    return resolved
+
+
+async def _apply(
+    connection: Connection, difference: Difference, time: datetime, actor: str
+) -> None:
+    changed = [change.rule for change in difference.changed]
+    is_done = [await rules.update(connection, rule, time, actor) for rule in changed]
+    is_done += [await rules.insert(connection, rule, time, actor) for rule in difference.added]
+    if not all(is_done):
+        raise ConflictError("somebody else has changed the rules meanwhile: try again")
+    told = [f"{one.rule.name} changed: {', '.join(one.fields)}" for one in difference.changed]
+    told += [f"{rule.name} made" for rule in difference.added]
+    await _tell(connection, time, actor, told)
+    if difference.removed:
+        await _remove(connection, difference.removed, time, actor)
+    touched = [*changed, *difference.added]
+    await rules.check(connection, [*(rule.name for rule in touched), *difference.removed])
+
+
+async def _remove(
     connection: Connection, names: Sequence[str], time: datetime, actor: str
 ) -> list[int]:
-    """Delete rules and resolve what they have raised, with audit and events; return the alerts."""
-    ids = []
-    for name in names:
-        ids += await alerts.resolve_rule(connection, name, time, actor)
-        await rules.delete(connection, name)
+    ids = await alerts.resolve_of_rules(connection, names, time, actor)
+    await rules.delete(connection, names)
     await _tell(connection, time, actor, [f"{name} deleted" for name in names])
     resolved = await alerts.read(connection, ids)
     await events.append(connection, time, alerts.news(resolved))

@@ -192,17 +192,20 @@ async def update(connection: Connection, rule: Rule, time: datetime, actor: str)
     return bool(await queries.run(connection, UPDATE, **_parameters(rule, time, actor)))
 
 
-async def delete(connection: Connection, name: str) -> bool:
-    """Delete a rule; False when there is none of this name."""
-    return bool(await queries.run(connection, DELETE, name=name))
+async def delete(connection: Connection, names: Collection[str]) -> int:
+    """Delete rules; return how many of these names there were."""
+    return await queries.run(connection, DELETE, names=list(names))
 
 
 async def read(
-    connection: Connection, name: str | None = None, after: int = 0, limit: int = RULES_MAX
+    connection: Connection,
+    *names: str,
+    after: int = 0,
+    limit: int = RULES_MAX,
 ) -> list[Stored]:
-    """Return rules in the order in which they were made."""
+    """Return rules, all or those with one of some names, in the order in which they were made."""
     found = await queries.rows(
-        connection, dict[str, Any], READ, name=name, after=after, limit=limit
+        connection, dict[str, Any], READ, names=list(names) or None, after=after, limit=limit
     )
     return [
         Stored(
@@ -217,27 +220,41 @@ async def read(
     ]
 
 
+async def read_all(connection: Connection) -> list[Rule]:
+    """Return every rule. Raises ConflictError for more than are exported and imported."""
+    found = await read(connection, limit=RULES_MAX + 1)
+    if len(found) > RULES_MAX:
+        raise ConflictError(f"there are over {RULES_MAX} rules, too many for one file: delete some")
+    return [stored.rule for stored in found]
+
+
 async def named(connection: Connection, names: Collection[str]) -> list[Rule]:
     """Return the rules that are evaluated and have one of these names."""
-    return [s.rule for s in await read(connection) if s.rule.name in names and s.rule.enabled]
+    found = await read(connection, *names) if names else []
+    return [stored.rule for stored in found if stored.rule.enabled]
 
 
-async def check(connection: Connection) -> None:
-    """Refuse what was changed in this transaction if the rules do not go together."""
-    await _check_references(connection)
-    await _check_questions(connection)
+async def check(connection: Connection, names: Collection[str]) -> None:
+    """Refuse what was changed of some rules in this transaction if they do not go together.
+
+    What is wrong with others stays; nobody else may change rules before the transaction ends.
+    """
+    await _check_references(connection, names)
+    await _check_questions(connection, names)
 
 
-async def _check_references(connection: Connection) -> None:
-    strays = await queries.rows(connection, Stray, STRAYS)
+async def _check_references(connection: Connection, names: Collection[str]) -> None:
+    strays = await queries.rows(connection, Stray, STRAYS, names=list(names))
     if strays:
         told = ", ".join(f"{stray.composite} names {stray.name}" for stray in strays[:10])
         raise ConflictError(f"a composite names rules that are there, and no composites: {told}")
 
 
-async def _check_questions(connection: Connection) -> None:
-    [found] = await queries.rows(connection, _Questions, QUESTIONS)
-    if found.count and found.is_embedded:
+async def _check_questions(connection: Connection, names: Collection[str]) -> None:
+    found = await queries.first(connection, _Questions, QUESTIONS, names=list(names))
+    if found is None:
+        return
+    if found.is_embedded:
         raise ConflictError(
             "rules of kind 'sql' need a TimescaleDB server (VIGIA_DATABASE_URL): "
             "nothing interrupts a question that the embedded engine was asked"

@@ -32,7 +32,7 @@ SET kind = %(kind)s, metric = %(metric)s::text, component = %(component)s::text,
 WHERE name = %(name)s
 
 -- name: delete
-DELETE FROM alert_rules WHERE name = %(name)s
+DELETE FROM alert_rules WHERE name = ANY (%(names)s)
 
 -- name: read
 SELECT id, name, kind, metric, component, labels, category, agg, window_s, op, levels, recovery, for_s,
@@ -41,7 +41,7 @@ SELECT id, name, kind, metric, component, labels, category, agg, window_s, op, l
        objective, short_window_s, all_of, any_of, none_of, by_component, level, sql,
        enabled, runbook, error, error_at, updated_at, updated_by
 FROM alert_rules
-WHERE (%(name)s::text IS NULL OR name = %(name)s) AND id > %(after)s
+WHERE (%(names)s::text[] IS NULL OR name = ANY (%(names)s)) AND id > %(after)s
 ORDER BY id
 LIMIT %(limit)s
 
@@ -50,13 +50,14 @@ SELECT c.name AS composite, m.name
 FROM alert_rules c
 CROSS JOIN LATERAL unnest(c.all_of || c.any_of || c.none_of) m (name)
 LEFT JOIN alert_rules r ON r.name = m.name AND r.kind <> 'composite'
-WHERE c.kind = 'composite' AND r.id IS NULL
+WHERE c.kind = 'composite' AND r.id IS NULL AND (c.name = ANY (%(names)s) OR m.name = ANY (%(names)s))
 ORDER BY c.id
 
 -- name: questions
 SELECT count(*) AS count, count(DISTINCT metric) AS metrics, version() LIKE '%%emcc%%' AS is_embedded
 FROM alert_rules
 WHERE kind = 'sql'
+HAVING bool_or(name = ANY (%(names)s))
 
 -- name: mark_shipped
 INSERT INTO shipped_rules (name) VALUES (%(name)s) ON CONFLICT DO NOTHING

@@ -348,7 +348,7 @@ async def refused(connection: Connection, *some: Rule) -> str:
         async with connection.transaction():
             for rule in some:
                 await rules.insert(connection, rule, minute(0), "ana")
-            await rules.check(connection)
+            await rules.check(connection, [rule.name for rule in some])
     return str(caught.value)
 
 

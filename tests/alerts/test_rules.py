@@ -180,7 +180,7 @@ async def test_labels_choose_among_the_series_of_a_metric(connection: Connection
 
 async def test_a_shipped_rule_that_was_deleted_stays_deleted(connection: Connection) -> None:
     await add_shipped_rules(connection)
-    assert await rules.delete(connection, "cpu")
+    assert await rules.delete(connection, ["cpu"])
 
     await add_shipped_rules(connection)
 

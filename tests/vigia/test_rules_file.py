@@ -68,6 +68,14 @@ def test_every_fault_is_told_with_the_rule_it_is_in() -> None:
         assert word in line
 
 
+def test_a_composite_of_composites_is_told() -> None:
+    one = '[[rule]]\nname = "{}"\nkind = "composite"\nall_of = ["a"]\nnone_of = ["{}"]\n'
+
+    parse(one.format("b", "c") + one.format("d", "e"))
+    with pytest.raises(InvalidError, match=r"\nd: it names b, which is a composite too$"):
+        parse(one.format("b", "c") + one.format("d", "b"))
+
+
 @pytest.mark.parametrize(
     "text",
     ["x = ", "rule = 5", "rule = [5]", 'other = 1\n[[rule]]\nname = "a"\nmetric = "m"', "[rule]"],
