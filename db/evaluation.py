@@ -40,6 +40,7 @@ def _statements(query: queries.Query, world: str) -> tuple[queries.Query, querie
             step=_LIFE["step"],
             source=_PARTS[f"{world}.source"],
             wanted=_PARTS[f"{'live' if world == 'live' else 'draft'}.wanted"],
+            present=_PARTS[f"{'live' if world == 'live' else 'draft'}.present"],
             spans=_COMPOSITE[f"{'draft' if world == 'draft' else 'live'}.spans"],
             known=_COMPOSITE[f"{'draft' if world == 'draft' else 'live'}.known"],
         )

@@ -880,6 +880,7 @@ TABLE system_alerts  -- Alerts, open and past.
     CREATE INDEX system_alerts_open ON public.system_alerts USING btree (id) WHERE (state <> 'resolved'::text)
     CREATE INDEX system_alerts_opened_at ON public.system_alerts USING btree (opened_at DESC, id DESC)
     CREATE UNIQUE INDEX system_alerts_pkey ON public.system_alerts USING btree (id)
+    CREATE INDEX system_alerts_resolved_at ON public.system_alerts USING btree (resolved_at)
 
 CONTINUOUS AGGREGATE system_counters_1d  -- Counters by series and UTC day.
     series_id integer  -- The series.
@@ -1138,6 +1139,12 @@ TYPE uptime_row  -- What uptime() answers.
     up_s double precision  -- Seconds observed and not down.
     down_s double precision  -- Seconds down.
     availability double precision  -- up_s / (up_s + down_s) in percent; null: never observed.
+
+TABLE watched_components  -- Components outside that the settings want, or wanted, to be asked.
+    component text NOT NULL  -- Name of the component.
+    let_go_at timestamp with time zone  -- Since when nobody wants it to be asked; null: it is.
+    CONSTRAINT watched_components_pkey PRIMARY KEY (component)
+    CREATE UNIQUE INDEX watched_components_pkey ON public.watched_components USING btree (component)
 
 FUNCTION ceil_to(p_time timestamp with time zone, p_width interval) RETURNS timestamp with time zone  -- The first start of a bucket at or after a time.
 

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import psycopg
 from msgspec import Struct, field
@@ -10,7 +10,7 @@ from msgspec import Struct, field
 from alerts.evaluate import add_shipped_rules, drop_component, evaluate
 from api.live import Live
 from api.refusals import Refusals
-from db import security
+from db import security, watched
 from db.backlog import Backlog, open_backlog
 from db.config import Config, Retention, read
 from db.engine import Engine, open_engine
@@ -35,8 +35,6 @@ from vigia.settings import Settings
 MISSED_MINUTES_MAX = 60
 MISSED_SLOTS_MAX = 2880
 """Checks of a day: an outage of the database that lasts longer is known for its last day only."""
-LAST_WORDS = timedelta(seconds=30)
-"""How long a component that was let go may still be heard: it was just being asked."""
 TRADING_MISSING = "not configured: set VIGIA_TRADING_DATABASE_URL"
 
 
@@ -55,8 +53,6 @@ class Service(Struct):
     config: Config
     applied: Retention
     slots: dict[str, Slots]
-    watched: set[str] = field(default_factory=set)
-    let_go: dict[str, datetime] = field(default_factory=dict)
     missed_minutes: list[datetime] = field(default_factory=list)
     missed_slots: list[datetime] = field(default_factory=list)
     refusals: Refusals = field(default_factory=Refusals)
@@ -114,18 +110,11 @@ class Service(Struct):
         """Take over what was changed here or elsewhere, and bring tiers and components to it."""
         async with self.pool.connection() as connection:
             self.config = await read(connection)
-            watched = self._asked()
-            gone = dict.fromkeys(self.watched - watched, now)
-            self.let_go = {
-                name: since
-                for name, since in {**self.let_go, **gone}.items()
-                if name not in watched and now - since <= LAST_WORDS
-            }
-            for name in self.let_go:
+            await watched.watch(connection, self._asked())
+            for name in await watched.let_go(connection, self._asked(), now):
+                await forget(connection, name)
                 if await drop_component(connection, name, now):
                     self.live.ring()
-                await forget(connection, name)
-            self.watched = watched
             await self._apply_retention(connection)
 
     async def _apply_retention(self, connection: Connection) -> None:
@@ -147,8 +136,8 @@ class Service(Struct):
     async def set_config(self, config: Config) -> None:
         """Put changed settings in force, and bring the tiers to them."""
         self.config = config
-        self.watched |= self._asked()
         async with self.pool.connection() as connection:
+            await watched.watch(connection, self._asked())
             await self._apply_retention(connection)
 
     async def storage(self, connection: Connection) -> Storage:

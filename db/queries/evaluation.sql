@@ -75,6 +75,7 @@ covered AS MATERIALIZED (
     -- As a case, of which the planner expects that many fit.
     WHERE CASE WHEN r.labels = '{}' THEN true ELSE r.series_labels @> r.labels END
       AND in_share(r.id, r.of, r.series_labels, %(share)s, %(shares)s)
+      AND {present}
 ), needed AS MATERIALIZED (
     SELECT n.*, make_interval(secs => n.window_s) AS length, make_interval(secs => n.shift_s) AS shift,
            make_interval(secs => n.window_s + n.shift_s) AS reach
@@ -93,6 +94,20 @@ covered AS MATERIALIZED (
 b.is_broken OR v.is_known OR v.rule_id IN (SELECT rule_id FROM alert_states)
 
 -- part: draft.wanted
+true
+
+-- part: live.present
+-- Of a component that was let go: not what is left of it, nor its last words. A set, which is mostly empty.
+r.series_id NOT IN (
+    SELECT s.id
+    FROM watched_components w
+    JOIN series s ON s.component = w.component
+    WHERE w.let_go_at IS NOT NULL
+      AND (w.let_go_at > %(end)s::timestamptz - interval '30 seconds'
+           OR NOT EXISTS (SELECT FROM series_state st WHERE st.series_id = s.id))
+)
+
+-- part: draft.present
 true
 
 -- part: verdicts
