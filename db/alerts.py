@@ -199,7 +199,7 @@ async def active(connection: Connection, wanted: Filter, limit: int) -> list[Ale
 async def past(
     connection: Connection, wanted: Filter, start: datetime, end: datetime, limit: int
 ) -> list[Alert]:
-    """Return alerts opened in a range of time, whether open or not, newest first."""
+    """Return alerts that were open at some time of a range, newest first."""
     return await queries.rows(
         connection, Alert, PAST, **_parameters(wanted), start=start, end=end, limit=limit
     )

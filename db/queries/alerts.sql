@@ -119,7 +119,7 @@ SELECT id, rule, level, category, component, labels, title, message, value, thre
        opened_at, acknowledged_at, acknowledged_by, resolved_at, resolved_by, held_by, is_flapping
 FROM system_alerts
 WHERE id < %(before)s
-  AND opened_at >= %(start)s AND opened_at < %(end)s
+  AND opened_at < %(end)s AND (resolved_at IS NULL OR resolved_at >= %(start)s)
   AND (%(level)s::text IS NULL OR level = %(level)s)
   AND (%(category)s::text IS NULL OR category = %(category)s)
   AND (%(component)s::text IS NULL OR component = %(component)s)
