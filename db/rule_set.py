@@ -1,16 +1,23 @@
 """All rules at once: how those that are wanted differ from those that are, and making them so."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from db import alerts, evaluation, events, rules, security
+from db import alerts, evaluation, events, queries, rules, security
 from db.queries import Connection
-from db.rules import Rule, columns, of_columns
-from vigia.model import ConflictError
+from db.rules import Rule, columns, duration_of, of_columns
+from vigia.model import ConflictError, InvalidError
+
+_QUERIES = queries.load("rules")
+STRAYS = _QUERIES["strays"]
+QUESTIONS = _QUERIES["questions"]
+TOO_LONG = _QUERIES["too_long"]
+
+QUESTIONS_MAX = 50
 
 
 class Field(Struct, frozen=True):
@@ -37,6 +44,28 @@ class Difference(Struct, frozen=True):
     def __bool__(self) -> bool:
         """Return whether there is any."""
         return bool(self.added or self.changed or self.removed)
+
+
+class Stray(Struct, frozen=True):
+    """A name in a composite that is that of no rule, or of another composite."""
+
+    composite: str
+    name: str
+
+
+class _Long(Struct, frozen=True):
+    """A rule that looks further back than minutes are kept."""
+
+    name: str
+    kept_s: int
+
+
+class _Questions(Struct, frozen=True):
+    """How many rules ask questions of their own, for how many metrics, and whether any may."""
+
+    count: int
+    metrics: int
+    is_embedded: bool
 
 
 async def become(
@@ -75,7 +104,7 @@ async def make(connection: Connection, rule: Rule, time: datetime, actor: str) -
     if not await rules.insert(connection, rule, time, actor):
         return False
     await _tell(connection, time, actor, [f"{rule.name} made"])
-    await rules.check(connection, [rule.name])
+    await check(connection, [rule.name])
     return True
 
 
@@ -88,7 +117,7 @@ async def replace(connection: Connection, rule: Rule, time: datetime, actor: str
     await rules.update(connection, rule, time, actor)
     changed = ", ".join(_fields(before[0].rule, rule)) or "nothing"
     await _tell(connection, time, actor, [f"{rule.name} changed: {changed}"])
-    await rules.check(connection, [rule.name])
+    await check(connection, [rule.name])
     return True
 
 
@@ -101,8 +130,44 @@ async def remove(connection: Connection, name: str, time: datetime, actor: str) 
     if not await rules.read(connection, name):
         return None
     resolved = await _remove(connection, [name], time, actor)
-    await rules.check(connection, [name])
+    await check(connection, [name])
     return resolved
+
+
+async def check(connection: Connection, names: Collection[str]) -> None:
+    """Refuse what was changed of some rules in this transaction if they do not go together.
+
+    What is wrong with others stays; nobody else may change rules before the transaction ends.
+    """
+    await _check_references(connection, names)
+    await _check_questions(connection, names)
+    for one in await queries.rows(connection, _Long, TOO_LONG, names=list(names)):
+        raise InvalidError(
+            f"{one.name}: window and offset reach further back than minutes are kept, "
+            f"{duration_of(one.kept_s)}; see retention.rollup_1m_days"
+        )
+
+
+async def _check_references(connection: Connection, names: Collection[str]) -> None:
+    strays = await queries.rows(connection, Stray, STRAYS, names=list(names))
+    if strays:
+        told = ", ".join(f"{stray.composite} names {stray.name}" for stray in strays[:10])
+        raise ConflictError(f"a composite names rules that are there, and no composites: {told}")
+
+
+async def _check_questions(connection: Connection, names: Collection[str]) -> None:
+    found = await queries.first(connection, _Questions, QUESTIONS, names=list(names))
+    if found is None:
+        return
+    if found.is_embedded:
+        raise ConflictError(
+            "rules of kind 'sql' need a TimescaleDB server (VIGIA_DATABASE_URL): "
+            "nothing interrupts a question that the embedded engine was asked"
+        )
+    if found.count > QUESTIONS_MAX:
+        raise ConflictError(f"there may be {QUESTIONS_MAX} rules of kind 'sql'")
+    if found.count > found.metrics:
+        raise ConflictError("metric: another rule of kind 'sql' has its answers under this name")
 
 
 async def _apply(
@@ -119,7 +184,7 @@ async def _apply(
     if difference.removed:
         await _remove(connection, difference.removed, time, actor)
     touched = [*changed, *difference.added]
-    await rules.check(connection, [*(rule.name for rule in touched), *difference.removed])
+    await check(connection, [*(rule.name for rule in touched), *difference.removed])
 
 
 async def _remove(

@@ -18,14 +18,14 @@ INSERT = _QUERIES["insert"]
 UPDATE = _QUERIES["update"]
 DELETE = _QUERIES["delete"]
 READ = _QUERIES["read"]
-STRAYS = _QUERIES["strays"]
-QUESTIONS = _QUERIES["questions"]
 MARK_SHIPPED = _QUERIES["mark_shipped"]
 
 RULES_MAX = 20_000
-WINDOW_S_MAX = 86400
+WINDOW_S_MAX = 7 * 86400
+WINDOW_OF_SAMPLES_S_MAX = OFFSET_S_MAX = 86400
+OF_SAMPLES = {"rate", "p50", "p90", "p95", "p99"}
+"""Aggregates that minutes do not hold."""
 WAIT_S_MAX = 7 * 86400
-QUESTIONS_MAX = 50
 UNITS_S = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 SHIPPED_BY = "vigia"
 DURATIONS = (
@@ -121,21 +121,6 @@ class Stored(Struct, frozen=True):
         if not self.rule.enabled:
             return "off"
         return "ok" if self.error is None else "error"
-
-
-class Stray(Struct, frozen=True):
-    """A name in a composite that is that of no rule, or of another composite."""
-
-    composite: str
-    name: str
-
-
-class _Questions(Struct, frozen=True):
-    """How many rules ask questions of their own, for how many metrics, and whether any may."""
-
-    count: int
-    metrics: int
-    is_embedded: bool
 
 
 def seconds(duration: str | float) -> int:
@@ -234,37 +219,6 @@ async def named(connection: Connection, names: Collection[str]) -> list[Rule]:
     return [stored.rule for stored in found if stored.rule.enabled]
 
 
-async def check(connection: Connection, names: Collection[str]) -> None:
-    """Refuse what was changed of some rules in this transaction if they do not go together.
-
-    What is wrong with others stays; nobody else may change rules before the transaction ends.
-    """
-    await _check_references(connection, names)
-    await _check_questions(connection, names)
-
-
-async def _check_references(connection: Connection, names: Collection[str]) -> None:
-    strays = await queries.rows(connection, Stray, STRAYS, names=list(names))
-    if strays:
-        told = ", ".join(f"{stray.composite} names {stray.name}" for stray in strays[:10])
-        raise ConflictError(f"a composite names rules that are there, and no composites: {told}")
-
-
-async def _check_questions(connection: Connection, names: Collection[str]) -> None:
-    found = await queries.first(connection, _Questions, QUESTIONS, names=list(names))
-    if found is None:
-        return
-    if found.is_embedded:
-        raise ConflictError(
-            "rules of kind 'sql' need a TimescaleDB server (VIGIA_DATABASE_URL): "
-            "nothing interrupts a question that the embedded engine was asked"
-        )
-    if found.count > QUESTIONS_MAX:
-        raise ConflictError(f"there may be {QUESTIONS_MAX} rules of kind 'sql'")
-    if found.count > found.metrics:
-        raise ConflictError("metric: another rule of kind 'sql' has its answers under this name")
-
-
 def _parameters(rule: Rule, time: datetime, actor: str) -> dict[str, Any]:
     row = columns(rule)
     for name in ("labels", "levels", "recovery"):
@@ -273,14 +227,18 @@ def _parameters(rule: Rule, time: datetime, actor: str) -> dict[str, Any]:
 
 
 def _check_durations(rule: Rule) -> None:
-    if not 1 <= seconds(rule.window) <= WINDOW_S_MAX:
-        raise ValueError("window must be from 1s to 1d")
+    of_minutes = seconds(rule.window) % 60 == 0 and rule.agg not in OF_SAMPLES
+    longest = WINDOW_S_MAX if of_minutes else WINDOW_OF_SAMPLES_S_MAX
+    if not 1 <= seconds(rule.window) <= longest:
+        raise ValueError(
+            "window must be from 1s to 1d; in whole minutes to 7d, but for rate and percentiles"
+        )
     waits = (rule.for_, rule.keep_firing_for, rule.flap_window, rule.escalate_after or "1s")
     if max(map(seconds, waits)) > WAIT_S_MAX:
         raise ValueError("for, keep_firing_for, flap_window, escalate_after: at most 7d")
     if seconds(rule.flap_window) == 0 or (rule.escalate_after and not seconds(rule.escalate_after)):
         raise ValueError("flap_window, escalate_after: at least 1s")
-    if seconds(rule.offset) % 60 or seconds(rule.offset) > WINDOW_S_MAX:
+    if seconds(rule.offset) % 60 or seconds(rule.offset) > OFFSET_S_MAX:
         raise ValueError("offset must be whole minutes, at most 1d")
 
 
@@ -332,8 +290,7 @@ def _check_kind(rule: Rule) -> None:
             "(what it no longer returns is well) or 'alert'"
         )
     _check_burn(rule)
-    if rule.kind == "composite" and not [*rule.all_of, *rule.any_of]:
-        raise ValueError("a composite needs all_of or any_of, the rules that must fire")
+    _check_composite(rule)
 
 
 def _check_burn(rule: Rule) -> None:
@@ -348,6 +305,19 @@ def _check_burn(rule: Rule) -> None:
         raise ValueError("short_window must be shorter than window, both in whole minutes")
 
 
+def _check_composite(rule: Rule) -> None:
+    if rule.kind != "composite":
+        return
+    if not [*rule.all_of, *rule.any_of]:
+        raise ValueError("a composite needs all_of or any_of, the rules that must fire")
+    given = [name for name, usual in MEASURING.items() if getattr(rule, name) != usual]
+    if rule.labels or seconds(rule.window) != seconds("1m") or given:
+        raise ValueError(
+            "a composite measures nothing: it has no labels, agg, window, op and no_data"
+        )
+
+
+MEASURING = {"agg": "avg", "op": ">", "no_data": "keep"}
 OWNERS = {
     "offset": "change",
     "relative": "change",

@@ -89,7 +89,7 @@ TABLE alert_rules  -- Rules, evaluated as one set once a minute; one rule covers
     CONSTRAINT alert_rules_on_error_check CHECK ((on_error = ANY (ARRAY['keep'::text, 'ok'::text, 'alert'::text])))
     CONSTRAINT alert_rules_op_check CHECK ((op = ANY (ARRAY['>'::text, '>='::text, '<'::text, '<='::text])))
     CONSTRAINT alert_rules_pkey PRIMARY KEY (id)
-    CONSTRAINT alert_rules_window_s_check CHECK (((window_s >= 1) AND (window_s <= 86400)))
+    CONSTRAINT alert_rules_window_s_check CHECK (((window_s >= 1) AND (window_s <= 604800)))
     CREATE INDEX alert_rules_composite ON public.alert_rules USING btree (id) WHERE (kind = 'composite'::text)
     CREATE INDEX alert_rules_error ON public.alert_rules USING btree (error_at) WHERE (error IS NOT NULL)
     CREATE INDEX alert_rules_everywhere ON public.alert_rules USING btree (metric) WHERE (component IS NULL)

@@ -10,6 +10,10 @@ COMMENT ON COLUMN watched_components.let_go_at IS 'Since when nobody wants it to
 
 CREATE INDEX system_alerts_resolved_at ON system_alerts (resolved_at);
 
+ALTER TABLE alert_rules
+    DROP CONSTRAINT alert_rules_window_s_check,
+    ADD CONSTRAINT alert_rules_window_s_check CHECK (window_s BETWEEN 1 AND 604800);
+
 UPDATE alert_rules
 SET labels = '{}', agg = 'avg', window_s = 60, op = '>', no_data = 'keep'
 WHERE kind = 'composite';

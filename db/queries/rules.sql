@@ -59,5 +59,14 @@ FROM alert_rules
 WHERE kind = 'sql'
 HAVING bool_or(name = ANY (%(names)s))
 
+-- name: too_long
+-- Rules that look further back than minutes are kept.
+SELECT r.name, extract(epoch FROM t.keep)::bigint AS kept_s
+FROM alert_rules r
+CROSS JOIN tiers t
+WHERE r.name = ANY (%(names)s) AND t.name = '1m' AND t.keep IS NOT NULL
+  AND r.window_s + CASE r.kind WHEN 'change' THEN r.offset_s ELSE 0 END > greatest(extract(epoch FROM t.keep), 86400)
+ORDER BY r.id
+
 -- name: mark_shipped
 INSERT INTO shipped_rules (name) VALUES (%(name)s) ON CONFLICT DO NOTHING

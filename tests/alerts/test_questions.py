@@ -10,7 +10,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import AsyncConnectionPool
 
 from alerts.questions import Asker
-from db import questions, rules
+from db import questions, rule_set, rules
 from db.engine import Engine
 from db.queries import Connection, Pool
 from db.questions import Answer, QuestionError
@@ -348,7 +348,7 @@ async def refused(connection: Connection, *some: Rule) -> str:
         async with connection.transaction():
             for rule in some:
                 await rules.insert(connection, rule, minute(0), "ana")
-            await rules.check(connection, [rule.name for rule in some])
+            await rule_set.check(connection, [rule.name for rule in some])
     return str(caught.value)
 
 

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 
 from db import alerts, events, rule_set, rules, security
 from db.alerts import Filter
+from db.engine import Engine
 from db.queries import Connection, Pool
 from db.rule_set import Difference, Field
 from db.rules import Rule
@@ -48,11 +49,15 @@ async def dump(connection: Connection) -> str:
     return rules_file.dump([stored.rule for stored in await rules.read(connection)])
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(sets_of_rules, sets_of_rules)
 async def test_export_import_export_is_the_same_file(
-    connection: Connection, first: list[Rule], second: list[Rule]
+    connection: Connection, engine: Engine, first: list[Rule], second: list[Rule]
 ) -> None:
+    if engine.embedded:  # which takes none of kind sql
+        first, second = ([rule for rule in some if rule.kind != "sql"] for some in (first, second))
     await become(connection, first)
     await become(connection, second)
     exported = await dump(connection)

@@ -76,7 +76,7 @@ async def _measure_late() -> None:
     [
         ("{", "this is no rule"),
         ('{"name": "a"}', "metric"),
-        ('{"name": "a", "metric": "m", "window": "2d"}', "window must be"),
+        ('{"name": "a", "metric": "m", "window": "8d"}', "window must be"),
         ("/nowhere/rule.json", "No such file"),
     ],
 )

@@ -54,7 +54,7 @@ def test_every_fault_is_told_with_the_rule_it_is_in() -> None:
     with pytest.raises(InvalidError) as told:
         parse(
             '[[rule]]\nname = "a"\n'
-            '[[rule]]\nname = "b"\nmetric = "m"\nwindow = "2d"\n'
+            '[[rule]]\nname = "b"\nmetric = "m"\nwindow = "8d"\n'
             '[[rule]]\nmetric = "m"\n'
             '[[rule]]\nname = "c"\nmetric = "m"\nlimit = 5\n'
             '[[rule]]\nname = "d"\nmetric = "m"\n[[rule]]\nname = "d"\nmetric = "m"\n'
