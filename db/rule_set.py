@@ -12,7 +12,7 @@ from db.queries import Connection
 from db.rules import Rule, columns, duration_of, of_columns
 from vigia.model import ConflictError, InvalidError
 
-_QUERIES = queries.load("rules")
+_QUERIES = queries.load("rule_set")
 STRAYS = _QUERIES["strays"]
 QUESTIONS = _QUERIES["questions"]
 TOO_LONG = _QUERIES["too_long"]
