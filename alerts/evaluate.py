@@ -159,10 +159,7 @@ class _Turn(Struct, frozen=True):
 async def drop_component(connection: Connection, component: str, at: datetime) -> bool:
     """Resolve the open alerts of a component that is no longer watched; True if there were any."""
     async with connection.transaction():
-        ids = await alerts.open_of_component(connection, component)
-        for alert_id in ids:
-            await alerts.resolve(connection, alert_id, at, AUTO)
-            await alerts.log_step(connection, alert_id, at, "resolved", AUTO, "no longer watched")
+        ids = await alerts.resolve_of_components(connection, [component], at, AUTO)
         resolved = await alerts.read(connection, ids)
         await events.append(connection, at, alerts.news(resolved))
     return bool(ids)

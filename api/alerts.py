@@ -1,6 +1,6 @@
 """Alerts: those that are open, those of the past, and what people do to them."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Annotated
 
@@ -37,7 +37,7 @@ OnlyState = Annotated[
 WithSteps = Annotated[
     bool, QueryParameter(name="events", description="Whether each has its steps, in `events`.")
 ]
-Start = Annotated[str, QueryParameter(description="Opened at or after: a time, or such as -7d.")]
+Start = Annotated[str, QueryParameter(description="Open then or later: a time, or such as -7d.")]
 End = Annotated[str, QueryParameter(description="Opened before: a time, or `now`.")]
 
 CONFLICT = {409: documented("The alert is in a state that does not allow this.")}
@@ -71,9 +71,10 @@ async def active(
     rule: OnlyRule = None,
     in_state: OnlyState = None,
     held: HeldNow = None,
+    steps: WithSteps = False,
     limit: Limit = LIMIT,
     cursor: Cursor = None,
-) -> Page[alerts.Alert]:
+) -> Page[AlertWithSteps]:
     wanted = alerts.Filter(
         level=level,
         category=category,
@@ -85,10 +86,10 @@ async def active(
     )
     async with parts.connect() as connection:
         found = await alerts.active(connection, wanted, limit + 1)
-    return page(found, limit, lambda alert: alert.id)
+        return await _page(connection, found, limit, steps=steps)
 
 
-@get(f"{BASE}/alerts/history", tags=["alerts"], summary="Alerts opened in a range of time")
+@get(f"{BASE}/alerts/history", tags=["alerts"], summary="Alerts that were open in a range of time")
 async def past(
     parts: NamedDependency[Parts],
     start: Start = "-7d",
@@ -113,18 +114,10 @@ async def past(
         held=held,
         before=position(cursor, alerts.ID_MAX),
     )
-    opened = parse_time(start, now), parse_time(end, now)
+    span = parse_time(start, now), parse_time(end, now)
     async with parts.connect() as connection:
-        found = page(
-            await alerts.past(connection, wanted, *opened, limit + 1), limit, lambda alert: alert.id
-        )
-        ids = [alert.id for alert in found.items] if steps else []
-        told = await alerts.steps_of(connection, ids)
-    items = [
-        AlertWithSteps(**structs.asdict(alert), events=told.get(alert.id, UNSET))
-        for alert in found.items
-    ]
-    return Page(items, found.cursor)
+        found = await alerts.past(connection, wanted, *span, limit + 1)
+        return await _page(connection, found, limit, steps=steps)
 
 
 @get(f"{BASE}/alerts/{{alert_id:int}}", tags=["alerts"], summary="One alert with its steps")
@@ -232,6 +225,19 @@ async def _step(
     comment = (note or Note()).comment
     await alerts.log_step(connection, alert_id, now, kind, actor.name, comment)
     return await _read(connection, alert_id)
+
+
+async def _page(
+    connection: Connection, found: Sequence[alerts.Alert], limit: int, *, steps: bool
+) -> Page[AlertWithSteps]:
+    numbered = page(found, limit, lambda alert: alert.id)
+    ids = [alert.id for alert in numbered.items] if steps else []
+    told = await alerts.steps_of(connection, ids)
+    items = [
+        AlertWithSteps(**structs.asdict(alert), events=told.get(alert.id, UNSET))
+        for alert in numbered.items
+    ]
+    return Page(items, numbered.cursor)
 
 
 async def _with_steps(connection: Connection, alert_id: int) -> AlertWithSteps:

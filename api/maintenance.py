@@ -2,10 +2,10 @@
 
 from datetime import datetime
 
-import msgspec
 from litestar import delete, get, post, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
+from msgspec import UNSET
 
 from api.door import ROLE
 from api.errors import documented
@@ -13,7 +13,8 @@ from api.lists import LIMIT, Cursor, Limit, Page, page, position
 from api.parts import KnownRequest, Parts
 from api.probes import BASE
 from api.quiet import changing, tell
-from api.times import parse_time
+from api.read_only import ReadOnly
+from api.times import Moment, parse_time
 from db import windows
 from db.alerts import ID_MAX
 from db.queries import Connection
@@ -25,10 +26,16 @@ TAKEN = {409: documented("There is a window of this name.")}
 
 
 class Draft(Plan, frozen=True, kw_only=True):
-    """A plan; once, from `starts_at` to `ends_at`; recurring, these limit it if they are given."""
+    """A plan; once, from `starts_at` to `ends_at`; recurring, these limit it if they are given.
 
-    starts_at: str | None = None
-    ends_at: str | None = None
+    What GET says of a window besides may be given back.
+    """
+
+    starts_at: Moment | None = None
+    ends_at: Moment | None = None
+    id: ReadOnly = UNSET
+    updated_at: ReadOnly = UNSET
+    updated_by: ReadOnly = UNSET
 
 
 @get(MAINTENANCE, tags=["maintenance"], summary="Every window, in the order they were made")
@@ -107,8 +114,9 @@ async def remove(
 def _window(draft: Draft, now: datetime) -> Window:
     limits = {"starts_at": draft.starts_at, "ends_at": draft.ends_at}
     moments = {k: None if text is None else parse_time(text, now) for k, text in limits.items()}
+    fields = {name: getattr(draft, name) for name in Window.__struct_fields__}
     try:
-        return Window(**{**msgspec.structs.asdict(draft), **moments})
+        return Window(**{**fields, **moments})
     except ValueError as error:
         raise InvalidError(str(error)) from None
 

@@ -1,41 +1,67 @@
 """Alert rules: reading and changing them."""
 
 from datetime import datetime
+from typing import Literal
 
 import msgspec
 from litestar import delete, get, post, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
-from msgspec import Struct
+from msgspec import UNSET, Struct
+from msgspec.structs import force_setattr
 
 from api.door import ROLE
 from api.errors import documented
 from api.lists import LIMIT, Cursor, Limit, Page, page, position
 from api.parts import KnownRequest, Parts
 from api.probes import BASE
-from api.times import parse_time
+from api.read_only import ReadOnly
+from api.times import Moment, parse_time
 from db import rule_set, rules, trial
 from db.queries import Connection
 from db.rules import Rule, Stored
 from vigia.model import ConflictError, InvalidError, NotFoundError, Role, utc_now
 
 RULES = f"{BASE}/alerts/rules"
-TAKEN = {409: documented("There is a rule of this name.")}
+TAKEN = {409: documented("There is a rule of this name, or the rules do not go together.")}
+APART = {409: documented("The rules would not go together: a composite names what is none.")}
 
 
 class RuleView(Rule, frozen=True, kw_only=True):
-    """A rule, and who last changed it."""
+    """A rule, how it stands, and who last changed it; `error` says why it cannot be evaluated."""
 
+    state: Literal["ok", "error", "off"]
+    error: str | None
+    error_at: datetime | None
     updated_at: datetime
     updated_by: str
+
+
+class RuleBody(Rule, frozen=True, kw_only=True):
+    """A rule; what GET says of it besides may be given back."""
+
+    state: ReadOnly = UNSET
+    error: ReadOnly = UNSET
+    error_at: ReadOnly = UNSET
+    updated_at: ReadOnly = UNSET
+    updated_by: ReadOnly = UNSET
+
+    def __post_init__(self) -> None:
+        """Keep the rule alone."""
+        super().__post_init__()
+        for name in READ_ONLY:
+            force_setattr(self, name, UNSET)
+
+
+READ_ONLY = sorted(set(RuleBody.__struct_fields__) - set(Rule.__struct_fields__))
 
 
 class Draft(Struct, frozen=True, forbid_unknown_fields=True):
     """A rule that may not be saved yet, and the time to try it over."""
 
-    rule: Rule
-    start: str = "-7d"
-    end: str = "now"
+    rule: RuleBody
+    start: Moment = "-7d"
+    end: Moment = "now"
 
 
 @get(RULES, tags=["rules"], summary="Every rule, in the order in which they were made")
@@ -56,7 +82,7 @@ async def one(parts: NamedDependency[Parts], name: FromPath[str]) -> RuleView:
 
 @post(RULES, opt={ROLE: Role.ADMIN}, responses=TAKEN, tags=["rules"], summary="Make a rule")
 async def create(
-    request: KnownRequest, parts: NamedDependency[Parts], data: JSONBody[Rule]
+    request: KnownRequest, parts: NamedDependency[Parts], data: JSONBody[RuleBody]
 ) -> RuleView:
     async with parts.connect() as connection, connection.transaction():
         if not await rule_set.make(connection, data, utc_now(), request.user.name):
@@ -67,6 +93,7 @@ async def create(
 @put(
     f"{RULES}/{{name:str}}",
     opt={ROLE: Role.ADMIN},
+    responses=APART,
     tags=["rules"],
     summary="Replace a rule; what it has raised goes on under what it has become",
 )
@@ -74,7 +101,7 @@ async def replace(
     request: KnownRequest,
     parts: NamedDependency[Parts],
     name: FromPath[str],
-    data: JSONBody[Rule],
+    data: JSONBody[RuleBody],
 ) -> RuleView:
     if data.name != name:
         raise InvalidError(f"name: must be {name!r}, as in the address")
@@ -87,14 +114,15 @@ async def replace(
 @delete(
     f"{RULES}/{{name:str}}",
     opt={ROLE: Role.ADMIN},
+    responses=APART,
     tags=["rules"],
     summary="Delete a rule, and resolve what it has raised",
 )
 async def remove(request: KnownRequest, parts: NamedDependency[Parts], name: FromPath[str]) -> None:
     async with parts.connect() as connection, connection.transaction():
-        await _read(connection, name)
-        resolved = await rule_set.remove(connection, [name], utc_now(), request.user.name)
-        await rules.check(connection)
+        resolved = await rule_set.remove(connection, name, utc_now(), request.user.name)
+    if resolved is None:
+        raise _unknown(name)
     if resolved:
         parts.announce()
 
@@ -124,7 +152,14 @@ async def _read(connection: Connection, name: str) -> RuleView:
 
 def _view(stored: Stored) -> RuleView:
     fields = msgspec.structs.asdict(stored.rule)
-    return RuleView(**fields, updated_at=stored.updated_at, updated_by=stored.updated_by)
+    return RuleView(
+        **fields,
+        state=stored.state,
+        error=stored.error,
+        error_at=stored.error_at,
+        updated_at=stored.updated_at,
+        updated_by=stored.updated_by,
+    )
 
 
 def _unknown(name: str) -> NotFoundError:

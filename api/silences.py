@@ -7,7 +7,7 @@ import msgspec
 from litestar import delete, get, post, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, QueryParameter
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct
 
 from api.door import ROLE
 from api.errors import documented
@@ -15,7 +15,8 @@ from api.lists import LIMIT, Cursor, Limit, Page, page, position
 from api.parts import KnownRequest, Parts
 from api.probes import BASE
 from api.quiet import changing, tell
-from api.times import parse_duration, parse_time
+from api.read_only import ReadOnly
+from api.times import Length, Moment, parse_duration, parse_time
 from db import silences
 from db.alerts import ID_MAX
 from db.holds import Matcher
@@ -30,13 +31,22 @@ OnlyActive = Annotated[bool, QueryParameter(description="Only those that hold no
 
 
 class Draft(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is silenced and why, from `starts_at` (now), until `ends_at` or for `duration`."""
+    """What is silenced and why, from `starts_at` (now), until `ends_at` or for `duration`.
+
+    What GET says of a silence besides may be given back.
+    """
 
     matcher: Matcher
     comment: Annotated[str, Meta(min_length=1, max_length=2000)]
-    starts_at: str | None = None
-    ends_at: str | None = None
-    duration: str | None = None
+    starts_at: Moment | None = None
+    ends_at: Moment | None = None
+    duration: Length | None = None
+    id: ReadOnly = UNSET
+    state: ReadOnly = UNSET
+    created_at: ReadOnly = UNSET
+    created_by: ReadOnly = UNSET
+    updated_at: ReadOnly = UNSET
+    updated_by: ReadOnly = UNSET
 
 
 @get(SILENCES, tags=["silences"], summary="Silences, newest first")
@@ -119,10 +129,10 @@ def _terms(draft: Draft, now: datetime, begin: datetime) -> Terms:
         raise InvalidError("matcher: name at least one of rule, component, category, level, labels")
     start = begin if draft.starts_at is None else parse_time(draft.starts_at, now)
     match draft.ends_at, draft.duration:
-        case str(text), None:
-            end = parse_time(text, now)
-        case None, str(text):
-            end = start + timedelta(seconds=parse_duration(text))
+        case str() | float() as moment, None:
+            end = parse_time(moment, now)
+        case None, str() | float() as length:
+            end = start + timedelta(seconds=parse_duration(length))
         case _:
             raise InvalidError("say when it ends: either ends_at or duration")
     if end <= max(start, now):

@@ -2,6 +2,9 @@
 
 import re
 from datetime import UTC, datetime
+from typing import Annotated
+
+from msgspec import Meta
 
 from vigia.model import InvalidError
 
@@ -14,11 +17,18 @@ RFC3339 = re.compile(
     r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII
 )
 EPOCH = re.compile(r"\d{1,12}(\.\d{1,9})?", re.ASCII)
+Moment = (
+    Annotated[str, Meta(description="RFC 3339, epoch seconds, `now`, or such as -24h.")] | float
+)
+Length = Annotated[str, Meta(description="15s, 5m, 1h, 7d, or seconds.")] | float
+
 DURATION = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)([smhd]?)", re.ASCII)
 
 
-def parse_time(text: str, now: datetime) -> datetime:
+def parse_time(text: str | float, now: datetime) -> datetime:
     """Return a moment: RFC 3339, epoch seconds, `now`, or a duration before now such as `-24h`."""
+    if not isinstance(text, str):
+        return of_epoch(text)
     if text == "now":
         return now
     if text.startswith("-") and text[-1] in "smhd":
@@ -44,12 +54,15 @@ def parse_moment(text: str) -> datetime | None:
     return None
 
 
-def parse_duration(text: str) -> float:
+def parse_duration(text: str | float) -> float:
     """Return seconds: `15s`, `5m`, `1h`, `7d`, or plain seconds."""
-    match = DURATION.fullmatch(text)
-    seconds = float(match[1]) * UNITS_S[match[2]] if match else 0.0
+    if isinstance(text, str):
+        match = DURATION.fullmatch(text)
+        seconds = float(match[1]) * UNITS_S[match[2]] if match else 0.0
+    else:
+        seconds = text
     if not 0 < seconds <= DURATION_S_MAX:
-        raise InvalidError(f"{_shown(text)} is not a duration; write 15s, 5m, 1h, 7d or seconds")
+        raise InvalidError(f"{_shown(str(text))} is no duration; write 15s, 5m, 1h, 7d or seconds")
     return seconds
 
 

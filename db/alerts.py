@@ -13,11 +13,14 @@ from db.queries import Connection
 from vigia.model import Category, Level
 
 _QUERIES = queries.load("alerts")
+_PARTS = queries.load_parts("alerts")
 OPEN_TEST = _QUERIES["open_test"]
 LOG_STEP = _QUERIES["log_step"]
-OPEN_OF_RULE = _QUERIES["open_of_rule"]
-OPEN_OF_COMPONENT = _QUERIES["open_of_component"]
-RESOLVE = _QUERIES["resolve"]
+RESOLVE = queries.fill(_QUERIES["resolve"], calmed=_PARTS["calmed"])
+RESOLVE_OF_RULES, RESOLVE_OF_COMPONENTS = (
+    queries.fill(_QUERIES["resolve_all"], which=_PARTS[which], calmed=_PARTS["calmed"])
+    for which in ("of_rules", "of_components")
+)
 ACKNOWLEDGE = _QUERIES["acknowledge"]
 REOPEN = _QUERIES["reopen"]
 ADD_UNTOLD = _QUERIES["add_untold"]
@@ -149,30 +152,22 @@ async def resolve(connection: Connection, alert_id: int, time: datetime, actor: 
     return await _act(connection, RESOLVE, alert_id, time, actor)
 
 
-async def open_of_rule(connection: Connection, rule: str) -> list[int]:
-    """Return the ids of a rule's open alerts."""
-    rows = await queries.rows(connection, _Id, OPEN_OF_RULE, rule=rule)
-    return [row.id for row in rows]
+async def resolve_of_rules(
+    connection: Connection, rules: Sequence[str], time: datetime, actor: str
+) -> list[int]:
+    """Resolve what rules that are about to go have raised, with the audit; return the ids."""
+    return await _resolve_all(
+        connection, RESOLVE_OF_RULES, rules, time, actor, "the rule was deleted"
+    )
 
 
-async def resolve_rule(connection: Connection, rule: str, time: datetime, actor: str) -> list[int]:
-    """Resolve what a rule that is about to go has raised, with the audit; return the ids."""
-    await lock(connection)
-    ids = await open_of_rule(connection, rule)
-    for alert_id in ids:
-        await resolve(connection, alert_id, time, actor)
-        await log_step(connection, alert_id, time, "resolved", actor, "the rule was deleted")
-    return ids
-
-
-class _Id(Struct, frozen=True):
-    id: int
-
-
-async def open_of_component(connection: Connection, component: str) -> list[int]:
-    """Return the ids of a component's open alerts."""
-    rows = await queries.rows(connection, _Id, OPEN_OF_COMPONENT, component=component)
-    return [row.id for row in rows]
+async def resolve_of_components(
+    connection: Connection, components: Sequence[str], time: datetime, actor: str
+) -> list[int]:
+    """Resolve the alerts of components that nobody watches, with the audit; return the ids."""
+    return await _resolve_all(
+        connection, RESOLVE_OF_COMPONENTS, components, time, actor, "no longer watched"
+    )
 
 
 async def acknowledge(connection: Connection, alert_id: int, time: datetime, actor: str) -> bool:
@@ -217,7 +212,7 @@ async def active(connection: Connection, wanted: Filter, limit: int) -> list[Ale
 async def past(
     connection: Connection, wanted: Filter, start: datetime, end: datetime, limit: int
 ) -> list[Alert]:
-    """Return alerts opened in a range of time, whether open or not, newest first."""
+    """Return alerts that were open at some time of a range, newest first."""
     return await queries.rows(
         connection, Alert, PAST, **_parameters(wanted), start=start, end=end, limit=limit
     )
@@ -229,6 +224,22 @@ async def _act(
     """Do something to one alert while nobody else changes any; False when its state forbids it."""
     await lock(connection)
     return bool(await queries.value(connection, query, alert_id=alert_id, time=time, actor=actor))
+
+
+async def _resolve_all(
+    connection: Connection,
+    query: queries.Query,
+    names: Sequence[str],
+    time: datetime,
+    actor: str,
+    comment: str,
+) -> list[int]:
+    """In one statement, however many they are: nobody changes alerts meanwhile."""
+    await lock(connection)
+    ids: list[int] | None = await queries.value(
+        connection, query, names=list(names), time=time, actor=actor, comment=comment
+    )
+    return ids or []
 
 
 def _parameters(wanted: Filter) -> dict[str, object]:

@@ -56,6 +56,7 @@ def _statements(query: queries.Query, world: str) -> tuple[queries.Query, querie
             source=SOURCES[world],
             error=_PARTS[f"{world}.error"],
             wanted=_PARTS[f"{'live' if world == 'live' else 'draft'}.wanted"],
+            present=_PARTS[f"{'live' if world == 'live' else 'draft'}.present"],
             spans=_COMPOSITE[f"{'draft' if world == 'draft' else 'live'}.spans"],
             known=_COMPOSITE[f"{'draft' if world == 'draft' else 'live'}.known"],
         )

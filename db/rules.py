@@ -1,7 +1,7 @@
 """Alert rules as people write them, and as the database keeps them."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -18,30 +18,36 @@ INSERT = _QUERIES["insert"]
 UPDATE = _QUERIES["update"]
 DELETE = _QUERIES["delete"]
 READ = _QUERIES["read"]
-STRAYS = _QUERIES["strays"]
-QUESTIONS = _QUERIES["questions"]
 MARK_SHIPPED = _QUERIES["mark_shipped"]
 
 RULES_MAX = 20_000
-WINDOW_S_MAX = 86400
+WINDOW_S_MAX = 7 * 86400
+WINDOW_OF_SAMPLES_S_MAX = OFFSET_S_MAX = 86400
+OF_SAMPLES = {"rate", "p50", "p90", "p95", "p99"}
+"""Aggregates that minutes do not hold."""
 WAIT_S_MAX = 7 * 86400
-QUESTIONS_MAX = 50
 UNITS_S = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 SHIPPED_BY = "vigia"
 DURATIONS = (
     "window", "for", "keep_firing_for", "escalate_after", "flap_window", "offset", "short_window",
 )  # fmt: skip
-OWN_NAMES = {"rule-error"}
-"""Alerts of these names are no rule's."""
+MEMBERS = ("all_of", "any_of", "none_of")
+OWN_NAMES = {"rule-error", "preview"}
+"""Alerts of the first are no rule's; at the address of the second rules are tried."""
 OWN_METRICS = {"component_up", "security_events", "alert_question_rows"}
 """What the service alone measures."""
 
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}(?!\n)$")]
 Metric = Annotated[str, Meta(pattern=r"^[a-zA-Z_][a-zA-Z0-9_.:-]{0,127}(?!\n)$")]
 Text = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f]*(?!\n)$", max_length=250)]
-Duration = Annotated[str, Meta(pattern=r"^\d{1,9}[smhd]?(?!\n)$")]
+Duration = (
+    Annotated[str, Meta(pattern=r"^\d{1,9}[smhd]?(?!\n)$")]
+    | Annotated[float, Meta(ge=0, lt=1e9, multiple_of=1)]
+)
+"""As people write it: a text, or whole seconds."""
 Limit = Annotated[float, Meta(ge=-1e140, le=1e140)]
-Names = Annotated[tuple[Name, ...], Meta(max_length=100)]
+Names = Annotated[Sequence[Name], Meta(max_length=100)]
+"""Not a tuple, which OpenAPI would describe as something else."""
 Policy = Literal["keep", "ok", "alert"]
 LOUDNESS = list(Level)
 
@@ -92,6 +98,8 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         """Refuse what could never fire, or never end."""
+        for name in MEMBERS:
+            msgspec.structs.force_setattr(self, name, tuple(getattr(self, name)))
         _check_durations(self)
         _check_levels(self)
         _check_fields(self)
@@ -99,31 +107,26 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Stored(Struct, frozen=True):
-    """A rule with its number, and who last changed it."""
+    """A rule with its number, why it cannot be evaluated if so, and who last changed it."""
 
     id: int
     rule: Rule
+    error: str | None
+    error_at: datetime | None
     updated_at: datetime
     updated_by: str
 
-
-class Stray(Struct, frozen=True):
-    """A name in a composite that is that of no rule, or of another composite."""
-
-    composite: str
-    name: str
-
-
-class _Questions(Struct, frozen=True):
-    """How many rules ask questions of their own, for how many metrics, and whether any may."""
-
-    count: int
-    metrics: int
-    is_embedded: bool
+    @property
+    def state(self) -> Literal["ok", "error", "off"]:
+        if not self.rule.enabled:
+            return "off"
+        return "ok" if self.error is None else "error"
 
 
-def seconds(duration: str) -> int:
+def seconds(duration: str | float) -> int:
     """Return whole seconds: `15s`, `5m`, `1h`, `7d`, or plain seconds."""
+    if not isinstance(duration, str):
+        return int(duration)
     number, unit = re.fullmatch(r"(\d+)([smhd]?)", duration).groups()  # type: ignore[union-attr]
     return int(number) * UNITS_S[unit]
 
@@ -142,7 +145,7 @@ def columns(rule: Rule) -> dict[str, Any]:
     for name in DURATIONS:
         text = document.pop(name)
         document[f"{name}_s"] = None if text is None else seconds(text)
-    for name in ("all_of", "any_of", "none_of"):
+    for name in MEMBERS:
         document[name] = list(document[name])
     document["is_relative"] = document.pop("relative")
     return document
@@ -174,21 +177,26 @@ async def update(connection: Connection, rule: Rule, time: datetime, actor: str)
     return bool(await queries.run(connection, UPDATE, **_parameters(rule, time, actor)))
 
 
-async def delete(connection: Connection, name: str) -> bool:
-    """Delete a rule; False when there is none of this name."""
-    return bool(await queries.run(connection, DELETE, name=name))
+async def delete(connection: Connection, names: Collection[str]) -> int:
+    """Delete rules; return how many of these names there were."""
+    return await queries.run(connection, DELETE, names=list(names))
 
 
 async def read(
-    connection: Connection, name: str | None = None, after: int = 0, limit: int = RULES_MAX
+    connection: Connection,
+    *names: str,
+    after: int = 0,
+    limit: int = RULES_MAX,
 ) -> list[Stored]:
-    """Return rules in the order in which they were made."""
+    """Return rules, all or those with one of some names, in the order in which they were made."""
     found = await queries.rows(
-        connection, dict[str, Any], READ, name=name, after=after, limit=limit
+        connection, dict[str, Any], READ, names=list(names) or None, after=after, limit=limit
     )
     return [
         Stored(
             row.pop("id"),
+            error=row.pop("error"),
+            error_at=row.pop("error_at"),
             updated_at=row.pop("updated_at"),
             updated_by=row.pop("updated_by"),
             rule=of_columns(row),
@@ -197,35 +205,18 @@ async def read(
     ]
 
 
+async def read_all(connection: Connection) -> list[Rule]:
+    """Return every rule. Raises ConflictError for more than are exported and imported."""
+    found = await read(connection, limit=RULES_MAX + 1)
+    if len(found) > RULES_MAX:
+        raise ConflictError(f"there are over {RULES_MAX} rules, too many for one file: delete some")
+    return [stored.rule for stored in found]
+
+
 async def named(connection: Connection, names: Collection[str]) -> list[Rule]:
     """Return the rules that are evaluated and have one of these names."""
-    return [s.rule for s in await read(connection) if s.rule.name in names and s.rule.enabled]
-
-
-async def check(connection: Connection) -> None:
-    """Refuse what was changed in this transaction if the rules do not go together."""
-    await _check_references(connection)
-    await _check_questions(connection)
-
-
-async def _check_references(connection: Connection) -> None:
-    strays = await queries.rows(connection, Stray, STRAYS)
-    if strays:
-        told = ", ".join(f"{stray.composite} names {stray.name}" for stray in strays[:10])
-        raise ConflictError(f"a composite names rules that are there, and no composites: {told}")
-
-
-async def _check_questions(connection: Connection) -> None:
-    [found] = await queries.rows(connection, _Questions, QUESTIONS)
-    if found.count and found.is_embedded:
-        raise ConflictError(
-            "rules of kind 'sql' need a TimescaleDB server (VIGIA_DATABASE_URL): "
-            "nothing interrupts a question that the embedded engine was asked"
-        )
-    if found.count > QUESTIONS_MAX:
-        raise ConflictError(f"there may be {QUESTIONS_MAX} rules of kind 'sql'")
-    if found.count > found.metrics:
-        raise ConflictError("metric: another rule of kind 'sql' has its answers under this name")
+    found = await read(connection, *names) if names else []
+    return [stored.rule for stored in found if stored.rule.enabled]
 
 
 def _parameters(rule: Rule, time: datetime, actor: str) -> dict[str, Any]:
@@ -236,14 +227,18 @@ def _parameters(rule: Rule, time: datetime, actor: str) -> dict[str, Any]:
 
 
 def _check_durations(rule: Rule) -> None:
-    if not 1 <= seconds(rule.window) <= WINDOW_S_MAX:
-        raise ValueError("window must be from 1s to 1d")
+    of_minutes = seconds(rule.window) % 60 == 0 and rule.agg not in OF_SAMPLES
+    longest = WINDOW_S_MAX if of_minutes else WINDOW_OF_SAMPLES_S_MAX
+    if not 1 <= seconds(rule.window) <= longest:
+        raise ValueError(
+            "window must be from 1s to 1d; in whole minutes to 7d, but for rate and percentiles"
+        )
     waits = (rule.for_, rule.keep_firing_for, rule.flap_window, rule.escalate_after or "1s")
     if max(map(seconds, waits)) > WAIT_S_MAX:
         raise ValueError("for, keep_firing_for, flap_window, escalate_after: at most 7d")
     if seconds(rule.flap_window) == 0 or (rule.escalate_after and not seconds(rule.escalate_after)):
         raise ValueError("flap_window, escalate_after: at least 1s")
-    if seconds(rule.offset) % 60 or seconds(rule.offset) > WINDOW_S_MAX:
+    if seconds(rule.offset) % 60 or seconds(rule.offset) > OFFSET_S_MAX:
         raise ValueError("offset must be whole minutes, at most 1d")
 
 
@@ -269,7 +264,7 @@ def _check_levels(rule: Rule) -> None:
 def _check_fields(rule: Rule) -> None:
     """Refuse a field of another kind, and the lack of one of its own."""
     if rule.name in OWN_NAMES:
-        raise ValueError(f"name: {rule.name} is taken by alerts of the service itself")
+        raise ValueError(f"name: {rule.name} is taken by the service itself")
     for field, kind in OWNERS.items():
         is_given = getattr(rule, field) != DEFAULTS[field]
         if is_given and rule.kind != kind:
@@ -295,8 +290,7 @@ def _check_kind(rule: Rule) -> None:
             "(what it no longer returns is well) or 'alert'"
         )
     _check_burn(rule)
-    if rule.kind == "composite" and not rule.all_of + rule.any_of:
-        raise ValueError("a composite needs all_of or any_of, the rules that must fire")
+    _check_composite(rule)
 
 
 def _check_burn(rule: Rule) -> None:
@@ -311,6 +305,19 @@ def _check_burn(rule: Rule) -> None:
         raise ValueError("short_window must be shorter than window, both in whole minutes")
 
 
+def _check_composite(rule: Rule) -> None:
+    if rule.kind != "composite":
+        return
+    if not [*rule.all_of, *rule.any_of]:
+        raise ValueError("a composite needs all_of or any_of, the rules that must fire")
+    given = [name for name, usual in MEASURING.items() if getattr(rule, name) != usual]
+    if rule.labels or seconds(rule.window) != seconds("1m") or given:
+        raise ValueError(
+            "a composite measures nothing: it has no labels, agg, window, op and no_data"
+        )
+
+
+MEASURING = {"agg": "avg", "op": ">", "no_data": "keep"}
 OWNERS = {
     "offset": "change",
     "relative": "change",

@@ -103,7 +103,7 @@ TABLE alert_rules  -- Rules, evaluated as one set once a minute; one rule covers
     CONSTRAINT alert_rules_on_error_check CHECK ((on_error = ANY (ARRAY['keep'::text, 'ok'::text, 'alert'::text])))
     CONSTRAINT alert_rules_op_check CHECK ((op = ANY (ARRAY['>'::text, '>='::text, '<'::text, '<='::text])))
     CONSTRAINT alert_rules_pkey PRIMARY KEY (id)
-    CONSTRAINT alert_rules_window_s_check CHECK (((window_s >= 1) AND (window_s <= 86400)))
+    CONSTRAINT alert_rules_window_s_check CHECK (((window_s >= 1) AND (window_s <= 604800)))
     CREATE INDEX alert_rules_composite ON public.alert_rules USING btree (id) WHERE (kind = 'composite'::text)
     CREATE INDEX alert_rules_error ON public.alert_rules USING btree (error_at) WHERE (error IS NOT NULL)
     CREATE INDEX alert_rules_everywhere ON public.alert_rules USING btree (metric) WHERE (component IS NULL)
@@ -928,6 +928,7 @@ TABLE system_alerts  -- Alerts, open and past.
     CREATE INDEX system_alerts_open ON public.system_alerts USING btree (id) WHERE (state <> 'resolved'::text)
     CREATE INDEX system_alerts_opened_at ON public.system_alerts USING btree (opened_at DESC, id DESC)
     CREATE UNIQUE INDEX system_alerts_pkey ON public.system_alerts USING btree (id)
+    CREATE INDEX system_alerts_resolved_at ON public.system_alerts USING btree (resolved_at)
 
 CONTINUOUS AGGREGATE system_counters_1d  -- Counters by series and UTC day.
     series_id integer  -- The series.
@@ -1192,6 +1193,12 @@ TYPE uptime_row  -- What uptime() answers.
     up_s double precision  -- Seconds observed and not down.
     down_s double precision  -- Seconds down.
     availability double precision  -- up_s / (up_s + down_s) in percent; null: never observed.
+
+TABLE watched_components  -- Components outside that the settings want, or wanted, to be asked.
+    component text NOT NULL  -- Name of the component.
+    let_go_at timestamp with time zone  -- Since when nobody wants it to be asked; null: it is.
+    CONSTRAINT watched_components_pkey PRIMARY KEY (component)
+    CREATE UNIQUE INDEX watched_components_pkey ON public.watched_components USING btree (component)
 
 FUNCTION answer_question(p_question text) RETURNS SETOF text  -- Answers a question of a rule with the rights of who calls it: each row as JSON, cut off.
 

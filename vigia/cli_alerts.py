@@ -91,10 +91,10 @@ def active(caller: Caller, **given: Any) -> None:
 @alerts_group.command("history")
 @asks
 @filters
-@click.option("--start", default="-7d", show_default=True, help="Opened since.")
+@click.option("--start", default="-7d", show_default=True, help="Open then or later.")
 @click.option("--end", default="now", show_default=True, help="Opened before.")
 def history(caller: Caller, **given: Any) -> None:
-    """List the alerts that opened in a range of time, newest first."""
+    """List the alerts that were open in a range of time, newest first."""
     caller.ask("GET", "/history", _print_list, _query(given))
 
 

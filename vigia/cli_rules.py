@@ -55,7 +55,7 @@ def export(file: TextIO, *, as_json: bool) -> None:
 
     async def write() -> None:
         async with terminal.database() as connection:
-            found = [stored.rule for stored in await rules.read(connection)]
+            found = await rules.read_all(connection)
         file.write(_json(found) if as_json else rules_file.dump(found))
 
     terminal.run(write)
@@ -71,10 +71,11 @@ def import_file(file: TextIO, *, prune: bool, dry_run: bool, as_json: bool) -> N
 
     async def change() -> None:
         wanted = rules_file.parse(file.read())
-        async with terminal.database() as connection, connection.transaction():
-            difference = await rule_set.compare(connection, wanted, prune=prune)
-            if difference and not dry_run:
-                await rule_set.apply(connection, difference, utc_now(), AUTHOR)
+        async with (
+            terminal.database() as connection,
+            connection.transaction(force_rollback=dry_run),
+        ):
+            difference = await rule_set.become(connection, wanted, utc_now(), AUTHOR, prune=prune)
         click.echo(_json(difference) if as_json else _text(difference), nl=False)
 
     terminal.run(change)

@@ -29,6 +29,7 @@ def parse(text: str) -> list[Rule]:
     rules, faults = _read(tables)
     counts = Counter(rule.name for rule in rules)
     faults += [f"{name}: {n} rules have this name" for name, n in counts.items() if n > 1]
+    faults += _circles(rules)
     if faults:
         raise InvalidError("not every rule is one:\n" + "\n".join(faults))
     return rules
@@ -58,6 +59,15 @@ def _read(tables: Sequence[object]) -> tuple[list[Rule], list[str]]:
             name = table.get("name") if isinstance(table, dict) else None
             faults.append(f"{name or f'rule {number}'}: {error}")
     return rules, faults
+
+
+def _circles(rules: Sequence[Rule]) -> Iterator[str]:
+    """Say which composites name a composite."""
+    composites = {rule.name: rule for rule in rules if rule.kind == "composite"}
+    for rule in composites.values():
+        members = [*rule.all_of, *rule.any_of, *rule.none_of]
+        for name in filter(composites.__contains__, members):
+            yield f"{rule.name}: it names {name}, which is a composite too"
 
 
 def _default(field: msgspec.structs.FieldInfo) -> object:

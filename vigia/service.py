@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 
 import psycopg
@@ -11,7 +11,7 @@ from msgspec import Struct, field
 from alerts.evaluate import add_shipped_rules, drop_component, evaluate
 from api.live import Live
 from api.refusals import Refusals
-from db import security
+from db import security, watched
 from db.backlog import Backlog, open_backlog
 from db.config import Config, Retention, read
 from db.engine import Engine, open_engine
@@ -38,8 +38,6 @@ MISSED_SLOTS_MAX = 2880
 """Checks of a day: an outage of the database that lasts longer is known for its last day only."""
 SETTLE_S = 20.0
 """How long a turn waits for what was collected in an outage to be stored."""
-LAST_WORDS = timedelta(seconds=30)
-"""How long a component that was let go may still be heard: it was just being asked."""
 TRADING_MISSING = "not configured: set VIGIA_TRADING_DATABASE_URL"
 
 
@@ -58,8 +56,6 @@ class Service(Struct):
     config: Config
     applied: Retention
     slots: dict[str, Slots]
-    watched: set[str] = field(default_factory=set)
-    let_go: dict[str, datetime] = field(default_factory=dict)
     minutes: Minutes = field(default_factory=Minutes)
     settle_s: float = SETTLE_S
     missed_slots: list[datetime] = field(default_factory=list)
@@ -129,18 +125,11 @@ class Service(Struct):
         """Take over what was changed here or elsewhere, and bring tiers and components to it."""
         async with self.pool.connection() as connection:
             self.config = await read(connection)
-            watched = self._asked()
-            gone = dict.fromkeys(self.watched - watched, now)
-            self.let_go = {
-                name: since
-                for name, since in {**self.let_go, **gone}.items()
-                if name not in watched and now - since <= LAST_WORDS
-            }
-            for name in self.let_go:
+            await watched.watch(connection, self._asked())
+            for name in await watched.let_go(connection, self._asked(), now):
+                await forget(connection, name)
                 if await drop_component(connection, name, now):
                     self.live.ring()
-                await forget(connection, name)
-            self.watched = watched
             await self._apply_retention(connection)
 
     async def _apply_retention(self, connection: Connection) -> None:
@@ -162,8 +151,8 @@ class Service(Struct):
     async def set_config(self, config: Config) -> None:
         """Put changed settings in force, and bring the tiers to them."""
         self.config = config
-        self.watched |= self._asked()
         async with self.pool.connection() as connection:
+            await watched.watch(connection, self._asked())
             await self._apply_retention(connection)
 
     async def storage(self, connection: Connection) -> Storage:

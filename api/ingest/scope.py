@@ -1,5 +1,6 @@
 """What a key may write: nothing about security; bound to a component or labels, nothing else."""
 
+import itertools
 from collections.abc import Callable
 
 from msgspec.structs import replace
@@ -8,13 +9,21 @@ from api.ingest.intake import Fault, FaultError, Intake
 from db import security
 from vigia.model import Principal, Series, labels_of
 
+OWN = Fault(
+    "scope",
+    f"component {security.COMPONENT} and metric {security.METRIC} are the service's own: "
+    "take other names",
+)
+
 
 def restrict(intake: Intake, principal: Principal) -> None:
     """Reject what the principal may not write, and add its labels to the rest."""
-    given = {column.series.component for column in intake.columns}
-    given |= {histogram.series.component for histogram in intake.histograms}
+    given = itertools.chain(
+        (column.series for column in intake.columns),
+        (histogram.series for histogram in intake.histograms),
+    )
     is_bound = principal.component is not None or principal.labels
-    if not is_bound and security.COMPONENT not in given:
+    if not is_bound and not any(map(_is_own, given)):
         return
     columns, histograms = intake.columns, intake.histograms
     intake.columns, intake.histograms = [], []
@@ -29,6 +38,10 @@ def restrict(intake: Intake, principal: Principal) -> None:
             intake.histograms.append(replace(histogram, series=own(histogram.series)))
         except FaultError as error:
             intake.reject(error.fault)
+
+
+def _is_own(series: Series) -> bool:
+    return series.component == security.COMPONENT or series.metric == security.METRIC
 
 
 def _remembered(principal: Principal) -> Callable[[Series], Series]:
@@ -47,8 +60,8 @@ def _own(series: Series, principal: Principal) -> Series:
 
     What the audit counts is the service's alone: a key could hide with it what it has done.
     """
-    if series.component == security.COMPONENT:
-        raise FaultError(Fault("scope", f"component {series.component} is the service's own"))
+    if _is_own(series):
+        raise FaultError(OWN)
     if principal.component not in {None, series.component}:
         raise FaultError(Fault("scope", f"this key writes only component {principal.component}"))
     labels = dict(series.labels)

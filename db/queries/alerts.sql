@@ -3,11 +3,21 @@ INSERT INTO system_alerts (rule, level, category, component, title, message, ope
 VALUES ('test-alert', %(level)s, %(category)s, %(component)s, %(title)s, %(message)s, %(time)s)
 RETURNING id
 
--- name: open_of_rule
-SELECT id FROM system_alerts WHERE rule = %(rule)s AND state <> 'resolved' ORDER BY id
+-- part: of_rules
+rule = ANY (%(names)s)
 
--- name: open_of_component
-SELECT id FROM system_alerts WHERE component = %(component)s AND state <> 'resolved' ORDER BY id
+-- part: of_components
+component = ANY (%(names)s)
+
+-- part: calmed
+-- What raised it starts afresh: if the limit is still broken, another alert opens when its time has come.
+calmed AS (
+    UPDATE alert_states s
+    SET phase = 'ok', since = NULL, calm_since = NULL, missing_since = NULL, value_rank = 0, floor_rank = 0,
+        raised_at = NULL, acknowledged = false, is_flapping = false, alert_id = NULL
+    FROM resolved
+    WHERE s.alert_id = resolved.id
+)
 
 -- name: log_step
 INSERT INTO system_alert_events (alert_id, time, type, level, value, threshold, actor, comment)
@@ -16,20 +26,27 @@ FROM system_alerts
 WHERE id = %(alert_id)s
 
 -- name: resolve
--- What raised it starts afresh: if the limit is still broken, another alert opens when its time has come.
 WITH resolved AS (
     UPDATE system_alerts
     SET state = 'resolved', resolved_at = %(time)s, resolved_by = %(actor)s
     WHERE id = %(alert_id)s AND state <> 'resolved'
     RETURNING id
-), calmed AS (
-    UPDATE alert_states s
-    SET phase = 'ok', since = NULL, calm_since = NULL, missing_since = NULL, value_rank = 0, floor_rank = 0,
-        raised_at = NULL, acknowledged = false, is_flapping = false, alert_id = NULL
-    FROM resolved
-    WHERE s.alert_id = resolved.id
-)
+), {calmed}
 SELECT count(*) FROM resolved
+
+-- name: resolve_all
+WITH resolved AS (
+    UPDATE system_alerts
+    SET state = 'resolved', resolved_at = %(time)s, resolved_by = %(actor)s
+    WHERE {which} AND state <> 'resolved'
+    RETURNING id, level, value, threshold
+), {calmed}, logged AS (
+    INSERT INTO system_alert_events (alert_id, time, type, level, value, threshold, actor, comment)
+    SELECT id, %(time)s, 'resolved', level, value, threshold, %(actor)s, %(comment)s
+    FROM resolved
+    ORDER BY id
+)
+SELECT array_agg(id ORDER BY id) FROM resolved
 
 -- name: acknowledge
 WITH acknowledged AS (
@@ -102,7 +119,7 @@ SELECT id, rule, level, category, component, labels, title, message, value, thre
        opened_at, acknowledged_at, acknowledged_by, resolved_at, resolved_by, held_by, is_flapping
 FROM system_alerts
 WHERE id < %(before)s
-  AND opened_at >= %(start)s AND opened_at < %(end)s
+  AND opened_at < %(end)s AND (resolved_at IS NULL OR resolved_at >= %(start)s)
   AND (%(level)s::text IS NULL OR level = %(level)s)
   AND (%(category)s::text IS NULL OR category = %(category)s)
   AND (%(component)s::text IS NULL OR component = %(component)s)

@@ -92,6 +92,7 @@ settings AS (
     LEFT JOIN settings d ON d.metric = t.settings
     LEFT JOIN series s ON s.id = t.series_id
     WHERE in_share(t.rule_id, s.component, s.labels, %(share)s, %(shares)s)
+      AND {present}
 ), needed AS MATERIALIZED (
     SELECT n.id, n.series_id, n.source, make_interval(secs => n.window_s) AS length, make_interval(secs => n.shift_s) AS shift,
            %(start)s::timestamptz - make_interval(secs => n.window_s + n.shift_s) AS start_at,
@@ -107,6 +108,20 @@ settings AS (
 b.is_broken OR v.is_known OR v.rule_id IN (SELECT rule_id FROM alert_states)
 
 -- part: draft.wanted
+true
+
+-- part: live.present
+-- Of a component that was let go: not what is left of it, nor its last words. A set, which is mostly empty.
+t.series_id NOT IN (
+    SELECT s.id
+    FROM watched_components w
+    JOIN series s ON s.component = w.component
+    WHERE w.let_go_at IS NOT NULL
+      AND (w.let_go_at > %(end)s::timestamptz - interval '30 seconds'
+           OR NOT EXISTS (SELECT FROM series_state st WHERE st.series_id = s.id))
+)
+
+-- part: draft.present
 true
 
 -- part: verdicts

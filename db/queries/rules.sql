@@ -32,31 +32,18 @@ SET kind = %(kind)s, metric = %(metric)s::text, component = %(component)s::text,
 WHERE name = %(name)s
 
 -- name: delete
-DELETE FROM alert_rules WHERE name = %(name)s
+DELETE FROM alert_rules WHERE name = ANY (%(names)s)
 
 -- name: read
 SELECT id, name, kind, metric, component, labels, category, agg, window_s, op, levels, recovery, for_s,
        keep_firing_for_s, no_data, no_data_level, on_error, escalate_after_s, flap_count, flap_window_s, over,
        offset_s, is_relative,
        objective, short_window_s, all_of, any_of, none_of, by_component, level, sql,
-       enabled, runbook, updated_at, updated_by
+       enabled, runbook, error, error_at, updated_at, updated_by
 FROM alert_rules
-WHERE (%(name)s::text IS NULL OR name = %(name)s) AND id > %(after)s
+WHERE (%(names)s::text[] IS NULL OR name = ANY (%(names)s)) AND id > %(after)s
 ORDER BY id
 LIMIT %(limit)s
-
--- name: strays
-SELECT c.name AS composite, m.name
-FROM alert_rules c
-CROSS JOIN LATERAL unnest(c.all_of || c.any_of || c.none_of) m (name)
-LEFT JOIN alert_rules r ON r.name = m.name AND r.kind <> 'composite'
-WHERE c.kind = 'composite' AND r.id IS NULL
-ORDER BY c.id
-
--- name: questions
-SELECT count(*) AS count, count(DISTINCT metric) AS metrics, version() LIKE '%%emcc%%' AS is_embedded
-FROM alert_rules
-WHERE kind = 'sql'
 
 -- name: mark_shipped
 INSERT INTO shipped_rules (name) VALUES (%(name)s) ON CONFLICT DO NOTHING

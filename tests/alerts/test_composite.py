@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from db import rules, trial
+from db import rule_set, rules, trial
 from db.queries import Connection, Pool
 from db.rules import Rule
 from tests.alerts.world import World, minute
@@ -138,11 +138,13 @@ async def test_a_composite_names_rules_that_are_there_and_no_composites(
 ) -> None:
     world = World(connection)
     await world.add(*NAMED, composite({"all_of": ["high"], "none_of": ["low"]}))
-    await rules.check(connection)
+    await rule_set.check(connection, ["both"])
 
-    await rules.delete(connection, "low")
-    with pytest.raises(ConflictError, match="both names low"):
-        await rules.check(connection)
+    await rules.delete(connection, ["low"])
+    for touched in (["low"], ["both"]):
+        with pytest.raises(ConflictError, match="both names low"):
+            await rule_set.check(connection, touched)
+    await rule_set.check(connection, ["high"])
     await world.add(Rule(name="low", kind="composite", any_of=("high",)))
     with pytest.raises(ConflictError, match="both names low"):
-        await rules.check(connection)
+        await rule_set.check(connection, ["low"])

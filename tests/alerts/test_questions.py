@@ -9,7 +9,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool
 
 from alerts.questions import Asker
-from db import questions, rules
+from db import questions, rule_set, rules
 from db.engine import Engine
 from db.queries import Connection, Pool
 from db.questions import QuestionError
@@ -214,7 +214,7 @@ async def refused(connection: Connection, *some: Rule) -> str:
         async with connection.transaction():
             for rule in some:
                 await rules.insert(connection, rule, minute(0), "ana")
-            await rules.check(connection)
+            await rule_set.check(connection, [rule.name for rule in some])
     return str(caught.value)
 
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from alerts.evaluate import add_shipped_rules
-from db import rules, tiers
+from db import rule_set, rules, tiers
 from db.queries import Connection, Pool
 from db.rules import Rule
 from db.writer import open_writer
 from tests.alerts.world import World, minute, thing
-from vigia.model import Kind, Level, Sample, Series
+from vigia.model import InvalidError, Kind, Level, Sample, Series
 
 ALWAYS = {Level.INFO: -1e140}
 AGGREGATES = ("avg", "min", "max", "sum", "count", "first", "last", "stddev", "p50", "p90", "p99")
@@ -180,7 +180,7 @@ async def test_labels_choose_among_the_series_of_a_metric(connection: Connection
 
 async def test_a_shipped_rule_that_was_deleted_stays_deleted(connection: Connection) -> None:
     await add_shipped_rules(connection)
-    assert await rules.delete(connection, "cpu")
+    assert await rules.delete(connection, ["cpu"])
 
     await add_shipped_rules(connection)
 
@@ -199,7 +199,10 @@ async def test_a_shipped_rule_that_was_deleted_stays_deleted(connection: Connect
         {"levels": {"loud": 1}},
         {"levels": {"warning": 1e200}},
         {"window": "0s"},
-        {"window": "2d"},
+        {"window": "8d"},
+        {"window": "2d", "agg": "p95"},
+        {"window": "2d", "agg": "rate"},
+        {"window": "86430s"},
         {"window": "1 m"},
         {"window": "1m\n"},
         {"for": "8d"},
@@ -253,3 +256,40 @@ async def test_a_rule_comes_back_as_it_was_written(
 
     assert rules.columns(stored.rule) == rules.columns(rule)
     assert (stored.updated_at, stored.updated_by) == (minute(0), "ana")
+
+
+async def test_a_window_is_as_long_as_minutes_are_kept(connection: Connection) -> None:
+    world = World(connection)
+    await world.add(
+        Rule(name="week", metric="load", agg="min", window="7d", levels={Level.INFO: 1}, op="<"),
+        Rule(
+            name="more", metric="load", kind="change", window="7d", offset="1h",
+            levels={Level.INFO: 1},
+        ),
+    )  # fmt: skip
+    await rule_set.check(connection, ["week", "more"])
+    await tiers.want(connection, tiers.Wanted("1m", timedelta(days=7), timedelta(hours=6)))
+
+    await rule_set.check(connection, ["week"])
+    with pytest.raises(InvalidError, match=r"more: window and offset reach further back .* 7d"):
+        await rule_set.check(connection, ["week", "more"])
+    await world.turn(0.0)
+    await world.turn(5.0, at=7 * 1440)
+    assert {alert.rule: alert.value for alert in await world.active()}["week"] == 0.0
+    await world.turn(5.0, at=7 * 1440 + 1)
+    assert "week" not in {alert.rule for alert in await world.active()}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"labels": {"host": "a"}}, {"agg": "max"}, {"window": "5m"}, {"op": "<"}, {"no_data": "ok"},
+    ],
+)  # fmt: skip
+def test_a_composite_measures_nothing(wrong: dict[str, object]) -> None:
+    given = {"name": "both", "kind": "composite", "all_of": ["load"]}
+    usual = {"labels": {}, "agg": "avg", "window": "60s", "op": ">", "no_data": "keep"}
+
+    msgspec.convert({**given, **usual}, Rule)
+    with pytest.raises(msgspec.ValidationError, match="a composite measures nothing"):
+        msgspec.convert({**given, **wrong}, Rule)

@@ -1,6 +1,7 @@
 """Alerts over HTTP: lists, single ones, and what people do to them, each with its trace."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -235,3 +236,43 @@ async def test_the_history_is_filtered_and_tells_each_step(service: Any) -> None
     assert len(await found("/alerts/history", rule="test-alert")) == 2
     assert await found("/alerts/active", rule="cpu") == []
     assert (await service.get("/alerts/history", state="loud")).status == 400
+
+
+async def test_the_history_has_what_was_open_in_its_range(service: Any, pool: Pool) -> None:
+    now = utc_now()
+    days = {"old": (9, 8), "into": (9, 6), "open": (8, None), "in": (5, 4), "after": (2, 1)}
+    async with pool.connection() as connection:
+        for title, (opened, resolved) in days.items():
+            begin = now - timedelta(days=opened)
+            number = await alerts.open_test(
+                connection, begin, Level.INFO, Category.SYSTEM, "app", title, ""
+            )
+            if resolved is not None:
+                await alerts.resolve(connection, number, now - timedelta(days=resolved), "ana")
+
+    async def titles(**asked: Any) -> list[str]:
+        items = (await service.get("/alerts/history", **asked)).body["items"]
+        return [alert["title"] for alert in items]
+
+    assert await titles() == ["after", "in", "open", "into"]
+    assert await titles(start="-30d", end="-3d") == ["in", "open", "into", "old"]
+    assert await titles(start="-3d", end="-50h") == ["open"]
+    assert await titles(state="resolved") == ["after", "in", "into"]
+    found, cursor = [], {}
+    while cursor is not None:
+        page = (await service.get("/alerts/history", limit=1, **cursor)).body
+        found += [alert["title"] for alert in page["items"]]
+        cursor = {"cursor": page["cursor"]} if page["cursor"] else None
+    assert found == ["after", "in", "open", "into"]
+
+
+async def test_open_alerts_are_told_with_each_step_too(service: Any) -> None:
+    alert = await raise_alert(service)
+    await service.post(f"/alerts/{alert['id']}/acknowledge")
+
+    [plain] = (await service.get("/alerts/active")).body["items"]
+    [told] = (await service.get("/alerts/active", events="true")).body["items"]
+
+    assert "events" not in plain
+    assert [step["type"] for step in told.pop("events")] == ["opened", "acknowledged"]
+    assert told == plain

@@ -41,7 +41,7 @@ async def test_a_window_is_planned_read_replaced_and_ended(service: Any) -> None
     assert (await service.get(PATH)).body == {"items": [made.body], "cursor": None}
 
     weekly = {**NIGHTLY, "name": "b2", "repeat": "weekly", "weekdays": ["sat", "sun"]}
-    changed = await put(service, number, {**weekly, "ends_at": 4102444800})
+    changed = await put(service, number, {**weekly, "ends_at": True})
     assert changed.status == 400
     changed = await put(service, number, {**weekly, "ends_at": "4102444800"})
     assert (changed.status, changed.body["weekdays"]) == (200, ["sat", "sun"])
@@ -52,6 +52,29 @@ async def test_a_window_is_planned_read_replaced_and_ended(service: Any) -> None
     assert (await delete(service, number)).status == 404
     assert (await put(service, number, NIGHTLY)).status == 404
     assert (await service.get(f"{PATH}/{2**63}")).status == 404
+
+
+async def test_what_is_read_is_put_back_changed(service: Any) -> None:
+    for body in (NIGHTLY, now_for(1)):
+        read = (await service.post(PATH, body)).body
+
+        changed = await put(service, read["id"], {**read, "comment": "another disk"})
+
+        assert (changed.status, changed.body["comment"]) == (200, "another disk")
+        assert {**read, "updated_at": 0, "updated_by": "operator", "comment": ""} == {
+            **changed.body, "updated_at": 0, "comment": "",
+        }  # fmt: skip
+    assert (await put(service, read["id"], {**read, "until": "now"})).status == 400
+
+
+async def test_times_and_durations_are_also_numbers(service: Any) -> None:
+    made = await service.post(PATH, {**NIGHTLY, "duration": 5400, "starts_at": 4102444800.5})
+
+    assert (made.status, made.body["duration"]) == (201, "90m")
+    assert made.body["starts_at"] == "2100-01-01T00:00:00.500000Z"
+    for wrong in (-60, 90.5, 30, True):
+        answer = await service.post(PATH, {**NIGHTLY, "name": "b", "duration": wrong})
+        assert (answer.status, "duration" in answer.detail) == (400, True)
 
 
 async def test_a_window_holds_at_once_and_until_it_is_ended(service: Any) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from db import evaluation, rules
+from db import evaluation, faults, rules
 from db.queries import Pool
 from db.rules import Rule
 from db.series import SeriesNumbers
@@ -52,6 +52,69 @@ async def test_a_name_is_taken_once_and_stays(service: Any) -> None:
     assert (await service.post(PATH, {"name": "a b"})).status == 400
     assert (await service.post(PATH, {**LOAD, "levels": {"warning": "x"}})).status == 400
     assert len((await service.get(PATH)).body["items"]) == 1
+
+
+async def test_what_is_read_is_put_back_changed_and_tried(service: Any) -> None:
+    read = (await service.post(PATH, LOAD)).body
+
+    changed = await put(service, "load", {**read, "for": "3m"})
+    tried = await service.post(f"{PATH}/preview", {"rule": changed.body, "start": "-5m"})
+    copied = await service.post(PATH, {**read, "name": "copy", "updated_at": {}, "error": 5})
+
+    assert (changed.status, changed.body["for"]) == (200, "3m")
+    assert (tried.status, copied.status) == (200, 201)
+    assert copied.body["error"] is None
+    assert (await service.post(PATH, {**LOAD, "name": "b", "limit": 5})).status == 400
+
+
+async def test_a_rule_shows_the_state_it_is_in(service: Any, pool: Pool) -> None:
+    made = (await service.post(PATH, LOAD)).body
+    assert (made["state"], made["error"], made["error_at"]) == ("ok", None, None)
+
+    async with pool.connection() as connection:
+        [stored] = await rules.read(connection)
+        await faults.fail(connection, stored.id, "too much", minute(1))
+    read = (await service.get(f"{PATH}/load")).body
+    assert (read["state"], read["error"], read["error_at"]) == (
+        "error", "too much", "2026-01-01T00:01:00Z",
+    )  # fmt: skip
+    assert (await service.get(PATH)).body["items"] == [read]
+
+    off = (await put(service, "load", {**read, "enabled": False})).body
+    assert (off["state"], off["error"]) == ("off", None)
+
+
+async def test_durations_are_also_plain_seconds(service: Any) -> None:
+    numbers = {"window": 60, "for": 120, "keep_firing_for": 0, "flap_window": 3600}
+    made = await service.post(PATH, {**LOAD, **numbers, "escalate_after": 300})
+
+    assert made.status == 201
+    assert [made.body[name] for name in (*numbers, "escalate_after")] == [
+        "1m", "2m", "0s", "1h", "5m",
+    ]  # fmt: skip
+    for wrong in (-1, 1.5, True, "soon", 10**10):
+        answer = await put(service, "load", {**LOAD, "for": wrong})
+        assert answer.status == 400
+        assert "for" in answer.detail
+    begin = utc_now().timestamp() - 600
+    asked = {"rule": LOAD, "start": begin, "end": int(begin) + 300}
+    assert (await service.post(f"{PATH}/preview", asked)).status == 200
+
+
+async def test_no_rule_takes_the_place_of_the_trial(service: Any) -> None:
+    assert (await service.post(PATH, {**LOAD, "name": "preview"})).status == 400
+
+
+async def test_a_conflict_is_described(service: Any) -> None:
+    paths = service.document["paths"][f"/api/v1/monitoring{PATH}/{{name}}"]
+    assert "409" in paths["put"]["responses"]
+    assert "409" in paths["delete"]["responses"]
+    assert (await service.post(PATH, LOAD)).status == 201
+    both = {"name": "both", "kind": "composite", "all_of": ["load"]}
+    assert (await service.post(PATH, both)).status == 201
+
+    assert (await delete(service, "load")).status == 409
+    assert (await put(service, "both", {**both, "all_of": ["gone"]})).status == 409
 
 
 async def test_rules_are_paged(service: Any) -> None:

@@ -1,6 +1,6 @@
 """Silences over HTTP: made, read, changed and ended; each acts at once and is told to everybody."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -80,6 +80,34 @@ async def test_a_silence_is_read_listed_and_changed(service: Any) -> None:
     assert changed["matcher"] == {"level": ["info", "warning"]}
     assert (changed["starts_at"], changed["updated_by"]) == (first["starts_at"], "operator")
     assert changed["ends_at"] > first["ends_at"]
+
+
+async def test_what_is_read_is_put_back_changed(service: Any) -> None:
+    read = (await service.post(PATH, QUIET)).body
+
+    changed = await put(service, read["id"], {**read, "comment": "another shop"})
+
+    assert changed.status == 200
+    volatile = {"updated_at", "comment"}
+    assert changed.body["comment"] == "another shop"
+    assert {k: v for k, v in changed.body.items() if k not in volatile} == {
+        k: v for k, v in {**read, "updated_by": "operator"}.items() if k not in volatile
+    }
+    assert (await put(service, read["id"], {**read, "until": "now"})).status == 400
+
+
+async def test_times_and_durations_are_also_numbers(service: Any) -> None:
+    begin = int(utc_now().timestamp()) + 3600
+    made = await service.post(PATH, {**QUIET, "starts_at": begin, "duration": 90})
+    ended = await service.post(
+        PATH, {**QUIET, "starts_at": begin + 0.5, "duration": None, "ends_at": begin + 60}
+    )
+
+    assert (made.status, ended.status) == (201, 201)
+    times = [datetime.fromisoformat(made.body[name]) for name in ("starts_at", "ends_at")]
+    assert [time.timestamp() for time in times] == [begin, begin + 90]
+    for wrong in (-1, 0, 10**12, True):
+        assert (await service.post(PATH, {**QUIET, "duration": wrong})).status == 400
 
 
 async def test_what_has_ended_stays_and_is_not_changed(service: Any) -> None:

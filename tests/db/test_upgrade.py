@@ -14,12 +14,14 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from db import history, migrate, queries, tiers
+from db import alerts, history, migrate, queries, rules, tiers
+from db.alerts import Filter
 from db.engine import open_engine
 from db.grid import Grid
 from db.history import Reading
 from db.pool import open_pool
 from db.queries import Connection
+from db.rules import Rule
 from tests.api.recomputation import differences
 from tests.conftest import _native_database
 from vigia.settings import Secret, Settings
@@ -36,6 +38,7 @@ WIDTHS = {
 }
 KEPT = {"raw": 30 * DAY, "1m": 7 * DAY, "5m": 90 * DAY}
 VERSION_7 = 7
+VERSION_20 = 20
 
 Samples = Mapping[int, Mapping[datetime, float]]
 """Values by time, by the number of the series."""
@@ -308,3 +311,26 @@ async def test_a_user_who_may_not_touch_the_catalogue_loses_nothing_either(
     await add_fresh(connection, samples)
     await tiers.maintain(connection, NOW + 4 * DAY)
     await check(connection, samples, newest)
+
+
+async def test_rules_lose_what_has_no_meaning_and_a_name_that_is_taken(old: Connection) -> None:
+    for migration in migrate.shipped()[VERSION_7:VERSION_20]:
+        await migrate._apply(old, migration)
+    await old.execute(
+        "INSERT INTO alert_rules (name, kind, metric, agg, window_s, op, levels, all_of, labels) "
+        "VALUES ('preview', 'threshold', 'm', 'max', 300, '<', %(levels)s, '{}', %(labels)s), "
+        "('both', 'composite', NULL, 'max', 300, '<', NULL, '{preview}', %(labels)s)",
+        {"levels": '{"info": 1}', "labels": '{"a": "b"}'},
+    )
+    await old.execute(
+        "INSERT INTO system_alerts (rule, level, category, component, title, message, opened_at) "
+        "VALUES ('preview', 'info', 'system', 'app', '', '', now())"
+    )
+
+    await migrate.migrate(old)
+
+    one, both = [stored.rule for stored in await rules.read(old)]
+    assert (one.name, one.agg, one.window, one.labels) == ("preview-rule", "max", "5m", {"a": "b"})
+    assert both == Rule(name="both", kind="composite", all_of=["preview-rule"])
+    [alert] = await alerts.active(old, Filter(), 10)
+    assert alert.rule == "preview-rule"

@@ -130,6 +130,77 @@ async def test_a_target_that_is_removed_is_let_go(service: Service) -> None:
     assert "binance" not in shown
 
 
+CERTIFICATE = Series(
+    metric="external_certificate_days", component="binance", category=Category.EXTERNAL
+)
+BINANCE = Series(metric="component_up", component="binance", category=Category.EXTERNAL)
+
+
+async def measure(service: Service, minute: int) -> None:
+    """Let a minute pass in which binance is down, and its certificate about to end."""
+    times = [START + timedelta(minutes=minute, seconds=15 * i) for i in range(4)]
+    samples = [Sample(BINANCE, at, 0.0, "refused") for at in times]
+    await service.writer.write([*samples, *(Sample(CERTIFICATE, at, 3.0) for at in times)])
+
+
+async def remove_targets(service: Service) -> None:
+    async with service.pool.connection() as connection:
+        await config.write(connection, "targets", [], START, "ana")
+
+
+async def open_rules(service: Service) -> list[str]:
+    async with service.pool.connection() as connection:
+        found = await alerts.active(connection, Filter(), 100)
+    return sorted(alert.rule for alert in found)
+
+
+async def test_nothing_opens_again_of_a_target_that_is_removed(service: Service) -> None:
+    await service.follow_config(START)
+    for minute in range(6):
+        await measure(service, minute)
+        await service.evaluate_rules(START + timedelta(minutes=minute + 1))
+    assert await open_rules(service) == ["certificate-expiring", "component-down"]
+    await remove_targets(service)
+    end = START + timedelta(minutes=6)
+    await service.follow_config(end + timedelta(seconds=6))
+
+    last_words = end + timedelta(seconds=20)
+    await service.writer.write([Sample(BINANCE, last_words, 0.0, "refused")])
+    for minute in range(1, 9):
+        await service.follow_config(end + timedelta(minutes=minute, seconds=-25))
+        await service.evaluate_rules(end + timedelta(minutes=minute))
+        assert await open_rules(service) == [], minute
+    async with service.pool.connection() as connection:
+        found = await alerts.past(connection, Filter(), START, end, 10)
+        told = [[s.type for s in await alerts.steps(connection, alert.id)] for alert in found]
+    assert told == [["opened", "resolved"]] * 2
+
+    await measure(service, 15)
+    await service.evaluate_rules(START + timedelta(minutes=16))
+    assert await open_rules(service) == ["certificate-expiring", "component-down"]
+
+
+async def test_a_target_that_is_removed_while_the_service_is_stopped_is_let_go(
+    environment: dict[str, str],
+) -> None:
+    async with open_service(load(environment)) as service:
+        await service.follow_config(START)
+        for minute in range(2):
+            await measure(service, minute)
+        await service.evaluate_rules(START + timedelta(minutes=2))
+        assert await open_rules(service) == ["certificate-expiring", "component-down"]
+        await remove_targets(service)
+
+    async with open_service(load(environment)) as service:
+        await service.follow_config(START + timedelta(minutes=3))
+        assert await open_rules(service) == []
+        for minute in range(3, 9):
+            await service.evaluate_rules(START + timedelta(minutes=minute))
+            assert await open_rules(service) == []
+        async with service.pool.connection() as connection:
+            assert "binance" not in {row.component for row in await health.read(connection)}
+
+
 async def test_the_status_shows_every_counter_of_what_was_dropped(service: Service) -> None:
     status = service.status()
 

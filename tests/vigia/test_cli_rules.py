@@ -76,7 +76,7 @@ async def _measure_late() -> None:
     [
         ("{", "this is no rule"),
         ('{"name": "a"}', "metric"),
-        ('{"name": "a", "metric": "m", "window": "2d"}', "window must be"),
+        ('{"name": "a", "metric": "m", "window": "8d"}', "window must be"),
         ("/nowhere/rule.json", "No such file"),
     ],
 )
@@ -107,6 +107,22 @@ def test_rules_go_to_a_file_and_come_back_changed(tmp_path: Path) -> None:
     assert run("import", path, "--prune").stdout == '~ b\n    for: "0s" -> "5m"\n- a\n'
     [exported] = json.loads(run("export", "--json").stdout)
     assert (exported["name"], exported["for"]) == ("b", "5m")
+
+
+@pytest.mark.usefixtures("own_database")
+def test_a_dry_run_refuses_what_the_import_would_refuse(tmp_path: Path) -> None:
+    both = '[[rule]]\nname = "both"\nkind = "composite"\nall_of = ["a"]\n'
+    one = '[[rule]]\nname = "a"\nmetric = "m"\n'
+    alone, whole = tmp_path / "alone", tmp_path / "whole"
+    alone.write_text(both)
+    whole.write_text(one + both)
+
+    lonely = run("import", str(alone), "--dry-run")
+    assert run("import", str(whole)).stdout == "+ a\n+ both\n"
+    torn = run("import", str(alone), "--prune", "--dry-run")
+
+    for refused in (lonely, torn):
+        assert (refused.exit_code, "both names a" in refused.stderr) == (1, True)
 
 
 def test_a_file_is_checked_without_a_database(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def test_every_fault_is_told_with_the_rule_it_is_in() -> None:
     with pytest.raises(InvalidError) as told:
         parse(
             '[[rule]]\nname = "a"\n'
-            '[[rule]]\nname = "b"\nmetric = "m"\nwindow = "2d"\n'
+            '[[rule]]\nname = "b"\nmetric = "m"\nwindow = "8d"\n'
             '[[rule]]\nmetric = "m"\n'
             '[[rule]]\nname = "c"\nmetric = "m"\nlimit = 5\n'
             '[[rule]]\nname = "d"\nmetric = "m"\n[[rule]]\nname = "d"\nmetric = "m"\n'
@@ -66,6 +66,14 @@ def test_every_fault_is_told_with_the_rule_it_is_in() -> None:
         lines, ("metric", "window must", "name", "limit", "2 rules"), strict=True
     ):
         assert word in line
+
+
+def test_a_composite_of_composites_is_told() -> None:
+    one = '[[rule]]\nname = "{}"\nkind = "composite"\nall_of = ["a"]\nnone_of = ["{}"]\n'
+
+    parse(one.format("b", "c") + one.format("d", "e"))
+    with pytest.raises(InvalidError, match=r"\nd: it names b, which is a composite too$"):
+        parse(one.format("b", "c") + one.format("d", "b"))
 
 
 @pytest.mark.parametrize(

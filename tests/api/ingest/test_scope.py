@@ -11,12 +11,15 @@ from api.ingest.scope import restrict
 from db import keys
 from db.keys import Bound
 from db.queries import Pool
+from tests.api.conftest import BASE
+from tests.api.ingest import otlp_requests, remote
+from tests.api.ingest.remote import HEADERS, snappy
 from vigia.model import Column, Histogram, InvalidError, Kind, Principal, Role, Series, utc_now
 
 
-def series(component: str = "shop", **labels: str) -> Series:
+def series(component: str = "shop", metric: str = "m", **labels: str) -> Series:
     given = tuple(sorted(labels.items()))
-    return Series(metric="m", component=component, labels=given, kind=Kind.DISTRIBUTION)
+    return Series(metric=metric, component=component, labels=given, kind=Kind.DISTRIBUTION)
 
 
 def intake(*given: Series) -> Intake:
@@ -38,13 +41,43 @@ def test_an_unbound_key_writes_anything() -> None:
 
 @pytest.mark.parametrize("role", [Role.INGEST, Role.ADMIN])
 def test_nobody_writes_what_the_audit_counts(role: Role) -> None:
-    told = intake(series(), series("security"))
+    told = intake(series(), series("security"), series(metric="security_events"))
 
     restrict(told, Principal("ana", role))
 
     assert [column.series for column in told.columns] == [series()]
     assert [one.series for one in told.histograms] == [series()]
-    assert told.sentence() == "3: component security is the service's own"
+    assert told.sentence() == (
+        "6: component security and metric security_events are the service's own: take other names"
+    )
+
+
+async def test_no_way_in_leads_to_what_the_audit_counts(service: Any) -> None:
+    now = int(time.time())
+    column = {"component": "security", "times": [now], "values": [0.0]}
+    answer = await service.post(
+        "/metrics", {"series": [{"metric": "security_events", **column}]}, Role.INGEST
+    )
+    labels = {"__name__": "security_events", "job": "security"}
+    written = snappy(remote.series(labels, [(0.0, now * 1000)]))
+    point = otlp_requests.point(0.0, now * 10**9)
+    pushed = otlp_requests.message(
+        otlp_requests.gauge(point, name="security_events"), {"service.name": "security"}
+    ).SerializeToString()
+    prometheus = await service.ask(
+        f"{BASE}/ingest/prometheus/write", Role.INGEST, method="POST", data=written, headers=HEADERS
+    )
+    otlp = await service.ask(
+        f"{BASE}/ingest/otlp/v1/metrics", Role.INGEST, method="POST", data=pushed,
+        headers={"Content-Type": "application/x-protobuf"},
+    )  # fmt: skip
+
+    assert (answer.body["accepted"], answer.body["rejected"]) == (0, 1)
+    assert "service's own" in answer.body["reasons"][0]["reason"]
+    assert prometheus.status == 400
+    assert "service's own" in prometheus.detail
+    assert (otlp.status, "service's own" in otlp.body) == (200, True)
+    assert (await service.get("/metrics")).body["items"] == []
 
 
 def test_what_belongs_to_another_component_is_rejected() -> None:
