@@ -28,11 +28,11 @@ Connect = Callable[[], AbstractAsyncContextManager[Connection]]
 
 
 class Told(Struct, frozen=True):
-    """One step that an alert would have taken."""
+    """One step that an alert would have taken; of the last one, `level` is that it ended with."""
 
     time: datetime
     type: str
-    level: Level | None
+    level: Level
     component: str
     labels: dict[str, str]
     value: float | None
@@ -200,7 +200,7 @@ def _told(turn: Turn) -> Told:
     return Told(
         time=turn.at,
         type=turn.step or "",
-        level=LEVELS[turn.rank - 1] if turn.rank else None,
+        level=LEVELS[turn.rank - 1],
         component=turn.component,
         labels=turn.labels,
         value=turn.value,

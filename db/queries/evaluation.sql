@@ -306,7 +306,8 @@ things AS MATERIALIZED (
     ) ON s.rule_id = t.rule_id AND s.component = t.component AND s.labels = t.labels
     UNION ALL
     SELECT x.number, x.turn, x.value, x.at, n.is_known, n.phase, n.since, n.calm_since, n.missing_since, n.value_rank,
-           n.floor_rank, n.raised_at, n.acknowledged, n.opens, n.is_flapping, n.rank, n.step, n.reason,
+           n.floor_rank, n.raised_at, n.acknowledged, n.opens, n.is_flapping,
+           CASE WHEN n.step = 'resolved' THEN greatest(x.value_rank, x.floor_rank) ELSE n.rank END, n.step, n.reason,
            CASE WHEN n.step = 'opened' THEN x.value
                 WHEN x.phase = 'firing' THEN
                     CASE WHEN x.sign > 0 THEN greatest(x.peak, x.value) ELSE least(x.peak, x.value) END END

@@ -16,7 +16,7 @@ from db.series import SeriesNumbers
 from db.writer import insert
 from tests.alerts.oracle import Terms
 from tests.alerts.world import World, minute, rule_of, thing
-from vigia.model import InvalidError, Level, Sample
+from vigia.model import InvalidError, Kind, Level, Sample, Series
 
 MINUTES = 60
 THINGS = 5
@@ -34,7 +34,29 @@ RULES = {
         "kind": "burn", "objective": 50.0, "window": "3m", "short_window": "1m",
         "levels": {"warning": -18.0},
     },
+    "a burn rate as it is written": {
+        "kind": "burn", "metric": "up", "objective": 90.0, "window": "5m", "short_window": "2m",
+        "levels": {"warning": 2.0, "critical": 6.0},
+    },
     "absence": {"kind": "absence", "levels": None, "no_data": "alert"},
+    "a relative change": {
+        "kind": "change", "relative": True, "offset": "4m", "window": "2m",
+        "levels": {"info": 30.0},
+    },
+    "a ratio": {
+        "kind": "ratio", "over": "up", "window": "3m",
+        "levels": {"warning": 14.0, "critical": 30.0},
+    },
+    "a rate": {
+        "metric": "total", "agg": "rate", "window": "3m",
+        "levels": {"warning": 0.6, "critical": 1.0},
+    },
+    "percentiles of distributions": {
+        "metric": "spread", "agg": "p95", "window": "3m", "keep_firing_for": "1m",
+        "levels": {"warning": 12.0, "critical": 16.0},
+    },
+    "an answer in SQL": {"kind": "sql", "sql": "SELECT 1 AS value", "no_data": "ok"},
+    "some of the things": {"labels": {"disk": "b"}, "category": "database"},
 }  # fmt: skip
 
 
@@ -49,13 +71,28 @@ def rule_with(given: dict[str, Any]) -> Rule:
     return msgspec.convert({**plain, **given}, Rule)
 
 
+def series(metric: str, number: int, kind: Kind = Kind.GAUGE) -> Series:
+    """Return one of the things: two share a component, and only their labels tell them apart."""
+    labels = (("disk", "ab"[number % 2]),)
+    return Series(metric=metric, component=f"thing-{number // 2:02}", labels=labels, kind=kind)
+
+
 async def live(world: World, seed: int) -> None:
     """Let an hour of random walks with gaps pass, looked at each minute."""
     chance = np.random.default_rng(seed)
     values = 10 + np.cumsum(chance.normal(0, 2, (MINUTES, THINGS)), axis=0)
-    for row in values:
-        seen = chance.random(THINGS) < 0.85
-        await world.turn(*[float(v) if s else None for v, s in zip(row, seen, strict=True)])
+    totals = np.cumsum(10 * np.abs(values), axis=0)
+    for row, total in zip(values, totals, strict=True):
+        world.now += 1
+        measured: dict[Series, list[float]] = {}
+        for number in np.flatnonzero(chance.random(THINGS) < 0.85):
+            value, count = float(row[number]), float(total[number])
+            measured[series("load", number)] = [value, value + float(chance.normal()), value]
+            measured[series("up", number)] = [float(chance.random() < 0.7), 1.0]
+            measured[series("total", number, Kind.COUNTER)] = [count, count + 20]
+            measured[series("spread", number, Kind.DISTRIBUTION)] = [1.0, abs(value), 5.0]
+        await world.measure(measured)
+        await world.look()
 
 
 async def measure_hour(connection: Connection, hour: int, chance: np.random.Generator) -> None:
@@ -75,17 +112,21 @@ def near(value: Any) -> float | None:
 
 
 def told(tried: trial.Trial) -> list[tuple[object, ...]]:
-    return sorted((e.time, e.component, e.type, near(e.value)) for e in tried.events)
+    return sorted(
+        (e.time, e.component, sorted(e.labels.items()), e.type, near(e.value), e.comment, e.level)
+        for e in tried.events
+    )
 
 
 async def audit(connection: Connection) -> list[tuple[object, ...]]:
     cursor = await connection.execute(
-        "SELECT e.time, a.component, e.type, e.value, e.comment, e.level"
+        "SELECT e.time, a.component, a.labels, e.type, e.value, e.comment, e.level"
         " FROM system_alert_events e JOIN system_alerts a ON a.id = e.alert_id"
-        " ORDER BY e.time, a.component"
     )
-    steps = await cursor.fetchall()
-    return [(at, what, said, near(value), *rest) for at, what, said, value, *rest in steps]
+    return sorted(
+        (at, what, sorted(labels.items()), said, near(value), *rest)
+        for at, what, labels, said, value, *rest in await cursor.fetchall()
+    )
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -101,9 +142,10 @@ async def test_a_trial_tells_each_step_of_the_live_evaluation(
     tried = await trial.run(pool.connection, rule, {}, minute(1), minute(MINUTES))
 
     assert len(happened) > 5
-    assert told(tried) == [step[:4] for step in happened]
-    opened = {(e[0], e[1]) for e in happened if e[2] == "opened"}
-    assert {(alert.opened_at, alert.component) for alert in tried.alerts} == opened
+    assert told(tried) == happened
+    opened = [step[:3] for step in happened if step[3] == "opened"]
+    alerts = [(a.opened_at, a.component, sorted(a.labels.items())) for a in tried.alerts]
+    assert sorted(alerts) == opened
     assert tried.present == trial.Outcome(tried.alerts, tried.firing_s, tried.messages)
     assert tried.messages == len(happened)
 
@@ -128,7 +170,7 @@ async def test_a_trial_of_a_week_tells_each_step_of_each_minute(
     tried = await trial.run(pool.connection, rule, {}, minute(1), minute(60 * hours))
 
     assert len(happened) > 5 * hours
-    assert told(tried) == [step[:4] for step in happened]
+    assert told(tried) == happened
     assert (tried.late, tried.late_total) == ([], 0)
 
 

@@ -1,17 +1,26 @@
 """Alert rules over HTTP: made, read, replaced and deleted, each by whom it may be."""
 
+import asyncio
+import json
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote, urlencode
 
+import msgspec
 import pytest
+from click.testing import CliRunner
+from psycopg.conninfo import conninfo_to_dict
 
+from alerts.evaluate import shipped_rules
 from db import evaluation, rules
+from db.engine import Engine
 from db.queries import Pool
 from db.rules import Rule
 from db.series import SeriesNumbers
 from db.writer import insert
 from tests.alerts.world import minute, thing
-from vigia.model import Level, Role, Sample, utc_now
+from vigia.cli import main
+from vigia.model import Level, Role, Sample, Series, utc_now
 
 PATH = "/alerts/rules"
 LOAD = {"name": "load", "metric": "load", "levels": {"warning": 10}, "for": "2m"}
@@ -109,6 +118,43 @@ async def test_a_draft_is_tried_on_the_past_and_changes_nothing(service: Any, po
     assert answer.body["present"] is None
     assert (await service.get(PATH)).body["items"] == []
     assert (await service.get("/alerts/history")).body["items"] == []
+
+
+async def test_the_terminal_answers_a_preview_with_the_thresholds_that_the_api_takes(
+    service: Any, pool: Pool, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = urlencode(conninfo_to_dict(engine.dsn), quote_via=quote)
+    monkeypatch.setenv("VIGIA_DATABASE_URL", f"postgresql:///?{database}")
+    begin = utc_now().replace(second=0, microsecond=0) - timedelta(hours=1)
+    cpu, [rule] = (
+        Series(metric="server_cpu_percent", component="server"),
+        [msgspec.to_builtins(rule) for rule in shipped_rules() if rule.name == "cpu"],
+    )
+    values = (50, 70, 85, 75, 65, 55)
+    async with pool.connection() as connection:
+        samples = [Sample(cpu, begin + timedelta(minutes=i), v) for i, v in enumerate(values)]
+        await insert(connection, SeriesNumbers(), samples)
+    period = {"start": begin.isoformat(), "end": (begin + timedelta(minutes=20)).isoformat()}
+
+    async def previews() -> list[str]:
+        asked = (json.dumps(rule), *(f"--{name}={time}" for name, time in period.items()))
+        said = await asyncio.to_thread(
+            CliRunner().invoke, main, ["rules", "preview", *asked, "--json"]
+        )
+        assert said.exit_code == 0, said.output
+        answer = await service.post(f"{PATH}/preview", {"rule": rule, **period})
+        assert json.loads(said.stdout) == answer.body
+        return [f"{event['type']} {event['level']}" for event in answer.body["events"]]
+
+    assert rule["levels"] is None
+    assert await previews() == [
+        "opened warning", "escalated critical", "lowered warning", "resolved warning",
+    ]  # fmt: skip
+
+    setting = {"value": {"server_cpu_percent": {"warning": 72}}}
+    config = "/api/v1/monitoring/config/thresholds"
+    assert (await service.ask(config, method="PUT", json=setting)).status == 200
+    assert await previews() == ["opened warning", "resolved warning"]
 
 
 @pytest.mark.parametrize(
