@@ -18,6 +18,8 @@ _LIFE = queries.load_parts("life")
 _COMPOSITE = queries.load_parts("composite")
 LOCK = _QUERIES["lock"]
 BEGIN = _QUERIES["begin"]
+SKIP = _QUERIES["skip"]
+REWIND = _QUERIES["rewind"]
 TICK = _QUERIES["tick"]
 REACH_OF_PAST = _QUERIES["reach_of_past"]
 PLAN_FOR_MANY = _QUERIES["plan_for_many"]
@@ -182,8 +184,17 @@ async def evaluate(
     if share.is_last:
         if clock.has_composites:
             steps += await _steps(connection, EVALUATE_COMPOSITES, Share(), None, given)
-        await queries.run(connection, TICK, at=at)
+        await _tick(connection, clock.evaluated_at, at)
     return steps
+
+
+async def _tick(connection: Connection, since: datetime | None, at: datetime) -> None:
+    """Move the clock, and record the minutes that nobody will look at any more."""
+    if since is not None and at - since > MINUTE:
+        await queries.run(connection, SKIP, since=since, at=at)
+    if since is not None and at < since:
+        await queries.run(connection, REWIND, at=at)
+    await queries.run(connection, TICK, at=at)
 
 
 async def _steps(
@@ -240,8 +251,9 @@ async def replay(
 ) -> list[Turn]:
     """Evaluate rules at each minute from `start` to `end`, both included; nothing is written.
 
-    Returns each step, and how each thing stands at the end: the states to go on from. With `spans`,
-    when other rules fired, the rules are composites.
+    Minutes that were never evaluated live are left out. Returns each step, and how each thing
+    stands at the last one: the states to go on from. With `spans`, when other rules fired, the
+    rules are composites.
     """
     known = [state for state in states if state.is_known]
     return await queries.rows(

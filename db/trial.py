@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from db import cost, evaluation, late, rules
 from db.evaluation import Span, Turn
-from db.late import Late
+from db.late import Gap, Late
 from db.queries import Connection
 from db.rules import Rule
 from vigia.model import InvalidError, Level
@@ -62,7 +62,8 @@ class Trial(Struct, frozen=True):
     """The outcome of a rule, and of the present one of its name beside it.
 
     Before `partial_from` samples are no longer kept as densely as a rule needs them. `late` are the
-    first of `late_total` samples that the rule sees here, and would not have seen at their minute.
+    first of `late_total` samples that the rule sees here, and would not have seen at their minute;
+    `not_evaluated` the first of `not_evaluated_total` spans left out, as nobody looked at them.
     """
 
     alerts: list[Firing]
@@ -75,6 +76,8 @@ class Trial(Struct, frozen=True):
     partial_from: datetime | None
     late: list[Late]
     late_total: int
+    not_evaluated: list[Gap]
+    not_evaluated_total: int
 
 
 async def run(
@@ -91,6 +94,7 @@ async def run(
         reach = await evaluation.reach_of(connection, rule)
         looked_at = await _members(connection, rule) if rule.kind == "composite" else [rule]
         latecomers, late_total = await late.of_rules(connection, looked_at, first, last)
+        gaps, gaps_total = await late.gaps(connection, first, last)
     told, outcome = await _outcome(connect, rule, thresholds, first, last)
     present = None
     if saved:
@@ -107,6 +111,8 @@ async def run(
         partial_from=reach.kept_from if is_partial else None,
         late=latecomers,
         late_total=late_total,
+        not_evaluated=gaps,
+        not_evaluated_total=gaps_total,
     )
 
 
@@ -185,7 +191,8 @@ async def _replay(
                 connection, [rule], thresholds, at, until, states, spans
             )
         turns += [turn for turn in found if turn.step is not None]
-        states = [turn for turn in found if turn.at == until]
+        # Of minutes that were never evaluated there is nothing: all stands as it stood.
+        states = [turn for turn in found if turn.at == found[-1].at] or states
         at = until + MINUTE
     if len(turns) > ALERTS_MAX:
         raise InvalidError(f"the rule would have taken over {ALERTS_MAX} steps; ask for less time")

@@ -139,8 +139,18 @@ def _print(found: Trial) -> None:
         click.echo(_sum("now", len(old.alerts), old.firing_s, old.messages))
     if found.partial_from is not None:
         click.echo(f"before {found.partial_from:%Y-%m-%d %H:%M} not everything is kept any more")
+    if found.not_evaluated:
+        _print_gaps(found)
     if found.late:
         _print_late(found)
+
+
+def _print_gaps(found: Trial) -> None:
+    click.echo("nobody looked at some minutes, so they are left out here too:")
+    rows = [[f"{g.start:%Y-%m-%d %H:%M}", f"{g.end:%Y-%m-%d %H:%M}"] for g in found.not_evaluated]
+    terminal.print_table(["from", "to"], rows)
+    if found.not_evaluated_total > len(rows):
+        click.echo(f"and {found.not_evaluated_total - len(rows)} more")
 
 
 def _print_late(found: Trial) -> None:

@@ -164,6 +164,17 @@ FOR UPDATE
 -- At once, and not with the transaction: what is stored from here on may not be seen.
 SELECT setval('alert_minute', extract(epoch FROM %(at)s::timestamptz)::bigint)
 
+-- name: skip
+-- Whole minutes between two evaluations.
+INSERT INTO alert_gaps (start_time, end_time) VALUES (%(since)s::timestamptz + interval '1 minute', %(at)s)
+
+-- name: rewind
+-- The clock was set back: what follows is evaluated after all.
+WITH cut AS (
+    UPDATE alert_gaps SET end_time = %(at)s WHERE start_time < %(at)s AND end_time > %(at)s
+)
+DELETE FROM alert_gaps WHERE start_time >= %(at)s
+
 -- name: tick
 UPDATE alert_clock SET evaluated_at = %(at)s
 
@@ -279,13 +290,20 @@ WITH {rules}, {readings}
 SELECT count(value) FROM verdicts
 
 -- name: replay
--- The same life over many instants at once: the states given, then each minute of the range.
+-- The same life over many instants at once: the states given, then each minute of the range that was evaluated.
 WITH RECURSIVE {rules}, {readings},
-things AS MATERIALIZED (
-    SELECT v.rule_id, v.component, v.labels, array_agg(v.status ORDER BY v.at) AS statuses,
+looked AS MATERIALIZED (
+    SELECT i.at
+    FROM generate_series(0, %(minutes)s::integer) turn (number)
+    CROSS JOIN LATERAL (SELECT %(start)s::timestamptz + turn.number * interval '1 minute' AS at) i
+    WHERE NOT EXISTS (SELECT FROM alert_gaps g WHERE g.start_time <= i.at AND g.end_time > i.at)
+), things AS MATERIALIZED (
+    SELECT v.rule_id, v.component, v.labels, array_agg(v.at ORDER BY v.at) AS instants,
+           array_agg(v.status ORDER BY v.at) AS statuses,
            array_agg(v.up ORDER BY v.at) AS ups, array_agg(v.stay ORDER BY v.at) AS stays,
            array_agg(v.value ORDER BY v.at) AS readings
     FROM verdicts v
+    JOIN looked l ON l.at = v.at
     GROUP BY v.rule_id, v.component, v.labels
 ), numbered AS MATERIALIZED (
     SELECT row_number() OVER () AS number, t.*, r.no_data, r.on_error, r.no_data_rank, r.wait_for, r.keep_for,
@@ -314,7 +332,7 @@ things AS MATERIALIZED (
     FROM (
         SELECT w.number, w.turn + 1 AS turn, t.readings[w.turn + 1] AS value, t.statuses[w.turn + 1] AS status,
                t.ups[w.turn + 1] AS up, t.stays[w.turn + 1] AS stay,
-               %(start)s::timestamptz + w.turn * interval '1 minute' AS at, w.last_at,
+               t.instants[w.turn + 1] AS at, w.last_at,
                w.is_known, w.phase, w.since, w.calm_since, w.missing_since, w.value_rank, w.floor_rank, w.raised_at,
                w.acknowledged, w.opens, w.is_flapping, t.no_data, t.on_error, t.no_data_rank, t.wait_for, t.keep_for,
                t.escalate_after, t.flap_count, t.flap_window, t.sign, w.peak
@@ -329,7 +347,7 @@ SELECT t.rule_id, t.component, t.labels, w.last_at AS at, w.value, w.is_known, w
        w.step, w.reason, w.peak
 FROM walk w
 JOIN numbered t ON t.number = w.number
-WHERE w.turn > 0 AND (w.step IS NOT NULL OR w.last_at = %(end)s::timestamptz)
+WHERE w.turn > 0 AND (w.step IS NOT NULL OR w.turn = cardinality(t.ups))
 ORDER BY w.last_at, w.number
 
 -- name: reach_of_past

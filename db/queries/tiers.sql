@@ -61,5 +61,5 @@ CHECKPOINT
 
 -- name: vacuum
 -- The tables whose rows are updated or deleted.
-VACUUM (ANALYZE) series_state, component_status, event_counter, tiers, late_ranges, late_samples, maintenance_runs,
+VACUUM (ANALYZE) series_state, component_status, event_counter, tiers, late_ranges, late_samples, alert_gaps, maintenance_runs,
                  system_alerts, alert_states, alert_clock, events, sessions, sign_in_links

@@ -174,6 +174,34 @@ async def test_a_trial_of_a_week_tells_each_step_of_each_minute(
     assert (tried.late, tried.late_total) == ([], 0)
 
 
+@pytest.mark.parametrize("name", ["waiting and keeping", "no data alerts", "flapping", "a change"])
+async def test_minutes_that_nobody_looked_at_are_left_out_and_named(
+    connection: Connection, pool: Pool, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial, "CELLS_MAX", 17 * THINGS)
+    gaps = ((20, 21), (31, 32), (45, 52), (60, 115), (140, 215))
+    world, rule = World(connection), rule_with({**RULES[name], "for": "4m"})
+    await world.add(rule)
+    chance = np.random.default_rng(3)
+    values = 10 + np.cumsum(chance.normal(0, 2, (240, THINGS)), axis=0)
+    for row in values:
+        world.now += 1
+        seen = np.flatnonzero(chance.random(THINGS) < 0.85)
+        await world.measure({series("load", number): [float(row[number])] for number in seen})
+        if not any(start <= world.now < end for start, end in gaps):
+            await world.look()
+    happened = await audit(connection)
+
+    tried = await trial.run(pool.connection, rule, {}, minute(1), minute(240))
+
+    assert len(happened) > 10
+    assert told(tried) == happened
+    assert [(g.start, g.end) for g in tried.not_evaluated] == [
+        (minute(start), minute(end)) for start, end in gaps
+    ]
+    assert (tried.not_evaluated_total, tried.late_total) == (5, 0)
+
+
 async def test_a_trial_is_summed_up(connection: Connection, pool: Pool) -> None:
     world = World(connection, Terms({2: 10.0, 3: 20.0}))
     for value in (5, 12, 25, 18, 5, 11, 30):
