@@ -122,7 +122,7 @@ class Turn(Struct, frozen=True):
 
 
 class Reach(Struct, frozen=True):
-    """How many things a rule covers, and since when it can be evaluated; None: always."""
+    """How many things rules cover, and since when they can be evaluated; None: always."""
 
     things: int
     kept_from: datetime | None
@@ -277,19 +277,13 @@ async def replay(
 
 def draft(number: int, rule: Rule) -> dict[str, Any]:
     """Return the row that a rule would be."""
-    return {"id": number, **columns(rule), "enabled": True}
+    return {"id": number, **columns(rule)}
 
 
-async def reach_of(connection: Connection, rule: Rule) -> Reach:
-    """Return what an evaluation of the past can see of a rule."""
-    [found] = await queries.rows(
-        connection,
-        Reach,
-        REACH_OF_PAST,
-        metric=rule.metric,
-        component=rule.component,
-        labels=Jsonb(rule.labels),
-    )
+async def reach_of(connection: Connection, rules: Sequence[Rule], now: datetime) -> Reach:
+    """Return what an evaluation of the past can see of some rules."""
+    drafts = Jsonb([columns(rule) for rule in rules])
+    [found] = await queries.rows(connection, Reach, REACH_OF_PAST, rules=drafts, now=now)
     return found
 
 

@@ -198,8 +198,8 @@ async def read(
 
 
 async def named(connection: Connection, names: Collection[str]) -> list[Rule]:
-    """Return the rules that are evaluated and have one of these names."""
-    return [s.rule for s in await read(connection) if s.rule.name in names and s.rule.enabled]
+    """Return the rules that have one of these names."""
+    return [stored.rule for stored in await read(connection) if stored.rule.name in names]
 
 
 async def check(connection: Connection) -> None:

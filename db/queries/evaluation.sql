@@ -351,8 +351,27 @@ WHERE w.turn > 0 AND (w.step IS NOT NULL OR w.turn = cardinality(t.ups))
 ORDER BY w.last_at, w.number
 
 -- name: reach_of_past
--- How many series a rule covers now, and since when minutes and samples are kept.
-SELECT (SELECT count(*) FROM series
-        WHERE metric = %(metric)s AND (%(component)s::text IS NULL OR component = %(component)s)
-          AND labels @> %(labels)s::jsonb) AS things,
-       nullif((SELECT max(dropped_to) FROM tiers WHERE name IN ('raw', '1m')), '-infinity') AS kept_from
+-- How many series some rules cover now, and from when on all that their windows look at is kept: what was dropped of
+-- the tier that each reads, and what metrics with an age of their own have lost.
+WITH asked AS (
+    SELECT r.metric, r.over, r.component, r.labels,
+           make_interval(secs => greatest(r.window_s + r.offset_s, r.short_window_s)) AS reach,
+           CASE WHEN r.agg LIKE 'p__' THEN ARRAY['raw', 'distributions']
+                WHEN r.window_s %% 60 = 0 AND r.agg <> 'rate' THEN ARRAY['1m'] ELSE ARRAY['raw'] END AS tiers
+    FROM jsonb_populate_recordset(NULL::alert_rules, %(rules)s::jsonb) r
+), dropped AS (
+    SELECT a.reach, t.dropped_to
+    FROM asked a
+    JOIN tiers t ON t.name = ANY (a.tiers)
+    UNION ALL
+    SELECT a.reach, time_bucket('1 day', %(now)s - interval '1 day' * (m.value ->> 'keep_days')::double precision)
+    FROM monitoring_config c
+    CROSS JOIN LATERAL jsonb_each(c.value -> 'metrics') m
+    JOIN asked a ON m.key IN (a.metric, a.over)
+    WHERE c.key = 'retention' AND m.value ->> 'keep_days' IS NOT NULL
+)
+SELECT (SELECT count(*)
+        FROM asked a
+        JOIN series s ON s.metric = a.metric AND (a.component IS NULL OR s.component = a.component) AND s.labels @> a.labels
+       ) AS things,
+       (SELECT max(dropped_to + reach) FROM dropped WHERE dropped_to > '-infinity') AS kept_from

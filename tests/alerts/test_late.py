@@ -198,7 +198,9 @@ async def test_distributions_and_histograms_are_late_too(looked: Connection) -> 
 async def test_only_series_that_a_rule_looks_at_are_named(
     looked: Connection, rule: Rule, named: list[Series]
 ) -> None:
-    await rules.insert(looked, Rule(name="low", metric="idle", levels={Level.INFO: 1}), START, "a")
+    for name, metric in (("low", "idle"), ("gone", "nothing")):
+        named_rule = Rule(name=name, metric=metric, levels={Level.INFO: 1})
+        await rules.insert(looked, named_rule, START, "a")
     for number, series in enumerate([LOADS[0], TOTAL, LOADS[1], OTHER]):
         await store(looked, [series], minute(5 + number))
 
@@ -207,6 +209,18 @@ async def test_only_series_that_a_rule_looks_at_are_named(
     assert [(told.metric, told.component, told.labels) for told in tried.late] == [
         (series.metric, series.component, dict(series.labels)) for series in named
     ]
+
+
+async def test_late_samples_that_only_the_saved_rule_sees_are_named_too(
+    looked: Connection,
+) -> None:
+    await rules.insert(looked, HIGH, START, "a")
+    await store(looked, [OTHER, thing(0)], minute(5))
+    draft = Rule(name=HIGH.name, metric="idle", levels={Level.INFO: 1})
+
+    tried = await trial.run(lambda: nullcontext(looked), draft, {}, minute(1), minute(NOW))
+
+    assert [told.metric for told in tried.late] == ["idle", "load"]
 
 
 @pytest.mark.parametrize(

@@ -1,22 +1,23 @@
 """A rule on trial does exactly what it does live, step by step."""
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
 from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 
-from db import evaluation, tiers, trial
+from alerts.evaluate import evaluate
+from db import evaluation, silences, tiers, trial, windows
 from db.engine import Engine
+from db.holds import Matcher
 from db.queries import Connection, Pool
-from db.rules import Rule, columns, of_columns
+from db.rules import columns, of_columns
 from db.series import SeriesNumbers
+from db.windows import Window
 from db.writer import insert
-from tests.alerts.oracle import Terms
-from tests.alerts.world import World, minute, rule_of, thing
-from vigia.model import InvalidError, Kind, Level, Sample, Series
+from tests.alerts.world import START, World, minute, rule_with, thing
+from vigia.model import Kind, Sample, Series
 
 MINUTES = 60
 THINGS = 5
@@ -64,11 +65,6 @@ RULES = {
 async def connection(pool: Pool) -> AsyncIterator[Connection]:
     async with pool.connection() as opened:
         yield opened
-
-
-def rule_with(given: dict[str, Any]) -> Rule:
-    plain = {"name": "load", "metric": "load", "levels": {"warning": 10.0, "critical": 15.0}}
-    return msgspec.convert({**plain, **given}, Rule)
 
 
 def series(metric: str, number: int, kind: Kind = Kind.GAUGE) -> Series:
@@ -146,7 +142,9 @@ async def test_a_trial_tells_each_step_of_the_live_evaluation(
     opened = [step[:3] for step in happened if step[3] == "opened"]
     alerts = [(a.opened_at, a.component, sorted(a.labels.items())) for a in tried.alerts]
     assert sorted(alerts) == opened
-    assert tried.present == trial.Outcome(tried.alerts, tried.firing_s, tried.messages)
+    assert tried.present == trial.Present(
+        alerts=tried.alerts, firing_s=tried.firing_s, messages=tried.messages
+    )
     assert tried.messages == len(happened)
 
 
@@ -202,36 +200,6 @@ async def test_minutes_that_nobody_looked_at_are_left_out_and_named(
     assert (tried.not_evaluated_total, tried.late_total) == (5, 0)
 
 
-async def test_a_trial_is_summed_up(connection: Connection, pool: Pool) -> None:
-    world = World(connection, Terms({2: 10.0, 3: 20.0}))
-    for value in (5, 12, 25, 18, 5, 11, 30):
-        await world.turn(value)
-
-    tried = await trial.run(pool.connection, rule_of(world.terms), {}, minute(0), minute(7))
-
-    assert [(a.opened_at, a.resolved_at, a.level, a.peak) for a in tried.alerts] == [
-        (minute(2), minute(5), Level.CRITICAL, 25.0),
-        (minute(6), None, Level.CRITICAL, 30.0),
-    ]
-    assert (tried.firing_s, tried.messages, tried.present) == (240.0, 6, None)
-    assert await world.active() == []
-
-
-async def test_a_draft_is_compared_with_the_rule_it_would_replace(
-    connection: Connection, pool: Pool
-) -> None:
-    world = World(connection, Terms({2: 10.0}))
-    await world.add(rule_of(world.terms))
-    for value in (5, 12, 5, 16):
-        await world.turn(value)
-    draft = of_columns({**columns(rule_of(world.terms)), "levels": {"warning": 15}})
-
-    tried = await trial.run(pool.connection, draft, {}, minute(1), minute(4))
-
-    assert tried.present is not None
-    assert (tried.messages, tried.present.messages) == (1, 3)
-
-
 async def test_a_trial_over_rolled_up_minutes_is_the_same(
     connection: Connection, pool: Pool
 ) -> None:
@@ -247,8 +215,34 @@ async def test_a_trial_over_rolled_up_minutes_is_the_same(
     assert [(e.time, e.type) for e in rolled_up.events] == [(e.time, e.type) for e in fresh.events]
 
 
-async def test_a_range_is_bounded(pool: Pool) -> None:
-    rule = rule_with({})
-    for end in (minute(-1), minute(0) + timedelta(days=32)):
-        with pytest.raises(InvalidError):
-            await trial.run(pool.connection, rule, {}, minute(0), end)
+async def test_what_was_kept_from_people_is_no_message(connection: Connection, pool: Pool) -> None:
+    """Each step of a live hour, and whether the alert was held when it was told."""
+    world = World(connection)
+    rule = rule_with({"recovery": {"warning": 7.0}, "labels": {}})
+    await world.add(rule)
+    matchers = [{"level": "critical"}, {"component": ["thing-00", "thing-02"], "rule": "load"}]
+    for number, matcher in enumerate(matchers):
+        terms = silences.Terms(
+            msgspec.convert(matcher, Matcher), minute(5 + 9 * number), minute(25 + 9 * number), "so"
+        )
+        await silences.insert(connection, terms, START, "ana")
+    repair = Window(name="repair", starts_at=minute(30), ends_at=minute(300))
+    repair_id = await windows.insert(connection, repair, START, "ana")
+    chance, told, held = np.random.default_rng(1), 0, 0
+    for row in 10 + np.cumsum(chance.normal(0, 3, (MINUTES, THINGS)), axis=0):
+        world.now += 1
+        await world.measure({series("load", i): [float(value)] for i, value in enumerate(row)})
+        if world.now == 50:
+            assert repair_id is not None
+            await windows.end(connection, repair_id, minute(50), "ana")
+        steps = await evaluate(connection, minute(world.now), {})
+        for step in steps:
+            if step.step not in {"held", "released"}:
+                [alert] = await world.read([step.alert_id])
+                told, held = told + 1, held + bool(alert.held_by)
+
+    tried = await trial.run(pool.connection, rule, {}, minute(1), minute(MINUTES))
+
+    assert told - held > 5
+    assert held > 5
+    assert (tried.messages, tried.held) == (told - held, held)
