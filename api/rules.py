@@ -34,8 +34,8 @@ class Draft(Struct, frozen=True, forbid_unknown_fields=True):
     """A rule that may not be saved yet, and the time to try it over."""
 
     rule: Rule
-    start: str = "-7d"
-    end: str = "now"
+    start: str | float = "-7d"
+    end: str | float = "now"
 
 
 @get(RULES, tags=["rules"], summary="Every rule, in the order in which they were made")
@@ -111,8 +111,8 @@ async def preview(parts: NamedDependency[Parts], data: JSONBody[Draft]) -> trial
     now = utc_now()
     start, end = parse_time(data.start, now), min(parse_time(data.end, now), now)
     thresholds = parts.config().thresholds_document()
-    async with parts.history_line.turn():
-        return await trial.run(parts.connect, data.rule, thresholds, start, end)
+    async with parts.preview_line.turn():
+        return await trial.run(parts.connect, data.rule, thresholds, start, end, now=now)
 
 
 async def _read(connection: Connection, name: str) -> RuleView:

@@ -17,8 +17,10 @@ EPOCH = re.compile(r"\d{1,12}(\.\d{1,9})?", re.ASCII)
 DURATION = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)([smhd]?)", re.ASCII)
 
 
-def parse_time(text: str, now: datetime) -> datetime:
+def parse_time(text: str | float, now: datetime) -> datetime:
     """Return a moment: RFC 3339, epoch seconds, `now`, or a duration before now such as `-24h`."""
+    if not isinstance(text, str):
+        return of_epoch(text)
     if text == "now":
         return now
     if text.startswith("-") and text[-1] in "smhd":

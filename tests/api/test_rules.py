@@ -2,18 +2,17 @@
 
 import asyncio
 import json
-from datetime import timedelta
+from contextlib import AsyncExitStack
+from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import quote, urlencode
 
 import msgspec
 import pytest
 from click.testing import CliRunner
-from psycopg.conninfo import conninfo_to_dict
 
 from alerts.evaluate import shipped_rules
+from api.parts import HISTORY_AT_ONCE, PREVIEWS_AT_ONCE
 from db import evaluation, rules
-from db.engine import Engine
 from db.queries import Pool
 from db.rules import Rule
 from db.series import SeriesNumbers
@@ -116,15 +115,18 @@ async def test_a_draft_is_tried_on_the_past_and_changes_nothing(service: Any, po
     assert (answer.body["firing_s"], answer.body["messages"]) == (120, 3)
     assert [event["type"] for event in answer.body["events"]] == ["opened", "escalated", "resolved"]
     assert answer.body["present"] is None
+    times = {
+        name: datetime.fromisoformat(answer.body[name]).timestamp() for name in ("start", "end")
+    }
+    assert (await service.post(f"{PATH}/preview", {"rule": draft, **times})).body == answer.body
     assert (await service.get(PATH)).body["items"] == []
     assert (await service.get("/alerts/history")).body["items"] == []
 
 
 async def test_the_terminal_answers_a_preview_with_the_thresholds_that_the_api_takes(
-    service: Any, pool: Pool, engine: Engine, monkeypatch: pytest.MonkeyPatch
+    service: Any, pool: Pool, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    database = urlencode(conninfo_to_dict(engine.dsn), quote_via=quote)
-    monkeypatch.setenv("VIGIA_DATABASE_URL", f"postgresql:///?{database}")
+    monkeypatch.setenv("VIGIA_DATABASE_URL", database_url)
     begin = utc_now().replace(second=0, microsecond=0) - timedelta(hours=1)
     cpu, [rule] = (
         Series(metric="server_cpu_percent", component="server"),
@@ -159,9 +161,29 @@ async def test_the_terminal_answers_a_preview_with_the_thresholds_that_the_api_t
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"start": "-40d"}, {"start": "now", "end": "-1h"}, {"end": "soon"}, {"rule": {"name": "a"}}],
-)
+    [
+        {"start": "-40d"}, {"start": "now", "end": "-1h"}, {"end": "soon"}, {"rule": {"name": "a"}},
+        {"start": -1}, {"start": 1e20}, {"start": True}, {"start": None},
+        {"rule": {"name": "both", "kind": "composite", "any_of": ["gone"]}},
+    ],
+)  # fmt: skip
 async def test_a_trial_that_makes_no_sense_is_refused(service: Any, wrong: Any) -> None:
     answer = await service.post(f"{PATH}/preview", {"rule": LOAD, **wrong})
 
     assert answer.status == 400
+
+
+async def test_trials_wait_for_each_other_and_history_for_none_of_them(service: Any) -> None:
+    parts, asked = service.parts, {"rule": LOAD, "start": "-1h"}
+    async with AsyncExitStack() as turns:
+        for _ in range(HISTORY_AT_ONCE):
+            await turns.enter_async_context(parts.history_line.turn())
+        assert (await service.post(f"{PATH}/preview", asked)).status == 200
+    async with AsyncExitStack() as turns:
+        for _ in range(PREVIEWS_AT_ONCE):
+            await turns.enter_async_context(parts.preview_line.turn())
+        assert (await service.get("/metrics/history", metric="load")).status == 200
+        waiting = asyncio.create_task(service.post(f"{PATH}/preview", asked))
+        await asyncio.wait([waiting], timeout=0.2)
+        assert not waiting.done()
+    assert (await waiting).status == 200
