@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from alerts.evaluate import evaluate
 from db.series import SeriesNumbers
 from db.writer import insert
-from vigia import terminal
+from vigia import cli_rules, terminal
 from vigia.cli import main
 from vigia.model import Sample, Series
 
@@ -43,6 +43,32 @@ def test_a_rule_is_tried_on_a_database_of_its_own(tmp_path: Path) -> None:
     assert (found["alerts"], found["messages"], found["present"]) == ([], 0, None)
     assert as_table.exit_code == 0, as_table.output
     assert "the rule: 0 alerts, firing for 0 min, 0 messages" in as_table.stdout
+
+
+@pytest.mark.usefixtures("own_database")
+async def test_a_trial_that_takes_long_shows_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = []
+    for patience_s in (3600, 0):
+        monkeypatch.setattr(cli_rules, "PATIENCE_S", patience_s)
+        result = await asyncio.to_thread(run, "preview", RULE, "--start", "-1h", "--json")
+        assert result.exit_code == 0, result.output
+        assert json.loads(result.stdout)["alerts"] == []
+        shown.append("100 %" in result.stderr)
+
+    assert shown == [False, True]
+
+
+@pytest.mark.parametrize("command", ["preview", "import", "validate"])
+@pytest.mark.usefixtures("own_database")
+def test_a_file_in_another_encoding_is_refused_in_one_line(tmp_path: Path, command: str) -> None:
+    file = tmp_path / "rule.toml"
+    file.write_bytes('name = "größe"'.encode("latin-1"))
+
+    result = run(command, str(file))
+
+    assert result.exit_code == 1
+    assert result.stderr.endswith("must be UTF-8: invalid start byte at byte 10\n")
+    assert len(result.stderr.splitlines()) == 1
 
 
 @pytest.mark.usefixtures("own_database")
