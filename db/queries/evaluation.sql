@@ -296,7 +296,8 @@ looked AS MATERIALIZED (
     SELECT i.at
     FROM generate_series(0, %(minutes)s::integer) turn (number)
     CROSS JOIN LATERAL (SELECT %(start)s::timestamptz + turn.number * interval '1 minute' AS at) i
-    WHERE NOT EXISTS (SELECT FROM alert_gaps g WHERE g.start_time <= i.at AND g.end_time > i.at)
+    -- Of gaps, which do not overlap, only the newest that has begun can hold it.
+    WHERE (i.at < (SELECT g.end_time FROM alert_gaps g WHERE g.start_time <= i.at ORDER BY g.start_time DESC LIMIT 1)) IS NOT TRUE
 ), things AS MATERIALIZED (
     SELECT v.rule_id, v.component, v.labels, array_agg(v.at ORDER BY v.at) AS instants,
            array_agg(v.status ORDER BY v.at) AS statuses,
