@@ -21,6 +21,8 @@ from vigia.settings import Settings
 
 HISTORY_AT_ONCE = 4
 HISTORY_WAITING_MAX = 64
+PREVIEWS_AT_ONCE = 2
+PREVIEWS_WAITING_MAX = 8
 EXPORTS_AT_ONCE = 2
 EXPORTS_WAITING_MAX = 8
 
@@ -56,6 +58,8 @@ class Parts(Struct, frozen=True, kw_only=True):
     """Tells what a retention would drop."""
     history_line: Line = field(default_factory=lambda: Line(HISTORY_AT_ONCE, HISTORY_WAITING_MAX))
     """Questions about the past take turns, so that they never hold every connection."""
+    preview_line: Line = field(default_factory=lambda: Line(PREVIEWS_AT_ONCE, PREVIEWS_WAITING_MAX))
+    """Rules are tried in turns of their own: each may go on for minutes."""
     export_line: Line = field(default_factory=lambda: Line(EXPORTS_AT_ONCE, EXPORTS_WAITING_MAX))
     """Exports take turns of their own: each may go on for minutes."""
     receivers: Receivers = field(default_factory=Receivers)

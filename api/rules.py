@@ -139,8 +139,8 @@ async def preview(parts: NamedDependency[Parts], data: JSONBody[Draft]) -> trial
     now = utc_now()
     start, end = parse_time(data.start, now), min(parse_time(data.end, now), now)
     thresholds = parts.config().thresholds_document()
-    async with parts.history_line.turn():
-        return await trial.run(parts.connect, data.rule, thresholds, start, end)
+    async with parts.preview_line.turn():
+        return await trial.run(parts.connect, data.rule, thresholds, start, end, now=now)
 
 
 async def _read(connection: Connection, name: str) -> RuleView:

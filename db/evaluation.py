@@ -18,6 +18,8 @@ _LIFE = queries.load_parts("life")
 _COMPOSITE = queries.load_parts("composite")
 LOCK = _QUERIES["lock"]
 BEGIN = _QUERIES["begin"]
+SKIP = _QUERIES["skip"]
+REWIND = _QUERIES["rewind"]
 TICK = _QUERIES["tick"]
 REACH_OF_PAST = _QUERIES["reach_of_past"]
 PLAN_FOR_MANY = _QUERIES["plan_for_many"]
@@ -145,7 +147,7 @@ class Turn(Struct, frozen=True):
 
 
 class Reach(Struct, frozen=True):
-    """How many things a rule covers, and since when it can be evaluated; None: always."""
+    """How many things rules cover, and since when they can be evaluated; None: always."""
 
     things: int
     kept_from: datetime | None
@@ -207,7 +209,7 @@ async def evaluate(
     if share.is_last:
         if clock.has_composites:
             steps += await _steps(connection, EVALUATE_COMPOSITES, Share(), None, given)
-        await queries.run(connection, TICK, at=at)
+        await _tick(connection, clock.evaluated_at, at)
     return steps
 
 
@@ -232,6 +234,15 @@ async def _plan(
         "tolerance_s": tolerance_s,
         "grace_s": grace_s,
     }
+
+
+async def _tick(connection: Connection, since: datetime | None, at: datetime) -> None:
+    """Move the clock, and record the minutes that nobody will look at any more."""
+    if since is not None and at - since > MINUTE:
+        await queries.run(connection, SKIP, since=since, at=at)
+    if since is not None and at < since:
+        await queries.run(connection, REWIND, at=at)
+    await queries.run(connection, TICK, at=at)
 
 
 async def _steps(
@@ -303,8 +314,9 @@ async def replay(
 ) -> list[Turn]:
     """Evaluate rules at each minute from `start` to `end`, both included; nothing is written.
 
-    Returns each step, and how each thing stands at the end: the states to go on from. With `spans`,
-    when other rules fired, the rules are composites.
+    Minutes that were never evaluated live are left out. Returns each step, and how each thing
+    stands at the last one: the states to go on from. With `spans`, when other rules fired, the
+    rules are composites.
     """
     known = [state for state in states if state.is_known]
     return await queries.rows(
@@ -328,19 +340,13 @@ async def replay(
 
 def draft(number: int, rule: Rule) -> dict[str, Any]:
     """Return the row that a rule would be."""
-    return {"id": number, **columns(rule), "enabled": True}
+    return {"id": number, **columns(rule)}
 
 
-async def reach_of(connection: Connection, rule: Rule) -> Reach:
-    """Return what an evaluation of the past can see of a rule."""
-    [found] = await queries.rows(
-        connection,
-        Reach,
-        REACH_OF_PAST,
-        metric=rule.metric,
-        component=rule.component,
-        labels=Jsonb(rule.labels),
-    )
+async def reach_of(connection: Connection, rules: Sequence[Rule], now: datetime) -> Reach:
+    """Return what an evaluation of the past can see of some rules."""
+    drafts = Jsonb([columns(rule) for rule in rules])
+    [found] = await queries.rows(connection, Reach, REACH_OF_PAST, rules=drafts, now=now)
     return found
 
 

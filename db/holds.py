@@ -10,11 +10,15 @@ from psycopg.types.json import Jsonb
 from db import queries
 from db.evaluation import Step
 from db.queries import Connection
-from db.rules import Text
+from db.rules import Rule, Text
 from vigia.model import Category, Level
 
 _QUERIES = queries.load("holds")
-SETTLE = _QUERIES["settle"]
+_PARTS = queries.load_parts("holds")
+SETTLE = queries.fill(_QUERIES["settle"], matches=_PARTS["matches"])
+COUNT_HELD = queries.fill(_QUERIES["count_held"], matches=_PARTS["matches"])
+
+STEPS_TOGETHER_MAX = 1000
 
 Several = Meta(min_length=1, max_length=100)
 
@@ -27,6 +31,39 @@ class Matcher(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
     category: Category | Annotated[list[Category], Several] | None = None
     level: Level | Annotated[list[Level], Several] | None = None
     labels: Annotated[dict[Text, Text], Meta(max_length=30)] = field(default_factory=dict)
+
+
+class Told(Struct, frozen=True):
+    """One step that an alert would have taken; of the last one, `level` is that it ended with."""
+
+    time: datetime
+    type: str
+    level: Level
+    component: str
+    labels: dict[str, str]
+    value: float | None
+    comment: str
+
+
+async def count_held(connection: Connection, rule: Rule, steps: Sequence[Told]) -> int:
+    """Return how many of a rule's steps, in their order, would have been held back.
+
+    By silences and maintenance windows as they are known now; not by what a component stands on.
+    """
+    held = 0
+    for number in range(0, len(steps), STEPS_TOGETHER_MAX):
+        some = steps[number : number + STEPS_TOGETHER_MAX]
+        held += await queries.value(
+            connection,
+            COUNT_HELD,
+            start=some[0].time,
+            end=some[-1].time,
+            rule=rule.name,
+            category=rule.category,
+            metric=rule.metric,
+            steps=Jsonb(some),
+        )
+    return held
 
 
 async def settle(

@@ -1,4 +1,4 @@
-"""Samples that came after alerts had looked at their minute: where a replay sees more than they."""
+"""Where a replay sees more than alerts did: samples that came late, and time nobody looked at."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -18,6 +18,8 @@ _QUERIES = queries.load("late")
 RECORD = _QUERIES["record"]
 OF_RULES = _QUERIES["of_rules"]
 DROP_OLD = _QUERIES["drop_old"]
+GAPS = _QUERIES["gaps"]
+DROP_OLD_GAPS = _QUERIES["drop_old_gaps"]
 
 SECOND_US = 1_000_000
 DAY_US = 86_400 * SECOND_US
@@ -36,7 +38,18 @@ class Late(Struct, frozen=True):
     samples: int
 
 
+class Gap(Struct, frozen=True):
+    """Minutes that were never evaluated, from the first of them to the next that was."""
+
+    start: datetime
+    end: datetime
+
+
 class _Found(Late, frozen=True):
+    total: int
+
+
+class _FoundGap(Gap, frozen=True):
     total: int
 
 
@@ -83,6 +96,13 @@ async def of_rules(
     return told, found[0].total if found else 0
 
 
+async def gaps(connection: Connection, start: datetime, end: datetime) -> tuple[list[Gap], int]:
+    """Return the first TOLD_MAX that touch a range, and how many there are."""
+    found = await queries.rows(connection, _FoundGap, GAPS, start=start, end=end, limit=TOLD_MAX)
+    return [Gap(one.start, one.end) for one in found], found[0].total if found else 0
+
+
 async def drop_old(connection: Connection) -> None:
     """Forget those of times that can be replayed no more."""
     await queries.run(connection, DROP_OLD)
+    await queries.run(connection, DROP_OLD_GAPS)

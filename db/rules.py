@@ -214,9 +214,8 @@ async def read_all(connection: Connection) -> list[Rule]:
 
 
 async def named(connection: Connection, names: Collection[str]) -> list[Rule]:
-    """Return the rules that are evaluated and have one of these names."""
-    found = await read(connection, *names) if names else []
-    return [stored.rule for stored in found if stored.rule.enabled]
+    """Return the rules that have one of these names."""
+    return [stored.rule for stored in await read(connection, *names)] if names else []
 
 
 def _parameters(rule: Rule, time: datetime, actor: str) -> dict[str, Any]:

@@ -28,6 +28,13 @@ VIEW alert_events  -- Each step in the life of each alert.
     comment
    FROM system_alert_events;
 
+TABLE alert_gaps  -- Minutes that were never evaluated: the service was off, or late, or the clock was set forward. They do not overlap.
+    start_time timestamp with time zone NOT NULL  -- The first such minute.
+    end_time timestamp with time zone NOT NULL  -- The minute that was evaluated next.
+    CONSTRAINT alert_gaps_check CHECK ((end_time > start_time))
+    CONSTRAINT alert_gaps_pkey PRIMARY KEY (start_time)
+    CREATE UNIQUE INDEX alert_gaps_pkey ON public.alert_gaps USING btree (start_time)
+
 TABLE alert_needs  -- What has to be known of series each minute: once, however many rules ask.
     id integer NOT NULL GENERATED ALWAYS AS IDENTITY  -- Its number.
     series_id integer NOT NULL  -- The series.

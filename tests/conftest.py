@@ -6,6 +6,7 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from urllib.parse import quote, urlencode
 
 import psycopg
 import pytest
@@ -80,6 +81,13 @@ async def engine(
         open_engine(Settings(database_url=Secret(dsn))) as native,
     ):
         yield native
+
+
+@pytest.fixture
+def database_url(engine: Engine) -> str:
+    """The address of this run's database, as VIGIA_DATABASE_URL takes it."""
+    words = psycopg.conninfo.conninfo_to_dict(engine.dsn)
+    return f"postgresql:///?{urlencode(words, quote_via=quote)}"
 
 
 @pytest.fixture(scope="session")

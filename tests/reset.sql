@@ -1,5 +1,5 @@
 -- Back to an empty database, in one statement string and so in one transaction.
-TRUNCATE system_metrics, system_distributions, component_checks, series, series_state, late_ranges, late_samples,
+TRUNCATE system_metrics, system_distributions, component_checks, series, series_state, late_ranges, late_samples, alert_gaps,
          system_alerts, system_alert_events, alert_rules, alert_states, alert_silences, untold_alerts,
          maintenance_windows, shipped_rules, watched_components, component_status, events, security_events, maintenance_runs,
          monitoring_config, monitoring_config_history, api_keys, sessions, sign_in_links RESTART IDENTITY CASCADE;

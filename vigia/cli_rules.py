@@ -12,11 +12,13 @@ from db import rule_set, rules, trial
 from db.config import read
 from db.rule_set import Difference
 from db.rules import Rule
-from db.trial import Trial
+from db.trial import Outcome, Trial
 from vigia import rules_file, terminal
 from vigia.model import InvalidError, utc_now
 
 AUTHOR = "cli"
+PATIENCE_S = 2.0
+"""A preview that takes longer shows how far it is."""
 FILE = click.File("r", encoding="utf-8")
 
 
@@ -38,7 +40,16 @@ def preview_command(value: str, start: str, end: str, *, as_json: bool) -> None:
         first, last = parse_time(start, now), min(parse_time(end, now), now)
         async with terminal.database() as connection:
             thresholds = (await read(connection)).thresholds_document()
-            found = await trial.run(lambda: nullcontext(connection), rule, thresholds, first, last)
+            with terminal.progress("%", 100, shown=True, after_s=PATIENCE_S) as advance:
+                found = await trial.run(
+                    lambda: nullcontext(connection),
+                    rule,
+                    thresholds,
+                    first,
+                    last,
+                    now=now,
+                    advance=lambda part: advance(100 * part),
+                )
         if as_json:
             click.echo(msgspec.json.encode(found))
         else:
@@ -134,14 +145,22 @@ def _print(found: Trial) -> None:
         for alert in found.alerts
     ]
     terminal.print_table(["opened", "resolved", "level", "component", "peak"], rows)
-    click.echo(_sum("the rule", len(found.alerts), found.firing_s, found.messages))
+    click.echo(_sum("the rule", found))
     if found.present is not None:
-        old = found.present
-        click.echo(_sum("now", len(old.alerts), old.firing_s, old.messages))
-    if found.partial_from is not None:
-        click.echo(f"before {found.partial_from:%Y-%m-%d %H:%M} not everything is kept any more")
+        error = found.present.error
+        click.echo(_sum("now", found.present) if error is None else f"now: {error}")
+    if found.not_evaluated:
+        _print_gaps(found)
     if found.late:
         _print_late(found)
+
+
+def _print_gaps(found: Trial) -> None:
+    click.echo("nobody looked at some minutes, so they are left out here too:")
+    rows = [[f"{g.start:%Y-%m-%d %H:%M}", f"{g.end:%Y-%m-%d %H:%M}"] for g in found.not_evaluated]
+    terminal.print_table(["from", "to"], rows)
+    if found.not_evaluated_total > len(rows):
+        click.echo(f"and {found.not_evaluated_total - len(rows)} more")
 
 
 def _print_late(found: Trial) -> None:
@@ -162,5 +181,9 @@ def _print_late(found: Trial) -> None:
         click.echo(f"and {found.late_total - len(found.late)} more")
 
 
-def _sum(what: str, alerts: int, firing_s: float, messages: int) -> str:
-    return f"{what}: {alerts} alerts, firing for {firing_s / 60:g} min, {messages} messages"
+def _sum(what: str, found: Outcome) -> str:
+    told = [f"{len(found.alerts)} alerts", f"firing for {found.firing_s / 60:g} min"]
+    told += [f"{found.messages} messages"] + [f"{found.held} held back"] * bool(found.held)
+    if found.partial_from is not None:
+        told.append(f"before {found.partial_from:%Y-%m-%d %H:%M} not everything is kept any more")
+    return f"{what}: {', '.join(told)}"

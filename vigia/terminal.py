@@ -1,6 +1,7 @@
 """What every command shares: settings, the database, one line for what a user can mend."""
 
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -14,6 +15,7 @@ from rich.table import Table
 
 from db.engine import EngineError, open_engine
 from db.migrate import MigrationError, migrate
+from db.pool import SESSION
 from db.queries import Connection
 from vigia import log
 from vigia.model import DomainError
@@ -38,7 +40,7 @@ async def database() -> AsyncIterator[Connection]:
     """The database of the running service, or one started for this command alone."""
     async with open_engine(settings(), share=True) as engine:
         connection: Connection = await psycopg.AsyncConnection.connect(
-            engine.dsn, autocommit=True, prepare_threshold=None
+            engine.dsn, autocommit=True, prepare_threshold=None, options=SESSION
         )
         async with connection:
             await migrate(connection)
@@ -56,6 +58,12 @@ def run(command: Callable[[], Coroutine[Any, Any, None]]) -> None:
     except psycopg.Error as error:
         click.echo(f"vigia: the database: {str(error).strip().splitlines()[0]}", err=True)
         sys.exit(EXIT_FAILURE)
+    except UnicodeDecodeError as error:
+        click.echo(
+            f"vigia: a file that is read must be UTF-8: {error.reason} at byte {error.start}",
+            err=True,
+        )
+        sys.exit(EXIT_FAILURE)
     except (DomainError, EngineError, MigrationError, SettingsError, OSError) as error:
         click.echo(f"vigia: {error}", err=True)
         sys.exit(EXIT_FAILURE)
@@ -70,8 +78,13 @@ def print_table(columns: list[str], rows: list[list[str]]) -> None:
 
 
 @contextmanager
-def progress(unit: str, total: float | None, *, shown: bool) -> Iterator[Callable[[float], None]]:
-    """Show on stderr how far a long work is; yields what is called with how much more is done."""
+def progress(
+    unit: str, total: float | None, *, shown: bool, after_s: float = 0
+) -> Iterator[Callable[[float], None]]:
+    """Show on stderr how far a long work is; yields what is called with how much more is done.
+
+    Not before it has gone on for `after_s`.
+    """
     bar = Progress(
         BarColumn(),
         TextColumn(f"{{task.completed:,.0f}} {unit}"),
@@ -80,6 +93,16 @@ def progress(unit: str, total: float | None, *, shown: bool) -> Iterator[Callabl
         console=Console(stderr=True),
         disable=not shown,
     )
-    with bar:
-        task = bar.add_task(unit, total=total)
-        yield lambda more: bar.advance(task, more)
+    task, begun_s = bar.add_task(unit, total=total), time.monotonic()
+
+    def advance(more: float) -> None:
+        bar.advance(task, more)
+        if time.monotonic() - begun_s >= after_s:
+            bar.start()
+
+    try:
+        advance(0)
+        yield advance
+    finally:
+        if bar.live.is_started:
+            bar.stop()

@@ -230,6 +230,17 @@ FOR UPDATE
 -- At once, and not with the transaction: what is stored from here on may not be seen.
 SELECT setval('alert_minute', extract(epoch FROM %(at)s::timestamptz)::bigint)
 
+-- name: skip
+-- Whole minutes between two evaluations.
+INSERT INTO alert_gaps (start_time, end_time) VALUES (%(since)s::timestamptz + interval '1 minute', %(at)s)
+
+-- name: rewind
+-- The clock was set back: what follows is evaluated after all.
+WITH cut AS (
+    UPDATE alert_gaps SET end_time = %(at)s WHERE start_time < %(at)s AND end_time > %(at)s
+)
+DELETE FROM alert_gaps WHERE start_time >= %(at)s
+
 -- name: tick
 UPDATE alert_clock SET evaluated_at = %(at)s
 
@@ -309,13 +320,21 @@ WITH {rules}, {readings}, {judged}, {moving}
 SELECT count(m) FROM moving m
 
 -- name: replay
--- The same life over many instants at once: the states given, then each minute of the range.
+-- The same life over many instants at once: the states given, then each minute of the range that was evaluated.
 WITH RECURSIVE {rules}, {readings},
-things AS MATERIALIZED (
-    SELECT v.rule_id, v.component, v.labels, array_agg(v.status ORDER BY v.at) AS statuses,
+looked AS MATERIALIZED (
+    SELECT i.at
+    FROM generate_series(0, %(minutes)s::integer) turn (number)
+    CROSS JOIN LATERAL (SELECT %(start)s::timestamptz + turn.number * interval '1 minute' AS at) i
+    -- Of gaps, which do not overlap, only the newest that has begun can hold it.
+    WHERE (i.at < (SELECT g.end_time FROM alert_gaps g WHERE g.start_time <= i.at ORDER BY g.start_time DESC LIMIT 1)) IS NOT TRUE
+), things AS MATERIALIZED (
+    SELECT v.rule_id, v.component, v.labels, array_agg(v.at ORDER BY v.at) AS instants,
+           array_agg(v.status ORDER BY v.at) AS statuses,
            array_agg(v.up ORDER BY v.at) AS ups, array_agg(v.stay ORDER BY v.at) AS stays,
            array_agg(v.value ORDER BY v.at) AS readings
     FROM verdicts v
+    JOIN looked l ON l.at = v.at
     GROUP BY v.rule_id, v.component, v.labels
 ), numbered AS MATERIALIZED (
     SELECT row_number() OVER () AS number, t.*, r.no_data, r.on_error, r.no_data_rank, r.wait_for, r.keep_for,
@@ -336,14 +355,15 @@ things AS MATERIALIZED (
     ) ON s.rule_id = t.rule_id AND s.component = t.component AND s.labels = t.labels
     UNION ALL
     SELECT x.number, x.turn, x.value, x.at, n.is_known, n.phase, n.since, n.calm_since, n.missing_since, n.value_rank,
-           n.floor_rank, n.raised_at, n.acknowledged, n.opens, n.is_flapping, n.rank, n.step, n.reason,
+           n.floor_rank, n.raised_at, n.acknowledged, n.opens, n.is_flapping,
+           CASE WHEN n.step = 'resolved' THEN greatest(x.value_rank, x.floor_rank) ELSE n.rank END, n.step, n.reason,
            CASE WHEN n.step = 'opened' THEN x.value
                 WHEN x.phase = 'firing' THEN
                     CASE WHEN x.sign > 0 THEN greatest(x.peak, x.value) ELSE least(x.peak, x.value) END END
     FROM (
         SELECT w.number, w.turn + 1 AS turn, t.readings[w.turn + 1] AS value, t.statuses[w.turn + 1] AS status,
                t.ups[w.turn + 1] AS up, t.stays[w.turn + 1] AS stay,
-               %(start)s::timestamptz + w.turn * interval '1 minute' AS at, w.last_at,
+               t.instants[w.turn + 1] AS at, w.last_at,
                w.is_known, w.phase, w.since, w.calm_since, w.missing_since, w.value_rank, w.floor_rank, w.raised_at,
                w.acknowledged, w.opens, w.is_flapping, t.no_data, t.on_error, t.no_data_rank, t.wait_for, t.keep_for,
                t.escalate_after, t.flap_count, t.flap_window, t.sign, w.peak
@@ -358,12 +378,31 @@ SELECT t.rule_id, t.component, t.labels, w.last_at AS at, w.value, w.is_known, w
        w.step, w.reason, w.peak
 FROM walk w
 JOIN numbered t ON t.number = w.number
-WHERE w.turn > 0 AND (w.step IS NOT NULL OR w.last_at = %(end)s::timestamptz)
+WHERE w.turn > 0 AND (w.step IS NOT NULL OR w.turn = cardinality(t.ups))
 ORDER BY w.last_at, w.number
 
 -- name: reach_of_past
--- How many series a rule covers now, and since when minutes and samples are kept.
-SELECT (SELECT count(*) FROM series
-        WHERE metric = %(metric)s AND (%(component)s::text IS NULL OR component = %(component)s)
-          AND labels @> %(labels)s::jsonb) AS things,
-       nullif((SELECT max(dropped_to) FROM tiers WHERE name IN ('raw', '1m')), '-infinity') AS kept_from
+-- How many series some rules cover now, and from when on all that their windows look at is kept: what was dropped of
+-- the tier that each reads, and what metrics with an age of their own have lost.
+WITH asked AS (
+    SELECT r.metric, r.over, r.component, r.labels,
+           make_interval(secs => greatest(r.window_s + r.offset_s, r.short_window_s)) AS reach,
+           CASE WHEN r.agg LIKE 'p__' THEN ARRAY['raw', 'distributions']
+                WHEN r.window_s %% 60 = 0 AND r.agg <> 'rate' THEN ARRAY['1m'] ELSE ARRAY['raw'] END AS tiers
+    FROM jsonb_populate_recordset(NULL::alert_rules, %(rules)s::jsonb) r
+), dropped AS (
+    SELECT a.reach, t.dropped_to
+    FROM asked a
+    JOIN tiers t ON t.name = ANY (a.tiers)
+    UNION ALL
+    SELECT a.reach, time_bucket('1 day', %(now)s - interval '1 day' * (m.value ->> 'keep_days')::double precision)
+    FROM monitoring_config c
+    CROSS JOIN LATERAL jsonb_each(c.value -> 'metrics') m
+    JOIN asked a ON m.key IN (a.metric, a.over)
+    WHERE c.key = 'retention' AND m.value ->> 'keep_days' IS NOT NULL
+)
+SELECT (SELECT count(*)
+        FROM asked a
+        JOIN series s ON s.metric = a.metric AND (a.component IS NULL OR s.component = a.component) AND s.labels @> a.labels
+       ) AS things,
+       (SELECT max(dropped_to + reach) FROM dropped WHERE dropped_to > '-infinity') AS kept_from

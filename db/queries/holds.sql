@@ -1,3 +1,34 @@
+-- part: matches
+-- Whether what holds (c) holds an alert (a).
+coalesce(c.matcher -> 'rule' ? a.rule, true)
+                 AND coalesce(c.matcher -> 'component' ? a.component, true)
+                 AND coalesce(c.matcher -> 'category' ? a.category, true)
+                 AND coalesce(c.matcher -> 'level' ? a.level, true)
+                 AND a.labels @> coalesce(c.matcher -> 'labels', '{}')
+
+-- name: count_held
+-- How many of the steps that a rule would have taken silences and planned work would have kept from people. Who is
+-- not told of an alert is not told of its end.
+WITH cause AS MATERIALIZED (
+    SELECT matcher, starts_at, ends_at
+    FROM alert_silences
+    WHERE starts_at <= %(end)s AND ends_at >= %(start)s
+    UNION ALL
+    SELECT matcher, starts_at, ends_at
+    FROM maintenance_spans(%(start)s::timestamptz - interval '1 minute', %(end)s::timestamptz + interval '1 minute')
+), steps AS (
+    SELECT %(rule)s::text AS rule, t.component, t.labels, t.level, coalesce(%(category)s::text, s.category, 'system') AS category,
+           CASE t.type WHEN 'resolved' THEN t.time - interval '1 microsecond' ELSE t.time END AS time
+    FROM jsonb_to_recordset(%(steps)s::jsonb) AS t (time timestamptz, type text, level text, component text, labels jsonb)
+    LEFT JOIN series s ON s.metric = %(metric)s::text AND s.component = t.component AND s.labels = t.labels
+)
+SELECT count(*)
+FROM steps a
+WHERE EXISTS (
+    SELECT FROM cause c
+    WHERE c.starts_at <= a.time AND c.ends_at > a.time AND {matches}
+)
+
 -- name: settle
 -- Compares what holds each open alert with what should hold it at one instant, and writes the difference.
 -- Without anything that holds, it looks only at what is to be released.
@@ -25,11 +56,7 @@ WITH cause AS MATERIALIZED (
            ARRAY(
                SELECT c.name
                FROM cause c
-               WHERE coalesce(c.matcher -> 'rule' ? a.rule, true)
-                 AND coalesce(c.matcher -> 'component' ? a.component, true)
-                 AND coalesce(c.matcher -> 'category' ? a.category, true)
-                 AND coalesce(c.matcher -> 'level' ? a.level, true)
-                 AND a.labels @> coalesce(c.matcher -> 'labels', '{}')
+               WHERE {matches}
                ORDER BY c.name
            ) AS held_by
     FROM system_alerts a

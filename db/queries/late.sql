@@ -32,3 +32,15 @@ LIMIT %(limit)s
 -- What can be replayed no more: neither its minutes nor its samples are kept.
 DELETE FROM late_samples
 WHERE end_time < (SELECT min(dropped_to) FROM tiers WHERE name IN ('raw', '1m'))
+
+-- name: gaps
+-- Those that touch a range.
+SELECT start_time AS start, end_time AS "end", count(*) OVER () AS total
+FROM alert_gaps
+WHERE start_time <= %(end)s AND end_time > %(start)s
+ORDER BY start_time
+LIMIT %(limit)s
+
+-- name: drop_old_gaps
+DELETE FROM alert_gaps
+WHERE end_time < (SELECT min(dropped_to) FROM tiers WHERE name IN ('raw', '1m'))

@@ -61,6 +61,6 @@ CHECKPOINT
 
 -- name: vacuum
 -- The tables whose rows are updated or deleted.
-VACUUM (ANALYZE) series, series_state, component_status, event_counter, tiers, late_ranges, late_samples, maintenance_runs,
+VACUUM (ANALYZE) series, series_state, component_status, event_counter, tiers, late_ranges, late_samples, alert_gaps, maintenance_runs,
                  system_alerts, alert_rules, alert_targets, alert_needs, alert_states, alert_clock, untold_alerts,
                  events, sessions, sign_in_links

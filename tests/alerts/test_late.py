@@ -198,7 +198,9 @@ async def test_distributions_and_histograms_are_late_too(looked: Connection) -> 
 async def test_only_series_that_a_rule_looks_at_are_named(
     looked: Connection, rule: Rule, named: list[Series]
 ) -> None:
-    await rules.insert(looked, Rule(name="low", metric="idle", levels={Level.INFO: 1}), START, "a")
+    for name, metric in (("low", "idle"), ("gone", "nothing")):
+        named_rule = Rule(name=name, metric=metric, levels={Level.INFO: 1})
+        await rules.insert(looked, named_rule, START, "a")
     for number, series in enumerate([LOADS[0], TOTAL, LOADS[1], OTHER]):
         await store(looked, [series], minute(5 + number))
 
@@ -207,6 +209,18 @@ async def test_only_series_that_a_rule_looks_at_are_named(
     assert [(told.metric, told.component, told.labels) for told in tried.late] == [
         (series.metric, series.component, dict(series.labels)) for series in named
     ]
+
+
+async def test_late_samples_that_only_the_saved_rule_sees_are_named_too(
+    looked: Connection,
+) -> None:
+    await rules.insert(looked, HIGH, START, "a")
+    await store(looked, [OTHER, thing(0)], minute(5))
+    draft = Rule(name=HIGH.name, metric="idle", levels={Level.INFO: 1})
+
+    tried = await trial.run(lambda: nullcontext(looked), draft, {}, minute(1), minute(NOW))
+
+    assert [told.metric for told in tried.late] == ["idle", "load"]
 
 
 @pytest.mark.parametrize(
@@ -249,13 +263,69 @@ async def test_however_much_comes_late_there_is_a_row_per_series_and_day(
     assert [one.start for one in told] == sorted(one.start for one in told)
 
 
-async def test_late_samples_are_known_for_as_long_as_they_can_be_replayed(
+@pytest.mark.parametrize(
+    ("evaluated", "gaps"),
+    [
+        ((10, 11, 12), []),
+        ((10, 12, 13, 73), [(11, 12), (14, 73)]),
+        # The clock was set forward by mistake, and back.
+        ((10, 900, 12, 13), [(11, 12)]),
+        ((10, 20, 30, 15, 16), [(11, 15)]),
+        ((10, 900, 11, 12), []),
+    ],
+)
+async def test_minutes_that_are_never_evaluated_are_known(
+    connection: Connection, evaluated: list[int], gaps: list[tuple[int, int]]
+) -> None:
+    for number in evaluated:
+        await evaluate(connection, minute(number), {})
+
+    found, total = await late.gaps(connection, minute(0), minute(1000))
+
+    assert [(gap.start, gap.end) for gap in found] == [(minute(a), minute(b)) for a, b in gaps]
+    assert total == len(gaps)
+
+
+async def test_time_before_the_first_evaluation_is_tried_all_the_same(
+    connection: Connection, pool: Pool
+) -> None:
+    await store(connection, [thing(0)], minute(10), value=25.0)
+    await evaluate(connection, minute(NOW), {})
+
+    tried = await trial.run(pool.connection, HIGH, {}, minute(1), minute(NOW))
+
+    assert (len(tried.alerts), tried.not_evaluated) == (1, [])
+
+
+async def test_only_gaps_that_touch_the_range_are_named(connection: Connection) -> None:
+    for number in (10, 20):
+        await evaluate(connection, minute(number), {})
+
+    for start, end, total in ((0, 10, 0), (0, 11, 1), (19, 30, 1), (20, 30, 0)):
+        assert (await late.gaps(connection, minute(start), minute(end)))[1] == total
+
+
+async def test_however_many_gaps_there_are_the_first_are_named(connection: Connection) -> None:
+    for number in range(22):
+        await evaluate(connection, minute(2 * number), {})
+
+    found, total = await late.gaps(connection, minute(0), minute(100))
+
+    assert (len(found), total) == (late.TOLD_MAX, 21)
+
+
+async def test_late_samples_and_gaps_are_known_for_as_long_as_they_can_be_replayed(
     looked: Connection, pool: Pool
 ) -> None:
     await store(looked, [OTHER], START - timedelta(days=3), minute(1))
+    await looked.execute(
+        "INSERT INTO alert_gaps SELECT at, at + interval '1 hour' FROM unnest(%s) AS given (at)",
+        [[START - timedelta(days=3), START]],
+    )
     for tier, left in (("1m", 2), ("raw", 1)):
         await looked.execute(
             "UPDATE tiers SET dropped_to = %s WHERE name = %s", [START - timedelta(days=1), tier]
         )
         await expire(pool, minute(NOW), Retention())
         assert len(await noted(looked)) == left
+        assert (await late.gaps(looked, START - timedelta(days=9), minute(NOW)))[1] == left

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
+
 from alerts.evaluate import evaluate
 from db import alerts, evaluation, rules
 from db.alerts import Alert, Filter
@@ -47,6 +49,12 @@ def rule_of(terms: Terms, name: str = "load", **more: Any) -> Rule:
         enabled=terms.enabled,
         **more,
     )
+
+
+def rule_with(given: Mapping[str, Any]) -> Rule:
+    """Return a rule with two levels, and what else is given."""
+    plain = {"name": "load", "metric": "load", "levels": {"warning": 10.0, "critical": 15.0}}
+    return msgspec.convert({**plain, **given}, Rule)
 
 
 class World:

@@ -1,17 +1,25 @@
 """Alert rules over HTTP: made, read, replaced and deleted, each by whom it may be."""
 
-from datetime import timedelta
+import asyncio
+import json
+from contextlib import AsyncExitStack
+from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
+from click.testing import CliRunner
 
+from alerts.evaluate import shipped_rules
+from api.parts import HISTORY_AT_ONCE, PREVIEWS_AT_ONCE
 from db import evaluation, faults, rules
 from db.queries import Pool
 from db.rules import Rule
 from db.series import SeriesNumbers
 from db.writer import insert
 from tests.alerts.world import minute, thing
-from vigia.model import Level, Role, Sample, utc_now
+from vigia.cli import main
+from vigia.model import Level, Role, Sample, Series, utc_now
 
 PATH = "/alerts/rules"
 LOAD = {"name": "load", "metric": "load", "levels": {"warning": 10}, "for": "2m"}
@@ -170,15 +178,75 @@ async def test_a_draft_is_tried_on_the_past_and_changes_nothing(service: Any, po
     assert (answer.body["firing_s"], answer.body["messages"]) == (120, 3)
     assert [event["type"] for event in answer.body["events"]] == ["opened", "escalated", "resolved"]
     assert answer.body["present"] is None
+    times = {
+        name: datetime.fromisoformat(answer.body[name]).timestamp() for name in ("start", "end")
+    }
+    assert (await service.post(f"{PATH}/preview", {"rule": draft, **times})).body == answer.body
     assert (await service.get(PATH)).body["items"] == []
     assert (await service.get("/alerts/history")).body["items"] == []
 
 
+async def test_the_terminal_answers_a_preview_with_the_thresholds_that_the_api_takes(
+    service: Any, pool: Pool, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIGIA_DATABASE_URL", database_url)
+    begin = utc_now().replace(second=0, microsecond=0) - timedelta(hours=1)
+    cpu, [rule] = (
+        Series(metric="server_cpu_percent", component="server"),
+        [msgspec.to_builtins(rule) for rule in shipped_rules() if rule.name == "cpu"],
+    )
+    values = (50, 70, 85, 75, 65, 55)
+    async with pool.connection() as connection:
+        samples = [Sample(cpu, begin + timedelta(minutes=i), v) for i, v in enumerate(values)]
+        await insert(connection, SeriesNumbers(), samples)
+    period = {"start": begin.isoformat(), "end": (begin + timedelta(minutes=20)).isoformat()}
+
+    async def previews() -> list[str]:
+        asked = (json.dumps(rule), *(f"--{name}={time}" for name, time in period.items()))
+        said = await asyncio.to_thread(
+            CliRunner().invoke, main, ["rules", "preview", *asked, "--json"]
+        )
+        assert said.exit_code == 0, said.output
+        answer = await service.post(f"{PATH}/preview", {"rule": rule, **period})
+        assert json.loads(said.stdout) == answer.body
+        return [f"{event['type']} {event['level']}" for event in answer.body["events"]]
+
+    assert rule["levels"] is None
+    assert await previews() == [
+        "opened warning", "escalated critical", "lowered warning", "resolved warning",
+    ]  # fmt: skip
+
+    setting = {"value": {"server_cpu_percent": {"warning": 72}}}
+    config = "/api/v1/monitoring/config/thresholds"
+    assert (await service.ask(config, method="PUT", json=setting)).status == 200
+    assert await previews() == ["opened warning", "resolved warning"]
+
+
 @pytest.mark.parametrize(
     "wrong",
-    [{"start": "-40d"}, {"start": "now", "end": "-1h"}, {"end": "soon"}, {"rule": {"name": "a"}}],
-)
+    [
+        {"start": "-40d"}, {"start": "now", "end": "-1h"}, {"end": "soon"}, {"rule": {"name": "a"}},
+        {"start": -1}, {"start": 1e20}, {"start": True}, {"start": None},
+        {"rule": {"name": "both", "kind": "composite", "any_of": ["gone"]}},
+    ],
+)  # fmt: skip
 async def test_a_trial_that_makes_no_sense_is_refused(service: Any, wrong: Any) -> None:
     answer = await service.post(f"{PATH}/preview", {"rule": LOAD, **wrong})
 
     assert answer.status == 400
+
+
+async def test_trials_wait_for_each_other_and_history_for_none_of_them(service: Any) -> None:
+    parts, asked = service.parts, {"rule": LOAD, "start": "-1h"}
+    async with AsyncExitStack() as turns:
+        for _ in range(HISTORY_AT_ONCE):
+            await turns.enter_async_context(parts.history_line.turn())
+        assert (await service.post(f"{PATH}/preview", asked)).status == 200
+    async with AsyncExitStack() as turns:
+        for _ in range(PREVIEWS_AT_ONCE):
+            await turns.enter_async_context(parts.preview_line.turn())
+        assert (await service.get("/metrics/history", metric="load")).status == 200
+        waiting = asyncio.create_task(service.post(f"{PATH}/preview", asked))
+        await asyncio.wait([waiting], timeout=0.2)
+        assert not waiting.done()
+    assert (await waiting).status == 200

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from alerts.evaluate import evaluate
 from db.series import SeriesNumbers
 from db.writer import insert
-from vigia import terminal
+from vigia import cli_rules, terminal
 from vigia.cli import main
 from vigia.model import Sample, Series
 
@@ -46,14 +46,43 @@ def test_a_rule_is_tried_on_a_database_of_its_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("own_database")
-def test_a_trial_says_which_samples_came_too_late_to_be_seen() -> None:
+async def test_a_trial_that_takes_long_shows_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = []
+    for patience_s in (3600, 0):
+        monkeypatch.setattr(cli_rules, "PATIENCE_S", patience_s)
+        result = await asyncio.to_thread(run, "preview", RULE, "--start", "-1h", "--json")
+        assert result.exit_code == 0, result.output
+        assert json.loads(result.stdout)["alerts"] == []
+        shown.append("100 %" in result.stderr)
+
+    assert shown == [False, True]
+
+
+@pytest.mark.parametrize("command", ["preview", "import", "validate"])
+@pytest.mark.usefixtures("own_database")
+def test_a_file_in_another_encoding_is_refused_in_one_line(tmp_path: Path, command: str) -> None:
+    file = tmp_path / "rule.toml"
+    file.write_bytes('name = "größe"'.encode("latin-1"))
+
+    result = run(command, str(file))
+
+    assert result.exit_code == 1
+    assert result.stderr.endswith("must be UTF-8: invalid start byte at byte 10\n")
+    assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.usefixtures("own_database")
+def test_a_trial_says_what_was_not_seen_at_its_minute() -> None:
     asyncio.run(_measure_late())
 
     result = run(
-        "preview", RULE, "--start", "2026-01-01T00:00:00Z", "--end", "2026-01-01T01:00:00Z"
+        "preview", RULE, "--start", "2026-01-01T00:00:00Z", "--end", "2026-01-01T00:58:00Z"
     )
 
     assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    at = lines.index("nobody looked at some minutes, so they are left out here too:")
+    assert lines[at + 2].split() == ["2026-01-01", "00:21", "2026-01-01", "00:55"]
     assert "samples came after their minute was evaluated" in result.stdout
     row = result.stdout.splitlines()[-1]
     assert row.split()[:6] == ["load", "a", "disk=b", "2026-01-01", "00:10", "00:12"]
@@ -67,7 +96,8 @@ async def _measure_late() -> None:
     )
     samples = [Sample(series, start + timedelta(minutes=m), 20.0) for m in (10, 12)]
     async with terminal.database() as connection:
-        await evaluate(connection, start + timedelta(hours=1), {})
+        for minute in (20, 55, 60):
+            await evaluate(connection, start + timedelta(minutes=minute), {})
         await insert(connection, SeriesNumbers(), samples)
 
 
