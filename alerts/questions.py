@@ -13,8 +13,6 @@ from db.questions import Answer, LostError, Question, QuestionError
 from vigia.model import Category, Sample, Series, labels_of
 
 COMPONENT = "rules"
-ROWS_METRIC = "alert_question_rows"
-"""How many rows an answer had: a minute without a sample of it is one without an answer."""
 AT_ONCE = 4
 
 Put = Callable[[Sequence[Sample]], None]
@@ -93,7 +91,7 @@ def samples_of(question: Question, answers: Sequence[Answer], at: datetime) -> l
 
 def _count_of(question: Question) -> Series:
     return Series(
-        metric=ROWS_METRIC,
+        metric=questions.ROWS_METRIC,
         component=COMPONENT,
         category=Category.SYSTEM,
         labels=labels_of({"metric": question.metric}),

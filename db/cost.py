@@ -10,8 +10,8 @@ from msgspec import Struct
 from psycopg.types.json import Jsonb
 
 from db import queries
-from db.evaluation import draft
 from db.queries import Connection, Query
+from db.replay import draft
 from db.rules import Rule
 from vigia.model import InvalidError
 

@@ -1,15 +1,13 @@
-"""The one evaluation: every rule at one minute, and the same over the past for a rule on trial."""
+"""The one evaluation: every rule at one minute; db/replay.py has the same over the past."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 from msgspec import Struct
 from psycopg.types.json import Jsonb
 
 from db import queries, targets
 from db.queries import Connection
-from db.rules import Rule, columns
 
 _QUERIES = queries.load("evaluation")
 _PARTS = queries.load_parts("evaluation")
@@ -21,10 +19,7 @@ BEGIN = _QUERIES["begin"]
 SKIP = _QUERIES["skip"]
 REWIND = _QUERIES["rewind"]
 TICK = _QUERIES["tick"]
-REACH_OF_PAST = _QUERIES["reach_of_past"]
 PLAN_FOR_MANY = _QUERIES["plan_for_many"]
-
-
 SOURCES = {world: _PARTS[f"{world}.source"] for world in ("live", "probe", "draft")}
 
 
@@ -36,8 +31,11 @@ def _of_minutes(which: str) -> queries.Query:
     )
 
 
-def _statements(query: queries.Query, world: str) -> tuple[queries.Query, queries.Query]:
-    """Return what looks at the data, and what looks at other rules."""
+def statements(query: queries.Query, world: str) -> tuple[queries.Query, queries.Query]:
+    """Return a statement that looks at the data, and one that looks at other rules.
+
+    Of a world: the rules that are there (live), those of them on probation, or drafts.
+    """
     of_data, of_rules = (
         queries.fill(
             query,
@@ -67,9 +65,8 @@ def _statements(query: queries.Query, world: str) -> tuple[queries.Query, querie
     return of_data, of_rules
 
 
-EVALUATE, EVALUATE_COMPOSITES = _statements(_QUERIES["evaluate"], "live")
-REPLAY, REPLAY_COMPOSITES = _statements(_QUERIES["replay"], "draft")
-PROBE, PROBE_COMPOSITES = _statements(_QUERIES["probe"], "probe")
+EVALUATE, EVALUATE_COMPOSITES = statements(_QUERIES["evaluate"], "live")
+PROBE, PROBE_COMPOSITES = statements(_QUERIES["probe"], "probe")
 
 MINUTE = timedelta(minutes=1)
 SWEEP = timedelta(minutes=10)
@@ -121,38 +118,6 @@ class _Taken(Struct, frozen=True):
     step: str | None
 
 
-class Turn(Struct, frozen=True):
-    """What one thing is after a minute that was replayed."""
-
-    rule_id: int
-    component: str
-    labels: dict[str, str]
-    at: datetime
-    value: float | None
-    is_known: bool
-    phase: str
-    since: datetime | None
-    calm_since: datetime | None
-    missing_since: datetime | None
-    value_rank: int
-    floor_rank: int
-    raised_at: datetime | None
-    acknowledged: bool
-    opens: list[datetime]
-    is_flapping: bool
-    rank: int
-    step: str | None
-    reason: str
-    peak: float | None
-
-
-class Reach(Struct, frozen=True):
-    """How many things rules cover, and since when they can be evaluated; None: always."""
-
-    things: int
-    kept_from: datetime | None
-
-
 class Clock(Struct, frozen=True):
     """The newest minute that was evaluated; and whether there are rules over rules."""
 
@@ -164,16 +129,6 @@ class Clock(Struct, frozen=True):
         if self.evaluated_at is None:
             return False
         return timedelta(0) < self.evaluated_at - at < CLOCK_WRONG
-
-
-class Span(Struct, frozen=True):
-    """How long a rule fired at one level; without `until` it still does."""
-
-    name: str
-    component: str
-    rank: int
-    since: datetime
-    until: datetime | None
 
 
 async def lock(connection: Connection) -> Clock:
@@ -301,55 +256,3 @@ async def _run_probe(
 ) -> None:
     ids = list(rule_ids)
     await queries.run(connection, statement, rule_ids=ids, share=0, shares=1, at_most=None, **given)
-
-
-async def replay(
-    connection: Connection,
-    rules: Sequence[Rule],
-    thresholds: Mapping[str, object],
-    start: datetime,
-    end: datetime,
-    states: Sequence[Turn] = (),
-    spans: Sequence[Span] | None = None,
-) -> list[Turn]:
-    """Evaluate rules at each minute from `start` to `end`, both included; nothing is written.
-
-    Minutes that were never evaluated live are left out. Returns each step, and how each thing
-    stands at the last one: the states to go on from. With `spans`, when other rules fired, the
-    rules are composites.
-    """
-    known = [state for state in states if state.is_known]
-    return await queries.rows(
-        connection,
-        Turn,
-        REPLAY if spans is None else REPLAY_COMPOSITES,
-        start=start,
-        end=end,
-        minutes=(end - start) // MINUTE,
-        swept_from=None,
-        share=0,
-        shares=1,
-        rules=Jsonb([draft(number, rule) for number, rule in enumerate(rules)]),
-        states=Jsonb([_carried(state) for state in known]),
-        spans=Jsonb(spans),
-        thresholds=Jsonb(dict(thresholds)),
-        tolerance_s=TOLERANCE_S,
-        grace_s=GRACE_S,
-    )
-
-
-def draft(number: int, rule: Rule) -> dict[str, Any]:
-    """Return the row that a rule would be."""
-    return {"id": number, **columns(rule)}
-
-
-async def reach_of(connection: Connection, rules: Sequence[Rule], now: datetime) -> Reach:
-    """Return what an evaluation of the past can see of some rules."""
-    drafts = Jsonb([columns(rule) for rule in rules])
-    [found] = await queries.rows(connection, Reach, REACH_OF_PAST, rules=drafts, now=now)
-    return found
-
-
-def _carried(state: Turn) -> dict[str, Any]:
-    row = {name: getattr(state, name) for name in state.__struct_fields__}
-    return {**row, "last_at": state.at}

@@ -27,6 +27,8 @@ CLAIM = _QUERIES["claim"]
 ALONE = _PARTS["alone"].splitlines()[-1]
 ANSWER = _QUERIES["answer"]
 
+ROWS_METRIC = "alert_question_rows"
+"""How many rows an answer had: a minute without a sample of it is one without an answer."""
 TIMEOUT_S = 2.0
 GRACE_S = 1.0
 """How much longer than the server we wait, so that its reason is the one that is told."""

@@ -9,11 +9,11 @@ import msgspec
 import psycopg
 from msgspec import Struct, field
 
-from db import cost, evaluation, holds, late, rules
-from db.evaluation import Reach, Span, Turn
+from db import cost, holds, late, replay, rules
 from db.holds import Told
 from db.late import Gap, Late
 from db.queries import Connection
+from db.replay import Reach, Span, Turn
 from db.rules import Rule
 from vigia.model import InvalidError, Level, utc_now
 
@@ -156,7 +156,7 @@ def _minutes(start: datetime, end: datetime) -> tuple[datetime, datetime]:
 
 async def _tried(connection: Connection, rule: Rule, now: datetime) -> _Tried:
     readers = [rule] if rule.kind != "composite" else await _members(connection, rule)
-    return _Tried(rule, readers, await evaluation.reach_of(connection, readers, now))
+    return _Tried(rule, readers, await replay.reach_of(connection, readers, now))
 
 
 async def _members(connection: Connection, rule: Rule) -> list[Rule]:
@@ -255,9 +255,7 @@ async def _piece(
 ) -> list[Turn]:
     try:
         async with past.connect() as connection:
-            return await evaluation.replay(
-                connection, [rule], past.thresholds, at, until, states, spans
-            )
+            return await replay.run(connection, [rule], past.thresholds, at, until, states, spans)
     except (psycopg.DataError, psycopg.errors.ProgramLimitExceeded) as error:
         raise InvalidError(
             f"rule {rule.name!r} cannot be evaluated between {at:{SHOWN}} and {until:{SHOWN}} UTC: "

@@ -1,4 +1,4 @@
-"""What a key may write: nothing about security; bound to a component or labels, nothing else."""
+"""What a key may write: nothing of the service itself; if bound, its component and labels alone."""
 
 import itertools
 from collections.abc import Callable
@@ -6,14 +6,15 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from api.ingest.intake import Fault, FaultError, Intake
-from db import security
+from db import questions, security
 from vigia.model import Principal, Series, labels_of
 
 OWN = Fault(
     "scope",
-    f"component {security.COMPONENT} and metric {security.METRIC} are the service's own: "
-    "take other names",
+    f"component {security.COMPONENT} and metrics {security.METRIC} and {questions.ROWS_METRIC} "
+    "are the service's own: take other names",
 )
+OWN_METRICS = {security.METRIC, questions.ROWS_METRIC}
 
 
 def restrict(intake: Intake, principal: Principal) -> None:
@@ -41,7 +42,7 @@ def restrict(intake: Intake, principal: Principal) -> None:
 
 
 def _is_own(series: Series) -> bool:
-    return series.component == security.COMPONENT or series.metric == security.METRIC
+    return series.component == security.COMPONENT or series.metric in OWN_METRICS
 
 
 def _remembered(principal: Principal) -> Callable[[Series], Series]:

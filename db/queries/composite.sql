@@ -46,7 +46,7 @@ members AS MATERIALIZED (
 ), verdicts AS MATERIALIZED (
     SELECT t.rule_id, t.component, '{}'::jsonb AS labels, t.at, t.value, 'value' AS status,
            CASE WHEN t.holds THEN coalesce(r.level_rank, t.rank) ELSE 0 END AS up,
-           CASE WHEN t.holds THEN coalesce(r.level_rank, t.rank) ELSE 0 END AS stay
+           CASE WHEN t.holds THEN (1 << coalesce(r.level_rank, t.rank)) - 1 ELSE 0 END AS stay
     FROM (
         SELECT k.rule_id, k.component, i.at, max(f.rank) FILTER (WHERE f.role <> 'none') AS rank,
                nullif(count(*) FILTER (WHERE f.role <> 'none'), 0)::double precision AS value,

@@ -32,14 +32,18 @@ CROSS JOIN LATERAL (
 CROSS JOIN LATERAL (
     SELECT p.reading = 'keep' AS is_kept,
            CASE p.reading WHEN 'value' THEN x.up WHEN 'alert' THEN x.no_data_rank ELSE 0 END AS up,
-           CASE p.reading WHEN 'value' THEN x.stay WHEN 'alert' THEN 4 ELSE 0 END AS stay,
+           CASE p.reading WHEN 'value' THEN x.stay WHEN 'alert' THEN 15 ELSE 0 END & ((1 << x.value_rank) - 1) AS stay,
            CASE WHEN p.reading = 'keep' THEN interval '0'
                 ELSE coalesce(x.at - t.missing_since, interval '0') END AS shift
 ) k
+-- The loudest level that it reached and that is not left.
+CROSS JOIN LATERAL (
+    SELECT CASE WHEN k.stay >= 8 THEN 4 WHEN k.stay >= 4 THEN 3 WHEN k.stay >= 2 THEN 2 ELSE k.stay END AS loudest
+) m
 CROSS JOIN LATERAL (
     SELECT CASE WHEN x.phase = 'pending' THEN least(t.since + k.shift, x.at) ELSE x.since END AS since,
            least(t.calm_since + k.shift, x.at) AS calm_since,
-           CASE WHEN x.phase = 'firing' THEN greatest(k.up, least(x.value_rank, k.stay)) ELSE k.up END AS wanted,
+           CASE WHEN x.phase = 'firing' THEN greatest(k.up, m.loudest) ELSE k.up END AS wanted,
            CASE WHEN x.is_flapping THEN greatest(x.keep_for, x.flap_window) ELSE x.keep_for END AS keep_for
     OFFSET 0
 ) w

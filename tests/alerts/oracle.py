@@ -60,8 +60,8 @@ class Thing:
         return max(self.value_rank, self.floor)
 
 
-def loudest(value: float, limits: dict[int, float], op: Op) -> int:
-    return max((rank for rank, limit in limits.items() if BREAKS[op](value, limit)), default=0)
+def broken(value: float, limits: dict[int, float], op: Op) -> set[int]:
+    return {rank for rank, limit in limits.items() if BREAKS[op](value, limit)}
 
 
 def step(
@@ -80,10 +80,10 @@ def step(
         if policy == "keep" or (policy == "alert" and not thing.seen):
             return known(replace(thing, looked=False), terms), ""
         up = terms.no_data_rank if policy == "alert" else 0
-        stay = 4 if policy == "alert" else 0
+        stay = {1, 2, 3, 4} if policy == "alert" else set()
     else:
-        up = loudest(value, terms.limits, terms.op)
-        stay = loudest(value, terms.limits | terms.recovery, terms.op)
+        up = max(broken(value, terms.limits, terms.op), default=0)
+        stay = broken(value, terms.limits | terms.recovery, terms.op)
         thing = replace(thing, seen=True)
     passed = passed if thing.looked else 0
     follow = firing if thing.phase == "firing" else quiet
@@ -116,7 +116,7 @@ def over_gap(thing: Thing, terms: Terms, at: int, last_at: int | None) -> tuple[
 
 
 def quiet(
-    thing: Thing, terms: Terms, up: int, _stay: int, passed: int, at: int
+    thing: Thing, terms: Terms, up: int, _stay: set[int], passed: int, at: int
 ) -> tuple[Thing, str]:
     if up == 0:
         return replace(thing, phase="ok", broken_for=0), ""
@@ -133,9 +133,9 @@ def quiet(
 
 
 def firing(
-    thing: Thing, terms: Terms, up: int, stay: int, passed: int, at: int
+    thing: Thing, terms: Terms, up: int, stay: set[int], passed: int, at: int
 ) -> tuple[Thing, str]:
-    value_rank = max(up, min(thing.value_rank, stay))
+    value_rank = max(up, *(rank for rank in stay if rank <= thing.value_rank), 0)
     if value_rank == 0:
         calm_for = 0 if thing.calm_for is None else thing.calm_for + passed
         keep = max(terms.keep, terms.flap_window) if thing.flaps else terms.keep

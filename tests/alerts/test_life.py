@@ -30,6 +30,9 @@ STORIES = {
         Terms(TWO, recovery={2: 6.0, 3: 15.0}),
         [(15, N), (8, X), (25, E), (16, X), (14, L), (7, X), (6, R), (8, X)],
     ),
+    "a level that was never reached keeps nothing open": (
+        Terms(TWO, recovery={3: 5.0}), [(15, N), (7, R), (25, N), (7, X), (4, R)],
+    ),
     "a level is left to the loudest that is not": (
         Terms({1: 5.0, 2: 10.0, 3: 20.0}, recovery={2: 8.0}), [(25, N), (9, L), (7, L), (4, R)],
     ),

@@ -40,15 +40,17 @@ def test_an_unbound_key_writes_anything() -> None:
 
 
 @pytest.mark.parametrize("role", [Role.INGEST, Role.ADMIN])
-def test_nobody_writes_what_the_audit_counts(role: Role) -> None:
-    told = intake(series(), series("security"), series(metric="security_events"))
+def test_nobody_writes_what_the_service_alone_knows(role: Role) -> None:
+    own = [series(metric=name) for name in ("security_events", "alert_question_rows")]
+    told = intake(series(), series("security"), *own)
 
     restrict(told, Principal("ana", role))
 
     assert [column.series for column in told.columns] == [series()]
     assert [one.series for one in told.histograms] == [series()]
     assert told.sentence() == (
-        "6: component security and metric security_events are the service's own: take other names"
+        "8: component security and metrics security_events and alert_question_rows "
+        "are the service's own: take other names"
     )
 
 
