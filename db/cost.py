@@ -19,18 +19,21 @@ _PARTS = queries.load_parts("cost")
 _QUERIES = queries.load("cost")
 
 
-def _filled(name: str, source: str) -> Query:
+_COSTS = _QUERIES["costs"]
+
+
+def _filled(query: Query, source: str) -> Query:
     return queries.fill(
-        _QUERIES[name],
+        query,
         bounds=_PARTS["bounds"],
         dense=_PARTS["dense"],
         source=_PARTS[f"{source}.source"],
     )
 
 
-MAY_BE_TOO_MUCH = _filled("may_be_too_much", "live")
-COSTS = _filled("costs", "live")
-COSTS_OF_DRAFT = _filled("costs", "draft")
+MAY_BE_TOO_MUCH = _filled(_QUERIES["may_be_too_much"], "live")
+COSTS = _filled(_COSTS, "live")
+COSTS_OF_DRAFT = _filled(_COSTS, "draft")
 
 
 class _Cost(Struct, frozen=True):

@@ -74,7 +74,7 @@ WITH asked AS (
     FROM asked a
     JOIN tiers t ON t.name = ANY (a.tiers)
     UNION ALL
-    SELECT a.reach, time_bucket('1 day', %(now)s - interval '1 day' * (m.value ->> 'keep_days')::double precision)
+    SELECT a.reach, time_bucket('1 day', %(now)s::timestamptz - interval '1 day' * (m.value ->> 'keep_days')::double precision)
     FROM monitoring_config c
     CROSS JOIN LATERAL jsonb_each(c.value -> 'metrics') m
     JOIN asked a ON m.key IN (a.metric, a.over)

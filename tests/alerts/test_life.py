@@ -231,7 +231,7 @@ async def test_a_rule_that_fails_is_a_reason_for_all_that_it_looked_at(
     await world.add(rule_of(world.terms))
     assert await world.turn(5, 15) == [N]
 
-    await faults.fail(connection, 1, "it is too much", minute(1))
+    await faults.fail(connection, [1], "it is too much", minute(1))
 
     assert await world.turn(5, 15, 25) == [N, E]
     assert [(a.component, a.level, a.message) for a in await world.active()] == [

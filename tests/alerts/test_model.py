@@ -148,7 +148,7 @@ class Stage:
         connection, old = self.world.connection, self.model.rules[rule]
         if what == "fail":
             self.model.fail(rule, self.now)
-            await faults.fail(connection, rule + 1, "it is too much", minute(self.now))
+            await faults.fail(connection, [rule + 1], "it is too much", minute(self.now))
         elif what == "recover":
             self.model.failed_at[rule] = None
             await faults.recover(connection, [rule + 1])

@@ -81,7 +81,7 @@ async def test_a_rule_shows_the_state_it_is_in(service: Any, pool: Pool) -> None
 
     async with pool.connection() as connection:
         [stored] = await rules.read(connection)
-        await faults.fail(connection, stored.id, "too much", minute(1))
+        await faults.fail(connection, [stored.id], "too much", minute(1))
     read = (await service.get(f"{PATH}/load")).body
     assert (read["state"], read["error"], read["error_at"]) == (
         "error", "too much", "2026-01-01T00:01:00Z",

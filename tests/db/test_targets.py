@@ -91,7 +91,7 @@ async def test_what_is_kept_is_what_would_be_found_anew(connection: Connection, 
                 if not await rules.insert(connection, rule, minute(number), "ana"):
                     await rules.update(connection, rule, minute(number), "ana")
             case 6:
-                await rules.delete(connection, name)
+                await rules.delete(connection, [name])
             case _:
                 for stored in await rules.read(connection, name):
                     await faults.fail(connection, [stored.id], "it fails", minute(number))
@@ -126,6 +126,6 @@ async def test_what_no_rule_asks_for_any_more_is_not_read(connection: Connection
     assert await (await connection.execute(needs)).fetchall() == [(60,), (300,)]
 
     for name, left in (("more", [60, 300]), ("slow", [60]), ("load", [])):
-        await rules.delete(connection, name)
+        await rules.delete(connection, [name])
         await evaluate(connection, minute(2), {})
         assert await (await connection.execute(needs)).fetchall() == [(one,) for one in left]

@@ -49,7 +49,7 @@ def test_nobody_writes_what_the_service_alone_knows(role: Role) -> None:
     assert [column.series for column in told.columns] == [series()]
     assert [one.series for one in told.histograms] == [series()]
     assert told.sentence() == (
-        "8: component security and metrics security_events and alert_question_rows "
+        "9: component security and metrics security_events and alert_question_rows "
         "are the service's own: take other names"
     )
 
