@@ -270,7 +270,9 @@ async def test_however_much_comes_late_there_is_a_row_per_series_and_day(
         ((10, 12, 13, 73), [(11, 12), (14, 73)]),
         # The clock was set forward by mistake, and back.
         ((10, 900, 12, 13), [(11, 12)]),
-        ((10, 20, 30, 15, 16), [(11, 15)]),
+        ((10, 200, 300, 100, 101), [(11, 100)]),
+        # Another replica is behind.
+        ((10, 20, 30, 15, 16), [(11, 20), (21, 30)]),
         ((10, 900, 11, 12), []),
     ],
 )
