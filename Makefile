@@ -1,6 +1,8 @@
 # Every chore of the project. `make` alone lists them.
 
 PYTHON ?= python3
+# Tests of one file stay together: each worker has a database of its own, and resets it before each test.
+WORKERS ?= 2
 BIN := .venv/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # Node and npm come from a wheel, so that Python's installer is all a machine needs. The wheel's own
@@ -25,7 +27,7 @@ run: setup ## set everything up and start Vigia on port 3001
 
 test: setup $(DEV_STAMP) browser ## set everything up and run every test, with coverage
 	@$(BIN)/python -m coverage erase
-	$(BIN)/python -m coverage run -m pytest
+	$(BIN)/python -m coverage run -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 	@$(BIN)/python -m coverage combine -q
 	@$(BIN)/python -m coverage report --fail-under=95
 

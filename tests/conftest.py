@@ -21,7 +21,13 @@ from vigia.settings import Secret, Settings
 NATIVE_URL = os.environ.get("VIGIA_TEST_DATABASE_URL", "")
 DOCKER = Path("/var/run/docker.sock")
 COMPOSE = Path(__file__).parent.parent / "docker-compose.yml"
+TESTS = Path(__file__).parent
 RESET = Path(__file__).with_name("reset.sql").read_bytes()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that no worker waits for another at the end."""
+    items.sort(key=lambda item: item.path.parent.relative_to(TESTS).parts[:1] != ("system",))
 
 
 @asynccontextmanager
