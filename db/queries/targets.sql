@@ -47,11 +47,18 @@ CROSS JOIN LATERAL (SELECT coalesce(r.limits, level_limits(r.levels)) AS limits)
 WHERE CASE WHEN r.labels = '{}' THEN true ELSE r.series_labels @> r.labels END
 
 -- name: mark
--- What is new or was changed. Marked before it is covered: what is changed meanwhile is marked the next time.
+-- What is new or was changed. Marked before it is covered: what is changed meanwhile is marked the next time. Series in
+-- the order in which writers lock them, so that nobody waits in a circle.
 WITH rules AS (
     UPDATE alert_rules SET is_covered = true WHERE NOT is_covered RETURNING id
 ), things AS (
-    UPDATE series SET is_covered = true WHERE NOT is_covered RETURNING id
+    UPDATE series s
+    SET is_covered = true
+    FROM (
+        SELECT id FROM series WHERE NOT is_covered ORDER BY metric, component, labels FOR NO KEY UPDATE
+    ) new
+    WHERE s.id = new.id
+    RETURNING s.id
 )
 SELECT coalesce((SELECT array_agg(id) FROM rules), '{}') AS rule_ids,
        coalesce((SELECT array_agg(id) FROM things), '{}') AS series_ids
