@@ -7,7 +7,7 @@ from datetime import datetime
 import psycopg
 from msgspec import Struct
 
-from db import cost, evaluation, queries
+from db import cost, evaluation, queries, targets
 from db.evaluation import Step
 from db.queries import Connection
 
@@ -28,6 +28,8 @@ RULE_FAULTS = (
 )
 """What a rule or its data may be the cause of."""
 RETRIED_MAX = 20
+COST_MINUTES = 5
+"""How often it is looked at whether samples have become too many for the rules."""
 
 
 class Limits(Struct, frozen=True):
@@ -68,7 +70,13 @@ async def settle(connection: Connection, at: datetime) -> list[Step]:
 
 
 async def set_aside_costly(connection: Connection, at: datetime) -> None:
-    """Set aside the rules for which there is no time, before they hold up all others."""
+    """Set aside the rules for which there is no time, before they hold up all others.
+
+    Looked at when there are new rules or series, and every few minutes: samples may have become
+    more.
+    """
+    if at.minute % COST_MINUTES and not await targets.is_stale(connection):
+        return
     alike: dict[str, list[int]] = {}
     for rule_id, reason in (await cost.too_costly(connection, at)).items():
         alike.setdefault(reason, []).append(rule_id)

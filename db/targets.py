@@ -11,6 +11,7 @@ from db.queries import Connection
 
 _QUERIES = queries.load("targets")
 _PARTS = queries.load_parts("targets")
+IS_STALE = _QUERIES["is_stale"]
 MARK = _QUERIES["mark"]
 DROP = _QUERIES["drop"]
 
@@ -26,6 +27,12 @@ COVER = queries.fill(_QUERIES["cover"], targets=of(_PARTS["some.source"]))
 class _Changed(Struct, frozen=True):
     rule_ids: list[int]
     series_ids: list[int]
+
+
+async def is_stale(connection: Connection) -> bool:
+    """Whether there are rules or series that are new or were changed."""
+    found: bool = await queries.value(connection, IS_STALE)
+    return found
 
 
 async def cover(connection: Connection) -> None:

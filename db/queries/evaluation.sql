@@ -83,7 +83,7 @@ settings AS (
     SELECT key AS metric, CASE WHEN value ->> 'op' IN ('>', '>=') THEN 1 WHEN value ->> 'op' IS NOT NULL THEN -1 END AS sign,
            value ->> 'op' IN ('>', '<') AS is_strict, level_limits(value) AS limits
     FROM jsonb_each(%(thresholds)s::jsonb)
-), {looked_at}, covered AS MATERIALIZED (
+), {looked_at}, covered AS NOT MATERIALIZED (
     SELECT t.rule_id, t.series_id, t.need_id, t.other_need_id, t.kind, t.aggregate,
            t.is_relative, t.budget, coalesce(d.sign, t.sign) AS sign, coalesce(d.is_strict, t.is_strict) AS is_strict,
            coalesce(coalesce(d.limits[1], d.limits[2], d.limits[3], d.limits[4]) * coalesce(d.sign, t.sign),

@@ -46,6 +46,9 @@ CROSS JOIN LATERAL (SELECT coalesce(r.limits, level_limits(r.levels)) AS limits)
 -- As a case, of which the planner expects that many fit.
 WHERE CASE WHEN r.labels = '{}' THEN true ELSE r.series_labels @> r.labels END
 
+-- name: is_stale
+SELECT EXISTS (SELECT FROM alert_rules WHERE NOT is_covered) OR EXISTS (SELECT FROM series WHERE NOT is_covered)
+
 -- name: mark
 -- What is new or was changed. Marked before it is covered: what is changed meanwhile is marked the next time. Series in
 -- the order in which writers lock them, so that nobody waits in a circle.
