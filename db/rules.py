@@ -32,6 +32,8 @@ DURATIONS = (
     "window", "for", "keep_firing_for", "escalate_after", "flap_window", "offset", "short_window",
 )  # fmt: skip
 MEMBERS = ("all_of", "any_of", "none_of")
+ASKED_BEFORE_S = 30
+"""How long before the end of a minute the questions of rules are asked."""
 OWN_NAMES = {"rule-error", "preview"}
 """Alerts of the first are no rule's; at the address of the second rules are tried."""
 OWN_METRICS = {"component_up", "security_events", "alert_question_rows"}
@@ -287,6 +289,10 @@ def _check_kind(rule: Rule) -> None:
         raise ValueError(
             "a rule of kind 'sql' needs a metric of its own for its answers, and no_data: 'ok' "
             "(what it no longer returns is well) or 'alert'"
+        )
+    if rule.kind == "sql" and seconds(rule.window) < ASKED_BEFORE_S:
+        raise ValueError(
+            f"a question is asked {ASKED_BEFORE_S} s before its minute ends: take a longer window"
         )
     _check_burn(rule)
     _check_composite(rule)

@@ -11,6 +11,7 @@ from collectors.scrape import Scrapes, scrape_every
 from collectors.sql_files import TRADING, collect_files_every, components
 from collectors.trading import collect_demo_every, trading
 from db.config import BUILT_IN
+from db.rules import ASKED_BEFORE_S
 from retention.jobs import Jobs
 from vigia.schedule import every
 from vigia.service import Service
@@ -19,7 +20,7 @@ Services = dict[str, Coroutine[Any, Any, None]]
 
 EVALUATE_EVERY_S, EVALUATE_AFTER_S = 60.0, 5.0
 """Rules look at whole minutes, once their samples are in."""
-ASK_AFTER_S = 30.0
+ASK_AFTER_S = EVALUATE_EVERY_S - ASKED_BEFORE_S
 """In the middle of the minute, so that answers are stored when it is evaluated."""
 CHECK_AFTER_S = 3.0
 SECURITY_EVERY_S, COUNT_AFTER_S = 15.0, 1.0

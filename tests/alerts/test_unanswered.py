@@ -167,3 +167,9 @@ async def test_a_trial_names_an_answer_without_rows_that_came_late(shop: Shop, p
     assert [(one.metric, one.labels) for one in tried.late] == [
         ("alert_question_rows", {"metric": "stuck"})
     ]
+
+
+def test_a_window_in_which_nobody_asks_is_refused() -> None:
+    rule_with("ok", window="30s")
+    with pytest.raises(ValueError, match="asked 30 s before its minute ends"):
+        rule_with("ok", window="29s")
