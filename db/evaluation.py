@@ -44,6 +44,7 @@ def statements(query: queries.Query, world: str) -> tuple[queries.Query, queries
             covered=_PARTS["covered"],
             looked_at=_PARTS[f"{'live' if world == 'live' else 'draft'}.looked_at"],
             targets=targets.of(SOURCES[world]),
+            **targets.NEEDS,
             observed=_OBSERVED["observed"],
             sums=_of_minutes("sums"),
             moments=_of_minutes("moments"),

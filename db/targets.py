@@ -21,7 +21,9 @@ def of(source: queries.Query) -> queries.Query:
     return queries.fill(_PARTS["targets"], asked=_PARTS["asked"], source=source)
 
 
-COVER = queries.fill(_QUERIES["cover"], targets=of(_PARTS["some.source"]))
+NEEDS = {name: _PARTS[name] for name in ("asked_for", "with_needs")}
+"""How targets and what they need come together: of rules that are there, and of drafts."""
+COVER = queries.fill(_QUERIES["cover"], targets=of(_PARTS["some.source"]), **NEEDS)
 
 
 class _Changed(Struct, frozen=True):

@@ -61,20 +61,11 @@ found AS MATERIALIZED (
 ), needs AS MATERIALIZED (
     SELECT row_number() OVER ()::integer AS id, n.*
     FROM (
-        SELECT series_id, window_s, 0 AS shift_s, source
-        FROM found
-        UNION
-        SELECT other_id, other_window_s, other_shift_s, source
-        FROM found
-        WHERE other_id IS NOT NULL
+        {asked_for}
     ) n
 ), looked_at AS NOT MATERIALIZED (
     SELECT f.*, n.id AS need_id, o.id AS other_need_id
-    FROM found f
-    JOIN needs n
-        ON n.series_id = f.series_id AND n.window_s = f.window_s AND n.shift_s = 0 AND n.source = f.source
-    LEFT JOIN needs o
-        ON o.series_id = f.other_id AND o.window_s = f.other_window_s AND o.shift_s = f.other_shift_s AND o.source = f.source
+    {with_needs}
 )
 
 -- part: covered

@@ -46,6 +46,22 @@ CROSS JOIN LATERAL (SELECT coalesce(r.limits, level_limits(r.levels)) AS limits)
 -- As a case, of which the planner expects that many fit.
 WHERE CASE WHEN r.labels = '{}' THEN true ELSE r.series_labels @> r.labels END
 
+-- part: asked_for
+-- What targets ask for, each once.
+SELECT series_id, window_s, 0 AS shift_s, source
+FROM found
+UNION
+SELECT other_id, other_window_s, other_shift_s, source
+FROM found
+WHERE other_id IS NOT NULL
+
+-- part: with_needs
+FROM found f
+JOIN needs n
+    ON n.series_id = f.series_id AND n.window_s = f.window_s AND n.shift_s = 0 AND n.source = f.source
+LEFT JOIN needs o
+    ON o.series_id = f.other_id AND o.window_s = f.other_window_s AND o.shift_s = f.other_shift_s AND o.source = f.source
+
 -- name: is_stale
 SELECT EXISTS (SELECT FROM alert_rules WHERE NOT is_covered) OR EXISTS (SELECT FROM series WHERE NOT is_covered)
 
@@ -76,12 +92,7 @@ WITH found AS MATERIALIZED (
     WHERE rule_id = ANY (%(rule_ids)s::integer[]) OR series_id = ANY (%(series_ids)s::integer[])
        OR other_id = ANY (%(series_ids)s::integer[])
 ), asked AS (
-    SELECT series_id, window_s, 0 AS shift_s, source
-    FROM found
-    UNION
-    SELECT other_id, other_window_s, other_shift_s, source
-    FROM found
-    WHERE other_id IS NOT NULL
+    {asked_for}
 ), made AS (
     INSERT INTO alert_needs (series_id, window_s, shift_s, source)
     SELECT * FROM asked
@@ -98,10 +109,6 @@ INSERT INTO alert_targets (rule_id, series_id, need_id, other_need_id, kind, agg
                            quietest, settings, is_known)
 SELECT f.rule_id, f.series_id, n.id, o.id, f.kind, f.aggregate, f.is_relative, f.budget, f.sign, f.is_strict,
        f.quietest, f.settings, f.is_known
-FROM found f
-JOIN needs n
-    ON n.series_id = f.series_id AND n.window_s = f.window_s AND n.shift_s = 0 AND n.source = f.source
-LEFT JOIN needs o
-    ON o.series_id = f.other_id AND o.window_s = f.other_window_s AND o.shift_s = f.other_shift_s AND o.source = f.source
+{with_needs}
 ON CONFLICT (rule_id, series_id) DO UPDATE
 SET need_id = excluded.need_id, other_need_id = excluded.other_need_id
