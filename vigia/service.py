@@ -79,8 +79,9 @@ class Service(Struct):
             await self.minutes.take(partial(self._evaluate, connection))
 
     async def _is_settled(self) -> bool:
-        async with self.pool.connection() as connection:
-            await connection.execute("SELECT 1")
+        # The pool hands out a connection only if the database answers: else minutes stay due.
+        async with self.pool.connection():
+            pass
         return await self.writer.settle(self.settle_s)
 
     async def _evaluate(self, connection: Connection, minute: datetime) -> None:
