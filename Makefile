@@ -15,7 +15,7 @@ DEV_STAMP := .venv/.installed-dev
 PAGES := web/dist/.built
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test browser bench bench-ingest bench-history bench-storage bench-export bench-alerts check format schema lock clean
+.PHONY: help setup run test long browser bench bench-ingest bench-history bench-storage bench-export bench-alerts check format schema lock clean
 
 help: ## list the chores
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ test: setup $(DEV_STAMP) browser ## set everything up and run every test, with c
 	$(BIN)/python -m coverage run -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 	@$(BIN)/python -m coverage combine -q
 	@$(BIN)/python -m coverage report --fail-under=95
+
+long: setup $(DEV_STAMP) browser ## run the tests that take over a minute each; `make test` leaves them out
+	$(BIN)/python -m pytest -m long --timeout 3600
 
 browser:
 	@command -v chromium > /dev/null || { test "$$(id -u)" = 0 && command -v apt-get > /dev/null \
