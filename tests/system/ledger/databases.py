@@ -2,23 +2,19 @@
 
 import asyncio
 import signal
-import socket
-import struct
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Protocol
-from urllib.parse import urlsplit
 
 import psutil
 import psycopg
 
 from db.engine import open_engine
-from tests.system.conftest import NATIVE_URL, Program, free_port
+from tests.proxy import Proxy
+from tests.system.conftest import NATIVE_URL, Program
 from tests.system.ledger.account import Identity, Ledger, identity_of
 from vigia.settings import load
 
-PIECE_BYTES = 65536
-RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 WATCH_S = 0.1
 
 TERMINATE = """
@@ -49,82 +45,32 @@ class Database(Protocol):
         """End everything that it is doing."""
 
 
-class Wire:
-    """A proxy of connections that can be cut, as a cable or a crash of the server does."""
-
-    def __init__(self, target: str) -> None:
-        parts = urlsplit(target)
-        self._host, self._port = parts.hostname or "127.0.0.1", parts.port or 5432
-        self.port = free_port()
-        self._server: asyncio.Server | None = None
-        self._open: set[asyncio.StreamWriter] = set()
-
-    async def listen(self) -> None:
-        self._server = await asyncio.start_server(self._relay, "127.0.0.1", self.port)
-
-    async def refuse(self) -> None:
-        """Take no connection any more, and reset all there are."""
-        if self._server is not None:
-            self._server.close()
-            self.reset()
-            await self._server.wait_closed()
-            self._server = None
-
-    def reset(self) -> None:
-        for writer in list(self._open):
-            with suppress(OSError):  # It may be closed already.
-                made = writer.get_extra_info("socket")
-                made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_AT_CLOSE)
-            writer.transport.abort()
-
-    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            answers, upstream = await asyncio.open_connection(self._host, self._port)
-        except OSError:
-            writer.transport.abort()
-            return
-        self._open |= {writer, upstream}
-        await asyncio.gather(self._copy(reader, upstream), self._copy(answers, writer))
-        self._open -= {writer, upstream}
-
-    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
-            while piece := await reader.read(PIECE_BYTES):
-                writer.write(piece)
-                await writer.drain()
-        writer.close()
-
-
 class Server:
-    """A native server, which the service reaches through a wire."""
+    """A native server, which the service reaches through a proxy."""
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._wire = Wire(url)
+        self._proxy = Proxy(url)
 
     @asynccontextmanager
-    async def behind_a_wire(self, program: Program) -> AsyncIterator[None]:
-        await self._wire.listen()
-        parts = urlsplit(self._url)
-        through = parts._replace(
-            netloc=f"{parts.username}:{parts.password}@127.0.0.1:{self._wire.port}"
-        )
-        program.environment["VIGIA_DATABASE_URL"] = through.geturl()
+    async def behind_a_proxy(self, program: Program) -> AsyncIterator[None]:
+        await self._proxy.listen()
+        program.environment["VIGIA_DATABASE_URL"] = self._proxy.url
         try:
             yield
         finally:
-            await self._wire.refuse()
+            await self._proxy.refuse()
 
     async def cut(self) -> None:
-        await self._wire.refuse()
+        await self._proxy.refuse()
 
     async def mend(self) -> None:
-        await self._wire.listen()
+        await self._proxy.listen()
 
     async def restart(self) -> None:
         async with await psycopg.AsyncConnection.connect(self._url, autocommit=True) as own:
             await own.execute(TERMINATE)
-        self._wire.reset()
+        self._proxy.reset()
 
 
 class Embedded:
@@ -182,7 +128,7 @@ async def database_of(program: Program) -> AsyncIterator[Database]:
     """Yield the hands on the database of a program that is not started yet."""
     if NATIVE_URL:
         server = Server(program.environment["VIGIA_DATABASE_URL"])
-        async with server.behind_a_wire(program):
+        async with server.behind_a_proxy(program):
             yield server
         return
     embedded = Embedded(program)
