@@ -40,6 +40,7 @@ KNOWN: Mapping[str, tuple[str, str]] = {
     "pool.connections_ms": ("pool_connections_ms_total", "Time it took to make connections."),
     "pool.connections_errors": ("pool_connections_errors_total", "Connections not made."),
     "pool.connections_lost": ("pool_connections_lost_total", "Connections found to be lost."),
+    "log.lines_lost": ("log_lines_lost_total", "Lines that standard error could not take."),
     "turns": ("service_turns_total", "Turns taken."),
     "missed": ("service_missed_total", "Slots without a turn."),
     "failures": ("service_failures_total", "Turns that failed."),

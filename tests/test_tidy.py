@@ -13,11 +13,12 @@ FUNCTION_LINES_MAX = 70
 MODULE_LINES_MAX = 400
 MAIN_LINES_MAX = 120
 
-NOUNS = {"vigia", "vigia.model"}
+NOUNS = {"vigia", "vigia.model", "vigia.text"}
 MAY_IMPORT = {
-    "vigia.model": set(),
+    "vigia.text": set(),
+    "vigia.model": NOUNS,
     "vigia.schedule": set(),
-    "vigia.log": set(),
+    "vigia.log": {"vigia.text"},
     "vigia.settings": NOUNS,
     "vigia.addresses": NOUNS,
     "vigia.resolver": {*NOUNS, "vigia.addresses"},

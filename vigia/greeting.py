@@ -1,14 +1,18 @@
 """What a person sees at the start: where Vigia is, how to sign in, and a first key."""
 
-import click
+import sys
+
+import structlog
 
 from db import keys
 from db.queries import Pool
-from vigia import __version__
+from vigia import __version__, log
 from vigia.model import utc_now
 from vigia.settings import Settings
 
 BOOTSTRAP = "bootstrap"
+
+_log = structlog.get_logger()
 
 
 async def greet(pool: Pool, settings: Settings) -> None:
@@ -33,4 +37,6 @@ async def greet(pool: Pool, settings: Settings) -> None:
             f"  Admin key  {made.reveal()}",
             "             shown this once; more with: vigia keys create",
         ]
-    click.echo("\n".join([*lines, ""]))
+    if not log.write(sys.stdout, "\n".join([*lines, ""])):
+        advice = "vigia keys create NAME --role admin makes a key to sign in with"
+        _log.warning("addresses_not_printed", reason="standard output failed", advice=advice)

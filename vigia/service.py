@@ -26,6 +26,7 @@ from retention.apply import apply
 from retention.expire import expire
 from retention.preview import preview
 from retention.storage import disk_of, measure
+from vigia import log
 from vigia.egress import Egress, open_egress
 from vigia.emitter import Emitter
 from vigia.emitter import load as load_emitter
@@ -184,6 +185,7 @@ class Service(Struct):
             },
             "subscribers": {one.name: one.dropped for one in self.emitter.subscribers},
             "pool": self.pool.get_stats(),
+            "log": {"lines_lost": log.lost.lines},
         }
 
 

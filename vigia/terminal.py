@@ -54,6 +54,13 @@ def run(command: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """
     log.configure()
     try:
+        _run(command)
+    finally:
+        log.close()
+
+
+def _run(command: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    try:
         uvloop.run(command())
     except psycopg.Error as error:
         click.echo(f"vigia: the database: {str(error).strip().splitlines()[0]}", err=True)

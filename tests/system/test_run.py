@@ -2,9 +2,12 @@
 
 import asyncio
 import json
+import os
 import signal
 import time
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
 
 import psutil
 import pytest
@@ -237,3 +240,22 @@ async def test_doctor_says_what_to_do_about_a_taken_port_and_a_dead_server(
     assert code == 1
     assert "VIGIA_PORT" in findings["port"]["advice"]
     assert "VIGIA_DATABASE_URL" in findings["TimescaleDB"]["advice"]
+
+
+@pytest.mark.parametrize("sink", ["a full disk", "a pipe that nobody reads"])
+async def test_a_place_for_its_output_that_fails_ends_nothing(program: Program, sink: str) -> None:
+    if sink == "a full disk":
+        output: IO[bytes] = Path("/dev/full").open("wb")  # noqa: ASYNC230, SIM115 (a device)
+    else:
+        reader, writer = os.pipe()
+        os.close(reader)
+        output = os.fdopen(writer, "wb")
+    with output:
+        program.output = output
+        await program.start()
+    status = await program.get("/dev/status")
+    code, _ = await program.end(signal.SIGTERM)
+
+    services: Any = status["services"]
+    assert services["log"]["lines_lost"] > 0
+    assert code == 0
