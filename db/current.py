@@ -46,8 +46,9 @@ class CurrentMetrics(Struct):
         if not sample.labels:
             metric.value, metric.time = sample.value, sample.time
         else:
-            labelled = LabelledValue(sample.labels, sample.value, sample.time)
-            metric.series = [*(metric.series or []), labelled]
+            if metric.series is UNSET:
+                metric.series = []
+            metric.series.append(LabelledValue(sample.labels, sample.value, sample.time))
         self.time = sample.time if self.time is None else max(self.time, sample.time)
 
 
