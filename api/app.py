@@ -33,6 +33,7 @@ from api import (
     storage,
 )
 from api.door import OPEN, Door
+from api.json_request import JsonRequest
 from api.parts import Parts
 
 BODY_BYTES_MAX = 64 * 1024
@@ -109,6 +110,7 @@ def create_app(parts: Parts, routes: Sequence[ControllerRouterHandler] = ()) -> 
         middleware=[door],
         exception_handlers=errors.table(door),
         before_send=[headers.add_headers],
+        request_class=JsonRequest,
         request_max_body_size=BODY_BYTES_MAX,
         openapi_config=docs.config(parts.auth.cookie_name),
         logging_config=None,

@@ -27,6 +27,8 @@ MATCHING_S = 0.1
 """Time of the processor that all patterns of a question may take, while everybody else waits."""
 LABEL = "label."
 PATTERN = "~"
+OPERATORS = frozenset("=~!")
+"""Characters of a condition, which the name of its label cannot hold."""
 REPEATABLE = frozenset({"metric", "agg", "group_by", "compare"})
 SINGLE = frozenset({"component", "start", "end", "step", "points", "fill", "tz", "format"})
 FILLS = ("null", "none", "previous", "linear")
@@ -200,15 +202,28 @@ def _selectors(query: Mapping[str, list[str]]) -> tuple[list[Selector], list[Pat
         raise InvalidError(f"patterns have at most {PATTERN_CHARS_MAX} characters together")
     selectors, patterns = [], []
     for name, value in given:
-        label, negated = name.removesuffix("!"), name.endswith("!")
-        if not label:
-            raise InvalidError("label. must name a label: label.host=a, label.host!=a")
+        label, negated = _label(name)
         if value.startswith(PATTERN):
             regex = _compile(label, value.removeprefix(PATTERN))
             patterns.append(Pattern(label, regex, negated))
         else:
             selectors.append(Selector(label, [value], negated))
     return selectors, patterns
+
+
+def _label(name: str) -> tuple[str, bool]:
+    """Return the label that a parameter names, and whether its condition is negated.
+
+    A misspelled condition, such as `label.a=~=b`, would otherwise name a label that no series has,
+    and every series would meet it.
+    """
+    label = name.removesuffix("!")
+    if not label or OPERATORS.intersection(label):
+        raise InvalidError(
+            f"label.{name:.40} names no label; write label.host=a, label.host!=a, "
+            "label.host=~a.* or label.host!=~a.*"
+        )
+    return label, name.endswith("!")
 
 
 def _compile(label: str, pattern: str) -> Any:

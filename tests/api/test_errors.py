@@ -107,6 +107,19 @@ async def test_a_body_that_nests_for_ever_is_refused(service: Any) -> None:
         check_refusal(answer)
 
 
+@pytest.mark.parametrize("body", [b'"\xff"', b'{"a":"\xed\xa0\x80"}', b'{"\xff":1}', b"\xff"])
+async def test_a_body_that_is_not_utf_8_is_refused(service: Any, body: bytes) -> None:
+    for method, path in (
+        ("POST", "/alerts/rules"),
+        ("POST", "/alerts/rules/preview"),
+        ("PUT", "/config/thresholds"),
+        ("POST", "/dev/test-alert"),
+        ("POST", "/alerts/1/resolve"),
+    ):
+        sent = {"data": body, "headers": {"Content-Type": "application/json"}}
+        check_refusal(await service.ask(BASE + path, method=method, **sent))
+
+
 @get("/boom/{kind:str}")
 async def boom(kind: FromPath[str]) -> None:
     raise {

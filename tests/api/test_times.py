@@ -24,6 +24,12 @@ MOMENTS = st.builds(datetime.fromtimestamp, st.floats(0, EPOCH_S_MAX), ZONES)
         ("0", datetime(1970, 1, 1, tzinfo=UTC)),
         ("1774747800", NOW),
         ("1774747800.25", NOW + timedelta(seconds=0.25)),
+        ("1774747800000", NOW),
+        ("1774747800250", NOW + timedelta(seconds=0.25)),
+        ("100000000000", datetime(1973, 3, 3, 9, 46, 40, tzinfo=UTC)),
+        (1774747800, NOW),
+        (1774747800000, NOW),
+        ("now-24h", NOW - timedelta(hours=24)),
         ("2026-03-29T01:30:00Z", NOW),
         ("2026-03-29t01:30:00z", NOW),
         ("2026-03-29 03:30:00+02:00", NOW),
@@ -31,7 +37,7 @@ MOMENTS = st.builds(datetime.fromtimestamp, st.floats(0, EPOCH_S_MAX), ZONES)
         ("2026-03-28T19:30:00-06:00", NOW),
     ],
 )
-def test_a_time_is_read(text: str, expected: datetime) -> None:
+def test_a_time_is_read(text: str | float, expected: datetime) -> None:
     assert parse_time(text, NOW) == expected
 
 
@@ -64,6 +70,12 @@ HOSTILE = [
     "0001-01-01T00:00:00+23:59",
     "2026-03-29T01:30:00+99:99",
     "now()",
+    "now-",
+    "now-1",
+    "now+1h",
+    "now-1h/h",
+    "nownow-1h",
+    "99999999999999",
     "NOW",
     " now",
     "1 ",
@@ -82,6 +94,20 @@ def test_what_is_no_time_is_refused(text: str) -> None:
         parse_time(text, NOW)
 
     assert len(str(refusal.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("text", "instead"),
+    [
+        ("2026-03-29", "2026-03-29T00:00:00Z"),
+        ("2026-03-29T01:30:00", "no time zone"),
+        ("2026-03-29 01:30", "no time zone"),
+        ("tomorrow", "epoch seconds or milliseconds"),
+    ],
+)
+def test_a_refusal_of_a_time_says_what_to_write(text: str, instead: str) -> None:
+    with pytest.raises(InvalidError, match=instead):
+        parse_time(text, NOW)
 
 
 @given(st.text(max_size=40))
