@@ -18,7 +18,16 @@ from api.quiet import settle
 from api.times import parse_time
 from db import alerts, events
 from db.queries import Connection
-from vigia.model import Category, ConflictError, Level, NotFoundError, Principal, Role, utc_now
+from vigia.model import (
+    Category,
+    ConflictError,
+    Level,
+    Lines,
+    NotFoundError,
+    Principal,
+    Role,
+    utc_now,
+)
 
 OnlyLevel = Annotated[Level | None, QueryParameter(description="Only alerts of this level.")]
 OnlyCategory = Annotated[Category | None, QueryParameter(description="Only this category.")]
@@ -47,13 +56,13 @@ Act = Callable[[Connection, int, datetime, str], Awaitable[bool]]
 class Note(Struct, frozen=True, forbid_unknown_fields=True):
     """Why someone acts; it is kept with the step."""
 
-    comment: Annotated[str, Meta(max_length=2000)] = ""
+    comment: Lines = ""
 
 
 class Comment(Struct, frozen=True, forbid_unknown_fields=True):
     """What someone has to say."""
 
-    comment: Annotated[str, Meta(min_length=1, max_length=2000)]
+    comment: Annotated[Lines, Meta(min_length=1)]
 
 
 class AlertWithSteps(alerts.Alert, frozen=True):

@@ -14,10 +14,10 @@ from api.quiet import settle
 from db import alerts, tiers
 from db.evaluation import lock
 from vigia import __version__
-from vigia.model import Category, Level, Role, utc_now
+from vigia.model import Category, Level, Lines, Role, utc_now
+from vigia.text import TEXT
 
-Short = Annotated[str, Meta(min_length=1, max_length=200)]
-Long = Annotated[str, Meta(max_length=2000)]
+Short = Annotated[str, Meta(pattern=TEXT, min_length=1, max_length=200)]
 
 
 class Trial(Struct, frozen=True, forbid_unknown_fields=True):
@@ -27,7 +27,7 @@ class Trial(Struct, frozen=True, forbid_unknown_fields=True):
     category: Category = Category.SYSTEM
     component: Short = "server"
     title: Short = "Test alert"
-    message: Long = "Someone tests whether alerts arrive."
+    message: Lines = "Someone tests whether alerts arrive."
 
 
 class Status(Struct, frozen=True):

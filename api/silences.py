@@ -22,7 +22,7 @@ from db.alerts import ID_MAX
 from db.holds import Matcher
 from db.queries import Connection
 from db.silences import Silence, Terms
-from vigia.model import ConflictError, InvalidError, NotFoundError, Role, utc_now
+from vigia.model import ConflictError, InvalidError, Lines, NotFoundError, Role, utc_now
 
 SILENCES = f"{BASE}/alerts/silences"
 ENDED = {409: documented("The silence has ended.")}
@@ -37,7 +37,7 @@ class Draft(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
 
     matcher: Matcher
-    comment: Annotated[str, Meta(min_length=1, max_length=2000)]
+    comment: Annotated[Lines, Meta(min_length=1)]
     starts_at: Moment | None = None
     ends_at: Moment | None = None
     duration: Length | None = None

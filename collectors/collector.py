@@ -11,6 +11,7 @@ import structlog
 from collectors.metrics import series_of
 from vigia.model import Category, Sample
 from vigia.schedule import Slots, every
+from vigia.text import clean
 
 DEADLINE_S = 10.0
 DEADLINE_SHARE = 2 / 3
@@ -117,7 +118,6 @@ _ASSIGNMENT = re.compile(r"(?i)(\w*(?:password|passwd|pwd|token|secret|key)\s*[=
 
 def reason_of(error: BaseException) -> str:
     """Say in one line what went wrong, without what may be a secret: the inside of an address."""
-    text = "".join(char if char.isprintable() else " " for char in str(error))
-    text = _ASSIGNMENT.sub(r"\1***", _URL.sub(r"\1\2", text))
+    text = _ASSIGNMENT.sub(r"\1***", _URL.sub(r"\1\2", clean(str(error))))
     line = " ".join(f"{type(error).__name__}: {text}".removesuffix(": ").split())
     return line if len(line) <= REASON_CHARS_MAX else line[: REASON_CHARS_MAX - 1] + "…"

@@ -7,6 +7,7 @@ from typing import Any
 from msgspec import Struct
 
 from vigia.model import Kind
+from vigia.text import is_safe
 
 TIMEOUT_S = 3.0
 TIMEOUT_S_MAX = 10.0
@@ -91,7 +92,7 @@ def _timeout(text: str) -> tuple[str, float]:
 
 def _unit(text: str) -> tuple[str, str]:
     column, unit = _column_and_value(text)
-    if not unit or len(unit) > UNIT_CHARS_MAX or not unit.isprintable():
+    if not unit or len(unit) > UNIT_CHARS_MAX or not is_safe(unit):
         raise ValueError(f"must have 1 to {UNIT_CHARS_MAX} printable characters")
     return column, unit
 

@@ -13,6 +13,7 @@ from psycopg import AsyncConnection
 from collectors.header import Header, MeasurementError, parse
 from collectors.metrics import Reading
 from vigia.model import Labels, labels_of
+from vigia.text import UNSAFE_WORDS, is_safe
 
 SQL_DIR = Path(__file__).parent / "sql"
 ROWS_MAX = 1000
@@ -22,7 +23,6 @@ VALUE_MAX = 1e140
 """What the database stores at most: the sum of many must not be infinite."""
 LABEL_PREFIX = "label_"
 METRIC = re.compile(r"[a-zA-Z_][a-zA-Z0-9_.:-]{0,127}", re.ASCII)
-CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 RESERVED = frozenset({"component_up"})
 """What a turn itself measures of every component."""
 
@@ -93,9 +93,9 @@ class Measurement(Struct, frozen=True):
         for name, value in labels.items():
             if not name:
                 raise self.error(f"{LABEL_PREFIX} needs a name behind it")
-            if len(value.encode()) > LABEL_BYTES_MAX or CONTROL.search(value):
+            if len(value.encode()) > LABEL_BYTES_MAX or not is_safe(value):
                 raise self.error(
-                    f"{LABEL_PREFIX}{name} has control characters, or over {LABEL_BYTES_MAX} bytes"
+                    f"{LABEL_PREFIX}{name} has {UNSAFE_WORDS}, or over {LABEL_BYTES_MAX} bytes"
                 )
         return labels_of(labels)
 

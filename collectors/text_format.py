@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct, field, structs
 
-from collectors.measurement import CONTROL, LABEL_BYTES_MAX, LABELS_MAX, METRIC, VALUE_MAX
+from collectors.measurement import LABEL_BYTES_MAX, LABELS_MAX, METRIC, VALUE_MAX
 from collectors.metrics import series_of
 from vigia.model import Category, Kind, Labels, Sample, Series, labels_of
+from vigia.text import UNSAFE_WORDS, is_safe
 
 LABEL_NAME_BYTES_MAX = 128
 UNIT_CHARS_MAX = 32
@@ -177,6 +178,6 @@ def _problem(metric: str, labels: Labels) -> str:
     for name, value in labels:
         if len(name) > LABEL_NAME_BYTES_MAX:
             return f"a label of {metric} has a name of more than {LABEL_NAME_BYTES_MAX} bytes"
-        if len(value.encode()) > LABEL_BYTES_MAX or CONTROL.search(value):
-            return f"{metric}: {name} has control characters, or over {LABEL_BYTES_MAX} bytes"
+        if len(value.encode()) > LABEL_BYTES_MAX or not is_safe(value):
+            return f"{metric}: {name} has {UNSAFE_WORDS}, or over {LABEL_BYTES_MAX} bytes"
     return ""

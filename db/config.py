@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 
 from db import queries, security
 from db.queries import Connection
-from vigia.model import InvalidError, NotFoundError, ScrapeTarget, Target
+from vigia.model import InvalidError, Name, NotFoundError, ScrapeTarget, Target
 
 log = structlog.get_logger()
 
@@ -27,7 +27,6 @@ BUILT_IN = ("server", "database", "trading", security.COMPONENT)
 """Components that every service has."""
 
 MetricName = Annotated[str, Meta(pattern=r"^[a-zA-Z_][a-zA-Z0-9_.:-]{0,127}(?!\n)$")]
-Component = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f]+(?!\n)$", max_length=250)]
 Days = Annotated[float, Meta(gt=0, le=36500)]
 
 
@@ -145,7 +144,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
         }
     )
     dependencies: Annotated[
-        dict[Component, Annotated[tuple[Component, ...], Meta(max_length=100)]],
+        dict[Name, Annotated[tuple[Name, ...], Meta(max_length=100)]],
         Meta(max_length=1000),
     ] = {}
     """What each component stands on: while one of those is down, nobody is told of its alerts."""

@@ -10,6 +10,7 @@ from msgspec import Struct
 from db import cost, evaluation, queries, targets
 from db.evaluation import Step
 from db.queries import Connection
+from vigia.text import clean
 
 _QUERIES = queries.load("faults")
 FAIL = _QUERIES["fail"]
@@ -56,7 +57,7 @@ class Candidate(Struct, frozen=True):
 
 async def fail(connection: Connection, rule_ids: Sequence[int], reason: str, at: datetime) -> None:
     """Set rules aside: from now on they are in the state `error`."""
-    await queries.run(connection, FAIL, rule_ids=list(rule_ids), reason=reason, at=at)
+    await queries.run(connection, FAIL, rule_ids=list(rule_ids), reason=clean(reason), at=at)
 
 
 async def recover(connection: Connection, rule_ids: Sequence[int]) -> None:

@@ -10,8 +10,8 @@ from psycopg.types.json import Jsonb
 from db import queries
 from db.evaluation import Step
 from db.queries import Connection
-from db.rules import Rule, Text
-from vigia.model import Category, Level
+from db.rules import Rule
+from vigia.model import Category, Level, Text
 
 _QUERIES = queries.load("holds")
 _PARTS = queries.load_parts("holds")

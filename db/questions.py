@@ -15,6 +15,7 @@ from psycopg.conninfo import make_conninfo
 from db import queries
 from db.queries import Connection
 from vigia.model import Category, Labels, labels_of
+from vigia.text import UNSAFE_WORDS, clean, is_safe
 
 _QUERIES = queries.load("questions")
 _PARTS = queries.load_parts("questions")
@@ -40,7 +41,7 @@ LABELS_MAX = 30
 VALUE_MAX = 1e140
 """What the database stores at most: the sum of many must not be infinite."""
 LABEL_PREFIX = "label_"
-TEXT = re.compile(r"[^\x00-\x1f\x7f]{0,250}")
+TEXT_CHARS_MAX = 250
 
 
 class QuestionError(Exception):
@@ -155,7 +156,9 @@ def _answer(row: str) -> Answer | None:
         if given is not None and (text := _text(name, given))
     }
     if stray := next((name for name in columns if not name.startswith(LABEL_PREFIX)), None):
-        raise QuestionError(f"column {stray} is neither value, component nor {LABEL_PREFIX}…")
+        raise QuestionError(
+            f"column {clean(stray)} is neither value, component nor {LABEL_PREFIX}…"
+        )
     if len(labels) > LABELS_MAX or "" in labels:
         raise QuestionError(f"a row has more than {LABELS_MAX} labels, or one without a name")
     if value is None:
@@ -168,8 +171,10 @@ def _answer(row: str) -> Answer | None:
 
 def _text(name: str, given: object) -> str:
     text = given if isinstance(given, str) else msgspec.json.encode(given).decode()
-    if not TEXT.fullmatch(text):
-        raise QuestionError(f"{name} has control characters, or more than 250")
+    if len(text) > TEXT_CHARS_MAX or not is_safe(name + text):
+        raise QuestionError(
+            f"{clean(name)} has {UNSAFE_WORDS}, or over {TEXT_CHARS_MAX} characters"
+        )
     return text
 
 

@@ -11,7 +11,8 @@ from psycopg.types.json import Jsonb
 
 from db import queries
 from db.queries import Connection
-from vigia.model import Category, ConflictError, Level
+from vigia.model import Category, ConflictError, Level, Lines, Text
+from vigia.text import LINES
 
 _QUERIES = queries.load("rules")
 INSERT = _QUERIES["insert"]
@@ -41,7 +42,6 @@ OWN_METRICS = {"component_up", "security_events", "alert_question_rows"}
 
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}(?!\n)$")]
 Metric = Annotated[str, Meta(pattern=r"^[a-zA-Z_][a-zA-Z0-9_.:-]{0,127}(?!\n)$")]
-Text = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f]*(?!\n)$", max_length=250)]
 Duration = (
     Annotated[str, Meta(pattern=r"^\d{1,9}[smhd]?(?!\n)$")]
     | Annotated[float, Meta(ge=0, lt=1e9, multiple_of=1)]
@@ -94,9 +94,9 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     none_of: Names = ()
     by_component: bool = False
     level: Level | None = None
-    sql: Annotated[str, Meta(pattern=r"^[^\x00]+$", max_length=10_000)] | None = None
+    sql: Annotated[str, Meta(pattern=LINES, min_length=1, max_length=10_000)] | None = None
     enabled: bool = True
-    runbook: Annotated[str, Meta(max_length=2000)] | None = None
+    runbook: Lines | None = None
 
     def __post_init__(self) -> None:
         """Refuse what could never fire, or never end."""

@@ -12,6 +12,7 @@ from db import queries
 from db.holds import Matcher
 from db.queries import Connection
 from db.rules import Duration, Name, duration_of, seconds
+from vigia.model import Lines
 
 _QUERIES = queries.load("windows")
 INSERT = _QUERIES["insert"]
@@ -41,7 +42,7 @@ class Plan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     days: Annotated[list[Annotated[int, Meta(ge=1, le=31)]], Meta(max_length=31)] = field(
         default_factory=list
     )
-    comment: Annotated[str, Meta(max_length=2000)] = ""
+    comment: Lines = ""
     enabled: bool = True
 
 

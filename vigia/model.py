@@ -1,4 +1,4 @@
-"""The nouns every room shares. No I/O, no imports of ours."""
+"""The nouns every room shares. No I/O."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -10,6 +10,8 @@ import numpy as np
 from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
+from vigia.text import ADDRESS, LINES, NAME, TEXT
+
 EPOCH = datetime.fromtimestamp(0, UTC)
 MICROSECOND = timedelta(microseconds=1)
 
@@ -17,7 +19,11 @@ Labels = tuple[tuple[str, str], ...]
 """Label pairs sorted by name: hashable, so that a Series can be a cache key."""
 
 LabelName = Annotated[str, Meta(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]{0,127}(?!\n)$")]
-LabelValue = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f]*(?!\n)$", max_length=250)]
+LabelValue = Annotated[str, Meta(pattern=TEXT, max_length=250)]
+Text = LabelValue
+Name = Annotated[str, Meta(pattern=NAME, max_length=250)]
+Lines = Annotated[str, Meta(pattern=LINES, max_length=2000)]
+"""What a person writes: several lines, with tabs."""
 
 
 class Category(StrEnum):
@@ -133,7 +139,7 @@ class Target(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
     """
 
     name: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,62}(?!\n)$")]
-    url: Annotated[str, Meta(pattern=r"^https?://[^\x00-\x20\x7f]+(?!\n)$", max_length=2048)]
+    url: Annotated[str, Meta(pattern=ADDRESS, max_length=2048)]
     kind: Literal["http", "ngrok"] = "http"
     method: Literal["GET", "HEAD"] = "GET"
     timeout_s: Annotated[float, Meta(gt=0, le=10)] = 10.0
@@ -157,7 +163,7 @@ class ScrapeTarget(
     """
 
     name: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,62}(?!\n)$")]
-    url: Annotated[str, Meta(pattern=r"^https?://[^\x00-\x20\x7f]+(?!\n)$", max_length=2048)]
+    url: Annotated[str, Meta(pattern=ADDRESS, max_length=2048)]
     timeout_s: Annotated[float, Meta(gt=0, le=10)] = 10.0
     labels: Annotated[dict[LabelName, LabelValue], Meta(max_length=30)] = {}
     token_file: Annotated[str, Meta(pattern=r"^(?:[A-Za-z0-9_-][A-Za-z0-9._-]{0,99})?(?!\n)$")] = ""

@@ -11,6 +11,9 @@ It is written as the inside of a regular expression's character class.
 TEXT = rf"^[^{UNSAFE}]*(?!\n)$"
 """What is stored may be empty, but holds no unsafe character."""
 NAME = rf"^[^{UNSAFE}]+(?!\n)$"
+LINES = rf"^(?:[^{UNSAFE}]|[\t\r\n])*$"
+"""Of several lines, with tabs: a comment, or SQL."""
+ADDRESS = rf"^https?://[^ {UNSAFE}]+(?!\n)$"
 
 UNSAFE_WORDS = "control characters or marks of text direction"
 """What a message calls these characters."""

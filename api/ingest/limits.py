@@ -1,7 +1,5 @@
 """How large what is sent may be; every protocol has the same limits."""
 
-import re
-
 SAMPLES_MAX = 50_000
 SERIES_MAX = 10_000
 LABELS_MAX = 30
@@ -12,5 +10,3 @@ VALUE_MAX = 1e140
 """A sum of larger squares could be beyond what a double holds, and then no roll-up is made."""
 NEW_SERIES_A_MINUTE_MAX = 5000
 """That one key may bring."""
-
-CONTROL = re.compile(r"[\x00-\x1f\x7f]")

@@ -6,13 +6,13 @@ from typing import Generic, TypeVar
 
 from api.ingest.intake import Fault, FaultError
 from api.ingest.limits import (
-    CONTROL,
     LABEL_NAME_BYTES_MAX,
     LABEL_VALUE_BYTES_MAX,
     LABELS_MAX,
     UNIT_CHARS_MAX,
 )
 from vigia.model import Kind, Series, labels_of
+from vigia.text import UNSAFE_WORDS, is_safe
 
 NAME_CHARS_MAX = 128
 REMEMBERED_BYTES_MAX = 32 * 2**20
@@ -24,15 +24,15 @@ FOREIGN = re.compile(r"[^a-zA-Z0-9_.:-]", re.ASCII)
 
 NO_NAME = Fault("name", "a name is empty")
 LONG_NAME = Fault("name", f"a name has more than {NAME_CHARS_MAX} characters")
-UNIT = Fault("unit", f"a unit has more than {UNIT_CHARS_MAX} characters, or control characters")
+UNIT = Fault("unit", f"a unit has more than {UNIT_CHARS_MAX} characters, or {UNSAFE_WORDS}")
 LABELS = Fault("labels", f"a series has more than {LABELS_MAX} labels")
 LABEL_NAME = Fault(
     "label_name",
-    f"a label's name has not 1 to {LABEL_NAME_BYTES_MAX} bytes, or control characters",
+    f"a label's name has not 1 to {LABEL_NAME_BYTES_MAX} bytes, or {UNSAFE_WORDS}",
 )
 LABEL_VALUE = Fault(
     "label_value",
-    f"a label's value has more than {LABEL_VALUE_BYTES_MAX} bytes, or control characters",
+    f"a label's value has more than {LABEL_VALUE_BYTES_MAX} bytes, or {UNSAFE_WORDS}",
 )
 
 V = TypeVar("V")
@@ -55,14 +55,14 @@ def series_of(
 ) -> Series:
     """Return the series of foreign names; labels without a value are none. Raises FaultError."""
     given = {name: value for name, value in labels.items() if value}
-    if len(unit) > UNIT_CHARS_MAX or CONTROL.search(unit):
+    if len(unit) > UNIT_CHARS_MAX or not is_safe(unit):
         raise FaultError(UNIT)
     if len(given) > LABELS_MAX:
         raise FaultError(LABELS)
     for name, value in given.items():
-        if not 0 < len(name.encode()) <= LABEL_NAME_BYTES_MAX or CONTROL.search(name):
+        if not 0 < len(name.encode()) <= LABEL_NAME_BYTES_MAX or not is_safe(name):
             raise FaultError(LABEL_NAME)
-        if len(value.encode()) > LABEL_VALUE_BYTES_MAX or CONTROL.search(value):
+        if len(value.encode()) > LABEL_VALUE_BYTES_MAX or not is_safe(value):
             raise FaultError(LABEL_VALUE)
     return Series(
         metric=name_of(metric),

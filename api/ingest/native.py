@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from api.ingest.intake import Fault, FaultError, Flat, Intake, Window, take
 from api.ingest.limits import (
-    CONTROL,
     LABEL_NAME_BYTES_MAX,
     LABEL_VALUE_BYTES_MAX,
     LABELS_MAX,
@@ -22,20 +21,21 @@ from api.ingest.limits import (
 )
 from api.times import EPOCH_S_MAX, parse_moment
 from vigia.model import Category, InvalidError, Kind, Series, labels_of, micros_of
+from vigia.text import UNSAFE_WORDS, is_safe
 
 NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_.:-]{0,127}", re.ASCII)
 
 METRIC = Fault("name", f"metric: the name must match {NAME.pattern}")
 COMPONENT = Fault("name", f"component: the name must match {NAME.pattern}")
-UNIT = Fault("unit", f"unit: at most {UNIT_CHARS_MAX} characters without control characters")
+UNIT = Fault("unit", f"unit: at most {UNIT_CHARS_MAX} characters, no {UNSAFE_WORDS}")
 RESOLUTION = Fault("resolution", "resolution: must be more than 0")
 LABELS = Fault("labels", f"labels: at most {LABELS_MAX}")
 LABEL_NAME = Fault(
-    "label_name", f"labels: a name has 1 to {LABEL_NAME_BYTES_MAX} bytes, no control characters"
+    "label_name", f"labels: a name has 1 to {LABEL_NAME_BYTES_MAX} bytes, no {UNSAFE_WORDS}"
 )
 LABEL_VALUE = Fault(
     "label_value",
-    f"labels: a value has at most {LABEL_VALUE_BYTES_MAX} bytes, no control characters",
+    f"labels: a value has at most {LABEL_VALUE_BYTES_MAX} bytes, no {UNSAFE_WORDS}",
 )
 TIME = Fault("time", "a time is neither epoch seconds nor RFC 3339")
 NULL = Fault("null", "a value is null")
@@ -152,7 +152,7 @@ def _fault(column: Column) -> Fault | None:
         return METRIC
     if not NAME.fullmatch(column.component):
         return COMPONENT
-    if len(column.unit) > UNIT_CHARS_MAX or not _is_storable(column.unit):
+    if len(column.unit) > UNIT_CHARS_MAX or not is_safe(column.unit):
         return UNIT
     if column.resolution is not None and not 0 < column.resolution < math.inf:
         return RESOLUTION
@@ -163,12 +163,8 @@ def _fault_of_labels(labels: dict[str, str]) -> Fault | None:
     if len(labels) > LABELS_MAX:
         return LABELS
     for name, value in labels.items():
-        if not 0 < len(name.encode()) <= LABEL_NAME_BYTES_MAX or not _is_storable(name):
+        if not 0 < len(name.encode()) <= LABEL_NAME_BYTES_MAX or not is_safe(name):
             return LABEL_NAME
-        if len(value.encode()) > LABEL_VALUE_BYTES_MAX or not _is_storable(value):
+        if len(value.encode()) > LABEL_VALUE_BYTES_MAX or not is_safe(value):
             return LABEL_VALUE
     return None
-
-
-def _is_storable(text: str) -> bool:
-    return CONTROL.search(text) is None

@@ -9,9 +9,11 @@ from db.rules import Rule
 from vigia.model import Category, Level
 
 LEVELS = list(Level)
-TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=20)
+UNSAFE = ("Cc", "Cf", "Cs", "Zl", "Zp")
+TEXTS = st.text(st.characters(exclude_categories=UNSAFE), max_size=20)
 DURATIONS = st.sampled_from(["0s", "30s", "90s", "5m", "60", "3600s", "1d"])
-QUESTIONS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
+LINES = st.characters(exclude_categories=UNSAFE, include_characters="\t\r\n")
+QUESTIONS = st.text(LINES, min_size=1)
 LIMITS = st.floats(-1e140, 1e140, allow_nan=False)
 
 
