@@ -8,6 +8,7 @@ from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 from msgspec import Struct
 
+from api.database import LONG_DEADLINE_S
 from api.parts import Parts
 from api.probes import BASE
 from api.question import zone_named
@@ -44,6 +45,6 @@ async def summarize(
 ) -> Summaries:
     now = utc_now()
     first, last, zone = parse_time(start, now), parse_time(end, now), zone_named(tz)
-    async with parts.connect() as connection:
+    async with parts.connect(LONG_DEADLINE_S) as connection:
         found = await analytics.summarize(connection, by, first, last, now, zone.key)
     return Summaries(first, last, found)

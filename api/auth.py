@@ -1,18 +1,21 @@
 """Who asks: keys and session cookies become principals, and Origins are compared with our own."""
 
+import asyncio
 import hashlib
 import hmac
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
 import psycopg
 
-from api.database import DEADLINE_S, connect
+from api.database import DEADLINE_S
 from api.refusals import Refusals
 from db import keys
-from db.queries import Pool
+from db.pool import AwayError, BusyError, DatabasePool
+from db.queries import Connection
 from vigia.model import Principal, Role, UnavailableError, utc_now
 from vigia.settings import Secret, Settings
 
@@ -25,6 +28,9 @@ BELIEVED_S = 3600.0
 """How long an ingest key is believed while the database, which would know, is away: what it sends
 waits on disk. Nobody could revoke it meanwhile either."""
 BELIEVER_TIMEOUT_S = 2.0
+LOOKUPS_AT_ONCE = 2
+"""So few that made-up keys never take the connections of the service's other work."""
+LOOKUPS_WAITING_MAX = 512
 VERIFIED_MAX = 1000
 TOKEN_CHARS_MAX = 1024
 
@@ -59,14 +65,15 @@ class Authenticator:
 
     def __init__(
         self,
-        pool: Pool,
+        pool: DatabasePool,
         settings: Settings,
-        is_away: Callable[[], bool] = lambda: False,
         refusals: Refusals | None = None,
     ) -> None:
         self.refusals = refusals or Refusals()
+        self.lookups_refused = 0
         self._pool = pool
-        self._is_away = is_away
+        self._lookups = asyncio.Semaphore(LOOKUPS_AT_ONCE)
+        self._waiting = 0
         self._admin_key = settings.admin_key
         self._origin = origin_of(settings.url)
         self._is_public = bool(settings.public_url)
@@ -88,11 +95,8 @@ class Authenticator:
             return None
         if known := self._sessions.get(token):
             return known
-        try:
-            async with connect(self._pool) as connection:
-                found = await keys.find_session(connection, token, utc_now())
-        except (psycopg.OperationalError, TimeoutError) as error:
-            raise UnavailableError("the database is away; try again soon") from error
+        async with self._connect() as connection:
+            found = await keys.find_session(connection, token, utc_now())
         if found is not None:
             self._sessions.put(token, found)
         return found
@@ -104,12 +108,11 @@ class Authenticator:
         if known := self._keys.get(token):
             return known
         believed = self._writers.get(token)
-        if believed and self._is_away():
-            return believed
         try:
             holder = await self._find(token, BELIEVER_TIMEOUT_S if believed else DEADLINE_S)
         except UnavailableError:
-            if believed is None:
+            # A database that is only busy would know that the key has been revoked.
+            if believed is None or not self._pool.is_away:
                 raise
             self._keys.put(token, believed)
             return believed
@@ -133,7 +136,7 @@ class Authenticator:
 
     async def sign_in_by_link(self, token: str) -> Secret | None:
         """Use up a sign-in link and open a session for it."""
-        async with connect(self._pool) as connection:
+        async with self._connect() as connection:
             taken = await keys.take_link(connection, token, utc_now())
         return await self._open_session(ADMIN, None) if taken else None
 
@@ -142,7 +145,7 @@ class Authenticator:
         token = self.session_of(cookie)
         if token is not None:
             self._sessions.forget(token)
-            async with connect(self._pool) as connection:
+            async with self._connect() as connection:
                 await keys.close_session(connection, token)
 
     def session_of(self, cookie: str | None) -> str | None:
@@ -172,14 +175,34 @@ class Authenticator:
     async def _find(self, token: str, timeout_s: float = DEADLINE_S) -> keys.Holder | None:
         if not keys.is_well_formed(token):
             return None
+        async with self._connect(timeout_s) as connection:
+            return await keys.find(connection, token)
+
+    @asynccontextmanager
+    async def _connect(self, timeout_s: float = DEADLINE_S) -> AsyncIterator[Connection]:
+        """Lend one of the few connections for looking up. Raises UnavailableError, saying why."""
+        if self._waiting >= LOOKUPS_WAITING_MAX:
+            self.lookups_refused += 1
+            raise UnavailableError("too many keys wait to be looked up; try again soon")
+        self._waiting += 1
         try:
-            async with connect(self._pool, timeout_s) as connection:
-                return await keys.find(connection, token)
+            async with (
+                asyncio.timeout(timeout_s),
+                self._lookups,
+                self._pool.connection() as connection,
+            ):
+                yield connection
+        except AwayError as error:
+            raise UnavailableError(f"{error}; try again soon") from error
+        except BusyError as error:
+            raise UnavailableError("the database is busy; try again soon") from error
         except (psycopg.OperationalError, TimeoutError) as error:
-            raise UnavailableError("the database is away; try again soon") from error
+            raise UnavailableError("the database does not answer; try again soon") from error
+        finally:
+            self._waiting -= 1
 
     async def _open_session(self, principal: Principal, key_id: int | None) -> Secret:
-        async with connect(self._pool) as connection:
+        async with self._connect() as connection:
             return await keys.open_session(connection, principal, key_id, utc_now())
 
 

@@ -6,7 +6,9 @@ from contextlib import asynccontextmanager
 
 from db.queries import Connection, Pool
 
-DEADLINE_S = 15.0
+DEADLINE_S = 5.0
+LONG_DEADLINE_S = 15.0
+"""Of what reads the past, or changes much at once."""
 
 
 @asynccontextmanager

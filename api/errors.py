@@ -13,6 +13,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.types import ASGIApp, ExceptionHandlersMap
 from msgspec import Struct
 
+from db.pool import AwayError, BusyError
 from vigia.model import ConflictError, DomainError, InvalidError, NotFoundError, UnavailableError
 
 log = structlog.get_logger()
@@ -66,6 +67,8 @@ def of_data(request: Request[Any, Any, Any], error: Exception) -> Response[Probl
 
 def of_database(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
     log.warning("database_away", path=request.scope["path"], error=str(error).strip())
+    if isinstance(error, BusyError | AwayError):
+        return problem(503, f"{error}; try again soon")
     return problem(503, "the database does not answer now; try again soon")
 
 

@@ -12,19 +12,7 @@ from api.exposition import COUNTED, Point, labels_text
 from api.ingest.receivers import Receivers
 from vigia import __version__
 
-KNOWN: Mapping[str, tuple[str, str]] = {
-    "engine.embedded": ("engine_embedded", "Whether the database is the embedded one."),
-    "engine.restarts": ("engine_restarts_total", "Restarts of the embedded engine."),
-    "writer.stored": ("writer_stored_total", "Samples stored."),
-    "writer.pending": ("writer_pending", "Samples that wait to be stored."),
-    "writer.dropped": ("writer_dropped_total", "Samples that were collected and never stored."),
-    "spool.bytes": ("spool_bytes", "What waits on disk for the database."),
-    "spool.samples": ("spool_samples_total", "Samples that had to wait on disk."),
-    "spool.damaged_bytes": ("spool_damaged_bytes", "What was no record when the spool was opened."),
-    "spool.refused": ("spool_refused_total", "Batches of the spool that were set aside."),
-    "live.clients": ("live_clients", "WebSocket clients."),
-    "live.lagged": ("live_lagged_total", "Times a client was too slow and got the whole state."),
-    "live.dead": ("live_dead_total", "Clients that were closed because they did not read."),
+POOL: Mapping[str, tuple[str, str]] = {
     "pool.pool_min": ("pool_min", "Connections that the pool keeps at least."),
     "pool.pool_max": ("pool_max", "Connections that the pool may have."),
     "pool.pool_size": ("pool_size", "Connections that the pool has."),
@@ -40,6 +28,24 @@ KNOWN: Mapping[str, tuple[str, str]] = {
     "pool.connections_ms": ("pool_connections_ms_total", "Time it took to make connections."),
     "pool.connections_errors": ("pool_connections_errors_total", "Connections not made."),
     "pool.connections_lost": ("pool_connections_lost_total", "Connections found to be lost."),
+}
+"""Of each pool: that of the service's own work, and that of requests."""
+
+KNOWN: Mapping[str, tuple[str, str]] = {
+    "engine.embedded": ("engine_embedded", "Whether the database is the embedded one."),
+    "engine.restarts": ("engine_restarts_total", "Restarts of the embedded engine."),
+    "writer.stored": ("writer_stored_total", "Samples stored."),
+    "writer.pending": ("writer_pending", "Samples that wait to be stored."),
+    "writer.dropped": ("writer_dropped_total", "Samples that were collected and never stored."),
+    "spool.bytes": ("spool_bytes", "What waits on disk for the database."),
+    "spool.samples": ("spool_samples_total", "Samples that had to wait on disk."),
+    "spool.damaged_bytes": ("spool_damaged_bytes", "What was no record when the spool was opened."),
+    "spool.refused": ("spool_refused_total", "Batches of the spool that were set aside."),
+    "live.clients": ("live_clients", "WebSocket clients."),
+    "live.lagged": ("live_lagged_total", "Times a client was too slow and got the whole state."),
+    "live.dead": ("live_dead_total", "Clients that were closed because they did not read."),
+    **POOL,
+    **{f"requests_{place}": (f"requests_{name}", text) for place, (name, text) in POOL.items()},
     "log.lines_lost": ("log_lines_lost_total", "Lines that standard error could not take."),
     "turns": ("service_turns_total", "Turns taken."),
     "missed": ("service_missed_total", "Slots without a turn."),

@@ -8,7 +8,7 @@ from litestar.datastructures import State
 from msgspec import Struct, field
 
 from api.auth import Authenticator
-from api.database import connect
+from api.database import DEADLINE_S, LONG_DEADLINE_S, connect
 from api.ingest.receivers import Receivers
 from api.line import Line
 from db.config import Config, Retention
@@ -34,6 +34,9 @@ class Parts(Struct, frozen=True, kw_only=True):
     """The rest of the service, as far as answering needs it."""
 
     pool: Pool
+    """Answers requests; all of its connections may be in use."""
+    own_pool: Pool
+    """Serves what must never wait for requests: the probes, and the times of samples."""
     reader: Pool
     """Answers what is about the past; a replica may stand behind it."""
     settings: Settings
@@ -68,11 +71,11 @@ class Parts(Struct, frozen=True, kw_only=True):
     @asynccontextmanager
     async def connect_reader(self) -> AsyncIterator[Connection]:
         """Lend a connection that only reads, under a deadline."""
-        async with connect(self.reader) as connection:
+        async with connect(self.reader, LONG_DEADLINE_S) as connection:
             yield connection
 
     @asynccontextmanager
-    async def connect(self) -> AsyncIterator[Connection]:
+    async def connect(self, deadline_s: float = DEADLINE_S) -> AsyncIterator[Connection]:
         """Lend a connection, under a deadline."""
-        async with connect(self.pool) as connection:
+        async with connect(self.pool, deadline_s) as connection:
             yield connection

@@ -61,7 +61,7 @@ async def readyz(parts: NamedDependency[Parts]) -> State:
     if not parts.ready():
         raise UnavailableError("the service is still starting")
     try:
-        async with asyncio.timeout(READY_TIMEOUT_S), connect(parts.pool) as connection:
+        async with asyncio.timeout(READY_TIMEOUT_S), connect(parts.own_pool) as connection:
             await connection.execute("SELECT 1")
     except (psycopg.OperationalError, TimeoutError) as error:
         raise UnavailableError("the database does not answer") from error

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 
+from api.database import LONG_DEADLINE_S
 from api.parts import Parts
 from db import alerts, events, holds, security
 from db.evaluation import lock
@@ -14,7 +15,7 @@ from vigia.model import utc_now
 @asynccontextmanager
 async def changing(parts: Parts, actor: str) -> AsyncIterator[tuple[Connection, datetime]]:
     """Lend a connection in a transaction at whose end alerts are held as they then should be."""
-    async with parts.connect() as connection, connection.transaction():
+    async with parts.connect(LONG_DEADLINE_S) as connection, connection.transaction():
         await lock(connection)
         now = utc_now()
         yield connection, now

@@ -6,6 +6,7 @@ from litestar.params import JSONBody
 from litestar.status_codes import HTTP_200_OK
 
 from api.config import Wanted
+from api.database import LONG_DEADLINE_S
 from api.door import ROLE
 from api.parts import Parts
 from api.probes import BASE
@@ -24,5 +25,5 @@ from vigia.model import Role
 async def preview(parts: NamedDependency[Parts], data: JSONBody[Wanted]) -> Preview:
     """Answer for a value as `PUT /config/retention` takes it; nothing is changed."""
     wanted = with_value(Config(), "retention", data.value).retention
-    async with parts.connect() as connection:
+    async with parts.connect(LONG_DEADLINE_S) as connection:
         return await parts.preview(connection, wanted)

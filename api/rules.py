@@ -10,6 +10,7 @@ from litestar.params import FromPath, JSONBody
 from msgspec import UNSET, Struct
 from msgspec.structs import force_setattr
 
+from api.database import LONG_DEADLINE_S
 from api.door import ROLE
 from api.errors import documented
 from api.lists import LIMIT, Cursor, Limit, Page, page, position
@@ -68,7 +69,7 @@ class Draft(Struct, frozen=True, forbid_unknown_fields=True):
 async def every(
     parts: NamedDependency[Parts], limit: Limit = LIMIT, cursor: Cursor = None
 ) -> Page[RuleView]:
-    async with parts.connect() as connection:
+    async with parts.connect(LONG_DEADLINE_S) as connection:
         found = await rules.read(connection, after=position(cursor, 0), limit=limit + 1)
     numbered = page(found, limit, lambda stored: stored.id)
     return Page([_view(stored) for stored in numbered.items], numbered.cursor)
@@ -76,7 +77,7 @@ async def every(
 
 @get(f"{RULES}/{{name:str}}", tags=["rules"], summary="One rule")
 async def one(parts: NamedDependency[Parts], name: FromPath[str]) -> RuleView:
-    async with parts.connect() as connection:
+    async with parts.connect(LONG_DEADLINE_S) as connection:
         return await _read(connection, name)
 
 
@@ -84,7 +85,7 @@ async def one(parts: NamedDependency[Parts], name: FromPath[str]) -> RuleView:
 async def create(
     request: KnownRequest, parts: NamedDependency[Parts], data: JSONBody[RuleBody]
 ) -> RuleView:
-    async with parts.connect() as connection, connection.transaction():
+    async with parts.connect(LONG_DEADLINE_S) as connection, connection.transaction():
         if not await rule_set.make(connection, data, utc_now(), request.user.name):
             raise ConflictError(f"there is a rule {data.name!r}; change it with PUT")
         return await _read(connection, data.name)
@@ -105,7 +106,7 @@ async def replace(
 ) -> RuleView:
     if data.name != name:
         raise InvalidError(f"name: must be {name!r}, as in the address")
-    async with parts.connect() as connection, connection.transaction():
+    async with parts.connect(LONG_DEADLINE_S) as connection, connection.transaction():
         if not await rule_set.replace(connection, data, utc_now(), request.user.name):
             raise _unknown(name)
         return await _read(connection, name)
@@ -119,7 +120,7 @@ async def replace(
     summary="Delete a rule, and resolve what it has raised",
 )
 async def remove(request: KnownRequest, parts: NamedDependency[Parts], name: FromPath[str]) -> None:
-    async with parts.connect() as connection, connection.transaction():
+    async with parts.connect(LONG_DEADLINE_S) as connection, connection.transaction():
         resolved = await rule_set.remove(connection, name, utc_now(), request.user.name)
     if resolved is None:
         raise _unknown(name)

@@ -3,6 +3,7 @@
 from litestar import get
 from litestar.di import NamedDependency
 
+from api.database import LONG_DEADLINE_S
 from api.parts import Parts
 from api.probes import BASE
 from db.storage import Storage
@@ -12,5 +13,5 @@ from db.storage import Storage
     f"{BASE}/storage", tags=["retention"], summary="Rows and bytes of every tier, and their growth"
 )
 async def storage(parts: NamedDependency[Parts]) -> Storage:
-    async with parts.connect() as connection:
+    async with parts.connect(LONG_DEADLINE_S) as connection:
         return await parts.storage(connection)

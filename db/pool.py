@@ -14,18 +14,27 @@ from psycopg import AsyncConnection
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from db.queries import Connection
 
 log = structlog.get_logger()
 
+SERVICE, REQUESTS, READER = "vigia", "vigia requests", "vigia reader"
+"""The names of the pools, and of their connections. The embedded engine's one session goes to those
+of the service first (`db/embedded/connection.mjs`)."""
 CONNECTIONS_MAX = 8
+SERVICE_CONNECTIONS_MAX = 16
+"""So many that own work never waits for a connection: of these, stored samples hold five at most,
+authentication two, and the live feed four."""
+REQUESTS_CONNECTIONS_MAX = 6
 CONNECTIONS_MIN = 2
 CHECKOUT_TIMEOUT_S = 3.0
 STATEMENT_TIMEOUT_S = 30
 PROBE_S = 0.5
 """How often a database that is away is tried: one connection at a time."""
+PROBE_TIMEOUT_S = 2.0
+EXAMINE_TIMEOUT_S = 1.0
 PROOF_S = 3.0
 """How long a connection in use counts as a sign of life, since one last answered."""
 CANCEL_TIMEOUT_S = 1.0
@@ -68,7 +77,11 @@ class DatabasePool(AsyncConnectionPool[Connection]):
     _failure = ""
     _failed_at = 0.0
     _answered_at = 0.0
+    _abandoned_at = 0.0
     _lent = 0
+
+    def __init__(self, dsn: str, **settings: Any) -> None:
+        super().__init__(dsn, check=self._examine, open=False, **settings)
 
     @property
     def is_away(self) -> bool:
@@ -101,14 +114,47 @@ class DatabasePool(AsyncConnectionPool[Connection]):
         self._lent -= 1
         if conn.pgconn.transaction_status == TransactionStatus.IDLE:
             self._answered_at = time.monotonic()
+        elif not isinstance(conn, _EmbeddedConnection):
+            # There, what was given up only has to end before the next one has its turn.
+            self._abandoned_at = time.monotonic()
         await super().putconn(conn)
 
     async def probe(self) -> None:
-        """Look for a database that is away, until cancelled."""
+        """Look for a database that does not answer, until cancelled."""
         while not self.closed:
             await asyncio.sleep(PROBE_S)
-            if self._failure and not self._pool:
-                await self.check()
+            if self._failure or self._is_in_doubt:
+                with suppress(PoolTimeout, PoolClosed):
+                    # Who waits for a connection makes the pool try to make one.
+                    connection = await super().getconn(PROBE_TIMEOUT_S)
+                    self._lent += 1
+                    await self.putconn(connection)
+
+    @property
+    def _is_in_doubt(self) -> bool:
+        """Whether a connection was given up in the midst of something, and none answered since."""
+        return self._abandoned_at > self._answered_at
+
+    async def _examine(self, connection: Connection) -> None:
+        """Ask a connection that is about to be lent whether it still answers, if there is cause.
+
+        A server that ended has closed its side, which can be read; otherwise nothing can, and the
+        question would cost as much as a small query.
+        """
+        if self._is_in_doubt or _has_input(connection):
+            try:
+                async with asyncio.timeout(EXAMINE_TIMEOUT_S):
+                    await self.check_connection(connection)
+            except (psycopg.Error, TimeoutError):
+                await self._discard_ended()
+                raise
+
+    async def _discard_ended(self) -> None:
+        """Discard every idle connection that its server has closed, so that none is tried first."""
+        for connection in [one for one in self._pool if one.closed or _has_input(one)]:
+            self._pool.remove(connection)
+            self._nconns -= 1
+            await connection.close()
 
     async def _connect(self, timeout: float | None = None) -> Connection:  # noqa: ASYNC109
         # The base class tells nobody why an attempt failed, and this is its one place for them.
@@ -156,7 +202,7 @@ async def open_pool(
     embedded: bool,
     reading: bool = False,
     open_timeout_s: float = 30.0,
-    name: str = "vigia",
+    name: str = SERVICE,
     connections_max: int = CONNECTIONS_MAX,
     configure: Configure | None = None,
 ) -> AsyncIterator[DatabasePool]:
@@ -177,8 +223,6 @@ async def open_pool(
         reconnect_timeout=0.0,
         kwargs=_session(name, embedded=embedded, reading=reading),
         configure=configure and _closing(configure),
-        check=_check,
-        open=False,
         name=name,
     )
     await pool.open()
@@ -235,13 +279,8 @@ def _is_no_attempt(record: logging.LogRecord) -> bool:
     return not str(record.msg).startswith(("error connecting in", "reconnection attempt"))
 
 
-async def _check(connection: Connection) -> None:
-    """Ask a connection whether it still answers, if its server has sent something unasked.
-
-    A server that ended has closed its side, which can be read; otherwise nothing can, and the
-    question would cost as much as a small query.
-    """
+def _has_input(connection: Connection) -> bool:
+    """Whether the server has sent something unasked, or has closed its side."""
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
-    if poll.poll(0):
-        await AsyncConnectionPool[Connection].check_connection(connection)
+    return bool(poll.poll(0))

@@ -14,8 +14,7 @@ from psycopg import sql
 
 from db.engine import Engine, open_engine
 from db.migrate import migrate
-from db.pool import open_pool
-from db.queries import Pool
+from db.pool import DatabasePool, open_pool
 from vigia.settings import Secret, Settings
 
 NATIVE_URL = os.environ.get("VIGIA_TEST_DATABASE_URL", "")
@@ -97,7 +96,7 @@ def database_url(engine: Engine) -> str:
 
 
 @pytest.fixture(scope="session")
-async def migrated_pool(engine: Engine) -> AsyncIterator[Pool]:
+async def migrated_pool(engine: Engine) -> AsyncIterator[DatabasePool]:
     async with open_pool(engine.dsn, embedded=engine.embedded) as opened:
         async with opened.connection() as connection:
             await migrate(connection)
@@ -105,7 +104,7 @@ async def migrated_pool(engine: Engine) -> AsyncIterator[Pool]:
 
 
 @pytest.fixture
-async def pool(migrated_pool: Pool) -> Pool:
+async def pool(migrated_pool: DatabasePool) -> DatabasePool:
     """A pool on a database that holds nothing but the schema."""
     async with migrated_pool.connection() as connection:
         await connection.execute(RESET)
@@ -113,7 +112,7 @@ async def pool(migrated_pool: Pool) -> Pool:
 
 
 @pytest.fixture
-async def away(engine: Engine) -> Pool:
+async def away(engine: Engine) -> DatabasePool:
     """A pool whose database cannot be reached any more."""
     async with open_pool(engine.dsn, embedded=engine.embedded) as closed:
         pass

@@ -99,9 +99,10 @@ def _app(service: Service) -> Litestar:
     def is_away() -> bool:
         return service.writer.is_away
 
-    auth = Authenticator(service.pool, service.settings, is_away, service.refusals)
+    auth = Authenticator(service.pool, service.settings, service.refusals)
     parts = Parts(
-        pool=service.pool,
+        pool=service.requests,
+        own_pool=service.pool,
         reader=service.reader,
         settings=service.settings,
         auth=auth,

@@ -1,7 +1,7 @@
 """The parts of a running service, and the turns that need several of them."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 from functools import partial
 
@@ -17,8 +17,15 @@ from db.config import Config, Retention, read
 from db.engine import Engine, open_engine
 from db.health import Known, forget, record_outage, stale_after
 from db.migrate import migrate
-from db.pool import open_pool
-from db.queries import Connection, Pool
+from db.pool import (
+    READER,
+    REQUESTS,
+    REQUESTS_CONNECTIONS_MAX,
+    SERVICE_CONNECTIONS_MAX,
+    DatabasePool,
+    open_pool,
+)
+from db.queries import Connection
 from db.storage import Preview, Storage
 from db.writer import Writer, open_writer
 from health.checks import check
@@ -47,8 +54,11 @@ class Service(Struct):
 
     settings: Settings
     engine: Engine
-    pool: Pool
-    reader: Pool
+    pool: DatabasePool
+    """Serves the service's own work, and nothing that somebody asks for."""
+    requests: DatabasePool
+    """Answers what is asked; all of its connections may be in use."""
+    reader: DatabasePool
     egress: Egress
     writer: Writer
     backlog: Backlog
@@ -185,6 +195,7 @@ class Service(Struct):
             },
             "subscribers": {one.name: one.dropped for one in self.emitter.subscribers},
             "pool": self.pool.get_stats(),
+            "requests_pool": self.requests.get_stats(),
             "log": {"lines_lost": log.lost.lines},
         }
 
@@ -194,8 +205,9 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
     """Open every part, downwards; they close upwards, so that what was collected is stored."""
     async with (
         open_engine(settings) as engine,
-        open_pool(engine.dsn, embedded=engine.embedded) as pool,
-        _open_reader(settings, engine, pool) as reader,
+        _open_own(engine) as pool,
+        _open_requests(engine) as requests,
+        _open_reader(settings, engine, requests) as reader,
         open_egress(settings.egress_allow) as egress,
         open_backlog(settings.data_dir / "spool") as backlog,
     ):
@@ -218,6 +230,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
                 settings,
                 engine,
                 pool,
+                requests,
                 reader,
                 egress,
                 writer,
@@ -232,12 +245,29 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             yield service
 
 
+def _open_own(engine: Engine) -> AbstractAsyncContextManager[DatabasePool]:
+    connections_max = SERVICE_CONNECTIONS_MAX
+    return open_pool(engine.dsn, embedded=engine.embedded, connections_max=connections_max)
+
+
+def _open_requests(engine: Engine) -> AbstractAsyncContextManager[DatabasePool]:
+    return open_pool(
+        engine.dsn,
+        embedded=engine.embedded,
+        name=REQUESTS,
+        connections_max=REQUESTS_CONNECTIONS_MAX,
+    )
+
+
 @asynccontextmanager
-async def _open_reader(settings: Settings, engine: Engine, pool: Pool) -> AsyncIterator[Pool]:
-    """Open the pool for the past; the embedded engine's one session has no use for a second."""
+async def _open_reader(
+    settings: Settings, engine: Engine, requests: DatabasePool
+) -> AsyncIterator[DatabasePool]:
+    """Open the pool for the past; the embedded engine's one session has no use for another."""
     url = settings.database_read_url
     if engine.embedded and url is None:
-        yield pool
+        yield requests
         return
-    async with open_pool(url.reveal() if url else engine.dsn, embedded=False, reading=True) as own:
+    dsn = url.reveal() if url else engine.dsn
+    async with open_pool(dsn, embedded=False, reading=True, name=READER) as own:
         yield own

@@ -26,7 +26,7 @@ async def window(parts: Parts) -> Window:
     keep = timedelta(days=parts.config().retention.raw_days)
     horizon = parts.receivers.horizon
     if not parts.is_away():
-        await horizon.ask(parts.pool, utc_now())
+        await horizon.ask(parts.own_pool, utc_now())
     return horizon.window(keep, utc_now())
 
 

@@ -8,6 +8,9 @@ const CANCEL_REQUEST = 80877102;
 const ENCRYPTION_REQUESTS = [80877103, 80877104];
 const PROTOCOL_3_0 = 196608;
 
+/** The name that the service's own work gives itself; see `SERVICE` in db/pool.py. */
+const OWN_APPLICATION = 'vigia';
+
 export class Connection {
   #socket;
   #session;
@@ -16,6 +19,7 @@ export class Connection {
   #framer = new Framer();
   #giveBack;
   #used = false;
+  #isOwn = false;
 
   constructor(socket, session, { greeting, silenceMsMax }) {
     this.#socket = socket;
@@ -61,12 +65,13 @@ export class Connection {
     if (code < PROTOCOL_3_0 || code > 0x3ffff) {
       throw new ProtocolError('0A000', 'unsupported frontend protocol');
     }
+    this.#isOwn = startupParameter(startup, 'application_name') === OWN_APPLICATION;
     this.#socket.setTimeout(0);
     return this.#greeting;
   }
 
   async #execute(batch) {
-    this.#giveBack ??= await this.#session.borrow();
+    this.#giveBack ??= await this.#session.borrow(this.#isOwn);
     this.#used = true;
     const { answer, idle } = await this.#session.execute(batch);
     // A client that stops inside a transaction stops everybody.
@@ -107,11 +112,18 @@ export class Connection {
 
   async #leave() {
     if (this.#used) {
-      this.#giveBack ??= await this.#session.borrow();
+      this.#giveBack ??= await this.#session.borrow(this.#isOwn);
       await this.#session.reset();
       this.#endTurn();
     }
   }
+}
+
+/** A value of a start-up message, which holds names and values in turn after its length and version. */
+function startupParameter(startup, name) {
+  const words = startup.subarray(8).toString('utf8').split('\0');
+  const place = words.findIndex((word, index) => index % 2 === 0 && word === name);
+  return place < 0 ? undefined : words[place + 1];
 }
 
 const REPORTED = [

@@ -1,25 +1,44 @@
-// The engine's one session, lent to one connection at a time, in the order they asked.
+// The engine's one session, lent to one connection at a time.
 
 import fs from 'node:fs';
 
 import { resetSession } from './engine.mjs';
 
+/** So many of the service's own connections may go before one that has waited for longer. */
+const OVERTAKES_MAX = 8;
+
 export class Session {
   #pg;
-  #lastInLine = Promise.resolve();
+  #isLent = false;
+  #own = [];
+  #others = [];
+  #overtakes = 0;
   #closing = false;
 
   constructor(pg) {
     this.#pg = pg;
   }
 
-  /** Resolves at the caller's turn to the function that ends it. */
-  async borrow() {
-    const before = this.#lastInLine;
-    let giveBack;
-    this.#lastInLine = new Promise((resolve) => (giveBack = resolve));
-    await before;
-    return giveBack;
+  /**
+   * Resolves when the session is the caller's, to the function that ends that. The service's own work goes first,
+   * so it waits for one of the others at most; never for ever, or a busy writer would leave readers nothing.
+   */
+  async borrow(isOwn) {
+    if (this.#isLent) {
+      await new Promise((resolve) => (isOwn ? this.#own : this.#others).push(resolve));
+    }
+    this.#isLent = true;
+    return () => this.#lendOn();
+  }
+
+  #lendOn() {
+    const mayOvertake = this.#others.length === 0 || this.#overtakes < OVERTAKES_MAX;
+    const isOwn = this.#own.length > 0 && mayOvertake;
+    this.#overtakes = isOwn && this.#others.length > 0 ? this.#overtakes + 1 : 0;
+    const next = isOwn ? this.#own.shift() : this.#others.shift();
+    // The session stays lent: nobody who asks meanwhile may come between.
+    this.#isLent = next !== undefined;
+    next?.();
   }
 
   /** Returns the answer's bytes, and whether they leave the session idle. */

@@ -144,6 +144,7 @@ class Service:
     def _parts(self, pool: Pool, settings: Settings) -> Parts:
         return Parts(
             pool=pool,
+            own_pool=pool,
             reader=pool,
             settings=settings,
             auth=Authenticator(pool, settings),

@@ -107,6 +107,7 @@ def app_of(service: Service) -> Litestar:
     auth = Authenticator(service.pool, own, refusals=service.refusals)
     parts = Parts(
         pool=service.pool,
+        own_pool=service.pool,
         reader=service.pool,
         settings=own,
         auth=auth,

@@ -255,6 +255,32 @@ async def test_client_that_stops_inside_a_transaction_is_disconnected(path: Path
         assert b"C25P03" in await stopped.read()
 
 
+async def test_the_services_own_work_waits_for_one_of_the_others_at_most(engine: Engine) -> None:
+    """It never keeps them waiting for ever either, however much of it there is."""
+    order: list[str] = []
+
+    async def work(name: str) -> None:
+        dsn = psycopg.conninfo.make_conninfo(engine.dsn, application_name=name)
+        async with await AsyncConnection.connect(dsn, autocommit=True) as client:
+            ready.release()
+            async with client.transaction():
+                order.append(name)
+
+    ready = asyncio.Semaphore(0)
+    async with await connect(engine) as holder:
+        await holder.execute("BEGIN")
+        others = [asyncio.create_task(work("vigia requests")) for _ in range(10)]
+        own = [asyncio.create_task(work("vigia")) for _ in range(20)]
+        for _ in (*others, *own):
+            await ready.acquire()
+        await asyncio.sleep(0.2)
+        await holder.execute("COMMIT")
+        await asyncio.gather(*others, *own)
+
+    assert order[:8] == ["vigia"] * 8
+    assert order[8] == order[-1] == "vigia requests"
+
+
 async def test_what_a_connection_sets_ends_with_it(engine: Engine) -> None:
     async with await connect(engine) as connection:
         await connection.execute("CREATE ROLE reader")

@@ -1,7 +1,9 @@
 """The turns of the service's parts while its database is away, and when it is back."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -10,7 +12,7 @@ import pytest
 from db import alerts, config, health
 from db.alerts import Filter
 from db.load import Load
-from db.pool import open_pool
+from db.pool import REQUESTS_CONNECTIONS_MAX, BusyError, open_pool
 from vigia.minutes import WAITS_MAX
 from vigia.model import Category, Sample, Series, columns_of
 from vigia.service import Service, open_service
@@ -199,6 +201,24 @@ async def test_a_target_that_is_removed_while_the_service_is_stopped_is_let_go(
             assert await open_rules(service) == []
         async with service.pool.connection() as connection:
             assert "binance" not in {row.component for row in await health.read(connection)}
+
+
+async def test_own_work_never_waits_for_requests(service: Service) -> None:
+    async with AsyncExitStack() as held:
+        for _ in range(REQUESTS_CONNECTIONS_MAX):
+            await held.enter_async_context(service.requests.connection())
+        more = [asyncio.create_task(held.enter_async_context(service.requests.connection()))]
+        await asyncio.sleep(0)
+        started = time.monotonic()
+        await service.writer.write([Sample(UP, START, 1.0)])
+        await service.evaluate_rules(START)
+        await service.check_health(START)
+        assert time.monotonic() - started < service.requests.timeout
+        with pytest.raises(BusyError):
+            await more[0]
+
+    assert not service.requests.is_away
+    assert service.status()["requests_pool"]["requests_errors"] == 1
 
 
 async def test_the_status_shows_every_counter_of_what_was_dropped(service: Service) -> None:
