@@ -10,6 +10,7 @@ from rich.cells import cell_len
 
 from db.console import Cursor
 from vigia.model import InvalidError
+from vigia.text import clean
 
 TABLE_ROWS_MAX = 1000
 """More is nothing to look at; CSV and JSON have no limit."""
@@ -87,7 +88,7 @@ def table(
 
 def _lines(cell: str) -> list[str]:
     """Keep control characters of foreign texts from doing anything to a terminal."""
-    return ["".join(c if c.isprintable() else " " for c in line) for line in cell.split("\n")]
+    return [clean(line) for line in cell.split("\n")]
 
 
 def _pad(text: str, width: int, at_right: bool) -> str:

@@ -40,7 +40,7 @@ def doctor_command(*, as_json: bool) -> None:
     """Say what this machine lacks."""
     findings = asyncio.run(doctor.examine(terminal.settings()))
     if as_json:
-        click.echo(msgspec.json.encode(findings))
+        terminal.print_json(findings)
     else:
         terminal.print_table(
             ["", "check", "found", "what to do"],
@@ -72,7 +72,7 @@ def create_key(
         async with terminal.database() as connection:
             _, secret = await keys.create(connection, name, Role(role), utc_now(), "cli", bound)
         printed = {"name": name, "role": role, "key": secret.reveal()}
-        click.echo(msgspec.json.encode(printed) if as_json else secret.reveal())
+        terminal.print_json(printed) if as_json else terminal.say(secret.reveal())
 
     terminal.run(create)
 
@@ -95,7 +95,7 @@ def list_keys(*, as_json: bool) -> None:
         async with terminal.database() as connection:
             found = await keys.list_all(connection)
         if as_json:
-            click.echo(msgspec.json.encode(found))
+            terminal.print_json(found)
             return
         terminal.print_table(
             ["name", "role", "writes", "begins with", "created", "revoked"],
@@ -133,7 +133,7 @@ def sign_out(name: str | None) -> None:
     async def close() -> None:
         async with terminal.database() as connection:
             count = await keys.close_sessions(connection, name)
-        click.echo(f"{count} signed out")
+        terminal.say(f"{count} signed out")
 
     terminal.run(close)
 

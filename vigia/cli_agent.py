@@ -31,11 +31,14 @@ ADDRESS = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
 
 @click.command("agent")
 @click.option("--to", "url", envvar="VIGIA_URL", required=True, help="The service.")
-@click.option("--key", envvar="VIGIA_KEY", help="A key with the role ingest.")
+@click.option(
+    "--key", envvar="VIGIA_KEY", help=f"A key with the role ingest. {terminal.KEY_WARNING}"
+)
 @click.option(
     "--key-file",
+    envvar="VIGIA_KEY_FILE",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A file that holds the key, which the list of processes then does not show.",
+    help="A file that holds the key.",
 )
 @click.option("--host-label", default=socket.gethostname, help="The name of this host.")
 @click.option(

@@ -42,7 +42,7 @@ class Caller(Struct, frozen=True):
             async with client.open_client(self.url, self.key, role) as service:
                 found = await service.ask(method, PATH + path, query, body)
             if self.as_json:
-                click.echo(msgspec.json.encode(found))
+                terminal.print_json(found)
             else:
                 show(found)
 
@@ -175,7 +175,7 @@ def silences(caller: Caller, *, is_all: bool) -> None:
 @click.argument("number", type=int)
 def unsilence(caller: Caller, number: int) -> None:
     """End a silence."""
-    caller.ask("DELETE", f"/silences/{number}", lambda _: click.echo(f"silence {number} ended"))
+    caller.ask("DELETE", f"/silences/{number}", lambda _: terminal.say(f"silence {number} ended"))
 
 
 def _query(given: Mapping[str, Any]) -> Query:
@@ -208,7 +208,7 @@ def _print_list(found: Answer) -> None:
     ]
     terminal.print_table(["id", "level", "state", "opened", "about", "title", "held by"], rows)
     if found["cursor"]:
-        click.echo("there are more: narrow it, or raise --limit")
+        terminal.say("there are more: narrow it, or raise --limit")
 
 
 def _print_one(alert: Answer) -> None:
@@ -224,7 +224,7 @@ def _print_one(alert: Answer) -> None:
             ["held by", ", ".join(alert["held_by"])],
         ],
     )
-    click.echo()
+    terminal.say()
     rows = [
         [
             _time(step["time"]),
@@ -240,7 +240,7 @@ def _print_one(alert: Answer) -> None:
 
 
 def _print_step(alert: Answer) -> None:
-    click.echo(f"alert {alert['id']} is {alert['state']}")
+    terminal.say(f"alert {alert['id']} is {alert['state']}")
 
 
 def _print_analytics(found: Answer) -> None:
@@ -250,7 +250,7 @@ def _print_analytics(found: Answer) -> None:
 
 
 def _print_silence(found: Answer) -> None:
-    click.echo(f"silence {found['id']} until {_time(found['ends_at'])}")
+    terminal.say(f"silence {found['id']} until {_time(found['ends_at'])}")
 
 
 def _print_silences(found: Answer) -> None:

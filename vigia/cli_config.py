@@ -8,6 +8,7 @@ import msgspec
 from db import config
 from vigia import terminal
 from vigia.model import InvalidError, utc_now
+from vigia.text import as_text
 
 AUTHOR = "cli"
 
@@ -28,7 +29,7 @@ def get(key: str | None, *, as_json: bool) -> None:
             one = [await config.entry(connection, key)] if key else None
             found = one or await config.entries(connection)
         if as_json:
-            click.echo(msgspec.json.encode(found[0] if key else found))
+            terminal.print_json(found[0] if key else found)
             return
         terminal.print_table(
             ["key", "value", "changed by"],
@@ -64,7 +65,7 @@ def export(file: BinaryIO) -> None:
     async def write() -> None:
         async with terminal.database() as connection:
             found = {entry.key: entry.value for entry in await config.entries(connection)}
-        file.write(msgspec.json.format(msgspec.json.encode(found)) + b"\n")
+        file.write(msgspec.json.format(as_text(found)).encode() + b"\n")
 
     terminal.run(write)
 
@@ -84,7 +85,7 @@ def import_file(file: BinaryIO) -> None:
                 if (await config.entry(connection, key)).value != value:
                     await config.write(connection, key, value, utc_now(), AUTHOR)
                     changed.append(key)
-        click.echo("".join(f"changed {key}\n" for key in changed), nl=False)
+        terminal.say("".join(f"changed {key}\n" for key in changed), nl=False)
 
     terminal.run(change)
 

@@ -32,15 +32,15 @@ def demo_command(*, url: str | None, seed: int, once: bool, drop: bool) -> None:
         async with _database(settings, url) as (connection, is_served):
             if drop:
                 await demo.drop(connection)
-                click.echo(f"The schema {demo.SCHEMA} is removed.")
+                terminal.say(f"The schema {demo.SCHEMA} is removed.")
                 return
-            click.echo("Making a day of simulated trades …")
+            terminal.say("Making a day of simulated trades …")
             day = await demo.create(connection, seed)
-            click.echo(
+            terminal.say(
                 f"The schema {demo.SCHEMA} holds {day.positions} positions and {day.trades} "
                 "trades, all simulated.\nRemove it with: vigia demo --drop"
             )
-            click.echo(_advice(settings, url, is_served=is_served))
+            terminal.say(_advice(settings, url, is_served=is_served))
             if not once and is_served:
                 await _move(connection, day)
 
@@ -51,7 +51,7 @@ async def _move(connection: Connection, day: demo.Day) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    click.echo("It goes on now, until Ctrl-C.")
+    terminal.say("It goes on now, until Ctrl-C.")
     await demo.move(connection, day.market, stop)
 
 

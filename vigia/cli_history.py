@@ -10,7 +10,6 @@ from typing import Any, BinaryIO
 
 import click
 from msgspec import Struct
-from rich.console import Console
 from rich.table import Table
 
 from api.export import ROWS_ESTIMATE
@@ -20,6 +19,7 @@ from db.history import AGGREGATES
 from vigia import client, terminal
 from vigia.client import Client, Query
 from vigia.model import Role
+from vigia.text import clean
 
 PATH = f"{BASE}/metrics/history"
 TABLE, JSON = "table", "json"
@@ -112,7 +112,7 @@ def history_command(**given: Any) -> None:
         async with client.open_client(wanted.url, wanted.key, Role.VIEWER) as service:
             if wanted.format == TABLE:
                 found = await service.ask("GET", PATH, [*query, ("points", TABLE_POINTS)])
-                _print(found, Console(markup=False, highlight=False))
+                _print(found)
             else:
                 await _download(service, wanted, [*query, ("format", wanted.format)])
 
@@ -140,7 +140,7 @@ def _file(output: Path | None) -> Iterator[BinaryIO]:
     """Yield where to write; what did not become whole leaves no file behind."""
     if output is None:
         try:
-            yield sys.stdout.buffer
+            yield terminal.binary_output()
             sys.stdout.buffer.flush()
         except BrokenPipeError:
             # Whoever read has enough, and nothing can be written any more, at the exit neither.
@@ -157,12 +157,12 @@ def _file(output: Path | None) -> Iterator[BinaryIO]:
         raise
 
 
-def _print(history: dict[str, Any], console: Console) -> None:
+def _print(history: dict[str, Any]) -> None:
     """Print a table for each series, without the buckets that hold nothing."""
     for series in history["series"]:
         values = series["values"]
         table = Table("time", box=None, header_style="bold", title_justify="left")
-        table.title = _title(series)
+        table.title = clean(_title(series))
         for name in values:
             table.add_column(name, justify="right")
         for time, *row in zip(history["time"], *values.values(), strict=True):
@@ -170,9 +170,9 @@ def _print(history: dict[str, Any], console: Console) -> None:
                 table.add_row(
                     f"{datetime.fromtimestamp(time, UTC):%Y-%m-%d %H:%M:%S}Z", *map(_number, row)
                 )
-        console.print(table)
+        terminal.print_rich(table)
     if not history["series"]:
-        console.print("no series fit; GET /metrics lists what there is")
+        terminal.say("no series fit; GET /metrics lists what there is")
 
 
 def _title(series: dict[str, Any]) -> str:

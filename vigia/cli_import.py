@@ -4,7 +4,6 @@ import sys
 from pathlib import Path
 
 import click
-import msgspec
 
 from api.formats import MEDIA_TYPES
 from vigia import client, terminal
@@ -45,7 +44,7 @@ def import_command(
 
     async def store() -> None:
         async with client.open_client(url, key, Role.ADMIN) as service:
-            room = Room(service, lambda text: click.echo(text, err=True))
+            room = Room(service, lambda text: terminal.say(text, err=True))
             with file.open("rb") as opened, terminal.progress("bytes", size, shown=True) as advance:
                 done = 0
                 for portion in portions(reader.read(opened, form), summary):
@@ -71,8 +70,8 @@ def _print(summary: Summary, *, as_json: bool) -> None:
     }
     reasons = [{"reason": text, "count": count} for text, count in summary.reasons.most_common()]
     if as_json:
-        click.echo(msgspec.json.encode({**told, "reasons": reasons}))
+        terminal.print_json({**told, "reasons": reasons})
         return
-    click.echo(", ".join(f"{count:,} {name}" for name, count in told.items()))
+    terminal.say(", ".join(f"{count:,} {name}" for name, count in told.items()))
     for reason in reasons:
-        click.echo(f"  {reason['count']:,} x {reason['reason']}")
+        terminal.say(f"  {reason['count']:,} x {reason['reason']}")

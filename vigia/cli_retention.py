@@ -27,7 +27,7 @@ def storage_command(*, as_json: bool) -> None:
             disk = disk_of(settings.data_dir) if settings.database_url is None else None
             found = await measure(connection, capacity_bytes, disk, utc_now())
         if as_json:
-            click.echo(msgspec.json.encode(found))
+            terminal.print_json(found)
         else:
             _print_storage(found)
 
@@ -50,7 +50,7 @@ def preview_command(value: str, *, as_json: bool) -> None:
         async with terminal.database() as connection:
             found = await preview(connection, wanted, utc_now())
         if as_json:
-            click.echo(msgspec.json.encode(found))
+            terminal.print_json(found)
         else:
             _print_preview(found)
 
@@ -72,10 +72,10 @@ def _print_storage(found: Storage) -> None:
         [_tier_row(tier) for tier in found.tiers],
     )
     growth = decimal(round(found.growth_bytes_per_day))
-    click.echo(f"database {decimal(found.database_bytes)}, growing by {growth} a day")
+    terminal.say(f"database {decimal(found.database_bytes)}, growing by {growth} a day")
     if found.disk:
         full = _day(found.full_at, "never")
-        click.echo(f"free {decimal(found.disk.free_bytes)}, full {full}")
+        terminal.say(f"free {decimal(found.disk.free_bytes)}, full {full}")
 
 
 def _tier_row(tier: TierUse) -> list[str]:

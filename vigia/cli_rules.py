@@ -15,6 +15,7 @@ from db.rules import Rule
 from db.trial import Outcome, Trial
 from vigia import rules_file, terminal
 from vigia.model import InvalidError, utc_now
+from vigia.text import as_text
 
 AUTHOR = "cli"
 PATIENCE_S = 2.0
@@ -51,7 +52,7 @@ def preview_command(value: str, start: str, end: str, *, as_json: bool) -> None:
                     advance=lambda part: advance(100 * part),
                 )
         if as_json:
-            click.echo(msgspec.json.encode(found))
+            terminal.print_json(found)
         else:
             _print(found)
 
@@ -67,7 +68,7 @@ def export(file: TextIO, *, as_json: bool) -> None:
     async def write() -> None:
         async with terminal.database() as connection:
             found = await rules.read_all(connection)
-        file.write(_json(found) if as_json else rules_file.dump(found))
+        file.write(f"{as_text(found)}\n" if as_json else rules_file.dump(found))
 
     terminal.run(write)
 
@@ -87,7 +88,7 @@ def import_file(file: TextIO, *, prune: bool, dry_run: bool, as_json: bool) -> N
             connection.transaction(force_rollback=dry_run),
         ):
             difference = await rule_set.become(connection, wanted, utc_now(), AUTHOR, prune=prune)
-        click.echo(_json(difference) if as_json else _text(difference), nl=False)
+        terminal.print_json(difference) if as_json else terminal.say(_text(difference), nl=False)
 
     terminal.run(change)
 
@@ -98,13 +99,9 @@ def validate(file: TextIO) -> None:
     """Say what is wrong with a TOML file of rules, all at once; no database is asked."""
 
     async def check() -> None:
-        click.echo(f"{len(rules_file.parse(file.read()))} rules, each in order")
+        terminal.say(f"{len(rules_file.parse(file.read()))} rules, each in order")
 
     terminal.run(check)
-
-
-def _json(value: object) -> str:
-    return msgspec.json.encode(value).decode() + "\n"
 
 
 def _text(difference: Difference) -> str:
@@ -145,10 +142,10 @@ def _print(found: Trial) -> None:
         for alert in found.alerts
     ]
     terminal.print_table(["opened", "resolved", "level", "component", "peak"], rows)
-    click.echo(_sum("the rule", found))
+    terminal.say(_sum("the rule", found))
     if found.present is not None:
         error = found.present.error
-        click.echo(_sum("now", found.present) if error is None else f"now: {error}")
+        terminal.say(_sum("now", found.present) if error is None else f"now: {error}")
     if found.not_evaluated:
         _print_gaps(found)
     if found.late:
@@ -156,15 +153,17 @@ def _print(found: Trial) -> None:
 
 
 def _print_gaps(found: Trial) -> None:
-    click.echo("nobody looked at some minutes, so they are left out here too:")
+    terminal.say("nobody looked at some minutes, so they are left out here too:")
     rows = [[f"{g.start:%Y-%m-%d %H:%M}", f"{g.end:%Y-%m-%d %H:%M}"] for g in found.not_evaluated]
     terminal.print_table(["from", "to"], rows)
     if found.not_evaluated_total > len(rows):
-        click.echo(f"and {found.not_evaluated_total - len(rows)} more")
+        terminal.say(f"and {found.not_evaluated_total - len(rows)} more")
 
 
 def _print_late(found: Trial) -> None:
-    click.echo("samples came after their minute was evaluated; seen here, they were not seen then:")
+    terminal.say(
+        "samples came after their minute was evaluated; seen here, they were not seen then:"
+    )
     rows = [
         [
             " ".join([late.metric, late.component, *(f"{k}={v}" for k, v in late.labels.items())]),
@@ -178,7 +177,7 @@ def _print_late(found: Trial) -> None:
     ]
     terminal.print_table(["series", "day", "from", "to", "last came", "samples"], rows)
     if found.late_total > len(found.late):
-        click.echo(f"and {found.late_total - len(found.late)} more")
+        terminal.say(f"and {found.late_total - len(found.late)} more")
 
 
 def _sum(what: str, found: Outcome) -> str:

@@ -62,7 +62,7 @@ def sql_command(statement: str | None, *, as_json: bool, as_csv: bool, timeout_s
 
 async def _prompt(session: SqlSession, engine: str) -> None:
     """Take what is typed, until the end of the input."""
-    click.echo(f"Vigia {__version__}, {engine} engine. \\d lists what there is, \\q ends.")
+    terminal.say(f"Vigia {__version__}, {engine} engine. \\d lists what there is, \\q ends.")
     editor = _editor()
     # Ctrl-C gives up what is typed, or what is running; it does not end the console.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -71,10 +71,10 @@ async def _prompt(session: SqlSession, engine: str) -> None:
             line = input("vigia-> " if session.unfinished else "vigia=> ")  # noqa: ASYNC250 (alone)
         except KeyboardInterrupt:
             session.unfinished = ""
-            click.echo()
+            terminal.say()
             continue
         except EOFError:
-            click.echo()
+            terminal.say()
             break
         if session.is_end(line):
             break
@@ -91,7 +91,7 @@ async def _interruptible(session: SqlSession, line: str) -> None:
     try:
         await task
     except asyncio.CancelledError:
-        click.echo("Cancelled.", err=True)
+        terminal.say("Cancelled.", err=True)
     finally:
         signal.signal(signal.SIGINT, before)
 

@@ -2,8 +2,10 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import wraps
 from http import HTTPStatus
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import aiohttp
 import click
@@ -20,6 +22,7 @@ CONNECT_TIMEOUT_S = 5.0
 SILENCE_TIMEOUT_S = 60.0
 """How long an answer may pause: the whole of it may take hours."""
 HOLDER = "cli"
+KEY_HELP = f"A key; not needed beside the service. {terminal.KEY_WARNING}"
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (compared, not bound)
 
 Query = Sequence[tuple[str, str]]
@@ -76,10 +79,24 @@ def options(command: Command) -> Command:
     url = click.option(
         "--url", envvar="VIGIA_URL", show_envvar=True, help="A service; by default this machine's."
     )
-    key = click.option(
-        "--key", envvar="VIGIA_KEY", show_envvar=True, help="A key; not needed beside the service."
+    key = click.option("--key", envvar="VIGIA_KEY", show_envvar=True, help=KEY_HELP)
+    key_file = click.option(
+        "--key-file",
+        envvar="VIGIA_KEY_FILE",
+        show_envvar=True,
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="A file that holds the key.",
     )
-    return url(key(command))
+
+    @wraps(command)
+    def with_key(*, key: str | None, key_file: Path | None, **given: Any) -> None:
+        if key_file is not None:
+            if key is not None:
+                raise click.UsageError("--key and --key-file exclude each other; give one of them")
+            key = key_file.read_text(encoding="utf-8").strip()
+        command(key=key, **given)
+
+    return cast(Command, url(key(key_file(with_key))))
 
 
 @asynccontextmanager
@@ -92,7 +109,7 @@ async def open_client(url: str | None, key: str | None, role: Role) -> AsyncIter
     settings = terminal.settings()
     if url is not None and key is None:
         raise click.UsageError(
-            "--url needs --key: the keys of this machine are for its own service"
+            "--url needs --key-file or --key: the keys of this machine are for its own service"
         )
     if key is None and settings.admin_key is not None:
         key = settings.admin_key.reveal()

@@ -10,6 +10,7 @@ import msgspec
 
 from db.rules import Rule
 from vigia.model import InvalidError
+from vigia.text import as_text
 
 BARE = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -91,7 +92,7 @@ def _toml(value: Any) -> str:
     if isinstance(value, str) and "\n" in value:
         lines = (_toml(line)[1:-1] for line in value.split("\n"))
         return '"""\n' + "\n".join(lines) + '"""'
-    return msgspec.json.encode(value).decode().replace("\x7f", "\\u007f")
+    return as_text(value)
 
 
 def _key(name: str) -> str:

@@ -16,7 +16,7 @@ PREFIX = "VIGIA_"
 ROLES = ("api", "collect", "alert", "deliver", "retain")
 ADMIN_KEY_CHARS_MIN = 32
 PUBLIC_URL = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
-FOREIGN = frozenset({"test_database_url", "url", "key"})
+FOREIGN = frozenset({"test_database_url", "url", "key", "key_file"})
 """Variables with our prefix that belong to the tests, and to commands that ask a service."""
 
 

@@ -1,15 +1,12 @@
 """Runs SQL statements one by one: what fails is told, and the next one is run."""
 
 import asyncio
-import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import aclosing
 from typing import TextIO, cast
 
-import click
 import psycopg
 from rich.cells import cell_len
 
@@ -17,7 +14,7 @@ from db import console
 from db.engine import Engine
 from db.migrate import migrate
 from db.queries import Connection
-from vigia import answers, statements
+from vigia import answers, statements, terminal
 from vigia.model import DomainError, InvalidError
 
 GRACE_S = 3.0
@@ -100,7 +97,7 @@ class SqlSession:
 
     def _fail(self, reason: str) -> None:
         self.failures += 1
-        click.echo(reason if reason.startswith("ERROR:") else f"ERROR:  {reason}", err=True)
+        terminal.say(reason if reason.startswith("ERROR:") else f"ERROR:  {reason}", err=True)
 
     async def _answer(self, statement: str) -> None:
         """Print the answer when it is complete: the database does not wait for who reads it."""
@@ -118,8 +115,7 @@ class SqlSession:
                 await self._write(batches, out)
             await console.tidy(connection)
             spool.seek(0)
-            shutil.copyfileobj(out, sys.stdout)
-        sys.stdout.flush()
+            terminal.copy(out)
 
     async def _obey(self, words: list[str]) -> None:
         command, *names = words
@@ -186,4 +182,4 @@ async def _connect(engine: Engine) -> Connection:
 
 def _print(columns: list[str], rows: list[list[str]]) -> None:
     for line in answers.table(columns, rows, [False] * len(columns)):
-        click.echo(line)
+        terminal.say(line)

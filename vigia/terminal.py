@@ -2,9 +2,10 @@
 
 import sys
 import time
+from codecs import getincrementaldecoder
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from typing import Any, BinaryIO, TextIO, cast
 
 import click
 import psycopg
@@ -20,9 +21,15 @@ from db.queries import Connection
 from vigia import log
 from vigia.model import DomainError
 from vigia.settings import Settings, SettingsError, load
+from vigia.text import as_text, clean, clean_lines
 
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
+COPY_CHARS = 1 << 16
+KEY_WARNING = (
+    "Everyone on this machine can read it in the list of processes: prefer --key-file or the "
+    "environment."
+)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -31,7 +38,7 @@ def settings() -> Settings:
     try:
         return load()
     except SettingsError as error:
-        click.echo(f"vigia: {error}", err=True)
+        say(f"vigia: {error}", err=True)
         sys.exit(EXIT_USAGE)
 
 
@@ -63,25 +70,65 @@ def _run(command: Callable[[], Coroutine[Any, Any, None]]) -> None:
     try:
         uvloop.run(command())
     except psycopg.Error as error:
-        click.echo(f"vigia: the database: {str(error).strip().splitlines()[0]}", err=True)
+        say(f"vigia: the database: {str(error).strip().splitlines()[0]}", err=True)
         sys.exit(EXIT_FAILURE)
     except UnicodeDecodeError as error:
-        click.echo(
+        say(
             f"vigia: a file that is read must be UTF-8: {error.reason} at byte {error.start}",
             err=True,
         )
         sys.exit(EXIT_FAILURE)
     except (DomainError, EngineError, MigrationError, SettingsError, OSError) as error:
-        click.echo(f"vigia: {error}", err=True)
+        say(f"vigia: {error}", err=True)
         sys.exit(EXIT_FAILURE)
+
+
+def say(text: str = "", *, err: bool = False, nl: bool = True) -> None:
+    """Print a text, which may hold words of others: nothing in it acts on a terminal."""
+    click.echo(clean_lines(text), err=err, nl=nl)
+
+
+def print_json(value: object) -> None:
+    """Print JSON in a line; what would act on a terminal is escaped in it."""
+    click.echo(as_text(value))
 
 
 def print_table(columns: list[str], rows: list[list[str]]) -> None:
     """Print what may be others' words: no markup and no control character in it acts."""
     table = Table(*columns, box=None, header_style="bold")
     for row in rows:
-        table.add_row(*("".join(c if c.isprintable() else " " for c in cell) for cell in row))
+        table.add_row(*map(clean, row))
+    print_rich(table)
+
+
+def print_rich(table: Table) -> None:
+    """Print a table whose cells and title are clean."""
     Console(markup=False, highlight=False).print(table)
+
+
+def copy(text: TextIO) -> None:
+    """Print what a file holds: as it is to a program, and cleaned to a terminal."""
+    is_watched = sys.stdout.isatty()
+    while portion := text.read(COPY_CHARS):
+        sys.stdout.write(clean_lines(portion) if is_watched else portion)
+    sys.stdout.flush()
+
+
+def binary_output() -> BinaryIO:
+    """Return where bytes are written: standard output, behind a filter if that is a terminal."""
+    return cast(BinaryIO, _Cleaned()) if sys.stdout.isatty() else sys.stdout.buffer
+
+
+class _Cleaned:
+    """Takes UTF-8 in any pieces, and prints it without what acts on a terminal."""
+
+    def __init__(self) -> None:
+        self._decoder = getincrementaldecoder("utf-8")("replace")
+
+    def write(self, piece: bytes) -> int:
+        sys.stdout.write(clean_lines(self._decoder.decode(piece)))
+        sys.stdout.flush()
+        return len(piece)
 
 
 @contextmanager

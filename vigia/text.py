@@ -2,6 +2,8 @@
 
 import re
 
+import msgspec
+
 UNSAFE = r"\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
 """Control characters, line separators, and what changes the direction of the text around it.
 
@@ -26,6 +28,12 @@ _unprintable_in_lines = re.compile(rf"(?![\t\n])[{UNSAFE}\ud800-\udfff]")
 def is_safe(text: str) -> bool:
     """Return whether a text may be stored, as the value of a label, a title or a comment."""
     return _unsafe.search(text) is None
+
+
+def as_text(value: object) -> str:
+    """Return a value as JSON in which what acts is escaped, so that it means the same."""
+    encoded = msgspec.json.encode(value).decode()
+    return _unprintable.sub(lambda match: f"\\u{ord(match[0]):04x}", encoded)
 
 
 def clean(text: str) -> str:

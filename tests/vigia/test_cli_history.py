@@ -10,6 +10,8 @@ from vigia.cli_history import Wanted, history_command
 def wanted(*arguments: str) -> Wanted:
     """Parse a command line without running it."""
     context = history_command.make_context("history", ["load", *arguments])
+    # The key of a file becomes the key before the command runs.
+    context.params.pop("key_file")
     return Wanted(**context.params)
 
 

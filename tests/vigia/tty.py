@@ -33,6 +33,14 @@ class Terminal:
             self._has_ended = True
         self._news.set()
 
+    async def all(self) -> str:
+        """Return all that was written, once the program has ended."""
+        async with asyncio.timeout(TIMEOUT_S):
+            while not self._has_ended:
+                self._news.clear()
+                await self._news.wait()
+        return self._seen
+
     def type(self, text: str) -> None:
         os.write(self._master, text.encode())
 
@@ -50,10 +58,10 @@ class Terminal:
 
 
 @asynccontextmanager
-async def terminal(environment: Environment, command: str) -> AsyncIterator[Terminal]:
+async def terminal(environment: Environment, *command: str) -> AsyncIterator[Terminal]:
     master, slave = pty.openpty()
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "vigia", command),
+        *(sys.executable, "-m", "vigia", *command),
         env={**environment, "TERM": "dumb"},
         stdin=slave,
         stdout=slave,
