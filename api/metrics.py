@@ -14,6 +14,7 @@ from api.ingest import native
 from api.ingest.bodies import Encoding
 from api.ingest.intake import Intake, Reason
 from api.ingest.store import operation_with_body, store, window
+from api.ingest.wire import Body
 from api.lists import LIMIT, Cursor, Limit, Page, page, position
 from api.parts import KnownRequest, Parts
 from api.probes import BASE
@@ -79,7 +80,7 @@ async def newest(
 async def ingest(request: KnownRequest, parts: NamedDependency[Parts]) -> Response[Verdict]:
     accepted = await window(parts)
 
-    def parse(body: bytes) -> Intake:
+    def parse(body: Body) -> Intake:
         return native.read(body, accepted)
 
     intake = await parts.receivers.bodies.read(request, ENCODINGS, parse)

@@ -21,6 +21,7 @@ from api.ingest import otlp, otlp_json, otlp_protobuf
 from api.ingest.bodies import Encoding
 from api.ingest.intake import Intake
 from api.ingest.store import operation_with_body, store, window
+from api.ingest.wire import Body
 from api.parts import KnownRequest, Parts
 from api.probes import BASE
 from vigia.model import Principal, Role
@@ -90,7 +91,7 @@ async def receive(request: KnownRequest, parts: NamedDependency[Parts]) -> Respo
     accepted = await window(parts)
     receivers = parts.receivers
 
-    def parse(body: bytes) -> otlp.Reading:
+    def parse(body: Body) -> otlp.Reading:
         return otlp.read(READERS[media_type](body), accepted, receivers.otlp)
 
     reading = await receivers.bodies.read(request, ENCODINGS, parse)

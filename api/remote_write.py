@@ -11,6 +11,7 @@ from api.ingest import prometheus
 from api.ingest.bodies import Encoding
 from api.ingest.intake import Intake
 from api.ingest.store import operation_with_body, store, window
+from api.ingest.wire import Body
 from api.parts import KnownRequest, Parts
 from api.probes import BASE
 from vigia.model import InvalidError, Role
@@ -42,7 +43,7 @@ async def receive(request: KnownRequest, parts: NamedDependency[Parts]) -> Respo
     receivers = parts.receivers
     accepted = await window(parts)
 
-    def parse(body: bytes) -> Intake:
+    def parse(body: Body) -> Intake:
         return prometheus.read(body, accepted, receivers.prometheus)
 
     intake = await receivers.bodies.read(request, (Encoding.SNAPPY,), parse)

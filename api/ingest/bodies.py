@@ -5,7 +5,8 @@ import mmap
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -13,6 +14,7 @@ import cramjam
 from litestar import Request
 from litestar.exceptions import HTTPException
 
+from api.ingest.wire import Body
 from api.line import Line
 from vigia.model import UnavailableError
 
@@ -25,6 +27,8 @@ WINDOW_BYTES_MAX = 8 * 2**20
 """RFC 9659: of a zstd frame in HTTP."""
 SNAPPY_RATIO_MAX = 22
 """Its densest element makes 64 bytes of 3."""
+MAPPED_BYTES_MIN = 2**20
+"""A decoded body of more is read where it was decoded."""
 HELD_BYTES_MAX = 128 * 2**20
 """Of all bodies that are being received, or wait for their turn."""
 WAITING_MAX = 1000
@@ -56,11 +60,14 @@ class BodyError(HTTPException):
 class Bodies:
     """Receives bodies side by side, and reads one at a time: Python would not do two any faster.
 
-    `refused` counts those that broke a limit.
+    A single thread reads them all, because the allocator keeps free memory for each thread:
+    twenty threads would keep what twenty large bodies took. `refused` counts the bodies that broke
+    a limit.
     """
 
     def __init__(self) -> None:
         self._turns = Line(1, WAITING_MAX)
+        self._thread = ThreadPoolExecutor(1, "bodies")
         self._free_bytes = HELD_BYTES_MAX
         self.refused: Counter[str] = Counter()
 
@@ -68,15 +75,16 @@ class Bodies:
         self,
         request: Request[Any, Any, Any],
         encodings: tuple[Encoding, ...],
-        parse: Callable[[bytes], T],
+        parse: Callable[[Body], T],
     ) -> T:
         """Return what `parse`, which runs in a thread, makes of the decoded body."""
+        loop = asyncio.get_running_loop()
         try:
             encoding = encoding_of(request.headers.get("content-encoding", ""), encodings)
             with self._hold(request.content_length):
                 body = await _receive(request)
                 async with self._turns.turn():
-                    return await asyncio.to_thread(lambda: parse(decode(body, encoding)))
+                    return await loop.run_in_executor(self._thread, _read, body, encoding, parse)
         except BodyError as error:
             self.refused[error.limit] += 1
             raise
@@ -114,15 +122,26 @@ async def _receive(request: Request[Any, Any, Any]) -> bytes:
 
 
 def encoding_of(header: str, encodings: tuple[Encoding, ...]) -> Encoding:
-    """Return the one encoding that a Content-Encoding names; none is identity."""
-    name = header.strip().lower() or Encoding.IDENTITY
+    """Return the one encoding that a Content-Encoding names; without one, the first offered."""
+    name = header.strip().lower() or encodings[0]
     if name not in encodings:
         detail = f"send the body with Content-Encoding {' or '.join(encodings)}"
         raise BodyError(415, "encoding", detail)
     return Encoding(name)
 
 
-def decode(body: bytes, encoding: Encoding) -> bytes:
+def _read(body: bytes, encoding: Encoding, parse: Callable[[Body], T]) -> T:
+    content = decode(body, encoding)
+    try:
+        return parse(content)
+    finally:
+        if isinstance(content, mmap.mmap):
+            # An error's traceback may hold it longer than the request lasts.
+            with suppress(BufferError):
+                content.close()
+
+
+def decode(body: bytes, encoding: Encoding) -> Body:
     """Return the decoded body. Raises BodyError: 413 when it is too large, 400 when it is bad."""
     try:
         match encoding:
@@ -149,16 +168,13 @@ def _gunzip(body: bytes) -> bytes:
     return decoded
 
 
-def _unzstd(body: bytes) -> bytes:
+def _unzstd(body: bytes) -> Body:
     declared = _zstd_size(body)
     allowed = min(DECODED_BYTES_MAX, max(RATIO_FREE_BYTES, RATIO_MAX * len(body)))
     if declared is not None:
         _check_size(declared, len(body))
         allowed = declared
-    # Untouched pages take no memory, and those that were touched are given back at once.
-    with mmap.mmap(-1, max(allowed, 1)) as decoded:
-        size = cramjam.zstd.decompress_into(body, decoded)
-        return decoded[:size]
+    return _mapped(allowed, lambda place: cramjam.zstd.decompress_into(body, place))
 
 
 def _zstd_size(body: bytes) -> int | None:
@@ -178,12 +194,27 @@ def _zstd_size(body: bytes) -> int | None:
     return int.from_bytes(body[at : at + length], "little") + (256 if length == 2 else 0)  # noqa: PLR2004 (two bytes count from 256)
 
 
-def _unsnappy(body: bytes) -> bytes:
+def _unsnappy(body: bytes) -> Body:
     declared = cramjam.snappy.decompress_raw_len(body)
-    _check_size(declared, len(body))
     if declared > SNAPPY_RATIO_MAX * len(body):
+        # No element makes so much of so little: it is the length that is damaged.
         raise _corrupt(Encoding.SNAPPY)
-    return bytes(cramjam.snappy.decompress_raw(body))
+    _check_size(declared, len(body))
+    return _mapped(declared, lambda place: cramjam.snappy.decompress_raw_into(body, place))
+
+
+def _mapped(size: int, fill: Callable[[mmap.mmap], int]) -> Body:
+    """Return what `fill` writes, in memory that goes back to the system as soon as it is unused.
+
+    The allocator would keep it for the next body. Pages that were never touched take none.
+    Reading bytes is quicker, so a small body is copied into some.
+    """
+    place = mmap.mmap(-1, max(size, 1))
+    filled = fill(place)
+    if filled == len(place) and filled > MAPPED_BYTES_MIN:
+        return place
+    with place:
+        return place[:filled]
 
 
 def _check_size(declared: int, wire: int) -> None:

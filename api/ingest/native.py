@@ -19,6 +19,7 @@ from api.ingest.limits import (
     SERIES_MAX,
     UNIT_CHARS_MAX,
 )
+from api.ingest.wire import Body
 from api.times import EPOCH_S_MAX, parse_moment
 from vigia.model import Category, InvalidError, Kind, Series, labels_of, micros_of
 from vigia.text import UNSAFE_WORDS, is_safe
@@ -64,7 +65,7 @@ class Batch(Struct, frozen=True, forbid_unknown_fields=True):
     series: list[Column]
 
 
-def read(body: bytes, window: Window) -> Intake:
+def read(body: Body, window: Window) -> Intake:
     """Judge every sample of a request's body."""
     try:
         batch = msgspec.json.decode(body, type=Batch)

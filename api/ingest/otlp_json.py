@@ -23,6 +23,7 @@ from api.ingest.otlp import (
     Request,
     Summary,
 )
+from api.ingest.wire import Body
 from vigia.model import InvalidError
 
 PARTS_MAX = 500_000
@@ -223,12 +224,13 @@ _BODY = msgspec.json.Decoder(_Body, strict=False)
 _KEY_VALUE = msgspec.json.Decoder(_KeyValue, strict=False)
 
 
-def request_of(body: bytes) -> Request:
+def request_of(body: Body) -> Request:
     """Return the request of a body. Raises InvalidError for what is none."""
-    if body.count(b",") + body.count(b"{") + body.count(b"[") > PARTS_MAX:
+    text = bytes(body)
+    if text.count(b",") + text.count(b"{") + text.count(b"[") > PARTS_MAX:
         raise InvalidError("the body has too many parts; split it")
     try:
-        return Request(_metrics(_BODY.decode(body)), _attribute)
+        return Request(_metrics(_BODY.decode(text)), _attribute)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidError(f"the body cannot be read: {error}") from None
 

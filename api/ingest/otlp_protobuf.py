@@ -27,7 +27,7 @@ from api.ingest.otlp import (
     Request,
     Summary,
 )
-from api.ingest.wire import Wire, malformed
+from api.ingest.wire import Body, Wire, malformed
 from vigia.model import InvalidError
 
 FIELDS_MAX = 500_000
@@ -80,7 +80,7 @@ def _point_classes() -> dict[str, Any]:
 _POINTS = _point_classes()
 
 
-def request_of(body: bytes) -> Request:
+def request_of(body: Body) -> Request:
     """Return a request that is read as it is asked for its parts. They may raise InvalidError."""
     return Request(_metrics(Wire(body, FIELDS_MAX)), _attribute)
 

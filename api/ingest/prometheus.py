@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from api.ingest.intake import NAN, Fault, FaultError, Flat, Intake, Window, take
 from api.ingest.limits import SAMPLES_MAX
 from api.ingest.names import Memory, series_of
-from api.ingest.wire import CONTINUED, Wire, malformed, varint
+from api.ingest.wire import CONTINUED, Body, Wire, malformed, varint
 from vigia.model import InvalidError, Kind, Series
 
 FIELDS_MAX = 500_000
@@ -29,7 +29,8 @@ TYPE, FAMILY, UNIT = 0x08, 0x12, 0x2A
 
 COMMON = re.compile(rb"\x12(?:\x10\x09(.{8})|\x07)\x10([\x80-\xff]{5}[\x00-\x7f])", re.DOTALL)
 """A sample as Prometheus writes it: the time takes six bytes, and a value of 0 takes none."""
-ALL_COMMON = re.compile(rb"(?:%b)+" % COMMON.pattern, re.DOTALL)
+ALL_COMMON = re.compile(rb"(?:%b)++" % COMMON.pattern, re.DOTALL)
+"""It never goes back, and so remembers no place to go back to: that would be memory by sample."""
 VALUED_BYTES, ZERO_BYTES, TIME_BYTES = 18, 9, 6
 VALUED_START = b"\x12\x10\x09"
 ZERO = bytes(8)
@@ -77,7 +78,7 @@ class Known:
         return Kind.COUNTER if is_counter else Kind.GAUGE, unit
 
 
-def read(body: bytes, window: Window, known: Known) -> Intake:
+def read(body: Body, window: Window, known: Known) -> Intake:
     """Judge every sample of a WriteRequest. Raises InvalidError for what is none."""
     return _Request(body, known).judge(window)
 
@@ -89,7 +90,7 @@ class _Request:
     others are read one by one.
     """
 
-    def __init__(self, body: bytes, known: Known) -> None:
+    def __init__(self, body: Body, known: Known) -> None:
         self._data = body
         self._wire = Wire(body, FIELDS_MAX)
         self._known = known
@@ -142,7 +143,9 @@ class _Request:
 
     def _read_any_series(self, at: int, end: int) -> None:
         labels_end = self._labels_end(at, end)
-        if not ALL_COMMON.fullmatch(self._data, labels_end, end):
+        # All at once makes an object of each sample, so there must not be too many of them.
+        is_long = end - labels_end > VALUED_BYTES * (SAMPLES_MAX - self._count)
+        if is_long or not ALL_COMMON.fullmatch(self._data, labels_end, end):
             self._read_others(at, labels_end, end)
             return
         samples = COMMON.findall(self._data, labels_end, end)
@@ -155,15 +158,19 @@ class _Request:
 
     def _takes(self, series: Series | Fault, count: int) -> TypeGuard[Series]:
         """Count samples, and tell whether they belong to a series that can be stored."""
+        self._check_count(count)
         self._count += count
-        if self._count > SAMPLES_MAX:
-            raise InvalidError(
-                f"a request may hold {SAMPLES_MAX} samples; set max_samples_per_send to fewer"
-            )
         if isinstance(series, Series):
             return True
         self._intake.reject(series, count)
         return False
+
+    def _check_count(self, more: int) -> None:
+        """Raise InvalidError when there are too many samples with so many more."""
+        if self._count + more > SAMPLES_MAX:
+            raise InvalidError(
+                f"a request may hold {SAMPLES_MAX} samples; set max_samples_per_send to fewer"
+            )
 
     def _labels_end(self, at: int, end: int) -> int:
         """Return where the labels end that a series begins with."""
@@ -184,6 +191,7 @@ class _Request:
         histograms = 0
         for tag, start, stop in self._wire.fields(labels_end, end):
             if tag == SAMPLE:
+                self._check_count(len(samples) + 1)
                 samples.append(self._sample(start, stop))
             elif tag == LABEL and len(labels) <= LABELS_BYTES_MAX:
                 labels += self._data[labels_end:stop]

@@ -1,5 +1,6 @@
 """The wire format of protobuf, read where it lies."""
 
+import mmap
 from collections.abc import Iterator
 
 from vigia.model import InvalidError
@@ -9,6 +10,9 @@ VARINT_BYTES_MAX = 10
 CONTINUED = 0x80
 """The bit of a byte that says that the number goes on."""
 
+Body = bytes | mmap.mmap
+"""A decoded body; slices of either are bytes."""
+
 
 class Wire:
     """A message and its parts. Raises InvalidError for what is none.
@@ -16,7 +20,7 @@ class Wire:
     An empty part takes two bytes, and would be an object of a hundred: so their number is limited.
     """
 
-    def __init__(self, data: bytes, fields_max: int) -> None:
+    def __init__(self, data: Body, fields_max: int) -> None:
         self.data = data
         self._fields_left = fields_max
 
@@ -52,7 +56,7 @@ class Wire:
             yield tag, start, at
 
 
-def varint(data: bytes, at: int, end: int) -> tuple[int, int]:
+def varint(data: Body, at: int, end: int) -> tuple[int, int]:
     """Return a number and where the next thing begins."""
     value = 0
     for shift in range(0, 7 * VARINT_BYTES_MAX, 7):

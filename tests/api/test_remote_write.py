@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.api.ingest.memory import little_memory
-from tests.api.ingest.remote import HEADERS, metadata, series, snappy
+from tests.api.ingest.remote import HEADERS, metadata, part, sample, series, snappy
 from vigia.model import Role, utc_now
 
 PATH = "/api/v1/monitoring/ingest/prometheus/write"
@@ -156,6 +156,18 @@ async def test_a_body_of_empty_parts_takes_little_memory(service: Any) -> None:
 
     assert answer.status == 400
     assert "too many parts" in answer.detail
+
+
+async def test_many_large_bodies_at_once_take_the_memory_of_one(service: Any) -> None:
+    """An object for each of their samples, and memory that each thread keeps, were 700 MiB."""
+    samples = sample(1.5, now_ms()) * (30_000_000 // 20)
+    body = snappy(part(1, part(1, part(1, "__name__") + part(2, "m")) + samples))
+
+    with little_memory(100 << 20):
+        answers = await asyncio.gather(*(send(service, io.BytesIO(body)) for _ in range(20)))
+
+    assert {answer.status for answer in answers} == {400}
+    assert all("max_samples_per_send" in answer.detail for answer in answers)
 
 
 @asynccontextmanager

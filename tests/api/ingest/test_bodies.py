@@ -63,8 +63,9 @@ BOMBS = {
     "gzip that says it is short": (ZEROS_GZIP[:-4] + bytes([5, 0, 0, 0]), Encoding.GZIP, 400),
     "gzip of many members": (gzip.compress(b"a") * 1000, Encoding.GZIP, 400),
     "gzip of zeros in zeros": (gzip.compress(bytes(9 * MIB)), Encoding.GZIP, 413),
-    "snappy of 5 bytes": (b"\x80\x80\x80\x80\x01", Encoding.SNAPPY, 413),
-    "snappy that promises all that is allowed": (b"\x80\x80\x80\x10", Encoding.SNAPPY, 413),
+    "snappy": (compressed(bytes(40 * MIB), Encoding.SNAPPY), Encoding.SNAPPY, 413),
+    "snappy of 5 bytes": (b"\x80\x80\x80\x80\x01", Encoding.SNAPPY, 400),
+    "snappy that promises all that is allowed": (b"\x80\x80\x80\x10", Encoding.SNAPPY, 400),
     "snappy that promises too much": (b"\x80\x80\x40" + bytes(100), Encoding.SNAPPY, 400),
     "zstd": (compressed(bytes(100 * MIB), Encoding.ZSTD), Encoding.ZSTD, 413),
     "zstd of 10 GB": (endless_zstd(10 << 30), Encoding.ZSTD, 400),
@@ -77,19 +78,19 @@ BOMBS = {
 def test_what_was_compressed_comes_out(encoding: Encoding, size: int) -> None:
     body = os.urandom(size)
 
-    assert decode(compressed(body, encoding), encoding) == body
+    assert decode(compressed(body, encoding), encoding)[:] == body
 
 
 def test_zstd_need_not_say_how_long_it_is() -> None:
     body = os.urandom(300_000)
 
-    assert decode(streamed_zstd(body), Encoding.ZSTD) == body
+    assert decode(streamed_zstd(body), Encoding.ZSTD)[:] == body
 
 
 def test_what_is_allowed_is_decoded_whole() -> None:
     for encoding, period in ((Encoding.ZSTD, MIB), (Encoding.SNAPPY, 8192)):
         body = os.urandom(period) * (DECODED_BYTES_MAX // period)
-        assert decode(compressed(body, encoding), encoding) == body
+        assert decode(compressed(body, encoding), encoding)[:] == body
         with pytest.raises(BodyError, match="32 MiB"):
             decode(compressed(body + b"x", encoding), encoding)
 
@@ -137,10 +138,20 @@ def test_a_damaged_body_is_refused_or_passes_its_checksum(body: bytes, at: int, 
         assert refused in {400, 413}
 
 
+def test_a_damaged_length_of_snappy_is_no_large_body() -> None:
+    body = compressed(b"abc" * 100, Encoding.SNAPPY)
+
+    with pytest.raises(BodyError, match="not snappy") as refused:
+        decode(b"\xff" + body[1:], Encoding.SNAPPY)
+
+    assert refused.value.status_code == 400
+
+
 def test_only_one_encoding_of_those_offered_is_taken() -> None:
     offered = (Encoding.IDENTITY, Encoding.GZIP)
 
     assert encoding_of("", offered) is Encoding.IDENTITY
+    assert encoding_of("", (Encoding.SNAPPY,)) is Encoding.SNAPPY
     assert encoding_of(" GZip ", offered) is Encoding.GZIP
     for header in ("gzip, gzip", "zstd", "br", "deflate", "x-gzip", "gzip;q=1", "\x00"):
         with pytest.raises(BodyError, match="identity or gzip") as refused:
