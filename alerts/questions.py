@@ -5,12 +5,15 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import psycopg
+import structlog
 from msgspec import Struct
 
 from db import faults, questions
 from db.queries import Connection, Pool
 from db.questions import Answer, LostError, Question, QuestionError
 from vigia.model import Category, Sample, Series, labels_of
+
+log = structlog.get_logger()
 
 COMPONENT = "rules"
 AT_ONCE = 4
@@ -26,6 +29,8 @@ class Asker(Struct):
     pool: Pool
     put: Put
     timeout_s: float = questions.TIMEOUT_S
+    lingering: int = 0
+    """How many earlier questions the server still worked on in the last minute, past their end."""
 
     async def turn(self, at: datetime) -> None:
         """Put the answers as samples of a minute, each when it comes. One replica does so.
@@ -45,15 +50,30 @@ class Asker(Struct):
         if dsn is None:
             outcomes: list[Outcome] = [QuestionError(reason)] * len(due)
         else:
-            outcomes = await self._ask_all(dsn, due, at)
+            running = await self._running(dsn)
+            outcomes = await self._ask_all(dsn, due, at, running)
         async with self.pool.connection() as connection:
             for question, outcome in zip(due, outcomes, strict=True):
                 await _note(connection, question, outcome, at)
 
-    async def _ask_all(self, dsn: str, due: Sequence[Question], at: datetime) -> list[Outcome]:
+    async def _running(self, dsn: str) -> Sequence[str]:
+        """Return the sessions of earlier questions, each of which has been ended once more."""
+        try:
+            running = await questions.end_late(dsn, self.timeout_s)
+        except (TimeoutError, psycopg.Error) as error:
+            log.warning("sessions_of_rules_unknown", reason=str(error))
+            return ()
+        self.lingering = len(running)
+        return running
+
+    async def _ask_all(
+        self, dsn: str, due: Sequence[Question], at: datetime, running: Sequence[str] = ()
+    ) -> list[Outcome]:
         turns = asyncio.Semaphore(AT_ONCE)
 
         async def ask(question: Question) -> Outcome:
+            if question.session_name in running:
+                return QuestionError("its earlier question still runs in the database")
             async with turns:
                 return await self.ask(dsn, question, at)
 
@@ -67,7 +87,7 @@ class Asker(Struct):
     async def ask(self, dsn: str, question: Question, at: datetime) -> Outcome:
         """Put the answer to one question; return why there is none. Whatever fails is its fault."""
         try:
-            answers = await questions.ask(dsn, question.sql, self.timeout_s)
+            answers = await questions.ask(dsn, question.sql, self.timeout_s, question.session_name)
         except QuestionError as error:
             return error
         except Exception as error:  # noqa: BLE001 (one odd answer must not end all others)

@@ -47,6 +47,10 @@ KNOWN: Mapping[str, tuple[str, str]] = {
     **POOL,
     **{f"requests_{place}": (f"requests_{name}", text) for place, (name, text) in POOL.items()},
     "log.lines_lost": ("log_lines_lost_total", "Lines that standard error could not take."),
+    "sql_rules.lingering": (
+        "sql_rules_lingering",
+        "Statements of rules that the database still works on, past their deadline.",
+    ),
     "turns": ("service_turns_total", "Turns taken."),
     "missed": ("service_missed_total", "Slots without a turn."),
     "failures": ("service_failures_total", "Turns that failed."),

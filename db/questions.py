@@ -3,13 +3,15 @@
 import asyncio
 import re
 import secrets
+from collections.abc import Generator
+from contextlib import suppress
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import psycopg
 from msgspec import Struct
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, waiting
 from psycopg.conninfo import make_conninfo
 
 from db import queries
@@ -27,12 +29,17 @@ IS_READER = _QUERIES["is_reader"]
 CLAIM = _QUERIES["claim"]
 ALONE = _PARTS["alone"].splitlines()[-1]
 ANSWER = _QUERIES["answer"]
+END_LATE = _QUERIES["end_late"]
 
 ROWS_METRIC = "alert_question_rows"
 """How many rows an answer had: a minute without a sample of it is one without an answer."""
 TIMEOUT_S = 2.0
 GRACE_S = 1.0
 """How much longer than the server we wait, so that its reason is the one that is told."""
+END_S = 0.5
+"""How long it may take to end what went on after its deadline."""
+NAME_BYTES_MAX = 63
+"""What PostgreSQL keeps of the name of an application."""
 ROWS_MAX = 1000
 ROW_CHARS_MAX = 10_000
 CHARS_MAX = 1_000_000
@@ -42,6 +49,9 @@ VALUE_MAX = 1e140
 """What the database stores at most: the sum of many must not be infinite."""
 LABEL_PREFIX = "label_"
 TEXT_CHARS_MAX = 250
+
+
+RV = TypeVar("RV")
 
 
 class QuestionError(Exception):
@@ -62,6 +72,12 @@ class Question(Struct, frozen=True):
     category: Category | None
     sql: str
     has_failed: bool
+
+    @property
+    def session_name(self) -> str:
+        """What the server calls the session that asks it."""
+        name = f"vigia rule {self.id} {self.name}"
+        return name.encode()[:NAME_BYTES_MAX].decode(errors="ignore")
 
 
 class Answer(Struct, frozen=True):
@@ -97,17 +113,37 @@ async def open_login(connection: Connection) -> str:
     return make_conninfo(dsn, user=role, password=password, passfile="", options="")
 
 
-async def ask(dsn: str, sql: str, timeout_s: float = TIMEOUT_S) -> list[Answer]:
+async def end_late(dsn: str, timeout_s: float = TIMEOUT_S) -> list[str]:
+    """End every session of the login that is past its deadline; return the names of these.
+
+    Raises psycopg.Error, or TimeoutError.
+    """
+    async with (
+        asyncio.timeout(END_S),
+        await AsyncConnection[Any].connect(dsn, autocommit=True) as connection,
+    ):
+        # A little less than whole: a session begins before its question does.
+        cursor = await connection.execute(END_LATE, {"after_s": timeout_s + GRACE_S / 2})
+        return [name for (name,) in await cursor.fetchall()]
+
+
+async def ask(
+    dsn: str, sql: str, timeout_s: float = TIMEOUT_S, session_name: str = "vigia rule"
+) -> list[Answer]:
     """Ask on a connection of its own, which ends with the answer. Raises QuestionError."""
+    deadline = asyncio.timeout(timeout_s + GRACE_S)
+    late = QuestionError(f"no answer within {timeout_s:g} s")
     try:
-        async with asyncio.timeout(timeout_s + GRACE_S):
-            rows = await _rows(dsn, sql, timeout_s)
-    except (TimeoutError, psycopg.errors.QueryCanceled):
-        raise QuestionError(f"no answer within {timeout_s:g} s") from None
-    except psycopg.errors.AdminShutdown as error:
-        raise LostError(_reason(error)) from None
-    except psycopg.Error as error:
-        raise QuestionError(_reason(error)) from None
+        async with deadline:
+            rows = await _rows(dsn, sql, timeout_s, session_name)
+    except psycopg.errors.QueryCanceled:
+        raise late from None
+    except (TimeoutError, psycopg.Error) as error:
+        if deadline.expired():
+            with suppress(TimeoutError, psycopg.Error):
+                await end_late(dsn, timeout_s)
+            raise late from None
+        raise _fault(error) from None
     if len(rows) > ROWS_MAX:
         raise QuestionError(f"more than {ROWS_MAX} rows")
     answers = [answer for row in rows if (answer := _answer(row)) is not None]
@@ -116,8 +152,38 @@ async def ask(dsn: str, sql: str, timeout_s: float = TIMEOUT_S) -> list[Answer]:
     return answers
 
 
-async def _rows(dsn: str, sql: str, timeout_s: float) -> list[str]:
-    async with await AsyncConnection[Any].connect(dsn, autocommit=True) as connection:
+def _fault(error: TimeoutError | psycopg.Error) -> QuestionError:
+    if isinstance(error, TimeoutError):
+        return QuestionError("the connection timed out")
+    kind = LostError if isinstance(error, psycopg.errors.AdminShutdown) else QuestionError
+    return kind(_reason(error))
+
+
+class _Connection(AsyncConnection[Any]):
+    """A connection that a deadline closes at once.
+
+    Psycopg's own asks the server to cancel, and waits for that for seconds, twice.
+    """
+
+    async def wait(
+        self,
+        gen: Generator[Any, Any, RV],
+        interval: float = 0.1,
+        timeout: float | None = None,  # noqa: ASYNC109 (psycopg's name)
+    ) -> RV:
+        try:
+            return await waiting.wait_async(
+                gen, self.pgconn.socket, interval=interval, timeout=timeout
+            )
+        except asyncio.CancelledError:
+            self.pgconn.finish()
+            raise
+
+
+async def _rows(dsn: str, sql: str, timeout_s: float, session_name: str) -> list[str]:
+    async with await _Connection.connect(
+        dsn, autocommit=True, application_name=session_name
+    ) as connection:
         await connection.set_read_only(True)
         async with connection.transaction(force_rollback=True):
             if not await queries.value(connection, IS_READER):

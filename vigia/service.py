@@ -9,6 +9,7 @@ import psycopg
 from msgspec import Struct, field
 
 from alerts.evaluate import add_shipped_rules, drop_component, evaluate
+from alerts.questions import Asker
 from api.live import Live
 from api.refusals import Refusals
 from db import security, watched
@@ -67,6 +68,7 @@ class Service(Struct):
     config: Config
     applied: Retention
     slots: dict[str, Slots]
+    sql_rules: Asker
     minutes: Minutes = field(default_factory=Minutes)
     settle_s: float = SETTLE_S
     missed_slots: list[datetime] = field(default_factory=list)
@@ -196,6 +198,7 @@ class Service(Struct):
             "subscribers": {one.name: one.dropped for one in self.emitter.subscribers},
             "pool": self.pool.get_stats(),
             "requests_pool": self.requests.get_stats(),
+            "sql_rules": {"lingering": self.sql_rules.lingering},
             "log": {"lines_lost": log.lost.lines},
         }
 
@@ -240,6 +243,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
                 config,
                 config.retention,
                 {},
+                Asker(pool, writer.put),
             )
             writer.resolution = service.resolution
             yield service

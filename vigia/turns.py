@@ -3,7 +3,6 @@
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from alerts.questions import Asker
 from collectors import all_collectors
 from collectors.collector import collect_every
 from collectors.external import probe_every
@@ -103,7 +102,7 @@ def judges(service: Service) -> Services:
         ),
         "questions": every(
             lambda: EVALUATE_EVERY_S,
-            Asker(service.pool, service.writer.put).turn,
+            service.sql_rules.turn,
             service.counted("questions"),
             offset_s=ASK_AFTER_S,
         ),

@@ -32,6 +32,18 @@ SELECT NOT (r.rolsuper OR r.rolcreaterole OR r.rolcreatedb OR r.rolreplication O
 FROM pg_roles r
 WHERE r.rolname = session_user
 
+-- name: end_late
+-- Ends what the login still runs after its deadline; the server obeys when it next looks, which is not while it
+-- computes an expression. What had not ended by then is returned.
+-- Materialized, or a session of somebody else might be ended before it is seen to be that.
+WITH late AS MATERIALIZED (
+    SELECT pid, application_name
+    FROM pg_stat_activity
+    WHERE usename = session_user AND datname = current_database() AND pid <> pg_backend_pid()
+      AND backend_start < clock_timestamp() - make_interval(secs => %(after_s)s)
+)
+SELECT application_name FROM late WHERE pg_terminate_backend(pid)
+
 -- part: alone
 -- The question as it stands: what is no whole query by itself goes no further. On one line, so that the lines which
 -- errors name are those of the question.

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from time import monotonic
 
 import pytest
 from msgspec import structs
@@ -126,6 +127,31 @@ async def test_a_hopeless_question_says_so_once_and_the_others_are_evaluated(
         "UPDATE alert_rules SET sql = %s WHERE name = %s", [well.sql, well.name]
     )
     assert await world.minute(10) == ["good rules warning", "plain thing-00 info"]
+
+
+async def test_a_question_that_cannot_be_interrupted_keeps_nobody_waiting(world: Asking) -> None:
+    """The server looks at its signals between expressions; until then its rule is not asked."""
+    md5s = " || ".join(f"md5(r || '{number}')" for number in range(40))
+    sql = f"SELECT length({md5s}) AS value FROM (SELECT repeat('x', 60000000) AS r OFFSET 0) AS x"
+    await world.add(rule_of(sql, "stubborn"), rule_of("SELECT 7 AS value", "good"))
+
+    began = monotonic()
+    assert await world.minute() == ["good rules warning", "rule-error  warning"]
+    assert monotonic() - began < 0.5 + questions.GRACE_S + questions.END_S + 1, "5 s more before"
+
+    before = world.put[:]
+    assert await world.minute() == ["good rules warning", "rule-error  warning"]
+    cursor = await world.connection.execute("SELECT error FROM alert_rules WHERE name = 'stubborn'")
+    assert await cursor.fetchone() == ("its earlier question still runs in the database",)
+    assert world.asker.lingering == 1
+    assert len(before) == 2
+
+    dsn = await login(world)
+    async with asyncio.timeout(30):
+        while await questions.end_late(dsn, 0.5):
+            await asyncio.sleep(0.1)
+    await world.minute()
+    assert world.asker.lingering == 0
 
 
 async def test_an_odd_answer_is_in_nobody_s_way(world: Asking) -> None:
