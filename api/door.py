@@ -10,6 +10,7 @@ from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from api.auth import Authenticator
+from api.connections import identify
 from api.errors import problem
 from db.security import Type
 from vigia.model import Principal, Role, UnavailableError
@@ -79,6 +80,7 @@ class Door(ASGIMiddleware):
             self._refuse_foreign_page(connection)
             return
         principal = await self._principal(connection)
+        identify(scope)
         needed = opt.get(ROLE, Role.VIEWER)
         if needed is not None and principal.role not in ALLOWED[needed]:
             detail = f"this needs the role {needed}, and {principal.name!r} is {principal.role}"

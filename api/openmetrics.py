@@ -50,6 +50,7 @@ async def _read(parts: Parts, since: datetime) -> tuple[list[Newest], list[Point
     """Return the newest samples, and what the service tells of itself: that also without them."""
     told = [*own_metrics.points_of(parts.status()), *own_metrics.of_process()]
     told += own_metrics.of_receivers(parts.receivers)
+    told += own_metrics.of_connections(parts.connections)
     for name, line in (("history", parts.history_line), ("export", parts.export_line)):
         told.append(own("line_refused_total", line.refused, LINE, {"line": name}))
     newest, stale = [], 0

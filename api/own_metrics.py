@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import psutil
 
+from api.connections import ENDED, Connections
 from api.exposition import COUNTED, Point, labels_text
 from api.ingest.receivers import Receivers
 from vigia import __version__
@@ -90,6 +91,15 @@ def of_receivers(receivers: Receivers) -> Iterator[Point]:
             yield own(f"ingest_{what}_total", count, f"Samples {what}.", labels)
     for limit, count in receivers.bodies.refused.items():
         yield own("ingest_bodies_refused_total", count, "Bodies refused.", {"limit": limit})
+
+
+def of_connections(connections: Connections) -> Iterator[Point]:
+    """Yield how many connections of clients there are, and which limits ended some."""
+    yield own("connections", connections.open, "Connections of clients, and WebSockets.")
+    yield own("connections_max", connections.limits.connections_max, "Connections there may be.")
+    for limit in ENDED:
+        help_ = "Connections that a limit ended."
+        yield own("connections_ended_total", connections.ended[limit], help_, {"limit": limit})
 
 
 def of_process() -> Iterator[Point]:

@@ -8,6 +8,7 @@ from litestar.datastructures import State
 from msgspec import Struct, field
 
 from api.auth import Authenticator
+from api.connections import Connections
 from api.database import DEADLINE_S, LONG_DEADLINE_S, connect
 from api.ingest.receivers import Receivers
 from api.line import Line
@@ -67,6 +68,8 @@ class Parts(Struct, frozen=True, kw_only=True):
     """Exports take turns of their own: each may go on for minutes."""
     receivers: Receivers = field(default_factory=Receivers)
     """What the ways in for samples of others keep."""
+    connections: Connections = field(default_factory=Connections)
+    """The connections of clients, counted."""
 
     @asynccontextmanager
     async def connect_reader(self) -> AsyncIterator[Connection]:

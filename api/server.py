@@ -3,21 +3,24 @@
 import asyncio
 import logging
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from typing import Any
 
 import uvicorn
 from litestar.types import ASGIApp
 
-BACKLOG = 2048
+from api.body_deadline import BodyDeadline
+from api.connections import Connections, Limits
+from api.protocol import HttpProtocol
+
 STALLED_TIMEOUT_MS = 10_000
 """A peer that takes nothing for so long is cut off; without it, it would be kept for ever."""
 SEND_BUFFER_BYTES = 128 << 10
 """Little, so that a slow reader is felt soon instead of after megabytes."""
 MESSAGE_BYTES_MAX = 64 << 10
 DRAIN_TIMEOUT_S = 2
-REQUESTS_MAX = 10_000
-"""Connections and requests at one time; those beyond are answered 503."""
 
 
 class Server(uvicorn.Server):
@@ -33,7 +36,7 @@ def listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     both = host == "::" and socket.has_dualstack_ipv6()
     listener = socket.create_server(
-        (host, port), family=family, backlog=BACKLOG, dualstack_ipv6=both
+        (host, port), family=family, backlog=Limits().backlog, dualstack_ipv6=both
     )
     # Every connection inherits these from its listener.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALLED_TIMEOUT_MS)
@@ -44,10 +47,10 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 async def serve(
-    app: ASGIApp, listener: socket.socket, *, trusted_proxies: Sequence[str] = ()
+    app: ASGIApp, listener: socket.socket, connections: Connections | None = None
 ) -> None:
     """Answer on a listener until cancelled; returns when the last answer is out, or cut off."""
-    server = Server(_config(app, trusted_proxies))
+    server = Server(_config(app, connections or Connections()))
     logging.getLogger("uvicorn.error").addFilter(_is_no_cancellation)
     running = asyncio.create_task(server.serve(sockets=[listener]), name="uvicorn")
     try:
@@ -58,17 +61,21 @@ async def serve(
         await running
 
 
-def _config(app: ASGIApp, trusted_proxies: Sequence[str]) -> uvicorn.Config:
+def _config(app: ASGIApp, connections: Connections) -> uvicorn.Config:
+    limits = connections.limits
+    protocol: Any = partial(HttpProtocol, counted=connections)
+    # The number of connections is limited by the protocol, which says so in the form of all errors.
     return uvicorn.Config(
-        app,
-        http="httptools",
+        BodyDeadline(app, limits.body_timeout_s),
+        http=protocol,
         ws="websockets-sansio",
         ws_max_size=MESSAGE_BYTES_MAX,
         ws_per_message_deflate=False,
-        limit_concurrency=REQUESTS_MAX,
+        backlog=limits.backlog,
+        timeout_keep_alive=limits.keep_alive_timeout_s,
         timeout_graceful_shutdown=DRAIN_TIMEOUT_S,
-        proxy_headers=bool(trusted_proxies),
-        forwarded_allow_ips=list(trusted_proxies),
+        proxy_headers=bool(connections.trusted_proxies),
+        forwarded_allow_ips=list(connections.trusted_proxies),
         log_config=None,
         log_level="warning",
         access_log=False,

@@ -6,6 +6,7 @@ import sys
 import click
 import msgspec
 
+from api.connections import raise_file_limit
 from db import keys
 from vigia import __version__, doctor, terminal
 from vigia.cli_agent import agent_command
@@ -31,6 +32,8 @@ def main() -> None:
 def serve() -> None:
     """Start the service."""
     settings = terminal.settings()
+    # Before anything is started, so that the engine inherits the limit.
+    raise_file_limit()
     terminal.run(lambda: run_service(settings))
 
 

@@ -1,6 +1,5 @@
 """What this machine lacks to run Vigia, and what to do about it."""
 
-import resource
 import shutil
 import socket
 import sys
@@ -9,6 +8,7 @@ from pathlib import Path
 import psycopg
 from msgspec import Struct
 
+from api.connections import limits_of, raise_file_limit
 from db.migrate import available_version
 from vigia.settings import Settings
 
@@ -49,9 +49,14 @@ def _python() -> Finding:
 
 
 def _files() -> Finding:
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    advice = f"raise it for many live clients: ulimit -n {FILES_MIN}"
-    return _finding("open files", str(limit), advice, ok=limit >= FILES_MIN)
+    """Compare with the hard limit, up to which the service raises its own at the start."""
+    files = raise_file_limit()
+    found = f"{files}: at most {limits_of(files).connections_max} connections of clients"
+    advice = (
+        f"raise the hard limit: ulimit -Hn {FILES_MIN}; for a service of systemd "
+        f"LimitNOFILE={FILES_MIN}, for a container --ulimit nofile={FILES_MIN}"
+    )
+    return _finding("open files", found, advice, ok=files >= FILES_MIN)
 
 
 def _port(settings: Settings) -> Finding:

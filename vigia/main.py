@@ -12,6 +12,7 @@ from litestar import Litestar
 
 from api.app import create_app
 from api.auth import Authenticator
+from api.connections import Connections, open_connections
 from api.parts import Parts
 from api.server import listen, serve
 from api.websocket import stream_route
@@ -84,8 +85,8 @@ def _services(service: Service, listener: socket.socket | None) -> Services:
     roles = service.settings.roles
     services = everyones(service)
     if listener is not None:
-        proxies = service.settings.trusted_proxies
-        services["http"] = serve(_app(service), listener, trusted_proxies=proxies)
+        connections = open_connections(service.settings.trusted_proxies)
+        services["http"] = serve(_app(service, connections), listener, connections)
     if "collect" in roles:
         services |= collectors(service)
     if "alert" in roles:
@@ -95,10 +96,7 @@ def _services(service: Service, listener: socket.socket | None) -> Services:
     return services
 
 
-def _app(service: Service) -> Litestar:
-    def is_away() -> bool:
-        return service.writer.is_away
-
+def _app(service: Service, connections: Connections) -> Litestar:
     auth = Authenticator(service.pool, service.settings, service.refusals)
     parts = Parts(
         pool=service.requests,
@@ -107,7 +105,7 @@ def _app(service: Service) -> Litestar:
         settings=service.settings,
         auth=auth,
         write=service.writer.store,
-        is_away=is_away,
+        is_away=lambda: service.writer.is_away,
         announce=service.live.ring,
         config=lambda: service.config,
         set_config=service.set_config,
@@ -115,5 +113,6 @@ def _app(service: Service) -> Litestar:
         ready=lambda: service.is_ready,
         storage=service.storage,
         preview=service.preview,
+        connections=connections,
     )
     return create_app(parts, [stream_route(service.live, auth)])

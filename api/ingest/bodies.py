@@ -14,6 +14,7 @@ import cramjam
 from litestar import Request
 from litestar.exceptions import HTTPException
 
+from api.body_deadline import SlowBodyError
 from api.ingest.wire import Body
 from api.line import Line
 from vigia.model import UnavailableError
@@ -32,7 +33,6 @@ MAPPED_BYTES_MIN = 2**20
 HELD_BYTES_MAX = 128 * 2**20
 """Of all bodies that are being received, or wait for their turn."""
 WAITING_MAX = 1000
-READ_TIMEOUT_S = 30.0
 
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 ZSTD_SIZE_BYTES = (0, 2, 4, 8)
@@ -85,6 +85,9 @@ class Bodies:
                 body = await _receive(request)
                 async with self._turns.turn():
                     return await loop.run_in_executor(self._thread, _read, body, encoding, parse)
+        except SlowBodyError:
+            self.refused["slow"] += 1
+            raise
         except BodyError as error:
             self.refused[error.limit] += 1
             raise
@@ -108,16 +111,11 @@ class Bodies:
 async def _receive(request: Request[Any, Any, Any]) -> bytes:
     chunks: list[bytes] = []
     size = 0
-    try:
-        async with asyncio.timeout(READ_TIMEOUT_S):
-            async for chunk in request.stream():
-                size += len(chunk)
-                if size > WIRE_BYTES_MAX:
-                    raise _too_long()
-                chunks.append(chunk)
-    except TimeoutError:
-        detail = f"the body did not arrive within {READ_TIMEOUT_S:g} s"
-        raise BodyError(408, "slow", detail) from None
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > WIRE_BYTES_MAX:
+            raise _too_long()
+        chunks.append(chunk)
     return b"".join(chunks)
 
 

@@ -163,7 +163,6 @@ class Service:
 @pytest.fixture(scope="session")
 async def running_service(engine: Engine, migrated_pool: Pool) -> AsyncIterator[Service]:
     timeout = aiohttp.ClientTimeout(total=20)
-    # The server lets go of a connection after five idle seconds; the client does so before it.
     connector = aiohttp.TCPConnector(keepalive_timeout=2)
     cookies = aiohttp.DummyCookieJar()
     async with aiohttp.ClientSession(
@@ -172,7 +171,9 @@ async def running_service(engine: Engine, migrated_pool: Pool) -> AsyncIterator[
         listener = server.listen("127.0.0.1", 0)
         port, can_copy = listener.getsockname()[1], not engine.embedded
         made = Service(migrated_pool, port, http, can_copy=can_copy)
-        running = asyncio.create_task(server.serve(create_app(made.parts), listener))
+        running = asyncio.create_task(
+            server.serve(create_app(made.parts), listener, made.parts.connections)
+        )
         try:
             yield made
         finally:

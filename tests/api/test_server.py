@@ -15,6 +15,7 @@ from litestar import Litestar, Request, get
 from litestar.response import Stream
 
 from api import server
+from api.connections import Connections, Limits
 
 WAIT_S = 10.0
 
@@ -60,13 +61,16 @@ async def until(condition: Callable[[], bool]) -> None:
 
 @asynccontextmanager
 async def serving(
-    trusted: tuple[str, ...] = (), stalled_ms: int = server.STALLED_TIMEOUT_MS
+    trusted: tuple[str, ...] = (),
+    stalled_ms: int = server.STALLED_TIMEOUT_MS,
+    limits: Limits | None = None,
 ) -> AsyncIterator[tuple[str, asyncio.Task[None], aiohttp.ClientSession]]:
     listener = server.listen("127.0.0.1", 0)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, stalled_ms)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    connections = Connections(limits, trusted)
     app = Litestar([ok, slow, endless, large], logging_config=None, openapi_config=None)
-    task = asyncio.create_task(server.serve(app, listener, trusted_proxies=trusted))
+    task = asyncio.create_task(server.serve(app, listener, connections))
     try:
         async with aiohttp.ClientSession() as http:
             yield url, task, http

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from api.ingest import bodies
 from api.ingest.bodies import (
     DECODED_BYTES_MAX,
     HELD_BYTES_MAX,
@@ -206,24 +205,6 @@ async def test_a_body_in_another_encoding_is_refused_and_counted(service: Any) -
     assert status == 415
     assert b"identity or gzip or zstd" in body
     assert refused["encoding"] == before + 1
-
-
-async def test_a_body_that_does_not_come_is_not_waited_for(
-    service: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(bodies, "READ_TIMEOUT_S", 0.1)
-    refused = service.parts.receivers.bodies.refused["slow"]
-    never = asyncio.Event()
-
-    async def chunks() -> Any:
-        yield b"\x0a"
-        await never.wait()
-
-    status, body = await send(service, chunks())
-
-    assert status == 408
-    assert b"did not arrive" in body
-    assert service.parts.receivers.bodies.refused["slow"] == refused + 1
 
 
 async def test_when_no_room_is_left_for_bodies_they_are_to_be_sent_again(service: Any) -> None:
