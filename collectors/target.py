@@ -26,7 +26,7 @@ class Asked(Struct, kw_only=True):
 
 async def ask(target: Target, egress: Egress, time: datetime, timeout_s: float) -> Asked:
     """Ask, and judge the answer. A target that is down is an answer too, never an exception."""
-    trace = Trace()
+    trace = Trace(for_ngrok=target.kind == "ngrok")
     try:
         body = await egress.ask(
             target.url,

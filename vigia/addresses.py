@@ -3,8 +3,14 @@
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
+import psutil
+
 NGROK_AGENT = (IPv4Address("127.0.0.1"), 4040)
-"""The one address that is allowed by nature: the local ngrok agent answers there."""
+"""Where the local ngrok agent answers: allowed to targets of kind `ngrok` alone."""
+
+Endpoint = tuple[str, int]
+THIS_MACHINE = ""
+"""Stands for every address of this machine."""
 
 DENIED = tuple(
     ip_network(network)
@@ -26,20 +32,50 @@ Address = IPv4Address | IPv6Address
 
 
 class AddressGuard:
-    """Says yes to public addresses and to the networks allowed, given as CIDR."""
+    """Says yes to public addresses and to the networks allowed, given as CIDR.
 
-    def __init__(self, allowed: Iterable[str] = ()) -> None:
+    It says no to `denied` whatever is allowed: the service's own port, and its databases.
+    """
+
+    def __init__(self, allowed: Iterable[str] = (), denied: Iterable[Endpoint] = ()) -> None:
         self._allowed = tuple(ip_network(network) for network in allowed)
+        self._denied = frozenset((_place(address), port) for address, port in denied)
+        self._denied_ports = frozenset(port for _, port in self._denied)
 
-    def allows(self, address: str, port: int) -> bool:
+    def allows(self, address: str, port: int, *, for_ngrok: bool = False) -> bool:
         """Decide about the address that a socket is about to connect to, never about a name."""
         outer = ip_address(address)
         inner = _unwrapped(outer)
-        if (inner, port) == NGROK_AGENT:
+        if self.denies(address, port):
+            return False
+        if for_ngrok and (inner, port) == NGROK_AGENT:
             return True
         if any(ip in network for network in self._allowed for ip in (outer, inner)):
             return True
         return _is_public(inner)
+
+    def denies(self, address: str, port: int) -> bool:
+        """Return whether nothing can allow this: the service or a database of its listens there."""
+        if port not in self._denied_ports:
+            return False
+        outer = ip_address(address)
+        inner = _unwrapped(outer)
+        if (None, port) in self._denied and any(map(_is_this_machine, (outer, inner))):
+            return True
+        return (inner, port) in self._denied
+
+
+def _place(address: str) -> Address | None:
+    """Return an address without what wraps it; None stands for this machine."""
+    outer = ip_address(address) if address else None
+    return None if outer is None or _is_this_machine(outer) else _unwrapped(outer)
+
+
+def _is_this_machine(ip: Address) -> bool:
+    if ip.is_loopback or ip.is_unspecified:
+        return True
+    own = (one.address for some in psutil.net_if_addrs().values() for one in some)
+    return str(ip) in {address.partition("%")[0] for address in own}
 
 
 def _unwrapped(ip: Address) -> Address:

@@ -16,7 +16,7 @@ import aiohttp
 from msgspec import Struct
 
 from vigia import __version__
-from vigia.addresses import AddressGuard
+from vigia.addresses import AddressGuard, Endpoint
 from vigia.resolver import Resolver
 
 REDIRECTS_MAX = 3
@@ -56,6 +56,8 @@ class Trace(Struct):
     add up. `status` is 0 before there is one; the names in `headers` have any case.
     """
 
+    for_ngrok: bool = False
+    """Whether the address of the local ngrok agent is allowed."""
     status: int = 0
     headers: Mapping[str, str] = {}
     phases_ms: dict[str, float] = {}
@@ -99,8 +101,8 @@ _trace: ContextVar[Trace] = ContextVar("trace")
 class Egress:
     """Makes requests, each on a connection of its own; see `open_egress`."""
 
-    def __init__(self, allowed: Iterable[str] = ()) -> None:
-        self._guard = AddressGuard(allowed)
+    def __init__(self, allowed: Iterable[str] = (), denied: Iterable[Endpoint] = ()) -> None:
+        self._guard = AddressGuard(allowed, denied)
         self._verified, self._unverified = _context(verify=True), _context(verify=False)
         self.session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
@@ -194,17 +196,24 @@ class Egress:
         family, kind, protocol, _, (address, port, *_) = info
         trace = _trace.get()
         trace.enter("connect")
-        if not self._guard.allows(str(address), int(port)):
-            trace.refused = str(address)
+        if not self._guard.allows(str(address), int(port), for_ngrok=trace.for_ngrok):
+            trace.refused = self._refusal(str(address), int(port))
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         trace.peer = info
         return socket.socket(family, kind, protocol)
 
+    def _refusal(self, address: str, port: int) -> str:
+        if self._guard.denies(address, port):
+            return f"{address}:{port} is Vigia's own or its database's, where no target can be"
+        return f"{address} is not a public address; VIGIA_EGRESS_ALLOW can allow it"
+
 
 @asynccontextmanager
-async def open_egress(allowed: Iterable[str] = ()) -> AsyncIterator[Egress]:
-    """Open the door for public addresses and the networks allowed."""
-    egress = Egress(allowed)
+async def open_egress(
+    allowed: Iterable[str] = (), denied: Iterable[Endpoint] = ()
+) -> AsyncIterator[Egress]:
+    """Open the way to public addresses and the networks allowed, but never to what is denied."""
+    egress = Egress(allowed, denied)
     async with egress.session:
         yield egress
 
@@ -311,8 +320,7 @@ def _explain(error: Exception, trace: Trace) -> tuple[Failure, str]:
 
 def _explain_connection(error: OSError, trace: Trace) -> tuple[Failure, str]:
     if trace.refused:
-        hint = "VIGIA_EGRESS_ALLOW can allow it"
-        return Failure.ADDRESS, f"{trace.refused} is not a public address; {hint}"
+        return Failure.ADDRESS, trace.refused
     words = os.strerror(error.errno).lower() if error.errno else ""
     if trace.phase == "tls":
         return Failure.TLS, f"TLS: {words or 'connection lost'}"

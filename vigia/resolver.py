@@ -32,8 +32,8 @@ class Resolver(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
         infos = await asyncio.wrap_future(self._look_up((host, port, family)))
-        # The door refuses the others anyway; left in, they would blur why the allowed ones fail.
-        allowed = [info for info in infos if self._guard.allows(info[4][0], port)]
+        # The socket refuses the others anyway; left in, they would blur why the allowed ones fail.
+        allowed = [info for info in infos if self._guard.allows(info[4][0], port, for_ngrok=True)]
         return [
             ResolveResult(
                 hostname=host,

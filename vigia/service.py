@@ -38,6 +38,7 @@ from vigia import log
 from vigia.egress import Egress, open_egress
 from vigia.emitter import Emitter
 from vigia.emitter import load as load_emitter
+from vigia.endpoints import own_endpoints
 from vigia.minutes import Minutes
 from vigia.model import Category, Sample, utc_now
 from vigia.schedule import Slots
@@ -211,7 +212,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         _open_own(engine) as pool,
         _open_requests(engine) as requests,
         _open_reader(settings, engine, requests) as reader,
-        open_egress(settings.egress_allow) as egress,
+        open_egress(settings.egress_allow, await own_endpoints(settings)) as egress,
         open_backlog(settings.data_dir / "spool") as backlog,
     ):
         async with pool.connection() as connection:

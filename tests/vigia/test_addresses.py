@@ -1,8 +1,13 @@
 """The guard's verdict on addresses, as the socket sees them."""
 
+import socket
+
+import psutil
 import pytest
 
-from vigia.addresses import AddressGuard
+from vigia.addresses import THIS_MACHINE, AddressGuard
+from vigia.endpoints import own_endpoints
+from vigia.settings import Secret, Settings
 
 PRIVATE = """
     0.0.0.0 0.1.2.3 10.0.0.1 10.255.255.255 100.64.0.1 100.100.100.200 127.0.0.1 127.255.255.254
@@ -39,7 +44,48 @@ def test_a_network_that_the_operator_allows_is_allowed_in_every_spelling_and_no_
 def test_the_ngrok_agent_is_allowed_at_its_port_alone() -> None:
     guard = AddressGuard()
 
-    assert guard.allows("127.0.0.1", 4040)
-    assert not guard.allows("127.0.0.1", 4041)
-    assert not guard.allows("127.0.0.2", 4040)
-    assert not guard.allows("10.0.0.1", 4040)
+    assert guard.allows("127.0.0.1", 4040, for_ngrok=True)
+    assert not guard.allows("127.0.0.1", 4040)
+    assert not guard.allows("127.0.0.1", 4041, for_ngrok=True)
+    assert not guard.allows("127.0.0.2", 4040, for_ngrok=True)
+    assert not guard.allows("10.0.0.1", 4040, for_ngrok=True)
+
+
+def test_its_own_port_and_its_databases_are_denied_whatever_is_allowed() -> None:
+    guard = AddressGuard(["0.0.0.0/0", "::/0"], [(THIS_MACHINE, 3001), ("10.0.0.5", 5432)])
+
+    for address in ("127.0.0.1", "127.0.0.9", "::1", "0.0.0.0", "::ffff:127.0.0.1", *own()):
+        assert not guard.allows(address, 3001), address
+        assert guard.allows(address, 3002), address
+    assert not guard.allows("10.0.0.5", 5432)
+    assert not guard.allows("::ffff:10.0.0.5", 5432)
+    assert guard.allows("10.0.0.5", 3001)
+    assert guard.allows("10.0.0.6", 5432)
+
+
+def own() -> list[str]:
+    """The addresses of this machine, whatever it has."""
+    return [
+        one.address.partition("%")[0]
+        for some in psutil.net_if_addrs().values()
+        for one in some
+        if one.family in {socket.AF_INET, socket.AF_INET6}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("url", "endpoints"),
+    [
+        ("postgresql://u:p@10.0.0.5:5433/v", {("10.0.0.5", 5433)}),
+        ("postgresql://u@10.0.0.5,10.0.0.6/v", {("10.0.0.5", 5432), ("10.0.0.6", 5432)}),
+        ("postgresql:///v?host=/run/postgresql", {(THIS_MACHINE, 5432)}),
+        ("postgresql:///v?host=localhost&port=5434", {("127.0.0.1", 5434)}),
+        ("postgresql://no-such-host.invalid/v", set()),
+    ],
+)
+async def test_the_endpoints_of_a_service_are_its_port_and_where_its_databases_listen(
+    url: str, endpoints: set[tuple[str, int]]
+) -> None:
+    settings = Settings(port=3001, database_url=Secret(url))
+
+    assert await own_endpoints(settings) - {("::1", 5434)} == endpoints | {(THIS_MACHINE, 3001)}

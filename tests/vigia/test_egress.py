@@ -105,6 +105,15 @@ async def test_no_spelling_of_a_private_address_is_connected_to(spelling: str) -
         assert canary.connections == 0
 
 
+async def test_no_allowed_network_holds_its_own_port() -> None:
+    async with outside() as canary, open_egress(["127.0.0.0/8"], [("", canary.port)]) as own:
+        error = await failure_of(own, canary.url)
+
+        assert error.failure is Failure.ADDRESS
+        assert str(error).endswith("is Vigia's own or its database's, where no target can be")
+        assert canary.connections == 0
+
+
 async def test_the_canary_would_have_been_heard(egress: Egress) -> None:
     async with outside() as canary:
         await egress.ask(canary.url, Trace(), timeout_s=TIMEOUT_S)
