@@ -15,7 +15,7 @@ DEV_STAMP := .venv/.installed-dev
 PAGES := web/dist/.built
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test long browser bench bench-ingest bench-history bench-storage bench-export bench-alerts check format schema lock clean
+.PHONY: help setup run test fast long browser bench bench-ingest bench-history bench-storage bench-export bench-alerts check format schema lock clean
 
 help: ## list the chores
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,12 @@ test: setup $(DEV_STAMP) browser ## set everything up and run every test, with c
 	$(BIN)/python -m coverage run -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 	@$(BIN)/python -m coverage combine -q
 	@$(BIN)/python -m coverage report --fail-under=95
+
+fast: $(DEV_STAMP) $(PAGES) ## lint, types, and the tests that need no database: within a minute
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest --quiet -n $(WORKERS) --dist loadfile -m 'not db and not slow and not long'
 
 long: setup $(DEV_STAMP) browser ## run the tests that take over a minute each; `make test` leaves them out
 	$(BIN)/python -m pytest -m long --timeout 3600

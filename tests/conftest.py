@@ -24,8 +24,16 @@ TESTS = Path(__file__).parent
 RESET = Path(__file__).with_name("reset.sql").read_bytes()
 
 
+DATABASE_FIXTURES = {"engine", "environment"}
+"""Whoever uses one of these, directly or through another fixture, needs a database."""
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest, so that no worker waits for another at the end."""
+    """Mark what needs a database, and begin with what takes longest, so that no worker idles."""
+    for item in items:
+        if DATABASE_FIXTURES.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker("db")
     items.sort(key=lambda item: item.path.parent.relative_to(TESTS).parts[:1] != ("system",))
 
 

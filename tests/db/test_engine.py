@@ -23,6 +23,8 @@ from db import supervisor
 from db.engine import EMBEDDED, NODE, Engine, EngineError, open_engine
 from vigia.settings import Secret, Settings
 
+pytestmark = pytest.mark.db  # It starts engines of its own.
+
 WAIT_S = 30.0
 DEADLINE_S = 2.0
 CREATE_SAMPLES = """

@@ -26,6 +26,8 @@ from tests.api.recomputation import differences
 from tests.conftest import _native_database
 from vigia.settings import Secret, Settings
 
+pytestmark = pytest.mark.db  # It starts engines of its own.
+
 START = datetime(2026, 1, 1, tzinfo=UTC)
 NOW = datetime(2026, 4, 11, 12, tzinfo=UTC)
 DAY = timedelta(days=1)

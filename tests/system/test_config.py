@@ -46,8 +46,7 @@ async def test_bad_values_are_one_line_and_change_nothing(
     assert json.loads(out)["updated_by"] is None
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(200)
+@pytest.mark.long
 async def test_a_threshold_changed_by_api_opens_and_closes_at_the_next_evaluation(
     program: Program,
 ) -> None:

@@ -16,6 +16,8 @@ from vigia import cli_rules, terminal
 from vigia.cli import main
 from vigia.model import Sample, Series
 
+pytestmark = pytest.mark.db  # It starts engines of its own.
+
 RULE = '{"name": "load", "metric": "load", "levels": {"warning": 10}}'
 
 

@@ -24,6 +24,8 @@ from tests.vigia.tty import TIMEOUT_S, Environment, terminal
 from vigia.model import Sample, Series
 from vigia.settings import Settings
 
+pytestmark = pytest.mark.db  # It starts engines of its own.
+
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
