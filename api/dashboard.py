@@ -2,17 +2,16 @@
 
 from datetime import datetime
 
-from litestar import get
+from litestar import Response, get
 from litestar.di import NamedDependency
 from msgspec import Struct
 
+from api.documents import NOT_MODIFIED, answer
 from api.health import At
-from api.parts import Parts
+from api.parts import KnownRequest, Parts
 from api.probes import BASE
-from db import alerts, current, events, health
-from vigia.model import InvalidError, utc_now
-
-ALERTS_MAX = 100
+from db import alerts, current, health
+from vigia.model import InvalidError
 
 
 class Dashboard(Struct, frozen=True):
@@ -27,19 +26,16 @@ class Dashboard(Struct, frozen=True):
     alerts: list[alerts.Alert]
 
 
-@get(f"{BASE}/dashboard", tags=["health"], summary="Everything the first page needs")
-async def dashboard(parts: NamedDependency[Parts], at: At = None) -> Dashboard:
+@get(
+    f"{BASE}/dashboard",
+    responses=NOT_MODIFIED,
+    tags=["health"],
+    summary="Everything the first page needs",
+)
+async def dashboard(
+    request: KnownRequest, parts: NamedDependency[Parts], at: At = None
+) -> Response[Dashboard]:
     if at is not None:
         raise InvalidError("at is not available here yet; leave it away for the present")
-    async with parts.connect() as connection:
-        # First the number: what happens while the rest is read is then sent again, not missed.
-        seq = await events.newest(connection)
-        state = health.document(await health.read(connection))
-        return Dashboard(
-            time=utc_now(),
-            seq=seq,
-            health=state,
-            uptime={name: one.uptime_24h for name, one in state.components.items()},
-            metrics=await current.read(connection),
-            alerts=await alerts.active(connection, alerts.Filter(), ALERTS_MAX),
-        )
+    state = await parts.live.present()
+    return answer(request, await parts.live.documents.dashboard(state))

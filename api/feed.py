@@ -3,20 +3,33 @@
 import asyncio
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 
 from msgspec import Struct
 
 from api.door import ALLOWED
-from api.messages import EVERYTHING, RENDERINGS_MAX, Entry, Message, Subscription, Topic, message
-from db import current, health, series
+from api.messages import (
+    EVERYTHING,
+    RENDERINGS_MAX,
+    AnyMessage,
+    Entry,
+    Message,
+    Subscription,
+    Topic,
+    message,
+    metrics_messages,
+)
+from api.newest import Newest
+from db import health
 from db.events import Event
-from vigia.model import Principal, Role, Sample, Series, utc_now
+from vigia.model import Principal, Role, Sample, utc_now
 
 STEP_ENTRIES = 16
 """How many entries a client takes from the log at a time, and so keeps alive while it is slow."""
 REPLIES_MAX = 32
+BURST_CHARS = 256 << 10
+"""How much a client takes of a long state at a time, and so keeps alive while it is slow."""
 LOST = -1
 """A place that is in no log."""
 
@@ -31,6 +44,10 @@ class Limits(Struct, frozen=True, kw_only=True):
     event_bytes: int = 4 << 20
     auth_s: float = 5.0
     send_s: float = 10.0
+    fresh_s: float = 1.0
+    """How often the state is read again while somebody asks for it."""
+    stale_s: float = 15.0
+    """How old the state of an answer may be; it is then waited for."""
 
 
 class Log:
@@ -62,58 +79,50 @@ class Log:
 
 
 class Metrics:
-    """The newest sample of each series in the order of change, and the newest check of health.
+    """The newest value of each series, and the newest check of health.
 
     Both are released in versions, and are never replayed: what is newer takes their place.
     """
 
     def __init__(self) -> None:
-        self.version = 0
-        self._newest: dict[Series, tuple[int, Sample]] = {}
+        self.newest = Newest()
         self._checked: tuple[int, Sequence[health.ComponentStatus]] = (0, ())
         self.since = lru_cache(RENDERINGS_MAX)(self._since)
 
-    def put(self, samples: Sequence[Sample]) -> None:
-        """Take samples into the version to come; one that comes late is no news."""
-        for sample in samples:
-            _, known = self._newest.get(sample.series, (0, None))
-            if known is None or sample.time > known.time:
-                self._newest.pop(sample.series, None)
-                self._newest[sample.series] = self.version + 1, sample
-        while len(self._newest) > series.SERIES_MAX:
-            del self._newest[next(iter(self._newest))]
+    @property
+    def version(self) -> int:
+        return self.newest.version
+
+    def put(self, samples: Iterable[Sample]) -> list[Sample]:
+        """Take samples into the version to come, and return those that are newer than known."""
+        return self.newest.put(samples)
 
     def put_health(self, statuses: Sequence[health.ComponentStatus]) -> None:
         """Take what a check found, changed or not, into the version to come."""
         self._checked = self.version + 1, statuses
 
     def release(self) -> None:
-        self.version += 1
+        self.newest.release()
         self.since.cache_clear()
 
-    def _since(self, version: int, subscription: Subscription) -> list[Message]:
+    def _since(self, version: int, subscription: Subscription) -> list[AnyMessage]:
         """Return what changed after a version, as far as it is wanted."""
-        found = [self._samples(version, subscription), self._health(version, subscription)]
-        return [message for message in found if message is not None]
+        return [*self._values(version, subscription), *self._health(version, subscription)]
 
-    def _samples(self, version: int, subscription: Subscription) -> Message | None:
-        changed: list[series.Current] = []
-        for changed_in, sample in reversed(self._newest.values()):
-            if changed_in <= version:
-                break
-            if changed_in <= self.version and subscription.wants(sample.series.component):
-                changed.append(current.of_sample(sample))
-        if not changed or Topic.METRICS not in subscription.topics:
-            return None
-        return message(Topic.METRICS, utc_now(), current.document(reversed(changed)))
+    def _values(self, version: int, subscription: Subscription) -> list[AnyMessage]:
+        if Topic.METRICS not in subscription.topics:
+            return []
+        changed = self.newest.released_after(version)
+        wanted = [value for value in changed if subscription.wants(value.component)]
+        return metrics_messages(wanted, utc_now())
 
-    def _health(self, version: int, subscription: Subscription) -> Message | None:
+    def _health(self, version: int, subscription: Subscription) -> list[AnyMessage]:
         checked_in, statuses = self._checked
         shown = {s.component for s in statuses if subscription.wants(s.component)}
         is_news = version < checked_in <= self.version
         if not is_news or not shown or Topic.HEALTH not in subscription.topics:
-            return None
-        return message(Topic.HEALTH, utc_now(), health.document(statuses, shown))
+            return []
+        return [message(Topic.HEALTH, utc_now(), health.document(statuses, shown))]
 
 
 class Farewell(Struct, frozen=True):
@@ -147,6 +156,7 @@ class Client:
         self.version = 0
         self.bell = asyncio.Event()
         self.replies: deque[Message] = deque(maxlen=REPLIES_MAX)
+        self._rest: Iterator[AnyMessage] = iter(())
         self.ended: asyncio.Future[Farewell] = asyncio.get_running_loop().create_future()
 
     def reply(self, kind: str, data: object) -> None:
@@ -159,6 +169,22 @@ class Client:
         self.subscription = subscription
         self.wants_state = self.wants_state or show
         self.bell.set()
+
+    def begin(self, messages: Iterable[AnyMessage]) -> list[str]:
+        """Take the first of messages that belong together; the rest comes with `more`."""
+        self._rest = iter(messages)
+        return self.more()
+
+    def more(self) -> list[str]:
+        """Take the next of messages that were begun, nothing when all of them were taken."""
+        texts: list[str] = []
+        chars = 0
+        for one in self._rest:
+            texts.append(one.text(self.seq))
+            chars += len(texts[-1])
+            if chars > BURST_CHARS:
+                break
+        return texts
 
     def answers(self) -> list[str]:
         """Take the answers that have not been sent yet."""

@@ -2,11 +2,12 @@
 
 from typing import Annotated
 
-from litestar import get
+from litestar import Response, get
 from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 
-from api.parts import Parts
+from api.documents import NOT_MODIFIED, answer
+from api.parts import KnownRequest, Parts
 from api.probes import BASE
 from api.times import parse_time
 from db import health
@@ -18,13 +19,20 @@ At = Annotated[
 ]
 
 
-@get(f"{BASE}/health", tags=["health"], summary="State of the whole and of each component")
-async def read(parts: NamedDependency[Parts], at: At = None) -> health.Health:
+@get(
+    f"{BASE}/health",
+    responses=NOT_MODIFIED,
+    tags=["health"],
+    summary="State of the whole and of each component",
+)
+async def read(
+    request: KnownRequest, parts: NamedDependency[Parts], at: At = None
+) -> Response[health.Health]:
+    if at is None:
+        return answer(request, await parts.live.documents.health(await parts.live.present()))
     now = utc_now()
-    moment = now if at is None else parse_time(at, now)
+    moment = parse_time(at, now)
     if moment > now:
         raise InvalidError("at must not be in the future")
     async with parts.connect() as connection:
-        if at is None:
-            return health.document(await health.read(connection))
-        return health.document(await health.read_at(connection, moment))
+        return Response(health.document(await health.read_at(connection, moment)))

@@ -6,20 +6,23 @@ longer reaches back to its place, it is told so (`lagged`) and gets the whole st
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-import psycopg
 import structlog
 
 from api.database import connect
+from api.documents import Documents
 from api.feed import LOST, Client, Limits, Log, Metrics, refusal_of
 from api.messages import Entry, State, Subscription, Topic, message
-from db import alerts, events, health, series
+from api.present import Present
+from api.readings import RETRIED, RETRY_S, STATE_TIMEOUT_S, Readings
+from db import events, health
 from db.events import Event
 from db.queries import Connection, Pool
 from vigia import __version__
-from vigia.model import Sample, UnavailableError, utc_now
+from vigia.model import Sample, utc_now
 
 log = structlog.get_logger()
 
@@ -29,15 +32,20 @@ PUSH_S = 0.25
 """Metrics that are committed within this time go out together."""
 RECHECK_S = 0.5
 """How often keys are asked for; with what the Authenticator remembers it makes less than 5 s."""
-RETRY_S = 0.5
 RETRY_S_MAX = 4.0
-STATE_TIMEOUT_S = 10.0
 PAGE_EVENTS = 200
+KEEP_S_MIN = 0.1
 WAKE_CLIENTS = 100
 """How many clients are woken before other work gets its turn: about 3 ms."""
-ALERTS_MAX = 1000
 READERS_MAX = 2
 """How many clients at a time read what they missed from the database."""
+RECHECK_TIMEOUT_S = 2.0
+RECHECKS_MAX = 8
+"""How many keys are asked for at a time."""
+SLICE_SAMPLES = 1000
+"""How many committed samples are taken before other work gets its turn: a few milliseconds."""
+QUEUED_SAMPLES_MAX = 200_000
+"""How many committed samples may wait to be taken; of more, the newest are read."""
 
 
 class Live:
@@ -48,8 +56,10 @@ class Live:
         pool: Pool,
         limits: Limits | None = None,
         on_event: Callable[[Event], None] | None = None,
+        on_samples: Callable[[Sequence[Sample]], None] | None = None,
     ) -> None:
         self._on_event = on_event
+        self._on_samples = on_samples
         self.limits = limits or Limits()
         self.strangers = 0
         self.lagged = 0
@@ -59,12 +69,17 @@ class Live:
         self._count = 0
         self._log = Log(0, self.limits)
         self._metrics = Metrics()
+        self._present = Present(self._metrics)
+        self._committed: deque[Sequence[Sample]] = deque()
+        self._committed_samples = 0
+        self.skipped = 0
+        self._taking = asyncio.Lock()
         self._doorbell = asyncio.Event()
         self._published = asyncio.Event()
         self._following = asyncio.Event()
         self._in_doubt = True
-        self._asked = asyncio.Event()
-        self._asking: list[asyncio.Future[State]] = []
+        self._readings = Readings(self._present, self.limits)
+        self._generation = 0
         self._readers = asyncio.Semaphore(READERS_MAX)
 
     @property
@@ -75,18 +90,48 @@ class Live:
     def is_full(self) -> bool:
         return self._count >= self.limits.clients
 
+    @property
+    def documents(self) -> Documents:
+        """The encoded answers with newest values."""
+        return self._present.documents
+
     def publish(self, samples: Sequence[Sample]) -> None:
         """Take samples that were committed; never waits."""
-        self._metrics.put(samples)
+        self._committed.append(samples)
+        self._committed_samples += len(samples)
+        if self._committed_samples > QUEUED_SAMPLES_MAX:
+            self.skipped += self._committed_samples
+            self._committed.clear()
+            self._committed_samples = 0
+            self._readings.ask()
         self._published.set()
 
     def publish_health(self, statuses: Sequence[health.ComponentStatus]) -> None:
         """Take what a check found, whether or not anything changed; never waits."""
-        self._metrics.put_health(statuses)
+        self._present.put_health(statuses)
         self._published.set()
 
     def ring(self) -> None:
         """Say that events were committed; never waits."""
+        self._present.outdate()
+        self._doorbell.set()
+
+    def forget(self) -> None:
+        """Forget what was learned from the database, which has become another one; never waits.
+
+        Clients get `lagged` and the whole state as soon as it has been read from the new one.
+        """
+        self._generation += 1
+        self._present.forget()
+        self._committed.clear()
+        self._committed_samples = 0
+        self._following.clear()
+        self._in_doubt = True
+        self._log = Log(0, self.limits)
+        for client in self._all():
+            client.seq = LOST
+            client.bell.set()
+        self._readings.ask()
         self._doorbell.set()
 
     @contextmanager
@@ -106,7 +151,8 @@ class Live:
     async def run(self) -> None:
         """Serve the clients until cancelled; an absent database is waited out."""
         async with asyncio.TaskGroup() as services:
-            for turn in (self._follow, self._push, self._answer, self._recheck):
+            parts = (self._follow, self._push, self._read, self._recheck, self._keep_fresh)
+            for turn in parts:
                 services.create_task(_repeat(turn), name=f"live{turn.__name__}")
 
     async def next(self, client: Client) -> list[str]:
@@ -127,7 +173,7 @@ class Live:
             return await self._recover(client)
         if client.wants_state:
             return await self._show(client)
-        return client.answers() or self._transitions(client) or self._news(client)
+        return client.answers() or client.more() or self._transitions(client) or self._news(client)
 
     def _transitions(self, client: Client) -> list[str]:
         while entries := self._log.after(client.seq):
@@ -139,40 +185,52 @@ class Live:
     def _news(self, client: Client) -> list[str]:
         found = self._metrics.since(client.version, client.subscription)
         client.version = self._metrics.version
-        return [news.text(client.seq) for news in found]
+        return client.begin(found)
 
     async def _greet(self, client: Client) -> list[str]:
         async with asyncio.timeout(STATE_TIMEOUT_S):
             await self._following.wait()
+            has_been = not client.is_resuming or await self._has_been(client.seq)
         client.is_new = False
         client.version = self._metrics.version
         state = [] if client.is_resuming else await self._whole(client)
         hello = {
             "version": __version__,
             "seq": self._log.newest if client.is_resuming else client.seq,
-            "resumed": client.is_resuming,
+            "resumed": client.is_resuming and has_been,
             "topics": list(Topic),
         }
-        return [message("hello", utc_now(), hello).text(client.seq), *state]
+        seq = client.seq if has_been else self._log.newest
+        return [message("hello", utc_now(), hello).text(seq), *state]
+
+    async def _has_been(self, seq: int) -> bool:
+        """Whether a number has been given out already, by this or another replica."""
+        if seq <= self._log.newest:
+            return True
+        async with self._readers, connect(self._pool) as connection:
+            return seq <= await events.newest(connection)
 
     async def _whole(self, client: Client) -> list[str]:
         """Put a client at the place of the whole state."""
         state = await self.state()
         client.seq, client.version = state.seq, state.version
-        return [part.text(client.seq) for part in state.messages(client.subscription)]
+        return client.begin(state.messages(client.subscription))
 
     async def _show(self, client: Client) -> list[str]:
         """Send the state to a client that keeps its place, lest it misses a transition."""
         client.wants_state = False
         state = await self.state()
         client.version = state.version
-        return [part.text(client.seq) for part in state.messages(client.subscription)]
+        return client.begin(state.messages(client.subscription))
 
     async def _recover(self, client: Client) -> list[str]:
         """Tell a client that it missed transitions, and give it the state instead."""
         self.lagged += 1
         client.is_resuming = False
-        note = message("lagged", utc_now(), {"after": max(client.seq, 0)}).text(max(client.seq, 0))
+        after = max(client.seq, 0)
+        async with asyncio.timeout(STATE_TIMEOUT_S):
+            await self._following.wait()
+        note = message("lagged", utc_now(), {"after": after}).text(min(after, self._log.newest))
         return [note, *await self._whole(client)]
 
     async def _replay(self, client: Client) -> list[str]:
@@ -191,61 +249,54 @@ class Live:
         return []
 
     async def state(self) -> State:
-        """Return a state whose reading began after this call; all who ask meanwhile share it."""
-        answer: asyncio.Future[State] = asyncio.get_running_loop().create_future()
-        self._asking.append(answer)
-        self._asked.set()
-        async with asyncio.timeout(STATE_TIMEOUT_S):
-            return await answer
+        """Return a state whose reading began after this call; an absent database is waited for."""
+        return await self._readings.state()
 
-    async def _answer(self) -> None:
-        await self._asked.wait()
-        self._asked.clear()
-        asking, self._asking = self._asking, []
-        try:
-            state = await self._read_state()
-        except BaseException:
-            self._asking += [answer for answer in asking if not answer.done()]
-            self._asked.set()
-            raise
-        for answer in asking:
-            if not answer.done():
-                answer.set_result(state)
-
-    async def _read_state(self) -> State:
-        # The places come first: what is committed between the reads is then sent twice, never not.
-        version = self._metrics.version
-        async with connect(self._pool, STATE_TIMEOUT_S) as connection:
-            state = State(await events.newest(connection), version, utc_now())
-            state.samples = await series.current(connection)
-            state.statuses = await health.read(connection)
-            found = await alerts.active(connection, alerts.Filter(), ALERTS_MAX + 1)
-        state.alerts, state.has_more_alerts = found[:ALERTS_MAX], len(found) > ALERTS_MAX
+    async def present(self) -> State:
+        """Return the state for an answer, which is in memory; see `Readings.present`."""
+        state = await self._readings.present()
+        await self._take_committed()
         return state
+
+    async def _read(self) -> None:
+        if await self._readings.serve(self._pool):
+            self._published.set()
+
+    async def _keep_fresh(self) -> None:
+        """Read again and again while clients listen: other replicas ring no bell here."""
+        await asyncio.sleep(max(self.limits.fresh_s, KEEP_S_MIN))
+        if self._count and not self._present.is_fresh(self.limits.fresh_s):
+            self._readings.ask()
 
     async def _follow(self) -> None:
         """Append what is new on the bus to the log, then wait for the doorbell."""
         self._doorbell.clear()
         # Until a turn has gone well, the bus may have been trimmed meanwhile.
-        in_doubt, self._in_doubt = self._in_doubt, True
+        in_doubt, self._in_doubt, generation = self._in_doubt, True, self._generation
         async with connect(self._pool) as connection:
             if in_doubt:
-                await self._place_log(connection)
+                await self._place_log(connection, generation)
             while page := await events.after(connection, self._log.newest, PAGE_EVENTS):
+                if generation != self._generation:
+                    return
                 for event in page:
                     self._log.append(event)
                     if self._on_event is not None and self._following.is_set():
                         self._on_event(event)
                 await self._wake()
+        if generation != self._generation:
+            return
         self._in_doubt = False
         self._following.set()
         with suppress(TimeoutError):
             async with asyncio.timeout(POLL_S):
                 await self._doorbell.wait()
 
-    async def _place_log(self, connection: Connection) -> None:
+    async def _place_log(self, connection: Connection, generation: int) -> None:
         """Begin the log anew unless the bus still holds all that comes after it."""
         newest, oldest = await events.newest(connection), await events.oldest(connection)
+        if generation != self._generation:
+            return
         start = newest if oldest is None else oldest - 1
         if self._following.is_set() and start <= self._log.newest <= newest:
             return
@@ -258,10 +309,28 @@ class Live:
 
     async def _push(self) -> None:
         await self._published.wait()
+        if self._present.state is None:
+            # What is newer than what the database has can be said once that was read.
+            await self.state()
         self._published.clear()
+        await self._take_committed()
         self._metrics.release()
         await self._wake()
         await asyncio.sleep(PUSH_S)
+
+    async def _take_committed(self) -> None:
+        """Take what was committed before this call, in slices."""
+        if not self._committed and not self._taking.locked():
+            return
+        async with self._taking:
+            while self._committed:
+                samples = self._committed.popleft()
+                self._committed_samples -= len(samples)
+                for start in range(0, len(samples), SLICE_SAMPLES):
+                    news = self._metrics.put(samples[start : start + SLICE_SAMPLES])
+                    if news and self._on_samples is not None:
+                        self._on_samples(news)
+                    await asyncio.sleep(0)
 
     async def _wake(self) -> None:
         for number, client in enumerate(self._all(), start=1):
@@ -272,14 +341,28 @@ class Live:
     async def _recheck(self) -> None:
         """End the clients whose key or session has ended; each key is asked for once."""
         await asyncio.sleep(RECHECK_S)
-        for group in list(self._clients.values()):
-            principal = await next(iter(group)).credential.check() if group else None
-            if farewell := refusal_of(principal):
-                for client in group:
-                    client.end(farewell)
+        limit = asyncio.Semaphore(RECHECKS_MAX)
+        groups = list(self._clients.values())
+        found = await asyncio.gather(
+            *(_recheck_group(group, limit) for group in groups), return_exceptions=True
+        )
+        # One answer that did not come keeps no other key from being refused.
+        if failed := next((one for one in found if isinstance(one, BaseException)), None):
+            raise failed
 
     def _all(self) -> list[Client]:
         return [client for group in self._clients.values() for client in group]
+
+
+async def _recheck_group(group: set[Client], limit: asyncio.Semaphore) -> None:
+    """Ask for the key that clients share, and end them if it may not listen any more."""
+    async with limit, asyncio.timeout(RECHECK_TIMEOUT_S):
+        if not group:
+            return
+        principal = await next(iter(group)).credential.check()
+    if farewell := refusal_of(principal):
+        for client in group:
+            client.end(farewell)
 
 
 async def missed(connection: Connection, seq: int) -> list[Event] | None:
@@ -302,7 +385,7 @@ async def _repeat(turn: Callable[[], Awaitable[None]]) -> None:
         try:
             await turn()
             pause_s = RETRY_S
-        except (psycopg.Error, OSError, UnavailableError) as error:
+        except RETRIED as error:
             log.warning("live_retries", part=turn.__name__.strip("_"), error=str(error).strip())
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, RETRY_S_MAX)

@@ -1,6 +1,6 @@
 """What live clients are sent, and how it is cut to a subscription; encoded once for all alike."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache, partial
@@ -8,11 +8,17 @@ from functools import lru_cache, partial
 import msgspec
 from msgspec import Struct
 
-from db import alerts, current, health, series
+from api.newest import Newest
+from db import alerts, current, health
+from db.current import Current
 from db.events import Event
 
 RENDERINGS_MAX = 64
 """For how many different subscriptions one message is kept encoded."""
+MESSAGE_VALUES = 500
+"""How many values one message carries at most: about 50 kB, and a millisecond to encode."""
+ENCODED_MAX = 256
+"""How many messages with values are kept encoded, for the clients that have yet to reach them."""
 
 
 class Topic(StrEnum):
@@ -56,6 +62,36 @@ def message(kind: str, time: datetime, data: object) -> Message:
     return Message(f'{{"type":"{kind}","seq":', f",{rest[1:]}")
 
 
+class Deferred:
+    """A message that is encoded when the first client reaches it."""
+
+    def __init__(self, kind: str, time: datetime, data: Callable[[], object]) -> None:
+        self.kind = kind
+        self.time = time
+        self.data = data
+
+    def text(self, seq: int) -> str:
+        return _encoded(self).text(seq)
+
+
+@lru_cache(ENCODED_MAX)
+def _encoded(deferred: Deferred) -> Message:
+    return message(deferred.kind, deferred.time, deferred.data())
+
+
+AnyMessage = Message | Deferred
+
+
+def metrics_messages(values: Sequence[Current], time: datetime) -> list[AnyMessage]:
+    """Return values in as many messages as they need; their parts add up to the whole."""
+    return [
+        Deferred(
+            Topic.METRICS, time, partial(current.document, values[start : start + MESSAGE_VALUES])
+        )
+        for start in range(0, len(values), MESSAGE_VALUES)
+    ]
+
+
 class Entry:
     """A transition, encoded when it is first wanted."""
 
@@ -97,30 +133,33 @@ def _cut(event: Event, subscription: Subscription) -> object | None:
 class State:
     """The whole current state as it was at `seq` or later."""
 
-    def __init__(self, seq: int, version: int, time: datetime) -> None:
+    def __init__(self, seq: int, version: int, time: datetime, newest: Newest) -> None:
         self.seq = seq
         self.version = version
         self.time = time
-        self.samples: Sequence[series.Current] = ()
         self.statuses: Sequence[health.ComponentStatus] = ()
         self.alerts: Sequence[alerts.Alert] = ()
         self.has_more_alerts = False
         self.messages = lru_cache(RENDERINGS_MAX)(self._messages)
+        self._newest = newest
 
-    def _messages(self, subscription: Subscription) -> list[Message]:
-        documents = {
-            Topic.METRICS: self._metrics,
-            Topic.HEALTH: self._health,
-            Topic.ALERTS: self._alerts,
-        }
-        return [
+    def _messages(self, subscription: Subscription) -> list[AnyMessage]:
+        documents = {Topic.HEALTH: self._health, Topic.ALERTS: self._alerts}
+        found: list[AnyMessage] = [
             message(topic, self.time, document(subscription))
             for topic, document in documents.items()
             if topic in subscription.topics
         ]
+        return [*self._metrics(subscription), *found]
 
-    def _metrics(self, subscription: Subscription) -> current.CurrentMetrics:
-        return current.document(s for s in self.samples if subscription.wants(s.component))
+    def _metrics(self, subscription: Subscription) -> list[AnyMessage]:
+        if Topic.METRICS not in subscription.topics:
+            return []
+        wanted = filter(subscription.wants, self._newest.components())
+        values = [value for name in wanted for value in self._newest.of(name).values()]
+        # Without a value too: the first message replaces what a client knew.
+        empty = message(Topic.METRICS, self.time, current.document(()))
+        return metrics_messages(values, self.time) or [empty]
 
     def _health(self, subscription: Subscription) -> health.Health:
         shown = {s.component for s in self.statuses if subscription.wants(s.component)}

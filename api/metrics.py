@@ -8,6 +8,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import QueryParameter
 from msgspec import Struct
 
+from api.documents import NOT_MODIFIED, answer
 from api.door import ROLE
 from api.errors import documented
 from api.ingest import native
@@ -19,7 +20,7 @@ from api.lists import LIMIT, Cursor, Limit, Page, page, position
 from api.parts import KnownRequest, Parts
 from api.probes import BASE
 from db import current, series
-from vigia.model import Role
+from vigia.model import InvalidError, Role
 
 ENCODINGS = (Encoding.IDENTITY, Encoding.GZIP, Encoding.ZSTD)
 
@@ -54,12 +55,19 @@ async def catalogue(
     return page(found, limit, lambda row: row.id)
 
 
-@get(f"{BASE}/metrics/current", tags=["metrics"], summary="Newest value of every series")
+@get(
+    f"{BASE}/metrics/current",
+    responses=NOT_MODIFIED,
+    tags=["metrics"],
+    summary="Newest value of every series",
+)
 async def newest(
-    parts: NamedDependency[Parts], component: Component = None
-) -> current.CurrentMetrics:
-    async with parts.connect() as connection:
-        return await current.read(connection, component)
+    request: KnownRequest, parts: NamedDependency[Parts], component: Component = None
+) -> Response[current.CurrentMetrics]:
+    if component is not None and "\0" in component:
+        raise InvalidError("component must not hold U+0000")
+    await parts.live.present()
+    return answer(request, await parts.live.documents.metrics(component))
 
 
 @post(

@@ -12,6 +12,7 @@ from api.connections import Connections
 from api.database import DEADLINE_S, LONG_DEADLINE_S, connect
 from api.ingest.receivers import Receivers
 from api.line import Line
+from api.live import Live
 from db.config import Config, Retention
 from db.load import Load
 from db.queries import Connection, Pool
@@ -42,6 +43,8 @@ class Parts(Struct, frozen=True, kw_only=True):
     """Answers what is about the past; a replica may stand behind it."""
     settings: Settings
     auth: Authenticator
+    live: Live
+    """Answers what is about the present, from memory."""
     write: Callable[[Load, int | None], Awaitable[Stored]]
     """Stores samples, of so many new series at most, and returns when they are safe."""
     is_away: Callable[[], bool]

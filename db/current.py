@@ -1,14 +1,41 @@
 """The newest value of everything, in the one shape that answers and live messages share."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from db import series
+from db import queries
 from db.queries import Connection
 from vigia.model import Sample
+
+_QUERIES = queries.load("current")
+CHANGES = _QUERIES["changes"]
+VALUES = _QUERIES["values"]
+NUMBERS = _QUERIES["numbers"]
+
+
+class Current(Struct, frozen=True):
+    """The newest sample of one series; `id` is 0 where the number is not known."""
+
+    id: int
+    metric: str
+    component: str
+    category: str
+    labels: dict[str, str]
+    unit: str
+    time: datetime
+    value: float
+
+
+class Changes(Struct, frozen=True):
+    """What changed since an earlier look; `watermark` is where the next look begins."""
+
+    watermark: str
+    count: int
+    """How many series have a newest sample."""
+    numbers: list[int]
 
 
 class LabelledValue(Struct, frozen=True):
@@ -39,7 +66,7 @@ class CurrentMetrics(Struct):
     time: datetime | None = None
     components: dict[str, ComponentNow] = msgspec.field(default_factory=dict)
 
-    def add(self, sample: series.Current) -> None:
+    def add(self, sample: Current) -> None:
         """Put one series' newest value in its place."""
         component = self.components.setdefault(sample.component, ComponentNow(sample.category))
         metric = component.metrics.setdefault(sample.metric, MetricNow(sample.unit))
@@ -52,12 +79,7 @@ class CurrentMetrics(Struct):
         self.time = sample.time if self.time is None else max(self.time, sample.time)
 
 
-async def read(connection: Connection, component: str | None = None) -> CurrentMetrics:
-    """Return the newest value of every series, or of one component's."""
-    return document(await series.current(connection, component))
-
-
-def document(samples: Iterable[series.Current]) -> CurrentMetrics:
+def document(samples: Iterable[Current]) -> CurrentMetrics:
     """Arrange newest values by component and metric."""
     found = CurrentMetrics()
     for sample in samples:
@@ -65,9 +87,9 @@ def document(samples: Iterable[series.Current]) -> CurrentMetrics:
     return found
 
 
-def of_sample(sample: Sample) -> series.Current:
+def of_sample(sample: Sample) -> Current:
     """Return a stored sample as the newest value of its series, rounded as it was stored."""
-    return series.Current(
+    return Current(
         id=0,
         metric=sample.series.metric,
         component=sample.series.component,
@@ -77,3 +99,20 @@ def of_sample(sample: Sample) -> series.Current:
         time=sample.time,
         value=sample.series.round(sample.value),
     )
+
+
+async def changes(connection: Connection, since: str | None) -> Changes:
+    """Return which series changed since the watermark of an earlier look; None: all of them."""
+    [found] = await queries.rows(connection, Changes, CHANGES, since=since)
+    return found
+
+
+async def values(connection: Connection, numbers: Sequence[int]) -> list[Current]:
+    """Return the newest samples of series, by their numbers."""
+    return await queries.rows(connection, Current, VALUES, numbers=list(numbers))
+
+
+async def numbers(connection: Connection) -> set[int]:
+    """Return the numbers of all series that have a newest sample."""
+    cursor = await connection.execute(NUMBERS)
+    return {number for (number,) in await cursor.fetchall()}

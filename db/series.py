@@ -15,7 +15,6 @@ _QUERIES = queries.load("series")
 UPSERT = _QUERIES["upsert"]
 IDENTITIES = _QUERIES["identities"]
 CATALOGUE = _QUERIES["catalogue"]
-CURRENT = _QUERIES["current"]
 SELECT = _QUERIES["select"]
 
 SERIES_MAX = 100_000
@@ -62,19 +61,6 @@ class Described(Struct, frozen=True):
     kind: str
     first_time: datetime
     last_time: datetime
-
-
-class Current(Struct, frozen=True):
-    """The newest sample of one series."""
-
-    id: int
-    metric: str
-    component: str
-    category: str
-    labels: dict[str, str]
-    unit: str
-    time: datetime
-    value: float
 
 
 class SeriesNumbers:
@@ -161,11 +147,6 @@ async def catalogue(
         after=after,
         limit=limit,
     )
-
-
-async def current(connection: Connection, component: str | None = None) -> list[Current]:
-    """Return the newest sample of every series, ordered by component, metric and labels."""
-    return await queries.rows(connection, Current, CURRENT, component=component)
 
 
 async def select(

@@ -104,6 +104,7 @@ def _app(service: Service, connections: Connections) -> Litestar:
         reader=service.reader,
         settings=service.settings,
         auth=auth,
+        live=service.live,
         write=service.writer.store,
         is_away=lambda: service.writer.is_away,
         announce=service.live.ring,

@@ -1,6 +1,6 @@
 """The parts of a running service, and the turns that need several of them."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 from functools import partial
@@ -40,7 +40,7 @@ from vigia.emitter import Emitter
 from vigia.emitter import load as load_emitter
 from vigia.endpoints import own_endpoints
 from vigia.minutes import Minutes
-from vigia.model import Category, Sample, utc_now
+from vigia.model import Category, utc_now
 from vigia.schedule import Slots
 from vigia.settings import Settings
 
@@ -158,7 +158,6 @@ class Service(Struct):
         async with self.pool.connection() as connection:
             samples = await security.count(connection, at)
         self.live.publish(samples)
-        self.emitter.emit_samples(samples)
 
     async def expire_rows(self, now: datetime) -> None:
         await expire(self.pool, now, self.config.retention)
@@ -221,14 +220,9 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             await apply(connection, config.retention)
             await add_shipped_rules(connection)
         emitter = load_emitter()
-        live = Live(pool, on_event=emitter.emit_event)
-
-        def on_commit(samples: Sequence[Sample]) -> None:
-            live.publish(samples)
-            emitter.emit_samples(samples)
-
+        live = Live(pool, on_event=emitter.emit_event, on_samples=emitter.emit_samples)
         can_copy = not engine.embedded
-        async with open_writer(pool, on_commit, backlog, can_copy=can_copy) as writer:
+        async with open_writer(pool, live.publish, backlog, can_copy=can_copy) as writer:
             await writer.learn()
             service = Service(
                 settings,

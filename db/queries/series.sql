@@ -44,13 +44,6 @@ WHERE s.id > %(after)s
 ORDER BY s.id
 LIMIT %(limit)s
 
--- name: current
-SELECT s.id, s.metric, s.component, s.category, s.labels, s.unit, st.last_time AS time, st.last_value AS value
-FROM series s
-JOIN series_state st ON st.series_id = s.id
-WHERE %(component)s::text IS NULL OR s.component = %(component)s
-ORDER BY s.component, s.metric, s.labels
-
 -- name: select
 -- The series a question is about; labels match as a subset.
 SELECT id, metric, component, labels

@@ -16,7 +16,9 @@ from msgspec import Struct
 from api import server
 from api.app import create_app
 from api.auth import Authenticator
+from api.feed import Limits
 from api.ingest.newcomers import Newcomers
+from api.live import Live
 from api.parts import Parts
 from db import keys
 from db.config import Config, Retention
@@ -73,12 +75,15 @@ class Service:
         self.can_copy = can_copy
         self.url = f"http://127.0.0.1:{port}"
         self.http = http
+        # Tests write to the database in every way: no answer is from memory alone.
+        self.live = Live(pool, Limits(fresh_s=0, stale_s=0))
         self.parts = self._parts(pool, Settings(port=port, admin_key=Secret(ADMIN_KEY)))
         self.document: dict[str, Any] = {}
 
     async def begin(self, pool: Pool) -> None:
         """Forget the test before."""
-        self.writer = Writer(pool, lambda _: None, can_copy=self.can_copy)
+        self.writer = Writer(pool, self.live.publish, can_copy=self.can_copy)
+        self.live.forget()
         self.parts.receivers.horizon.forget()
         self.parts.receivers.newcomers = Newcomers()
         self.rings = 0
@@ -148,6 +153,7 @@ class Service:
             reader=pool,
             settings=settings,
             auth=Authenticator(pool, settings),
+            live=self.live,
             write=self.store,
             is_away=lambda: self.writer.is_away,
             announce=self.ring,
@@ -171,15 +177,19 @@ async def running_service(engine: Engine, migrated_pool: Pool) -> AsyncIterator[
         listener = server.listen("127.0.0.1", 0)
         port, can_copy = listener.getsockname()[1], not engine.embedded
         made = Service(migrated_pool, port, http, can_copy=can_copy)
-        running = asyncio.create_task(
-            server.serve(create_app(made.parts), listener, made.parts.connections)
-        )
+        running = [
+            asyncio.create_task(
+                server.serve(create_app(made.parts), listener, made.parts.connections)
+            ),
+            asyncio.create_task(made.live.run()),
+        ]
         try:
             yield made
         finally:
-            running.cancel()
-            with suppress(asyncio.CancelledError):
-                await running
+            for task in running:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
 
 
 @pytest.fixture

@@ -111,6 +111,7 @@ def app_of(service: Service) -> Litestar:
         reader=service.pool,
         settings=own,
         auth=auth,
+        live=service.live,
         write=service.writer.store,
         is_away=lambda: service.writer.is_away,
         announce=service.live.ring,

@@ -229,6 +229,21 @@ async def test_state_is_asked_for_once_per_key_and_its_end_ends_every_client(liv
     assert live.clients == 0
 
 
+async def test_key_whose_check_hangs_keeps_no_other_from_being_refused(live: Live) -> None:
+    class HangingKey(Key):
+        async def check(self) -> Principal | None:
+            await asyncio.sleep(WAIT_S)
+            return self.principal
+
+    refused = Key()
+    hanging, client = HangingKey().client(), refused.client()
+    with live.joined(hanging), live.joined(client):
+        await until(lambda: refused.asked >= 1)
+        refused.principal = None
+        async with asyncio.timeout(5):
+            assert (await client.ended).code == 4401
+
+
 async def test_absent_database_ends_no_client(live: Live) -> None:
     key = Key()
     client = key.client()

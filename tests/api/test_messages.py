@@ -4,11 +4,14 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable
 from datetime import timedelta
+from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 
 from api.feed import Limits
+from api.messages import MESSAGE_VALUES
 from api.websocket import PATHS
 from db import alerts, events
 from db.queries import Pool
@@ -22,6 +25,7 @@ from tests.api.stream import (
     resolved,
     running,
 )
+from tests.conftest import RESET
 from vigia.model import Category, Level, Sample, Series, utc_now
 
 
@@ -142,6 +146,60 @@ async def test_resume_that_cannot_be_honoured_gets_lagged_and_the_state(
 
     assert [part["type"] for part in found] == ["hello", "lagged", "metrics", "health", "alerts"]
     assert found[-1]["seq"] == 5
+    assert found[0]["data"]["resumed"] is (resume == 1)
+    assert found[1]["data"] == {"after": resume}
+    # A client keeps the number of the newest message: one that never was must not be in any.
+    assert all(part["seq"] <= 5 for part in found)
+
+
+async def test_state_of_many_series_comes_in_bounded_messages_that_add_up(pool: Pool) -> None:
+    count = 2 * MESSAGE_VALUES + 1
+    many = [
+        Sample(Series(metric="queue", component="broker", labels=(("q", f"{n}"),)), utc_now(), n)
+        for n in range(count)
+    ]
+    async with running(pool) as service:
+        await service.writer.write(many)
+        ws = await service.connect(**BEARER)
+        found = [await message(ws) for _ in range(6)]
+        await service.writer.write([msgspec.structs.replace(many[7], time=utc_now(), value=-1)])
+        news = await message(ws)
+
+    kinds = [part["type"] for part in found]
+    assert kinds == ["hello", "metrics", "metrics", "metrics", "health", "alerts"]
+    parts = [shown_values(part) for part in found[1:4]]
+    assert all(len(part) <= MESSAGE_VALUES for part in parts)
+    assert sorted(value for part in parts for value in part) == list(range(count))
+    assert shown_values(news) == [-1]
+
+
+def shown_values(part: Any) -> list[float]:
+    [metric] = [
+        metric
+        for component in part["data"]["components"].values()
+        for metric in component["metrics"].values()
+    ]
+    return [one["value"] for one in metric["series"]]
+
+
+async def test_hub_that_forgets_gives_clients_the_whole_state_of_the_new_database(
+    service: Service,
+) -> None:
+    await service.writer.write([Sample(CPU, utc_now(), 1.0)])
+    await service.announce(*(resolved(n) for n in range(9)))
+    ws, _ = await service.listen()
+    async with service.pool.connection() as connection:
+        await connection.execute(RESET)
+        await connection.execute("UPDATE event_counter SET seq = 2")
+    service.live.forget()
+
+    found = [await message(ws) for _ in range(4)]
+
+    assert [part["type"] for part in found] == ["lagged", "metrics", "health", "alerts"]
+    assert found[1]["data"]["components"] == {}
+    assert [part["seq"] for part in found[1:]] == [2, 2, 2]
+    assert await service.announce(resolved(1)) == 3
+    assert (await message(ws))["seq"] == 3
 
 
 async def test_malformed_resume_is_said_and_gets_the_state(service: Service) -> None:

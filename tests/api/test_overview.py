@@ -78,6 +78,25 @@ async def test_the_dashboard_says_all_that_the_others_say(service: Any, pool: Po
     assert (await service.get("/dashboard", at="-1h")).status == 400
 
 
+@pytest.mark.parametrize("path", ["/health", "/metrics/current", "/dashboard"])
+async def test_who_has_the_present_already_is_not_sent_it_again(
+    service: Any, pool: Pool, path: str
+) -> None:
+    now = utc_now().replace(microsecond=0)
+    await observe(service, pool, now, server=1)
+    first = await service.get(path)
+    etag = first.headers["ETag"]
+    again = await service.ask(BASE + path, headers={"If-None-Match": f'"x", W/{etag}'})
+
+    assert first.headers["Cache-Control"] == "private, no-cache"
+    assert (again.status, again.body, again.headers["ETag"]) == (304, "", etag)
+
+    await observe(service, pool, now + timedelta(seconds=30), server=0)
+    changed = await service.ask(BASE + path, headers={"If-None-Match": etag})
+    assert changed.status == 200
+    assert changed.headers["ETag"] != etag
+
+
 async def test_the_status_is_that_of_the_services_and_the_maintenance(
     service: Any, pool: Pool
 ) -> None:

@@ -3,13 +3,13 @@
 import time
 from collections.abc import Sequence
 
-from db import current, series
+from db import current
 from vigia.model import Category, Sample, Series, utc_now
 
 NOW = utc_now()
 
 
-def many_labelled(count: int) -> list[series.Current]:
+def many_labelled(count: int) -> list[current.Current]:
     """Return newest values of so many series of one metric."""
     return [
         current.of_sample(
@@ -28,7 +28,7 @@ def many_labelled(count: int) -> list[series.Current]:
     ]
 
 
-def cpu_seconds_of(samples: Sequence[series.Current]) -> float:
+def cpu_seconds_of(samples: Sequence[current.Current]) -> float:
     began = time.process_time()
     current.document(samples)
     return time.process_time() - began

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from db import current
 from db import series as db_series
 from db import writer as db_writer
 from db.config import MetricRetention, Retention
@@ -64,7 +65,7 @@ async def test_the_state_of_a_series_is_its_newest_sample_in_any_order(pool: Poo
         for second in (5, 9, 7):
             await writer.write([at(second, float(second))])
     async with pool.connection() as connection:
-        [newest] = await db_series.current(connection)
+        [newest] = await current.values(connection, list(await current.numbers(connection)))
         [described] = await db_series.catalogue(connection, None, None, 0, 10)
 
     assert (newest.value, newest.time) == (9, START + timedelta(seconds=9))

@@ -1,0 +1,28 @@
+-- name: changes
+-- Which series have had another newest sample or another declaration since an earlier look, in the order of their
+-- numbers, and how many there are. `xmin` is the transaction that wrote a row. The next look begins at the oldest
+-- transaction that is still open now: transactions commit in another order than they begin, and so none is missed.
+-- Ages are compared, not numbers, which wrap around.
+SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS watermark,
+       (SELECT count(*) FROM series_state) AS count,
+       ARRAY(
+           SELECT st.series_id
+           FROM series_state st
+           WHERE %(since)s::text IS NULL OR age(st.xmin) <= age(%(since)s::text::xid8::xid)
+           UNION
+           SELECT s.id
+           FROM series s
+           WHERE age(s.xmin) <= age(%(since)s::text::xid8::xid)
+           ORDER BY 1
+       ) AS numbers
+
+-- name: values
+-- The newest samples of series; those that have none are left out.
+SELECT s.id, s.metric, s.component, s.category, s.labels, s.unit, st.last_time AS time, st.last_value AS value
+FROM series s
+JOIN series_state st ON st.series_id = s.id
+WHERE s.id = ANY (%(numbers)s::integer[])
+ORDER BY s.id
+
+-- name: numbers
+SELECT series_id FROM series_state
