@@ -32,6 +32,7 @@ from api import (
     silences,
     storage,
 )
+from api.compression import Compression
 from api.door import OPEN, Door
 from api.json_request import JsonRequest
 from api.parts import Parts
@@ -104,15 +105,18 @@ def create_app(parts: Parts, routes: Sequence[ControllerRouterHandler] = ()) -> 
     """Build the application; `routes` are handlers of others, such as the live feed's."""
     door = Door(parts.auth)
     open_routes = Router("/", route_handlers=OPEN_ROUTES, opt=OPEN, security=[{}])
-    return Litestar(
+    allow = headers.Allow()
+    app = Litestar(
         [open_routes, *ROUTES, *routes],
         dependencies={"parts": Provide(lambda: parts, sync_to_thread=False)},
-        middleware=[door],
+        middleware=[Compression(), door],
         exception_handlers=errors.table(door),
-        before_send=[headers.add_headers],
+        before_send=[headers.add_headers, allow],
         request_class=JsonRequest,
         request_max_body_size=BODY_BYTES_MAX,
         openapi_config=docs.config(parts.auth.cookie_name),
         logging_config=None,
         debug=False,
     )
+    allow.learn(app.routes)
+    return app

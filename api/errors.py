@@ -13,6 +13,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.types import ASGIApp, ExceptionHandlersMap
 from msgspec import Struct
 
+from api.headers import methods_text
 from db.pool import AwayError, BusyError
 from vigia.model import ConflictError, DomainError, InvalidError, NotFoundError, UnavailableError
 
@@ -88,7 +89,7 @@ def _detail(error: HTTPException) -> str:
     if error.status_code == HTTPStatus.NOT_FOUND:
         return NOT_FOUND
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        return "this address has other methods; see /api/v1/openapi.json"
+        return f"this address takes {methods_text((error.headers or {}).get('allow', ''))}"
     if error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         return "the body is too large; split it"
     if isinstance(error, ValidationException) and isinstance(error.extra, list):

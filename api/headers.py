@@ -1,5 +1,8 @@
 """Headers that every answer carries unless its handler chose otherwise."""
 
+from collections.abc import Iterable
+
+from litestar.routes import BaseRoute, HTTPRoute
 from litestar.types import Message, Scope
 
 PAGE_POLICY = (
@@ -31,3 +34,34 @@ async def add_headers(message: Message, _scope: Scope) -> None:
         names = {name.lower() for name, _ in given}
         missing = [pair for pair in DEFAULTS.items() if pair[0] not in names]
         message["headers"] = [*given, *missing]
+
+
+class Allow:
+    """Completes the methods that an answer names: the router knows them apart, and without HEAD."""
+
+    def __init__(self) -> None:
+        self._methods: dict[str, set[str]] = {}
+
+    def learn(self, routes: Iterable[BaseRoute]) -> None:
+        """Keep the methods of every path."""
+        for route in routes:
+            if isinstance(route, HTTPRoute):
+                self._methods.setdefault(route.path_format, set()).update(route.methods)
+
+    async def __call__(self, message: Message, scope: Scope) -> None:
+        """Complete the header as the answer is sent."""
+        if message["type"] != "http.response.start":
+            return
+        names = [name.lower() for name, _ in message["headers"]]
+        if b"allow" in names:
+            headers = list(message["headers"])
+            at = names.index(b"allow")
+            known = self._methods.get(str(scope.get("path_template")), set())
+            headers[at] = b"allow", methods_text(headers[at][1].decode(), known).encode()
+            message["headers"] = headers
+
+
+def methods_text(allow: str, others: Iterable[str] = ()) -> str:
+    """Return the methods of an `Allow` header and others, with HEAD where GET is."""
+    methods = {name.strip() for name in allow.split(",")} | set(others)
+    return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from api.door import REFUSAL
 from api.errors import HEADERS
+from api.head import is_head
 from api.headers import PAGE_POLICY
 from api.parts import Parts
 from api.sessions import session_cookie
@@ -107,7 +108,7 @@ async def sign_in_page(
     token: Annotated[str | None, QueryParameter(description="Of a one-time link.")] = None,
 ) -> Response[bytes]:
     """Show the form, or use up a link. A link that is no good says so above the form."""
-    if token is None:
+    if token is None or is_head(request.scope):
         return page(SIGN_IN)
     session = await parts.auth.sign_in_by_link(token)
     if session is None:

@@ -13,6 +13,7 @@ from litestar.types import ASGIApp
 
 from api.body_deadline import BodyDeadline
 from api.connections import Connections, Limits
+from api.head import HeadAsGet
 from api.protocol import HttpProtocol
 
 STALLED_TIMEOUT_MS = 10_000
@@ -66,7 +67,7 @@ def _config(app: ASGIApp, connections: Connections) -> uvicorn.Config:
     protocol: Any = partial(HttpProtocol, counted=connections)
     # The number of connections is limited by the protocol, which says so in the form of all errors.
     return uvicorn.Config(
-        BodyDeadline(app, limits.body_timeout_s),
+        BodyDeadline(HeadAsGet(app), limits.body_timeout_s),
         http=protocol,
         ws="websockets-sansio",
         ws_max_size=MESSAGE_BYTES_MAX,

@@ -89,7 +89,7 @@ class Service:
         self.log = folder / "service.log"
         self.http = aiohttp.ClientSession(
             f"http://127.0.0.1:{port}",
-            headers={"Authorization": f"Bearer {KEY}"},
+            headers={"Authorization": f"Bearer {KEY}", "Accept-Encoding": "identity"},
             timeout=aiohttp.ClientTimeout(total=None, sock_read=60),
         )
         self.process: psutil.Process | None = None
