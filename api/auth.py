@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import hmac
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
@@ -68,10 +68,13 @@ class Authenticator:
         pool: DatabasePool,
         settings: Settings,
         refusals: Refusals | None = None,
+        obstacle: Callable[[], str] = lambda: "",
     ) -> None:
+        """Until `obstacle` is empty, keys that only the database knows are answered with it."""
         self.refusals = refusals or Refusals()
         self.lookups_refused = 0
         self._pool = pool
+        self._obstacle = obstacle
         self._lookups = asyncio.Semaphore(LOOKUPS_AT_ONCE)
         self._waiting = 0
         self._admin_key = settings.admin_key
@@ -181,6 +184,8 @@ class Authenticator:
     @asynccontextmanager
     async def _connect(self, timeout_s: float = DEADLINE_S) -> AsyncIterator[Connection]:
         """Lend one of the few connections for looking up. Raises UnavailableError, saying why."""
+        if obstacle := self._obstacle():
+            raise UnavailableError(obstacle)
         if self._waiting >= LOOKUPS_WAITING_MAX:
             self.lookups_refused += 1
             raise UnavailableError("too many keys wait to be looked up; try again soon")

@@ -37,5 +37,5 @@ async def dashboard(
 ) -> Response[Dashboard]:
     if at is not None:
         raise InvalidError("at is not available here yet; leave it away for the present")
-    state = await parts.live.present()
+    state = await parts.present()
     return answer(request, await parts.live.documents.dashboard(state))

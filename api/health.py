@@ -29,7 +29,7 @@ async def read(
     request: KnownRequest, parts: NamedDependency[Parts], at: At = None
 ) -> Response[health.Health]:
     if at is None:
-        return answer(request, await parts.live.documents.health(await parts.live.present()))
+        return answer(request, await parts.live.documents.health(await parts.present()))
     now = utc_now()
     moment = parse_time(at, now)
     if moment > now:

@@ -66,7 +66,7 @@ async def newest(
 ) -> Response[current.CurrentMetrics]:
     if component is not None and "\0" in component:
         raise InvalidError("component must not hold U+0000")
-    await parts.live.present()
+    await parts.present()
     return answer(request, await parts.live.documents.metrics(component))
 
 

@@ -7,6 +7,7 @@ from litestar import Request
 from litestar.datastructures import State
 from msgspec import Struct, field
 
+from api import messages
 from api.auth import Authenticator
 from api.connections import Connections
 from api.database import DEADLINE_S, LONG_DEADLINE_S, connect
@@ -18,7 +19,7 @@ from db.load import Load
 from db.queries import Connection, Pool
 from db.storage import Preview, Storage
 from db.writer import Stored
-from vigia.model import Principal
+from vigia.model import Principal, UnavailableError
 from vigia.settings import Settings
 
 HISTORY_AT_ONCE = 4
@@ -59,6 +60,8 @@ class Parts(Struct, frozen=True, kw_only=True):
     """What the services report of themselves, for `/dev/status`."""
     ready: Callable[[], bool]
     """Whether the start is complete."""
+    obstacle: Callable[[], str] = lambda: ""
+    """Why nothing can be asked of the database yet; empty once the start is complete."""
     storage: Callable[[Connection], Awaitable[Storage]]
     """Measures what the tiers take, and how long there will be room."""
     preview: Callable[[Connection, Retention], Awaitable[Preview]]
@@ -77,11 +80,22 @@ class Parts(Struct, frozen=True, kw_only=True):
     @asynccontextmanager
     async def connect_reader(self) -> AsyncIterator[Connection]:
         """Lend a connection that only reads, under a deadline."""
+        self._refuse_early()
         async with connect(self.reader, LONG_DEADLINE_S) as connection:
             yield connection
 
     @asynccontextmanager
     async def connect(self, deadline_s: float = DEADLINE_S) -> AsyncIterator[Connection]:
         """Lend a connection, under a deadline."""
+        self._refuse_early()
         async with connect(self.pool, deadline_s) as connection:
             yield connection
+
+    async def present(self) -> messages.State:
+        """Return what is now, from memory."""
+        self._refuse_early()
+        return await self.live.present()
+
+    def _refuse_early(self) -> None:
+        if obstacle := self.obstacle():
+            raise UnavailableError(obstacle)

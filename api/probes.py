@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from api.database import connect
 from api.parts import Parts
+from db.pool import AwayError
 from vigia import __version__
 from vigia.model import UnavailableError
 
@@ -59,10 +60,12 @@ async def livez() -> State:
 @get("/readyz", tags=["service"], summary="Whether the service is started and its database answers")
 async def readyz(parts: NamedDependency[Parts]) -> State:
     if not parts.ready():
-        raise UnavailableError("the service is still starting")
+        raise UnavailableError(parts.obstacle() or "the service is still starting")
     try:
         async with asyncio.timeout(READY_TIMEOUT_S), connect(parts.own_pool) as connection:
             await connection.execute("SELECT 1")
+    except AwayError as error:
+        raise UnavailableError(str(error)) from error
     except (psycopg.OperationalError, TimeoutError) as error:
         raise UnavailableError("the database does not answer") from error
     return State("ready")

@@ -30,6 +30,8 @@ authentication two, and the live feed four."""
 REQUESTS_CONNECTIONS_MAX = 6
 CONNECTIONS_MIN = 2
 CHECKOUT_TIMEOUT_S = 3.0
+OPEN_TIMEOUT_S = 30.0
+CLOSE_TIMEOUT_S = 1.0
 STATEMENT_TIMEOUT_S = 30
 PROBE_S = 0.5
 """How often a database that is away is tried: one connection at a time."""
@@ -161,9 +163,10 @@ class DatabasePool(AsyncConnectionPool[Connection]):
         try:
             connection = await super()._connect(timeout)
         except Exception as error:
-            if not self._failure:
+            cause = cause_of(error)
+            if cause != self._failure:
                 log.warning("database_unreachable", pool=self.name, error=str(error).strip())
-            self._failure, self._failed_at = cause_of(error), time.monotonic()
+            self._failure, self._failed_at = cause, time.monotonic()
             raise
         if self._failure:
             log.info("database_reached", pool=self.name, was=self._failure)
@@ -174,7 +177,7 @@ class DatabasePool(AsyncConnectionPool[Connection]):
 def cause_of(error: BaseException) -> str:
     """Return in one line why a connection could not be made, without the server's address."""
     first = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return first.rpartition("failed: ")[2][:CAUSE_CHARS_MAX]
+    return first.rpartition("failed: ")[2].removeprefix("FATAL:").strip()[:CAUSE_CHARS_MAX]
 
 
 class _Connection(AsyncConnection[TupleRow]):
@@ -201,7 +204,7 @@ async def open_pool(
     *,
     embedded: bool,
     reading: bool = False,
-    open_timeout_s: float = 30.0,
+    open_timeout_s: float = OPEN_TIMEOUT_S,
     name: str = SERVICE,
     connections_max: int = CONNECTIONS_MAX,
     configure: Configure | None = None,
@@ -235,7 +238,7 @@ async def open_pool(
         probe.cancel()
         with suppress(asyncio.CancelledError):
             await probe
-        await pool.close()
+        await pool.close(CLOSE_TIMEOUT_S)
 
 
 async def _wait(pool: DatabasePool, timeout_s: float) -> None:

@@ -67,7 +67,9 @@ class Writer:
         backlog: Backlog | None = None,
         *,
         can_copy: bool = False,
+        is_away: bool = False,
     ) -> None:
+        """With `is_away`, everything is kept on disk until `learn` has ended."""
         self._pool = pool
         self._on_commit = on_commit
         self._backlog = backlog
@@ -78,7 +80,7 @@ class Writer:
         self._direct = asyncio.Semaphore(DIRECT_WRITES_MAX)
         self._waiting = 0
         self._is_flushing = False
-        self._is_away = False
+        self._is_away = is_away
         self.resolution: Resolution = lambda _, declared: declared
         self.dropped = 0
         self.stored = 0
@@ -123,6 +125,7 @@ class Writer:
         """Look which series there are already."""
         async with self._pool.connection() as connection:
             await self._numbers.learn(connection)
+        self._is_away = False
 
     async def run(self) -> None:
         """Flush whenever there is something, until cancelled."""
@@ -303,10 +306,15 @@ async def insert(connection: Connection, numbers: SeriesNumbers, samples: Sequen
 
 @asynccontextmanager
 async def open_writer(
-    pool: Pool, on_commit: OnCommit, backlog: Backlog | None = None, *, can_copy: bool = False
+    pool: Pool,
+    on_commit: OnCommit,
+    backlog: Backlog | None = None,
+    *,
+    can_copy: bool = False,
+    is_away: bool = False,
 ) -> AsyncIterator[Writer]:
     """Open a writer whose `run` the caller keeps going; what is left at the end is stored."""
-    writer = Writer(pool, on_commit, backlog, can_copy=can_copy)
+    writer = Writer(pool, on_commit, backlog, can_copy=can_copy, is_away=is_away)
     try:
         yield writer
     finally:

@@ -2,23 +2,15 @@
 
 import asyncio
 import signal
-import socket
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import structlog
-from litestar import Litestar
 
-from api.app import create_app
-from api.auth import Authenticator
-from api.connections import Connections, open_connections
-from api.parts import Parts
-from api.server import listen, serve
-from api.websocket import stream_route
 from vigia.greeting import greet
-from vigia.service import Service, open_service
-from vigia.settings import Settings, SettingsError
+from vigia.http import port_of, serving
+from vigia.service import Service, open_parts
+from vigia.settings import Settings
+from vigia.start import begin
 from vigia.turns import Services, collectors, everyones, judges, keepers
 
 log = structlog.get_logger()
@@ -51,42 +43,28 @@ async def main(settings: Settings) -> None:
 
 
 async def _run(settings: Settings, started: asyncio.Event, stop: asyncio.Event) -> None:
-    with _port(settings) as listener:
-        async with open_service(settings) as service, asyncio.TaskGroup() as group:
-            services = _services(service, listener)
-            tasks = [group.create_task(run, name=name) for name, run in services.items()]
-            service.is_ready = True
-            started.set()
-            await greet(service.pool, settings)
-            await stop.wait()
-            log.info("stopping")
-            service.is_ready = False
-            for task in tasks:
-                task.cancel()
+    with port_of(settings) as listener:
+        async with open_parts(settings) as service, serving(service, listener) as server:
+            await begin(service)
+            async with asyncio.TaskGroup() as group:
+                services = _services(service, server)
+                tasks = [group.create_task(run, name=name) for name, run in services.items()]
+                service.is_ready = True
+                started.set()
+                await greet(service.pool, settings)
+                await stop.wait()
+                log.info("stopping")
+                service.is_ready = False
+                for task in tasks:
+                    task.cancel()
 
 
-@contextmanager
-def _port(settings: Settings) -> Iterator[socket.socket | None]:
-    """Take the port before anything is started, so that a taken one is said at once."""
-    if "api" not in settings.roles:
-        yield None
-        return
-    try:
-        listener = listen(settings.host, settings.port)
-    except OSError as error:
-        reason = f"cannot listen on {settings.host}: {error.strerror}"
-        raise SettingsError(f"VIGIA_PORT: {settings.port}: {reason}") from error
-    with listener:
-        yield listener
-
-
-def _services(service: Service, listener: socket.socket | None) -> Services:
+def _services(service: Service, server: asyncio.Task[None] | None) -> Services:
     """Return every service of this replica's roles; the writer and the live hub serve them all."""
     roles = service.settings.roles
     services = everyones(service)
-    if listener is not None:
-        connections = open_connections(service.settings.trusted_proxies)
-        services["http"] = serve(_app(service, connections), listener, connections)
+    if server is not None:
+        services["http"] = _wait(server)
     if "collect" in roles:
         services |= collectors(service)
     if "alert" in roles:
@@ -96,24 +74,6 @@ def _services(service: Service, listener: socket.socket | None) -> Services:
     return services
 
 
-def _app(service: Service, connections: Connections) -> Litestar:
-    auth = Authenticator(service.pool, service.settings, service.refusals)
-    parts = Parts(
-        pool=service.requests,
-        own_pool=service.pool,
-        reader=service.reader,
-        settings=service.settings,
-        auth=auth,
-        live=service.live,
-        write=service.writer.store,
-        is_away=lambda: service.writer.is_away,
-        announce=service.live.ring,
-        config=lambda: service.config,
-        set_config=service.set_config,
-        status=service.status,
-        ready=lambda: service.is_ready,
-        storage=service.storage,
-        preview=service.preview,
-        connections=connections,
-    )
-    return create_app(parts, [stream_route(service.live, auth)])
+async def _wait(server: asyncio.Task[None]) -> None:
+    """Run until the server ends; cancelled, it ends the server."""
+    await server

@@ -19,6 +19,7 @@ from db.engine import Engine, open_engine
 from db.health import Known, forget, record_outage, stale_after
 from db.migrate import migrate
 from db.pool import (
+    OPEN_TIMEOUT_S,
     READER,
     REQUESTS,
     REQUESTS_CONNECTIONS_MAX,
@@ -66,15 +67,34 @@ class Service(Struct):
     backlog: Backlog
     live: Live
     emitter: Emitter
-    config: Config
-    applied: Retention
-    slots: dict[str, Slots]
     sql_rules: Asker
+    config: Config = field(default_factory=Config)
+    applied: Retention | None = None
+    slots: dict[str, Slots] = field(default_factory=dict)
     minutes: Minutes = field(default_factory=Minutes)
     settle_s: float = SETTLE_S
     missed_slots: list[datetime] = field(default_factory=list)
     refusals: Refusals = field(default_factory=Refusals)
+    is_begun: bool = False
     is_ready: bool = False
+
+    async def begin(self) -> None:
+        """Bring the database to this version, and learn what it holds; may be tried again."""
+        async with self.pool.connection() as connection:
+            await migrate(connection)
+            self.config = await read(connection)
+            await self._apply_retention(connection)
+            await add_shipped_rules(connection)
+        await self.writer.learn()
+        self.is_begun = True
+
+    @property
+    def obstacle(self) -> str:
+        """Why nothing can be asked of the database yet; empty once it has been prepared."""
+        if self.is_begun:
+            return ""
+        cause = f"the database is away: {self.pool.cause}" if self.pool.cause else ""
+        return f"the service is still starting; {cause or 'its database is being prepared'}"
 
     def counted(self, name: str) -> Slots:
         """Return the slots of a service, which its status shows."""
@@ -205,7 +225,18 @@ class Service(Struct):
 
 @asynccontextmanager
 async def open_service(settings: Settings) -> AsyncIterator[Service]:
-    """Open every part, downwards; they close upwards, so that what was collected is stored."""
+    """Open every part, and begin at once."""
+    async with open_parts(settings) as service:
+        await service.begin()
+        yield service
+
+
+@asynccontextmanager
+async def open_parts(settings: Settings) -> AsyncIterator[Service]:
+    """Open every part, downwards; they close upwards, so that what was collected is stored.
+
+    A server may be away: the pools look for it. Until `begin` has ended, what is sent is spooled.
+    """
     async with (
         open_engine(settings) as engine,
         _open_own(engine) as pool,
@@ -214,39 +245,40 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         open_egress(settings.egress_allow, await own_endpoints(settings)) as egress,
         open_backlog(settings.data_dir / "spool") as backlog,
     ):
-        async with pool.connection() as connection:
-            await migrate(connection)
-            config = await read(connection)
-            await apply(connection, config.retention)
-            await add_shipped_rules(connection)
         emitter = load_emitter()
         live = Live(pool, on_event=emitter.emit_event, on_samples=emitter.emit_samples)
-        can_copy = not engine.embedded
-        async with open_writer(pool, live.publish, backlog, can_copy=can_copy) as writer:
-            await writer.learn()
+        async with open_writer(
+            pool, live.publish, backlog, can_copy=not engine.embedded, is_away=True
+        ) as writer:
             service = Service(
-                settings,
-                engine,
-                pool,
-                requests,
-                reader,
-                egress,
-                writer,
-                backlog,
-                live,
-                emitter,
-                config,
-                config.retention,
-                {},
-                Asker(pool, writer.put),
+                settings=settings,
+                engine=engine,
+                pool=pool,
+                requests=requests,
+                reader=reader,
+                egress=egress,
+                writer=writer,
+                backlog=backlog,
+                live=live,
+                emitter=emitter,
+                sql_rules=Asker(pool, writer.put),
             )
             writer.resolution = service.resolution
             yield service
 
 
 def _open_own(engine: Engine) -> AbstractAsyncContextManager[DatabasePool]:
-    connections_max = SERVICE_CONNECTIONS_MAX
-    return open_pool(engine.dsn, embedded=engine.embedded, connections_max=connections_max)
+    return open_pool(
+        engine.dsn,
+        embedded=engine.embedded,
+        connections_max=SERVICE_CONNECTIONS_MAX,
+        open_timeout_s=_open_timeout_s(engine),
+    )
+
+
+def _open_timeout_s(engine: Engine) -> float:
+    """Return how long a pool waits to be opened: only for an engine of our own, which is there."""
+    return OPEN_TIMEOUT_S if engine.embedded else 0.0
 
 
 def _open_requests(engine: Engine) -> AbstractAsyncContextManager[DatabasePool]:
@@ -255,6 +287,7 @@ def _open_requests(engine: Engine) -> AbstractAsyncContextManager[DatabasePool]:
         embedded=engine.embedded,
         name=REQUESTS,
         connections_max=REQUESTS_CONNECTIONS_MAX,
+        open_timeout_s=_open_timeout_s(engine),
     )
 
 
@@ -268,5 +301,5 @@ async def _open_reader(
         yield requests
         return
     dsn = url.reveal() if url else engine.dsn
-    async with open_pool(dsn, embedded=False, reading=True, name=READER) as own:
+    async with open_pool(dsn, embedded=False, reading=True, name=READER, open_timeout_s=0.0) as own:
         yield own
