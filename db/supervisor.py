@@ -19,6 +19,9 @@ PAUSE_S_MAX = 5.0
 WELL_AFTER_S = 60.0
 LINE_CHARS_MAX = 500
 BEATS_READ_MAX = 1024
+FRAME = "#<>- \t\r\n"
+"""What a program draws around its last words."""
+NO_MEMORY = "out of memory"
 
 
 class ChildError(Exception):
@@ -29,12 +32,17 @@ class Child(Struct, kw_only=True):
     """What to run, and what became of it. It beats by writing to its standard output."""
 
     command: tuple[str, ...]
+    first_arguments: tuple[str, ...] = ()
+    """What only the first life is given."""
     inherited_fds: tuple[int, ...] = ()
     deadline_s: float
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     restarts: int = 0
     complaint: str = ""
-    """The first line on the standard error of this life: the cause comes before its effects."""
+    """The first line on the standard error of this life: the cause comes before its effects.
+
+    Of those that a lack of memory makes, it is the one that says so.
+    """
 
 
 async def supervise(child: Child) -> None:
@@ -59,6 +67,7 @@ async def _live(child: Child) -> str:
     try:
         process = await asyncio.create_subprocess_exec(
             *child.command,
+            *(() if child.ready.is_set() else child.first_arguments),
             stdin=PIPE,
             stdout=PIPE,
             stderr=PIPE,
@@ -131,6 +140,7 @@ async def _log_lines(process: Process, child: Child) -> None:
             continue  # The reader has dropped a line that is longer than it holds.
         if not line:
             return
-        text = line.decode(errors="replace").strip()[:LINE_CHARS_MAX]
-        child.complaint = child.complaint or text
+        text = line.decode(errors="replace").strip(FRAME)[:LINE_CHARS_MAX]
+        if NO_MEMORY in text or (text and not child.complaint):
+            child.complaint = text
         log.warning("engine_said", line=text)

@@ -68,7 +68,10 @@ def run(command: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 def _run(command: Callable[[], Coroutine[Any, Any, None]]) -> None:
     try:
-        uvloop.run(command())
+        try:
+            uvloop.run(command())
+        except BaseExceptionGroup as group:
+            raise (_only_one(group) or group) from None
     except psycopg.Error as error:
         say(f"vigia: the database: {str(error).strip().splitlines()[0]}", err=True)
         sys.exit(EXIT_FAILURE)
@@ -78,9 +81,31 @@ def _run(command: Callable[[], Coroutine[Any, Any, None]]) -> None:
             err=True,
         )
         sys.exit(EXIT_FAILURE)
-    except (DomainError, EngineError, MigrationError, SettingsError, OSError) as error:
+    except OSError as error:
+        say(f"vigia: {_words(error)}", err=True)
+        sys.exit(EXIT_FAILURE)
+    except (DomainError, EngineError, MigrationError, SettingsError) as error:
         say(f"vigia: {error}", err=True)
         sys.exit(EXIT_FAILURE)
+
+
+def _only_one(group: BaseExceptionGroup[BaseException]) -> BaseException | None:
+    """Return the exception of a group of one, however deep: what a user can mend is one line."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        if len(error.exceptions) > 1:
+            return None
+        [error] = error.exceptions
+    return error
+
+
+def _words(error: OSError) -> str:
+    if not error.filename or not error.strerror:
+        return str(error)
+    words = f"{error.filename}: {error.strerror}"
+    if str(error.filename).startswith("/proc/"):
+        words += "; the role collect measures this machine by /proc: mount it"
+    return words
 
 
 def say(text: str = "", *, err: bool = False, nl: bool = True) -> None:

@@ -1,17 +1,17 @@
-// Serves an embedded TimescaleDB on a unix socket: `bridge.mjs <data directory> <socket> <deadline in ms>`.
+// Serves an embedded TimescaleDB on a unix socket: `bridge.mjs <data directory> <socket> <deadline in ms> [create]`.
 
 import fs from 'node:fs';
 import net from 'node:net';
 import { Worker } from 'node:worker_threads';
 
 import { Connection, greet } from './connection.mjs';
-import { openEngine } from './engine.mjs';
+import { openEngine, watch } from './engine.mjs';
 import { die, Session } from './session.mjs';
 
 const CLIENTS_MAX = 100;
 const BEATS_PER_DEADLINE = 6;
 
-const [dataDir, path, deadline] = process.argv.slice(2);
+const [dataDir, path, deadline, create] = process.argv.slice(2);
 const deadlineMs = Number(deadline);
 
 process.on('uncaughtException', die);
@@ -26,7 +26,8 @@ process.umask(0o077);
 const parent = new Worker(new URL('parent.mjs', import.meta.url));
 const parentGone = new Promise((resolve) => parent.once('message', resolve));
 
-const pg = await openEngine(dataDir);
+const pg = await openEngine(dataDir, { mayCreate: create === 'create' }).catch(die);
+const checkFiles = watch(dataDir);
 const session = new Session(pg);
 const greeting = await greet(pg);
 const sockets = new Set();
@@ -42,7 +43,11 @@ listen();
 // The first beat says that clients may come, and their absence that a query holds this thread.
 process.stdout.on('error', () => {});
 process.stdout.write('.');
-setInterval(() => process.stdout.write('.'), deadlineMs / BEATS_PER_DEADLINE);
+setInterval(() => {
+  // The engine goes on with the files that it holds open, and what it then acknowledges is lost.
+  checkFiles();
+  process.stdout.write('.');
+}, deadlineMs / BEATS_PER_DEADLINE);
 
 await parentGone;
 server.close();

@@ -26,13 +26,32 @@ const COMMUNITY_FEATURES = `
   DROP FUNCTION pg_temp.load_community_features();
 `;
 
+const GONE = 'the directory of the database was deleted or moved while it ran; restore it from a backup';
+
 const SYNC_MESSAGE = Buffer.from([0x53, 0, 0, 0, 4]);
 
-export async function openEngine(dataDir) {
+/** What the data directory is the cause of; the message is for the operator. */
+export class Unusable extends Error {}
+
+/** Opens a database. Only one that never ran may be made here: another that is missing was lost. */
+export async function openEngine(dataDir, { mayCreate = true } = {}) {
   if (!fs.existsSync(dataDir)) {
+    if (!mayCreate) {
+      throw new Unusable(GONE);
+    }
     await initialise(dataDir);
   }
   return open(dataDir, { durable });
+}
+
+/** Returns what throws once the directory is no longer the one that was opened. */
+export function watch(dataDir) {
+  const { ino } = fs.statSync(dataDir);
+  return () => {
+    if (fs.statSync(dataDir, { throwIfNoEntry: false })?.ino !== ino) {
+      throw new Unusable(GONE);
+    }
+  };
 }
 
 /** What a connection leaves behind ends with it, as it would with a session of its own. */

@@ -2,7 +2,7 @@
 
 import fs from 'node:fs';
 
-import { resetSession } from './engine.mjs';
+import { resetSession, Unusable } from './engine.mjs';
 
 /** So many of the service's own connections may go before one that has waited for longer. */
 const OVERTAKES_MAX = 8;
@@ -75,7 +75,24 @@ async function orDie(promise) {
 }
 
 export function die(error) {
-  // In one line, for a log; Node itself would also print the engine's source, 400 kB without a break.
-  fs.writeSync(2, `${String(error?.stack ?? error).replaceAll(/\n\s*/g, ' ')}\n`);
+  fs.writeSync(2, `${reasonOf(error)}\n`);
+  if (error?.stack && !(error instanceof Unusable)) {
+    // In one line, for a log; Node itself would also print the engine's source, 400 kB without a break.
+    fs.writeSync(2, `${String(error.stack).replaceAll(/\n\s*/g, ' ')}\n`);
+  }
   process.exit(1);
+}
+
+/** Says in a line why the engine ends: what the build throws is not always an error. */
+function reasonOf(error) {
+  if (error instanceof WebAssembly.RuntimeError) {
+    return `the engine trapped (${oneLine(error.message)}); if it does so again, its files are damaged`;
+  }
+  const words = error?.message ?? error?.name ?? (typeof error === 'object' ? JSON.stringify(error) : error);
+  const number = error?.errno === undefined ? '' : ` (errno ${error.errno})`;
+  return oneLine(`${words}${number}`);
+}
+
+function oneLine(text) {
+  return String(text).replaceAll(/\s+/g, ' ').trim();
 }

@@ -81,6 +81,16 @@ async def test_failed_migration_leaves_nothing_behind(connection: Connection) ->
     assert await cursor.fetchone() == (None,)
 
 
+async def test_a_file_whose_tables_are_there_already_says_what_that_means(
+    connection: Connection,
+) -> None:
+    words = "does not list that file; restore the database"
+    async with connection.transaction(force_rollback=True):
+        await connection.execute("DELETE FROM schema_migrations WHERE version = 22")
+        with pytest.raises(MigrationError, match=words):
+            await migrate(connection)
+
+
 async def test_dumped_schema_is_that_of_the_migrations(connection: Connection) -> None:
     assert await schema.dump(connection) == SCHEMA.read_text()
 

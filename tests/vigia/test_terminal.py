@@ -11,6 +11,7 @@ from tests.vigia import tty
 from tests.vigia.test_cli_sql import environment
 from vigia import cli_history, terminal
 from vigia.cli import main
+from vigia.model import InvalidError
 
 __all__ = ["environment"]
 
@@ -71,3 +72,25 @@ def test_a_key_comes_from_a_file_and_not_from_two_places(
 
     assert "no service answers" in only_file.output
     assert (both.exit_code, "exclude each other" in both.output) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (FileNotFoundError(2, "No such file or directory", "/proc/stat"), "/proc/stat: No such"),
+        (FileNotFoundError(2, "No such file or directory", "/proc/stat"), "mount it"),
+        (InvalidError("x is wrong"), "vigia: x is wrong"),
+    ],
+)
+def test_what_a_user_can_mend_is_one_line_however_deep_in_a_group(
+    error: Exception, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def command() -> None:
+        raise ExceptionGroup("a", [ExceptionGroup("b", [error])])
+
+    with pytest.raises(SystemExit) as ended:
+        terminal.run(command)
+
+    [line] = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 1
+    assert words in line
