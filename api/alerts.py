@@ -11,6 +11,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
 from api.door import ROLE
 from api.errors import documented
+from api.limits import CONCURRENCY, Concurrency
 from api.lists import LIMIT, Cursor, Limit, Page, page, position
 from api.parts import KnownRequest, Parts
 from api.probes import BASE
@@ -98,7 +99,12 @@ async def active(
         return await _page(connection, found, limit, steps=steps)
 
 
-@get(f"{BASE}/alerts/history", tags=["alerts"], summary="Alerts that were open in a range of time")
+@get(
+    f"{BASE}/alerts/history",
+    opt={CONCURRENCY: Concurrency.ANALYSIS},
+    tags=["alerts"],
+    summary="Alerts that were open in a range of time",
+)
 async def past(
     parts: NamedDependency[Parts],
     start: Start = "-7d",

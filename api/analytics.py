@@ -9,6 +9,7 @@ from litestar.params import QueryParameter
 from msgspec import Struct
 
 from api.database import LONG_DEADLINE_S
+from api.limits import CONCURRENCY, Concurrency
 from api.parts import Parts
 from api.probes import BASE
 from api.question import zone_named
@@ -33,6 +34,7 @@ class Summaries(Struct, frozen=True):
 
 @get(
     f"{BASE}/alerts/analytics",
+    opt={CONCURRENCY: Concurrency.ANALYSIS},
     tags=["alerts"],
     summary="How soon alerts were taken on and over, and which are noise",
 )

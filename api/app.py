@@ -35,6 +35,7 @@ from api import (
 from api.compression import Compression
 from api.door import OPEN, Door
 from api.json_request import JsonRequest
+from api.limits import LimitMiddleware
 from api.parts import Parts
 
 BODY_BYTES_MAX = 64 * 1024
@@ -109,7 +110,7 @@ def create_app(parts: Parts, routes: Sequence[ControllerRouterHandler] = ()) -> 
     app = Litestar(
         [open_routes, *ROUTES, *routes],
         dependencies={"parts": Provide(lambda: parts, sync_to_thread=False)},
-        middleware=[Compression(), door],
+        middleware=[Compression(), door, LimitMiddleware(parts.limiters)],
         exception_handlers=errors.table(door),
         before_send=[headers.add_headers, allow],
         request_class=JsonRequest,

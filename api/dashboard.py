@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from api.documents import NOT_MODIFIED, answer
 from api.health import At
+from api.limits import CONCURRENCY, Concurrency
 from api.parts import KnownRequest, Parts
 from api.probes import BASE
 from db import alerts, current, health
@@ -28,6 +29,7 @@ class Dashboard(Struct, frozen=True):
 
 @get(
     f"{BASE}/dashboard",
+    opt={CONCURRENCY: Concurrency.NONE},
     responses=NOT_MODIFIED,
     tags=["health"],
     summary="Everything the first page needs",

@@ -83,10 +83,9 @@ async def status(parts: NamedDependency[Parts]) -> Status:
 
 
 def _services(parts: Parts) -> dict[str, object]:
-    refused = {"history": parts.history_line.refused, "export": parts.export_line.refused}
     return {
         **parts.status(),
         "ingest": parts.receivers.status(),
         "connections": parts.connections.status(),
-        "lines_refused": refused,
+        "limits": dict(parts.limiters.usage()),
     }

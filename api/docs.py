@@ -15,6 +15,7 @@ from api.errors import MEDIA_TYPE, NOT_FOUND, problem
 from api.formats import MEDIA_TYPES
 from api.headers import DOCS_POLICY
 from api.ingest.native import Batch
+from api.limits import CONCURRENCY, Concurrency
 from api.probes import BASE
 from vigia import __version__
 from vigia.model import NotFoundError
@@ -73,7 +74,7 @@ class Document(JsonRenderPlugin):
         return self._json
 
 
-@get(DOCS, media_type=MediaType.HTML, include_in_schema=False)
+@get(DOCS, opt={CONCURRENCY: Concurrency.NONE}, media_type=MediaType.HTML, include_in_schema=False)
 async def docs_page() -> Response[str]:
     return Response(
         PAGE, media_type=MediaType.HTML, headers={"Content-Security-Policy": DOCS_POLICY}

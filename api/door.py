@@ -66,7 +66,7 @@ class Door(ASGIMiddleware):
         except (RefusedError, UnavailableError) as refusal:
             if isinstance(refusal, RefusedError) and refusal.kind:
                 self._auth.refusals.note(refusal.kind, scope, refusal.actor)
-            await _refuse(scope, receive, send, refusal)
+            await refuse(scope, receive, send, refusal)
         else:
             await next_app(scope, receive, send)
 
@@ -122,15 +122,16 @@ class Door(ASGIMiddleware):
             )
 
 
-async def _refuse(
+async def refuse(
     scope: Scope, receive: Receive, send: Send, refusal: RefusedError | UnavailableError
 ) -> None:
+    """Answer a request that is not served."""
     status = refusal.status if isinstance(refusal, RefusedError) else 503
     if scope["type"] == ScopeType.WEBSOCKET:
         await send({"type": "websocket.close", "code": 4000 + status, "reason": str(refusal)})
         return
     request: Request[Any, Any, Any] = Request(scope, receive, send)
     handler = scope.get("route_handler")
-    refuse = (handler.opt if handler else {}).get(REFUSAL, problem)
-    answer = refuse(status, str(refusal))
+    write = (handler.opt if handler else {}).get(REFUSAL, problem)
+    answer = write(status, str(refusal))
     await answer.to_asgi_response(app=None, request=request)(scope, receive, send)

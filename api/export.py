@@ -12,6 +12,7 @@ from litestar.types import Receive, Scope, Send
 from api import buckets, reading, samples
 from api import grid as grids
 from api.formats import MEDIA_TYPES, Csv, Format, Ndjson, Subject
+from api.limits import Concurrency
 from api.parts import Parts
 from api.question import Question
 from api.reading import Member
@@ -44,9 +45,9 @@ class Export(Response[Any]):
     def to_asgi_response(self, *_arguments: Any, **_options: Any) -> Any:
         return self._answer
 
-    async def _answer(self, _scope: Scope, receive: Receive, send: Send) -> None:
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         _check(self._asked)
-        async with self._parts.export_line.turn():
+        async with self._parts.limiters[Concurrency.EXPORT].slot(scope["user"].name):
             headers, bodies = await self._open()
             async with aclosing(bodies):
                 first = await anext(bodies) + await anext(bodies)

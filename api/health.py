@@ -7,6 +7,7 @@ from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 
 from api.documents import NOT_MODIFIED, answer
+from api.limits import CONCURRENCY, Concurrency
 from api.parts import KnownRequest, Parts
 from api.probes import BASE
 from api.times import parse_time
@@ -21,6 +22,7 @@ At = Annotated[
 
 @get(
     f"{BASE}/health",
+    opt={CONCURRENCY: Concurrency.NONE},
     responses=NOT_MODIFIED,
     tags=["health"],
     summary="State of the whole and of each component",
@@ -34,5 +36,6 @@ async def read(
     moment = parse_time(at, now)
     if moment > now:
         raise InvalidError("at must not be in the future")
-    async with parts.connect() as connection:
+    slot = parts.limiters[Concurrency.REQUESTS].slot(request.user.name)
+    async with slot, parts.connect() as connection:
         return Response(health.document(await health.read_at(connection, moment)))

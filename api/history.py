@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from api import columns, grid, question, reading
 from api.columns import Column, Columns
 from api.export import Export
-from api.parts import Parts
+from api.limits import CONCURRENCY, Concurrency
+from api.parts import KnownRequest, Parts
 from api.probes import BASE
 from api.question import Asked, Question
 from api.reading import COVERAGE, Member
@@ -79,6 +80,7 @@ class History(Struct, frozen=True):
 
 @get(
     f"{BASE}/metrics/history",
+    opt={CONCURRENCY: Concurrency.NONE},
     tags=["metrics"],
     summary="Aggregates in buckets of a step",
     description="`label.<name>=<value>` limits the answer to series with that label; "
@@ -87,6 +89,7 @@ class History(Struct, frozen=True):
     f"{grid.POINTS_MAX} points a series and {grid.CELLS_MAX} values in all.",
 )
 async def read(
+    request: KnownRequest,
     parts: NamedDependency[Parts],
     query: QueryParams,
     metric: Annotated[
@@ -143,7 +146,8 @@ async def read(
     wanted = question.parse(asked, query.dict(), now)
     if wanted.format != question.JSON:
         return Export(parts, wanted)
-    async with parts.history_line.turn(), parts.connect_reader() as connection:
+    slot = parts.limiters[Concurrency.HISTORY].slot(request.user.name)
+    async with slot, parts.connect_reader() as connection:
         answer = await _answer(connection, wanted, parts.config().intervals.collect_s, now)
     return Response(_without_empty(answer) if fill == "none" else answer)
 

@@ -16,6 +16,7 @@ from api.ingest.bodies import Encoding
 from api.ingest.intake import Intake, Reason
 from api.ingest.store import operation_with_body, store, window
 from api.ingest.wire import Body
+from api.limits import CONCURRENCY, Concurrency
 from api.lists import LIMIT, Cursor, Limit, Page, page, position
 from api.parts import KnownRequest, Parts
 from api.probes import BASE
@@ -57,6 +58,7 @@ async def catalogue(
 
 @get(
     f"{BASE}/metrics/current",
+    opt={CONCURRENCY: Concurrency.NONE},
     responses=NOT_MODIFIED,
     tags=["metrics"],
     summary="Newest value of every series",
@@ -73,7 +75,7 @@ async def newest(
 @post(
     f"{BASE}/metrics",
     status_code=200,
-    opt={ROLE: Role.INGEST},
+    opt={ROLE: Role.INGEST, CONCURRENCY: Concurrency.NONE},
     request_max_body_size=None,
     operation_class=operation_with_body(MediaType.JSON),
     responses={

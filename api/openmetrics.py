@@ -12,6 +12,7 @@ from litestar.di import NamedDependency
 
 from api import own_metrics
 from api.exposition import OPENMETRICS, TEXT, Exposition, Form, Point, labels_text
+from api.limits import CONCURRENCY, Concurrency
 from api.own_metrics import own
 from api.parts import KnownRequest, Parts
 from api.probes import BASE
@@ -23,7 +24,6 @@ log = structlog.get_logger()
 
 ANYTHING = "*/*"
 QUALITY = re.compile(r"q=([01](?:\.[0-9]{0,3})?)", re.ASCII)
-LINE = "Questions refused because too many wait."
 
 STALE = timedelta(minutes=5)
 """As long as Prometheus looks back: an older value would be taken for a present one."""
@@ -31,6 +31,7 @@ STALE = timedelta(minutes=5)
 
 @get(
     [f"{BASE}/metrics/export", "/metrics"],
+    opt={CONCURRENCY: Concurrency.EXPOSITION},
     media_type=OPENMETRICS.media_type,
     tags=["metrics"],
     summary="Newest values for Prometheus",
@@ -51,8 +52,7 @@ async def _read(parts: Parts, since: datetime) -> tuple[list[Newest], list[Point
     told = [*own_metrics.points_of(parts.status()), *own_metrics.of_process()]
     told += own_metrics.of_receivers(parts.receivers)
     told += own_metrics.of_connections(parts.connections)
-    for name, line in (("history", parts.history_line), ("export", parts.export_line)):
-        told.append(own("line_refused_total", line.refused, LINE, {"line": name}))
+    told += own_metrics.of_limits(parts.limiters)
     newest, stale = [], 0
     try:
         async with parts.connect() as connection:

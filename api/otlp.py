@@ -22,6 +22,7 @@ from api.ingest.bodies import Encoding
 from api.ingest.intake import Intake
 from api.ingest.store import operation_with_body, store, window
 from api.ingest.wire import Body
+from api.limits import CONCURRENCY, Concurrency
 from api.parts import KnownRequest, Parts
 from api.probes import BASE
 from vigia.model import Principal, Role
@@ -75,7 +76,7 @@ def _as_status(handler: Callable[..., Response[Problem]]) -> Callable[..., Respo
 @post(
     f"{BASE}/ingest/otlp/v1/metrics",
     status_code=200,
-    opt={ROLE: Role.INGEST},
+    opt={ROLE: Role.INGEST, CONCURRENCY: Concurrency.NONE},
     request_max_body_size=None,
     exception_handlers=exception_handlers(),
     operation_class=operation_with_body(PROTOBUF, JSON),
@@ -104,7 +105,7 @@ async def _store(parts: Parts, reading: otlp.Reading, principal: Principal) -> N
         await store(parts, reading.intake, principal, "otlp")
         return
     totals = parts.receivers.otlp.totals
-    async with parts.receivers.totals_line.turn():
+    async with parts.receivers.totals_limiter.slot():
         newer = await asyncio.to_thread(otlp.resolve, reading, totals)
         await store(parts, reading.intake, principal, "otlp")
         totals.settle(newer)

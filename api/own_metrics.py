@@ -11,6 +11,7 @@ import psutil
 from api.connections import ENDED, Connections
 from api.exposition import COUNTED, Point, labels_text
 from api.ingest.receivers import Receivers
+from api.limits import Limiters
 from vigia import __version__
 
 POOL: Mapping[str, tuple[str, str]] = {
@@ -100,6 +101,16 @@ def of_connections(connections: Connections) -> Iterator[Point]:
     for limit in ENDED:
         help_ = "Connections that a limit ended."
         yield own("connections_ended_total", connections.ended[limit], help_, {"limit": limit})
+
+
+def of_limits(limiters: Limiters) -> Iterator[Point]:
+    """Yield how each concurrency limit is used."""
+    for name, usage in limiters.usage():
+        labels = {"limit": name}
+        yield own("limit_running", usage.running, "Requests that run.", labels)
+        yield own("limit_waiting", usage.waiting, "Requests that wait for others.", labels)
+        yield own("limit_waited_total", usage.waited, "Requests that had to wait.", labels)
+        yield own("limit_refused_total", usage.refused, "Requests refused: too many wait.", labels)
 
 
 def of_process() -> Iterator[Point]:

@@ -18,6 +18,7 @@ from api.door import REFUSAL
 from api.errors import HEADERS
 from api.head import is_head
 from api.headers import PAGE_POLICY
+from api.limits import CONCURRENCY, Concurrency
 from api.parts import Parts
 from api.sessions import session_cookie
 from db.security import Type
@@ -96,7 +97,7 @@ def refusal(status: int, detail: str) -> Response[bytes]:
     return page(SIGN_IN, status, "" if is_stranger else detail)
 
 
-@get("/", opt={REFUSAL: refusal}, include_in_schema=False)
+@get("/", opt={REFUSAL: refusal, CONCURRENCY: Concurrency.NONE}, include_in_schema=False)
 async def first_page() -> Response[bytes]:
     return page(FIRST)
 

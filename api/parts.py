@@ -12,7 +12,7 @@ from api.auth import Authenticator
 from api.connections import Connections
 from api.database import DEADLINE_S, LONG_DEADLINE_S, connect
 from api.ingest.receivers import Receivers
-from api.line import Line
+from api.limits import Limiters
 from api.live import Live
 from db.config import Config, Retention
 from db.load import Load
@@ -21,13 +21,6 @@ from db.storage import Preview, Storage
 from db.writer import Stored
 from vigia.model import Principal, UnavailableError
 from vigia.settings import Settings
-
-HISTORY_AT_ONCE = 4
-HISTORY_WAITING_MAX = 64
-PREVIEWS_AT_ONCE = 2
-PREVIEWS_WAITING_MAX = 8
-EXPORTS_AT_ONCE = 2
-EXPORTS_WAITING_MAX = 8
 
 KnownRequest = Request[Principal, None, State]
 """A request that came through the door: `user` is who asks."""
@@ -66,12 +59,8 @@ class Parts(Struct, frozen=True, kw_only=True):
     """Measures what the tiers take, and how long there will be room."""
     preview: Callable[[Connection, Retention], Awaitable[Preview]]
     """Tells what a retention would drop."""
-    history_line: Line = field(default_factory=lambda: Line(HISTORY_AT_ONCE, HISTORY_WAITING_MAX))
-    """Questions about the past take turns, so that they never hold every connection."""
-    preview_line: Line = field(default_factory=lambda: Line(PREVIEWS_AT_ONCE, PREVIEWS_WAITING_MAX))
-    """Rules are tried in turns of their own: each may go on for minutes."""
-    export_line: Line = field(default_factory=lambda: Line(EXPORTS_AT_ONCE, EXPORTS_WAITING_MAX))
-    """Exports take turns of their own: each may go on for minutes."""
+    limiters: Limiters = field(default_factory=Limiters)
+    """How many requests of each kind run at once, so that none takes every connection."""
     receivers: Receivers = field(default_factory=Receivers)
     """What the ways in for samples of others keep."""
     connections: Connections = field(default_factory=Connections)

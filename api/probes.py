@@ -8,6 +8,7 @@ from litestar.di import NamedDependency
 from msgspec import Struct
 
 from api.database import connect
+from api.limits import CONCURRENCY, Concurrency
 from api.parts import Parts
 from db.pool import AwayError
 from vigia import __version__
@@ -47,7 +48,7 @@ LINKS = {
 }
 
 
-@get(BASE, tags=["service"], summary="Map of the API")
+@get(BASE, opt={CONCURRENCY: Concurrency.NONE}, tags=["service"], summary="Map of the API")
 async def base_map() -> Map:
     return Map("vigia", __version__, "/api/v1/docs", "/api/v1/openapi.json", f"{BASE}/ws", LINKS)
 

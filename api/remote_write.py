@@ -12,6 +12,7 @@ from api.ingest.bodies import Encoding
 from api.ingest.intake import Intake
 from api.ingest.store import operation_with_body, store, window
 from api.ingest.wire import Body
+from api.limits import CONCURRENCY, Concurrency
 from api.parts import KnownRequest, Parts
 from api.probes import BASE
 from vigia.model import InvalidError, Role
@@ -27,7 +28,7 @@ answered with 400, so that they are not sent again; the others of their request 
 @post(
     f"{BASE}/ingest/prometheus/write",
     status_code=204,
-    opt={ROLE: Role.INGEST},
+    opt={ROLE: Role.INGEST, CONCURRENCY: Concurrency.NONE},
     request_max_body_size=None,
     operation_class=operation_with_body(MEDIA_TYPE),
     responses={

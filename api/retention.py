@@ -8,6 +8,7 @@ from litestar.status_codes import HTTP_200_OK
 from api.config import Wanted
 from api.database import LONG_DEADLINE_S
 from api.door import ROLE
+from api.limits import CONCURRENCY, Concurrency
 from api.parts import Parts
 from api.probes import BASE
 from db.config import Config, with_value
@@ -17,7 +18,7 @@ from vigia.model import Role
 
 @post(
     f"{BASE}/config/retention/preview",
-    opt={ROLE: Role.OPERATOR},
+    opt={ROLE: Role.OPERATOR, CONCURRENCY: Concurrency.ANALYSIS},
     status_code=HTTP_200_OK,
     tags=["retention"],
     summary="What a retention would drop: tiers, chunks, rows and bytes",

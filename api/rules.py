@@ -13,6 +13,7 @@ from msgspec.structs import force_setattr
 from api.database import LONG_DEADLINE_S
 from api.door import ROLE
 from api.errors import documented
+from api.limits import CONCURRENCY, Concurrency
 from api.lists import LIMIT, Cursor, Limit, Page, page, position
 from api.parts import KnownRequest, Parts
 from api.probes import BASE
@@ -130,7 +131,7 @@ async def remove(request: KnownRequest, parts: NamedDependency[Parts], name: Fro
 
 @post(
     f"{RULES}/preview",
-    opt={ROLE: Role.OPERATOR},
+    opt={ROLE: Role.OPERATOR, CONCURRENCY: Concurrency.PREVIEW},
     status_code=200,
     tags=["rules"],
     summary="What a rule would have done, beside the present one of its name",
@@ -140,8 +141,7 @@ async def preview(parts: NamedDependency[Parts], data: JSONBody[Draft]) -> trial
     now = utc_now()
     start, end = parse_time(data.start, now), min(parse_time(data.end, now), now)
     thresholds = parts.config().thresholds_document()
-    async with parts.preview_line.turn():
-        return await trial.run(parts.connect, data.rule, thresholds, start, end, now=now)
+    return await trial.run(parts.connect, data.rule, thresholds, start, end, now=now)
 
 
 async def _read(connection: Connection, name: str) -> RuleView:

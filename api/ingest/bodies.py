@@ -16,7 +16,7 @@ from litestar.exceptions import HTTPException
 
 from api.body_deadline import SlowBodyError
 from api.ingest.wire import Body
-from api.line import Line
+from api.limiter import Limiter
 from vigia.model import UnavailableError
 
 WIRE_BYTES_MAX = 4 * 2**20
@@ -66,7 +66,7 @@ class Bodies:
     """
 
     def __init__(self) -> None:
-        self._turns = Line(1, WAITING_MAX)
+        self._limiter = Limiter(1, WAITING_MAX)
         self._thread = ThreadPoolExecutor(1, "bodies")
         self._free_bytes = HELD_BYTES_MAX
         self.refused: Counter[str] = Counter()
@@ -83,7 +83,7 @@ class Bodies:
             encoding = encoding_of(request.headers.get("content-encoding", ""), encodings)
             with self._hold(request.content_length):
                 body = await _receive(request)
-                async with self._turns.turn():
+                async with self._limiter.slot():
                     return await loop.run_in_executor(self._thread, _read, body, encoding, parse)
         except SlowBodyError:
             self.refused["slow"] += 1

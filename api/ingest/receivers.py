@@ -7,7 +7,7 @@ from api.ingest.bodies import Bodies
 from api.ingest.horizon import Horizon
 from api.ingest.intake import Intake
 from api.ingest.newcomers import Newcomers
-from api.line import Line
+from api.limiter import Limiter
 from vigia.model import micros_of, utc_now
 
 TOTALS_WAITING_MAX = 256
@@ -22,7 +22,7 @@ class Receivers:
         self.newcomers = Newcomers()
         self.prometheus = prometheus.Known()
         self.otlp = otlp.Known(micros_of(utc_now()))
-        self.totals_line = Line(1, TOTALS_WAITING_MAX)
+        self.totals_limiter = Limiter(1, TOTALS_WAITING_MAX)
         """From the difference of running totals until it is stored, nobody else may take one."""
         self.accepted: Counter[str] = Counter()
         self.rejected: Counter[tuple[str, str]] = Counter()

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from structlog.testing import capture_logs
 
-from api import line
+from api import limiter
 from db import export
 from db.queries import Pool
 from tests.api.exporting import FORMATS, ask, rows
@@ -87,10 +87,10 @@ async def test_a_client_that_takes_nothing_holds_no_connection(
 async def test_no_more_than_two_run_at_once(
     stalled: list[aiohttp.ClientResponse], loaded: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(line, "WAIT_S", 0.1)
+    monkeypatch.setattr(limiter, "WAIT_S", 0.1)
     async with ask(loaded, "csv", **ALL) as answer:
         assert answer.status == 503
-        assert "2 such questions" in (await answer.json())["detail"]
+        assert "2 such requests" in (await answer.json())["detail"]
 
     assert (await stalled[0].read()).count(b"\n") > SERIES * SAMPLES - 30_000
     assert len(await rows(loaded, "csv", step="raw", start="-1h")) > 500

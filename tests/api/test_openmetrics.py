@@ -154,7 +154,8 @@ async def test_the_service_tells_of_itself_also_without_its_database(
     found = samples_of(await ask(service))
     assert found["vigia_database_up"][0].value == 1
     assert found["vigia_resident_memory_bytes"][0].value > 10_000_000
-    assert found["vigia_line_refused_total"][0].labels in ({"line": "history"}, {"line": "export"})
+    limits = {point.labels["limit"] for point in found["vigia_limit_refused_total"]}
+    assert {"history", "export", "requests", "analysis"} <= limits
 
     async with psycopg_pool.AsyncConnectionPool(
         "host=127.0.0.1 port=1 connect_timeout=1", min_size=0, max_size=1, timeout=0.2

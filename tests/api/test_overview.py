@@ -108,7 +108,9 @@ async def test_the_status_is_that_of_the_services_and_the_maintenance(
 
     assert before["maintenance"] is None
     assert body["services"]["writer"] == {"stored": 0}
-    assert set(body["services"]["lines_refused"]) == {"history", "export"}
+    limits = body["services"]["limits"]
+    assert set(limits["requests"]) == {"running", "waiting", "waited", "refused"}
+    assert limits["requests"]["running"] == 1
     assert set(body["services"]["ingest"]) == {"accepted", "rejected", "skipped", "bodies_refused"}
     assert body["version"]
     assert body["database_version"][0].isdigit()

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from alerts.evaluate import shipped_rules
-from api.parts import HISTORY_AT_ONCE, PREVIEWS_AT_ONCE
+from api.limits import AT_ONCE, Concurrency
 from db import evaluation, faults, rules
 from db.queries import Pool
 from db.rules import Rule
@@ -239,12 +239,12 @@ async def test_a_trial_that_makes_no_sense_is_refused(service: Any, wrong: Any) 
 async def test_trials_wait_for_each_other_and_history_for_none_of_them(service: Any) -> None:
     parts, asked = service.parts, {"rule": LOAD, "start": "-1h"}
     async with AsyncExitStack() as turns:
-        for _ in range(HISTORY_AT_ONCE):
-            await turns.enter_async_context(parts.history_line.turn())
+        for _ in range(AT_ONCE[Concurrency.HISTORY]):
+            await turns.enter_async_context(parts.limiters[Concurrency.HISTORY].slot())
         assert (await service.post(f"{PATH}/preview", asked)).status == 200
     async with AsyncExitStack() as turns:
-        for _ in range(PREVIEWS_AT_ONCE):
-            await turns.enter_async_context(parts.preview_line.turn())
+        for _ in range(AT_ONCE[Concurrency.PREVIEW]):
+            await turns.enter_async_context(parts.limiters[Concurrency.PREVIEW].slot())
         assert (await service.get("/metrics/history", metric="load")).status == 200
         waiting = asyncio.create_task(service.post(f"{PATH}/preview", asked))
         await asyncio.wait([waiting], timeout=0.2)
