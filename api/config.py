@@ -6,6 +6,7 @@ from litestar import get, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import Struct
+from msgspec.structs import replace
 
 from api.door import ROLE
 from api.lists import LIMIT, Cursor, Limit, Page, page, position
@@ -15,8 +16,30 @@ from api.quiet import changing
 from db import config
 from db.alerts import ID_MAX
 from vigia.model import Role, utc_now
+from vigia.text import host_of
 
 OnlyKey = Annotated[str | None, QueryParameter(description="Only changes of this setting.")]
+
+
+ADDRESSED = {"targets", "scrapes"}
+
+
+def _shown(value: Any, key: str, role: Role) -> Any:
+    """Return a value as a role may see it: the inside of addresses, for admins alone."""
+    if role is Role.ADMIN or key not in ADDRESSED or not isinstance(value, list):
+        return value
+    return [
+        {**one, "url": host_of(one["url"])} if isinstance(one, dict) and "url" in one else one
+        for one in value
+    ]
+
+
+def _entry_for(entry: config.Entry, role: Role) -> config.Entry:
+    return replace(
+        entry,
+        value=_shown(entry.value, entry.key, role),
+        default=_shown(entry.default, entry.key, role),
+    )
 
 
 class Wanted(Struct, frozen=True, forbid_unknown_fields=True):
@@ -26,13 +49,15 @@ class Wanted(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @get(f"{BASE}/config", tags=["config"], summary="Every setting")
-async def every(parts: NamedDependency[Parts]) -> Page[config.Entry]:
+async def every(request: KnownRequest, parts: NamedDependency[Parts]) -> Page[config.Entry]:
     async with parts.connect() as connection:
-        return Page(await config.entries(connection), None)
+        found = await config.entries(connection)
+    return Page([_entry_for(entry, request.user.role) for entry in found], None)
 
 
 @get(f"{BASE}/config/history", tags=["config"], summary="Changes of settings, newest first")
 async def history(
+    request: KnownRequest,
     parts: NamedDependency[Parts],
     key: OnlyKey = None,
     limit: Limit = LIMIT,
@@ -40,13 +65,24 @@ async def history(
 ) -> Page[config.Change]:
     async with parts.connect() as connection:
         found = await config.history(connection, key, position(cursor, ID_MAX), limit + 1)
-    return page(found, limit, lambda change: change.id)
+    role = request.user.role
+    shown = [
+        replace(
+            change,
+            old_value=_shown(change.old_value, change.key, role),
+            new_value=_shown(change.new_value, change.key, role),
+        )
+        for change in found
+    ]
+    return page(shown, limit, lambda change: change.id)
 
 
 @get(f"{BASE}/config/{{key:str}}", tags=["config"], summary="One setting")
-async def one(parts: NamedDependency[Parts], key: FromPath[str]) -> config.Entry:
+async def one(
+    request: KnownRequest, parts: NamedDependency[Parts], key: FromPath[str]
+) -> config.Entry:
     async with parts.connect() as connection:
-        return await config.entry(connection, key)
+        return _entry_for(await config.entry(connection, key), request.user.role)
 
 
 @put(f"{BASE}/config/{{key:str}}", opt={ROLE: Role.ADMIN}, tags=["config"], summary="Change it")

@@ -157,6 +157,11 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"each needs a name of its own, and none of {', '.join(BUILT_IN)}")
 
     @property
+    def measured(self) -> frozenset[str]:
+        """Return the components of which the service itself says whether they are up."""
+        return frozenset({*BUILT_IN, *(target.name for target in self.outside)})
+
+    @property
     def outside(self) -> tuple[Target | ScrapeTarget, ...]:
         """Whatever is asked over the network; each is a component."""
         return (*self.targets, *self.scrapes)

@@ -36,6 +36,13 @@ def as_text(value: object) -> str:
     return _unprintable.sub(lambda match: f"\\u{ord(match[0]):04x}", encoded)
 
 
+def host_of(url: str) -> str:
+    """Return an address without its path and query, which may hold a secret."""
+    scheme, _, rest = url.partition("://")
+    host = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    return f"{scheme}://{host}/…" if len(rest) > len(host) + 1 else url
+
+
 def clean(text: str) -> str:
     """Return a text of others as one that can be printed in a line: a space for what acts."""
     return _unprintable.sub(" ", text)

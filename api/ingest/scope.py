@@ -1,13 +1,13 @@
 """What a key may write: nothing of the service itself; if bound, its component and labels alone."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from msgspec.structs import replace
 
 from api.ingest.intake import Fault, FaultError, Intake
 from db import questions, security
-from vigia.model import Principal, Series, labels_of
+from vigia.model import Principal, Role, Series, labels_of
 
 OWN = Fault(
     "scope",
@@ -16,19 +16,31 @@ OWN = Fault(
 )
 OWN_METRICS = {security.METRIC, questions.ROWS_METRIC}
 
+UP = "component_up"
+MEASURED = Fault(
+    "scope",
+    f"Vigia itself measures {UP} of this component: take another one, or add the label host",
+)
 
-def restrict(intake: Intake, principal: Principal) -> None:
-    """Reject what the principal may not write, and add its labels to the rest."""
+
+def restrict(intake: Intake, principal: Principal, measured: Collection[str] = ()) -> None:
+    """Reject what the principal may not write, and add its labels to the rest.
+
+    Whether a component is up that the service measures itself, which are those of `measured`, is
+    not for a key of role ingest to say, unless it is bound to that component.
+    """
     given = itertools.chain(
         (column.series for column in intake.columns),
         (histogram.series for histogram in intake.histograms),
     )
     is_bound = principal.component is not None or principal.labels
-    if not is_bound and not any(map(_is_own, given)):
+    if principal.role is not Role.INGEST or principal.component is not None:
+        measured = ()
+    if not is_bound and not any(_is_own(one) or _is_measured(one, measured) for one in given):
         return
     columns, histograms = intake.columns, intake.histograms
     intake.columns, intake.histograms = [], []
-    own = _remembered(principal)
+    own = _remembered(principal, measured)
     for column in columns:
         try:
             intake.columns.append(replace(column, series=own(column.series)))
@@ -45,18 +57,27 @@ def _is_own(series: Series) -> bool:
     return series.component == security.COMPONENT or series.metric in OWN_METRICS
 
 
-def _remembered(principal: Principal) -> Callable[[Series], Series]:
+def _is_measured(series: Series, measured: Collection[str]) -> bool:
+    # Other hosts say of themselves whether they are up, under the same component.
+    return (
+        series.metric == UP
+        and series.component in measured
+        and not any(name == "host" for name, _ in series.labels)
+    )
+
+
+def _remembered(principal: Principal, measured: Collection[str]) -> Callable[[Series], Series]:
     known: dict[Series, Series] = {}
 
     def own(series: Series) -> Series:
         if series not in known:
-            known[series] = _own(series, principal)
+            known[series] = _own(series, principal, measured)
         return known[series]
 
     return own
 
 
-def _own(series: Series, principal: Principal) -> Series:
+def _own(series: Series, principal: Principal, measured: Collection[str]) -> Series:
     """Return a series with the labels of its key. Raises FaultError.
 
     What the audit counts is the service's alone: a key could hide with it what it has done.
@@ -69,4 +90,7 @@ def _own(series: Series, principal: Principal) -> Series:
     for name, value in principal.labels:
         if labels.setdefault(name, value) != value:
             raise FaultError(Fault("scope", f"this key writes only series with {name}={value}"))
-    return replace(series, labels=labels_of(labels))
+    labelled = replace(series, labels=labels_of(labels))
+    if _is_measured(labelled, measured):
+        raise FaultError(MEASURED)
+    return labelled

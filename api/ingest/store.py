@@ -33,7 +33,7 @@ async def window(parts: Parts) -> Window:
 async def store(parts: Parts, intake: Intake, principal: Principal, protocol: str) -> Stored:
     """Store what can be stored, and return when it is safe; the rest is told in the intake."""
     receivers = parts.receivers
-    restrict(intake, principal)
+    restrict(intake, principal, parts.config().measured)
     load, stored = intake.load(), Stored(0, 0)
     if load.samples:
         room = None if principal.role is Role.ADMIN else receivers.newcomers.room(principal.name)

@@ -43,6 +43,21 @@ async def test_a_change_is_in_force_and_audited(service: Any) -> None:
     assert (await service.get("/config/history", key="retention")).body["items"] == []
 
 
+async def test_the_inside_of_addresses_is_for_admins(service: Any) -> None:
+    """A path or query may hold a token, and the history keeps it for ever."""
+    secret = "https://hooks.example.com/t0ken-in-the-path?key=t0ken"
+    await put(service, "targets", [{"name": "a", "url": secret}, {"name": "b", "url": "https://b"}])
+    await put(service, "scrapes", [{"name": "c", "url": secret}])
+    paths = ("/config", "/config/targets", "/config/scrapes", "/config/history")
+
+    for path in paths:
+        assert "t0ken" in str((await service.ask(BASE + path, Role.ADMIN)).body)
+        for role in (Role.VIEWER, Role.OPERATOR):
+            assert "t0ken" not in str((await service.ask(BASE + path, role)).body)
+    shown = (await service.ask(f"{BASE}/config/targets", Role.VIEWER)).body["value"]
+    assert [one["url"] for one in shown] == ["https://hooks.example.com/…", "https://b"]
+
+
 async def test_changes_are_paged(service: Any) -> None:
     for seconds in range(10, 15):
         await put(service, "intervals", {"collect_s": seconds})

@@ -9,6 +9,7 @@ import pytest
 from api.ingest.intake import Intake
 from api.ingest.scope import restrict
 from db import keys
+from db.config import Config
 from db.keys import Bound
 from db.queries import Pool
 from tests.api.conftest import BASE
@@ -52,6 +53,35 @@ def test_nobody_writes_what_the_service_alone_knows(role: Role) -> None:
         "9: component security and metrics security_events and alert_question_rows "
         "are the service's own: take other names"
     )
+
+
+def test_whether_what_it_measures_itself_is_up_is_for_the_service_to_say() -> None:
+    up = [series(name, "component_up") for name in ("server", "shop", "binance")]
+    of_host = series("server", "component_up", host="a")
+    other = series("server", "server_cpu_percent")
+    keys_of = {
+        "unbound": Principal("ana", Role.INGEST),
+        "labelled": Principal("ana", Role.INGEST, labels=(("zone", "a"),)),
+        "bound": Principal("ana", Role.INGEST, component="server"),
+        "admin": Principal("ana", Role.ADMIN),
+    }
+    written = {}
+    for name, principal in keys_of.items():
+        told = intake(*up, of_host, other)
+        restrict(told, principal, Config().measured)
+        written[name] = [(c.series.component, c.series.metric) for c in told.columns]
+
+    assert (
+        written["unbound"]
+        == written["labelled"]
+        == [
+            ("shop", "component_up"),
+            ("server", "component_up"),
+            ("server", "server_cpu_percent"),
+        ]
+    )
+    assert ("server", "component_up") in written["bound"]
+    assert len(written["admin"]) == 5
 
 
 async def test_no_way_in_leads_to_what_the_audit_counts(service: Any) -> None:
