@@ -8,9 +8,11 @@ resolve. What counts is the whole turn of the service: the evaluation, reading t
 telling the bus, in its transaction.
 The tiers are maintained as live: the newest ten to fifteen minutes are rolled up while being read.
 
-Prometheus (bench/ruler.py) has the same samples and as many alerting rules, in one group, as people
-keep them. What it does then is less: it keeps alerts in memory and appends samples of `ALERTS`, and
-has one level per rule; ours are rows, with their audit, levels and messages on the bus.
+Prometheus (bench/ruler.py) has the same samples and as many alerting rules, in one group; and, if
+each series has a rule of each kind, the same comparisons as one rule for each kind and metric, over
+the vector of all hosts, as people write them. What it does then is less: it keeps alerts in memory
+and appends samples of `ALERTS`, and has one level per rule; ours are rows, with their audit, levels
+and messages on the bus.
 """
 
 import argparse
@@ -52,6 +54,7 @@ from vigia.settings import Settings
 SIZES = (100, 1_000, 10_000)
 ENGINES = ("native", "embedded")
 PROMETHEUS = "Prometheus"
+VECTOR = "Prometheus, vector rules"
 MINUTE = timedelta(minutes=1)
 MAINTAIN_MINUTES = 5
 LOOK_S = 1.0
@@ -104,7 +107,9 @@ class World:
             if self.can_copy:
                 # A server does this by itself; the embedded engine has what follows.
                 await connection.execute("ANALYZE")
-            await tiers.tidy(connection)
+            for table in await tiers.updated_tables(connection):
+                await tiers.tidy(connection, table)
+            await tiers.checkpoint(connection)
 
     async def store(self, first: int, end: int) -> None:
         """Store the samples of some minutes as the writer does."""
@@ -165,9 +170,13 @@ async def ours(engine: str, url: str, size: int) -> Evaluated:
     return found
 
 
-async def theirs(size: int) -> Evaluated:
-    found = await ruler.evaluate(Fleet(size))
-    return Evaluated(PROMETHEUS, size, found.seconds, found.opened, found.resolved)
+async def theirs(size: int) -> list[Evaluated]:
+    fleet = Fleet(size)
+    ways = {PROMETHEUS: False} | ({VECTOR: True} if fleet.is_whole else {})
+    ruled = {who: await ruler.evaluate(fleet, vector=vector) for who, vector in ways.items()}
+    return [
+        Evaluated(who, size, one.seconds, one.opened, one.resolved) for who, one in ruled.items()
+    ]
 
 
 def report(found: Sequence[Evaluated]) -> None:
@@ -192,13 +201,14 @@ def summary(found: Sequence[Evaluated], storms: Sequence[Storm]) -> dict[str, ob
     """
     most = max((each.rules for each in found), default=0)
     medians = {each.who: each.median_ms for each in found if each.rules == most}
-    ours_ms, theirs_ms, embedded_ms = (
-        medians.get(who) for who in ("native", PROMETHEUS, "embedded")
+    ours_ms, theirs_ms, vector_ms, embedded_ms = (
+        medians.get(who) for who in ("native", PROMETHEUS, VECTOR, "embedded")
     )
     is_whole = most == SIZES[-1]
     ratio = ours_ms / theirs_ms if ours_ms and theirs_ms else None
     return {
         "ratio": ratio and round(ratio, 3),
+        "of_vector_rules": round(ours_ms / vector_ms, 3) if ours_ms and vector_ms else None,
         "median_ms": {
             who: {str(e.rules): round(e.median_ms, 1) for e in found if e.who == who}
             for who in dict.fromkeys(each.who for each in found)
@@ -231,7 +241,7 @@ async def main(sizes: Sequence[int], engines: Sequence[str], *, with_storm: bool
     for size in sizes:
         found += [await ours(engine, url, size) for engine in engines]
         if ruler.is_installed():
-            found.append(await theirs(size))
+            found += await theirs(size)
     if found:
         report(found)
     storms = [await storm.measure(engine, url) for engine in engines] if with_storm else []

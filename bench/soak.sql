@@ -27,4 +27,13 @@ SELECT (SELECT count(*) FROM system_metrics_1m), (SELECT count(*) FROM system_me
        (SELECT refreshed_to FROM tiers WHERE name = '1m'), (SELECT max(bucket) FROM system_metrics_1m)
 
 -- name: stored
-SELECT count(*), count(DISTINCT m.time) FROM system_metrics m JOIN series s ON s.id = m.series_id WHERE s.metric = 'ledger'
+SELECT count(*), count(DISTINCT (m.series_id, m.time)) FROM system_metrics m JOIN series s ON s.id = m.series_id WHERE s.metric = 'ledger'
+
+-- name: raw_bytes
+SELECT hypertable_size('system_metrics')
+
+-- name: roll_ups_1m_bytes
+SELECT sum(pg_total_relation_size(chunk))::bigint FROM tier_chunks('1m')
+
+-- name: roll_ups_5m_bytes
+SELECT sum(pg_total_relation_size(chunk))::bigint FROM tier_chunks('5m')

@@ -556,6 +556,7 @@ TABLE maintenance_runs  -- Each run of the maintenance. One that never finished 
     compressed integer NOT NULL DEFAULT 0  -- Chunks compressed.
     dropped integer NOT NULL DEFAULT 0  -- Chunks dropped.
     error text  -- Why it failed.
+    late_from timestamp with time zone NOT NULL DEFAULT 'infinity'::timestamp with time zone  -- Oldest late sample that the run rolled up; infinity: none was late.
     CONSTRAINT maintenance_runs_pkey PRIMARY KEY (id)
     CREATE UNIQUE INDEX maintenance_runs_pkey ON public.maintenance_runs USING btree (id)
 
@@ -1145,6 +1146,8 @@ TABLE tiers  -- What is kept at which density: the wanted state, and how far the
     refreshed_to timestamp with time zone NOT NULL DEFAULT '-infinity'::timestamp with time zone  -- End of what the last run rolled up.
     dropped_to timestamp with time zone NOT NULL DEFAULT '-infinity'::timestamp with time zone  -- End of what was dropped; before it, buckets of this tier cannot be recomputed.
     position integer NOT NULL  -- Order of the maintenance: a source comes before what is made from it.
+    late_from timestamp with time zone NOT NULL DEFAULT 'infinity'::timestamp with time zone  -- From here on, late samples are not rolled up yet; infinity: all are.
+    refresh_step interval NOT NULL DEFAULT '01:00:00'::interval  -- How much time of samples one step of a refresh takes, as fast as the last ones were.
     CONSTRAINT tiers_pkey PRIMARY KEY (name)
     CONSTRAINT tiers_position_key UNIQUE ("position")
     CONSTRAINT tiers_source_fkey FOREIGN KEY (source) REFERENCES tiers(name)
@@ -1209,6 +1212,8 @@ TABLE watched_components  -- Components outside that the settings want, or wante
 
 FUNCTION answer_question(p_question text) RETURNS SETOF text  -- Answers a question of a rule with the rights of who calls it: each row as JSON, cut off.
 
+FUNCTION begin_run(p_moment timestamp with time zone, p_every interval, p_force boolean) RETURNS TABLE(id bigint, is_due boolean, late_from timestamp with time zone, tiers_done integer)  -- The run that is to be gone on with or begun, and the oldest late sample that it takes.
+
 FUNCTION ceil_to(p_time timestamp with time zone, p_width interval) RETURNS timestamp with time zone  -- The first start of a bucket at or after a time.
 
 FUNCTION chunk_rows(p_chunk regclass, p_time name, p_pages_max integer DEFAULT 8192, OUT rows bigint, OUT oldest timestamp with time zone, OUT newest timestamp with time zone) RETURNS record  -- Rows of a chunk, and the times of its oldest and newest.
@@ -1269,7 +1274,9 @@ FUNCTION rate(metric text, start timestamp with time zone, "end" timestamp with 
 
 FUNCTION refresh_start(p_tier text) RETURNS timestamp with time zone  -- First bucket of a tier that can be recomputed without loss; null: its source is empty.
 
-PROCEDURE refresh_tier(IN p_tier text, IN p_settled timestamp with time zone, IN p_late_from timestamp with time zone, IN p_ends_at timestamp with time zone, INOUT p_paused boolean)  -- Rolls up everything that its source still gives, in parts where much has changed.
+PROCEDURE refresh_tier(IN p_tier text, IN p_settled timestamp with time zone, IN p_part interval, IN p_ends_at timestamp with time zone, INOUT p_paused boolean)  -- Rolls up everything that its source still gives, in parts where much has changed.
+
+FUNCTION rewritten_tables() RETURNS TABLE(name text)  -- Chunks of roll-ups in which the newest run of the maintenance replaced rows.
 
 FUNCTION series_ages(p_metrics jsonb, p_moment timestamp with time zone) RETURNS TABLE(before timestamp with time zone, series integer[])  -- Series whose metrics have an age of their own (the metrics of setting retention), by what goes.
 

@@ -20,13 +20,20 @@ MAINTAIN = _QUERIES["maintain"]
 IS_PAUSED = _QUERIES["is_paused"]
 RUN_JOB = _QUERIES["run_job"]
 CHECKPOINT = _QUERIES["checkpoint"]
-VACUUM = _QUERIES["vacuum"]
+VACUUM_AND_ANALYZE = _QUERIES["vacuum_and_analyze"]
+UPDATED_TABLES = _QUERIES["updated_tables"]
+VACUUM_TABLE = _QUERIES["vacuum_table"]
+VACUUM_INVALIDATIONS = _QUERIES["vacuum_invalidations"]
+REWRITTEN_TABLES = _QUERIES["rewritten_tables"]
+WAL_BYTES = _QUERIES["wal_bytes"]
 
 MAINTENANCE = "maintain"
 MAINTENANCE_EVERY = timedelta(seconds=15)
 """How often the maintenance looks whether it is due: late samples are rolled up within this."""
-STEP = timedelta(seconds=2)
-"""How long one step of the maintenance lasts about; where nothing else can run meanwhile."""
+STEP = timedelta(seconds=0.1)
+"""How long one step of the maintenance lasts about, where nothing else can run meanwhile."""
+LONG_STEP = timedelta(seconds=2)
+"""The same where nobody waits, shorter than the embedded engine's deadline."""
 
 
 class Wanted(Struct, frozen=True):
@@ -94,15 +101,19 @@ async def accepted_from(connection: Connection, now: datetime) -> datetime | Non
 
 async def maintain(connection: Connection, now: datetime) -> None:
     """Run the maintenance to its end as of a moment, due or not; outside any transaction."""
-    while await maintain_step(connection, now=now, force=True):
+    while await maintain_step(connection, now=now, force=True, step=LONG_STEP):
         pass
 
 
 async def maintain_step(
-    connection: Connection, *, now: datetime | None = None, force: bool = False
+    connection: Connection,
+    *,
+    now: datetime | None = None,
+    force: bool = False,
+    step: timedelta | None = None,
 ) -> bool:
-    """Run the maintenance, if it is due, for about STEP; True when it is to be gone on with."""
-    await queries.run(connection, MAINTAIN, now=now, force=force, budget=STEP)
+    """Run the maintenance, if it is due, for about a STEP; True when it is to be gone on with."""
+    await queries.run(connection, MAINTAIN, now=now, force=force, budget=step or STEP)
     is_paused: bool | None = await queries.value(connection, IS_PAUSED)
     return bool(is_paused)
 
@@ -136,7 +147,39 @@ async def last_run(connection: Connection) -> Run | None:
     return await queries.first(connection, Run, LAST_RUN)
 
 
-async def tidy(connection: Connection) -> None:
-    """Reclaim dead rows, and flush the log so that it can be recycled; outside any transaction."""
-    await queries.run(connection, VACUUM)
+async def rewritten_tables(connection: Connection) -> list[str]:
+    """Return the chunks of roll-ups in which the newest run replaced rows, as SQL names them."""
+    cursor = await connection.execute(REWRITTEN_TABLES)
+    return [name for (name,) in await cursor.fetchall()]
+
+
+async def vacuum(connection: Connection, table: str) -> None:
+    """Make the room of a table's dead rows free for new ones; outside any transaction."""
+    await queries.run(connection, queries.fill(VACUUM_TABLE, table=table.encode()))
+
+
+async def vacuum_invalidations(connection: Connection) -> None:
+    """Do the same for what TimescaleDB notes about ranges that are to be refreshed."""
+    await queries.run(connection, VACUUM_INVALIDATIONS)
+
+
+async def wal_bytes(connection: Connection) -> int:
+    """Return how much of the log a checkpoint would let go."""
+    size: int = await queries.value(connection, WAL_BYTES)
+    return size
+
+
+async def checkpoint(connection: Connection) -> None:
+    """Flush what the log is kept for."""
     await queries.run(connection, CHECKPOINT)
+
+
+async def updated_tables(connection: Connection) -> list[str]:
+    """Return the tables that need a vacuum now and then."""
+    cursor = await connection.execute(UPDATED_TABLES)
+    return [name for (name,) in await cursor.fetchall()]
+
+
+async def tidy(connection: Connection, table: str) -> None:
+    """Vacuum a table, and count anew what the planner goes by; outside any transaction."""
+    await queries.run(connection, queries.fill(VACUUM_AND_ANALYZE, table=table.encode()))

@@ -12,8 +12,10 @@ from db.queries import Pool
 log = structlog.get_logger()
 
 TIDY_EVERY = timedelta(minutes=5)
-MAINTENANCE_S_MAX = 10.0
+MAINTENANCE_S_MAX = 60.0
 """How long a turn goes on with a maintenance that has much to do, step by step."""
+WAL_BYTES_MAX = 24 * 2**20
+"""How long the engine's log may become until the next turn flushes what it is kept for."""
 
 
 class Jobs:
@@ -22,6 +24,7 @@ class Jobs:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._next: dict[str, datetime] = {}
+        self._reclaimed: datetime | None = None
 
     async def turn(self, now: datetime) -> None:
         """Run what is due: TimescaleDB's jobs, then vacuum and checkpoint."""
@@ -30,9 +33,9 @@ class Jobs:
         for job in jobs:
             if self._is_due(f"job {job.job_id}", now, job.schedule_interval):
                 await self._run(job)
+        await self._bound_log()
         if self._is_due("tidy", now, TIDY_EVERY):
-            async with self._pool.connection() as connection:
-                await tiers.tidy(connection)
+            await self._tidy()
 
     def _is_due(self, what: str, now: datetime, every: timedelta) -> bool:
         """Whether it is time; a due time too far ahead is from before the clock was set back."""
@@ -64,3 +67,35 @@ class Jobs:
         while goes_on and time.monotonic() < ends:
             async with self._pool.connection() as connection:
                 goes_on = await tiers.maintain_step(connection)
+            await self._bound_log()
+        if not goes_on:
+            await self._reclaim()
+
+    async def _tidy(self) -> None:
+        """Vacuum the small tables, each by itself, then flush the log."""
+        async with self._pool.connection() as connection:
+            tables = await tiers.updated_tables(connection)
+        for table in tables:
+            async with self._pool.connection() as connection:
+                await tiers.tidy(connection, table)
+        async with self._pool.connection() as connection:
+            await tiers.checkpoint(connection)
+
+    async def _reclaim(self) -> None:
+        """Vacuum what the newest run rewrote, each table by itself: the next run needs the room."""
+        async with self._pool.connection() as connection:
+            run = await tiers.last_run(connection)
+            if run is None or run.started_at == self._reclaimed:
+                return
+            tables = await tiers.rewritten_tables(connection)
+            await tiers.vacuum_invalidations(connection)
+        for table in tables:
+            async with self._pool.connection() as connection:
+                await tiers.vacuum(connection, table)
+        self._reclaimed = run.started_at
+
+    async def _bound_log(self) -> None:
+        """Flush when much was written: the engine has no checkpointer, and the log would grow."""
+        async with self._pool.connection() as connection:
+            if await tiers.wal_bytes(connection) > WAL_BYTES_MAX:
+                await tiers.checkpoint(connection)

@@ -42,6 +42,7 @@ BEGIN
     UPDATE security_clock SET counted_at = '-infinity';
     UPDATE question_clock SET asked_at = '-infinity';
     UPDATE tiers SET keep = NULL, keep_applied = NULL, compress_after = NULL,
-                     refreshed_to = '-infinity', dropped_to = '-infinity';
+                     refreshed_to = '-infinity', dropped_to = '-infinity',
+                     late_from = 'infinity', refresh_step = '1 hour';
 END
 $$;

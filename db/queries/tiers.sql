@@ -59,8 +59,28 @@ CALL run_job(%(job_id)s)
 -- name: checkpoint
 CHECKPOINT
 
--- name: vacuum
--- The tables whose rows are updated or deleted.
-VACUUM (ANALYZE) series, series_state, component_status, event_counter, tiers, late_ranges, late_samples, alert_gaps, maintenance_runs,
-                 system_alerts, alert_rules, alert_targets, alert_needs, alert_states, alert_clock, untold_alerts,
-                 events, sessions, sign_in_links
+-- name: wal_bytes
+-- How much log has been written since the last checkpoint.
+SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), redo_lsn)::bigint FROM pg_control_checkpoint()
+
+-- name: rewritten_tables
+SELECT name FROM rewritten_tables()
+
+-- name: vacuum_table
+VACUUM {table}
+
+-- name: vacuum_invalidations
+-- TimescaleDB's notes on what is to be refreshed, which each refresh replaces.
+VACUUM _timescaledb_catalog.continuous_aggs_hypertable_invalidation_log,
+       _timescaledb_catalog.continuous_aggs_materialization_invalidation_log
+
+-- name: vacuum_and_analyze
+VACUUM (ANALYZE) {table}
+
+-- name: updated_tables
+-- Those whose rows are updated or deleted.
+SELECT unnest(ARRAY[
+    'series', 'series_state', 'component_status', 'event_counter', 'tiers', 'late_ranges', 'late_samples', 'alert_gaps',
+    'maintenance_runs', 'system_alerts', 'alert_rules', 'alert_targets', 'alert_needs', 'alert_states', 'alert_clock',
+    'untold_alerts', 'events', 'sessions', 'sign_in_links'
+])

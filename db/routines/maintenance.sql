@@ -158,15 +158,16 @@ $$;
 COMMENT ON PROCEDURE drop_metrics IS 'Deletes what is older than its metric is to be kept, in chunks that end after p_from.';
 
 -- Refreshes one tier: all of it that its source can still give. A backlog is taken in parts that last about
--- a second, so that neither a first fill nor a bulk of late samples becomes one long statement. Each part
--- begins where the one before ended, so `refreshed_to` never passes over a gap.
+-- `p_part`, so that neither a first fill nor a bulk of late samples becomes one long statement. Each part
+-- begins where the one before ended, so `refreshed_to` never passes over a gap; and a run that pauses goes on
+-- there, however many late samples have come meanwhile.
 CREATE OR REPLACE PROCEDURE refresh_tier(
-    p_tier text, p_settled timestamptz, p_late_from timestamptz, p_ends_at timestamptz, INOUT p_paused boolean
+    p_tier text, p_settled timestamptz, p_part interval, p_ends_at timestamptz, INOUT p_paused boolean
 )
 LANGUAGE plpgsql AS $$
 DECLARE
     tier      tiers := (SELECT t FROM tiers t WHERE name = p_tier);
-    step      interval := '1 hour';
+    step      interval := least(tier.refresh_step, interval '1 hour');
     part_from timestamptz := refresh_start(p_tier);
     part_to   timestamptz;
     known_to  timestamptz;
@@ -176,22 +177,25 @@ BEGIN
     IF part_from IS NULL OR part_from >= last_to THEN
         RETURN;
     END IF;
-    known_to := time_bucket(tier.width, greatest(part_from, least(tier.refreshed_to, p_late_from)), timestamptz 'epoch');
+    known_to := time_bucket(tier.width, greatest(part_from, least(tier.refreshed_to, tier.late_from)), timestamptz 'epoch');
     part_to := CASE WHEN known_to < last_to - step THEN known_to ELSE last_to END;
     LOOP
         began_at := clock_timestamp();
         IF part_from < part_to THEN
             COMMIT;
             CALL refresh_continuous_aggregate(tier.relation::text::regclass, part_from, part_to);
-            UPDATE tiers SET refreshed_to = greatest(refreshed_to, part_to) WHERE name = p_tier;
+            step := CASE WHEN clock_timestamp() > began_at + p_part THEN greatest(step / 2, tier.width)
+                         WHEN clock_timestamp() < began_at + 0.4 * p_part THEN step * 2
+                         ELSE step END;
+            UPDATE tiers
+            SET refreshed_to = greatest(refreshed_to, part_to), late_from = greatest(late_from, part_to),
+                refresh_step = step
+            WHERE name = p_tier;
             COMMIT;
         END IF;
         EXIT WHEN part_to = last_to;
         p_paused := part_to > known_to AND clock_timestamp() > p_ends_at;
         EXIT WHEN p_paused;
-        step := CASE WHEN clock_timestamp() > began_at + interval '1 second' THEN step / 2
-                     WHEN clock_timestamp() < began_at + interval '0.4 seconds' THEN step * 2
-                     ELSE step END;
         part_from := part_to;
         part_to := least(last_to, ceil_to(part_to + step, tier.width));
     END LOOP;
@@ -266,53 +270,97 @@ END
 $$;
 COMMENT ON PROCEDURE drop_tier IS 'Drops the chunks of a tier that are past its age and rolled up.';
 
+-- A refresh writes every bucket of its range anew, so the dead rows of one must be gone before the next needs
+-- their room: where nothing else does it, these are vacuumed after each run that took late samples.
+CREATE OR REPLACE FUNCTION rewritten_tables() RETURNS TABLE (name text)
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN QUERY
+    SELECT rewritten.part::text
+    FROM (SELECT late_from FROM maintenance_runs ORDER BY id DESC LIMIT 1) run
+    JOIN tiers ON source IS NOT NULL AND refreshed_to > run.late_from
+    CROSS JOIN LATERAL tier_chunks(tiers.name) c
+    CROSS JOIN LATERAL unnest(ARRAY[c.chunk, compressed_part(c.chunk)]) rewritten (part)
+    WHERE c.end_time > run.late_from AND c.start_time < refreshed_to AND rewritten.part IS NOT NULL;
+END
+$$;
+COMMENT ON FUNCTION rewritten_tables IS 'Chunks of roll-ups in which the newest run of the maintenance replaced rows.';
+
+-- Begins a run, or goes on with one that paused; null: neither is due. A run takes the late samples that are
+-- there when it begins. Those that come meanwhile are for the next: else a run under a steady flow of them would
+-- begin anew at each step, and never come to its later tiers.
+CREATE OR REPLACE FUNCTION begin_run(p_moment timestamptz, p_every interval, p_force boolean)
+RETURNS TABLE (id bigint, is_due boolean, late_from timestamptz, tiers_done integer)
+LANGUAGE plpgsql AS $$
+DECLARE
+    paused  maintenance_runs;
+    before  maintenance_runs;
+    oldest  timestamptz;
+BEGIN
+    SELECT * INTO paused FROM maintenance_runs r ORDER BY r.id DESC LIMIT 1;
+    IF paused.step NOT LIKE 'paused %' OR paused.finished_at IS NOT NULL THEN
+        paused := NULL;
+    END IF;
+    SELECT * INTO before FROM maintenance_runs r WHERE r.id IS DISTINCT FROM paused.id ORDER BY r.id DESC LIMIT 1;
+    is_due := p_force OR before.finished_at IS NULL
+        OR time_bucket(p_every, before.started_at, timestamptz 'epoch')
+           <> time_bucket(p_every, coalesce(paused.started_at, p_moment), timestamptz 'epoch');
+    IF paused.id IS NOT NULL THEN
+        RETURN QUERY SELECT paused.id, is_due, paused.late_from, paused.refreshed;
+        RETURN;
+    END IF;
+    WITH taken AS (DELETE FROM late_ranges RETURNING start_time)
+    SELECT min(start_time) INTO oldest FROM taken;
+    IF oldest IS NULL AND NOT is_due THEN
+        RETURN;
+    END IF;
+    UPDATE tiers t SET late_from = least(t.late_from, oldest) WHERE t.source IS NOT NULL;
+    RETURN QUERY
+    INSERT INTO maintenance_runs AS r (started_at, step, late_from)
+    SELECT p_moment, 'start', min(t.late_from) FROM tiers t
+    RETURNING r.id, begin_run.is_due, r.late_from, 0;
+END
+$$;
+COMMENT ON FUNCTION begin_run IS 'The run that is to be gone on with or begun, and the oldest late sample that it takes.';
+
 CREATE OR REPLACE PROCEDURE maintain(job_id integer DEFAULT NULL, config jsonb DEFAULT NULL)
 LANGUAGE plpgsql AS $$
 DECLARE
     moment    timestamptz := coalesce((config ->> 'now')::timestamptz, now());
     every     interval := coalesce((config ->> 'every')::interval, interval '5 minutes');
     ends_at   timestamptz := coalesce(clock_timestamp() + (config ->> 'budget')::interval, 'infinity');
-    before    maintenance_runs := (SELECT r FROM maintenance_runs r ORDER BY id DESC LIMIT 1);
-    is_due    boolean;
+    part      interval := greatest(interval '0.1 seconds', least(interval '1 second', (config ->> 'budget')::interval));
     is_paused boolean := false;
-    late_to   bigint;
-    late_from timestamptz;
+    begun     record;
     run       bigint;
     tier      record;
 BEGIN
-    SELECT max(id), coalesce(min(start_time), 'infinity') INTO late_to, late_from FROM late_ranges;
-    is_due := coalesce((config ->> 'force')::boolean, false) OR before.finished_at IS NULL
-        OR time_bucket(every, before.started_at, timestamptz 'epoch') <> time_bucket(every, moment, timestamptz 'epoch');
-    IF late_to IS NULL AND NOT is_due THEN
+    SELECT * INTO begun FROM begin_run(moment, every, coalesce((config ->> 'force')::boolean, false));
+    run := begun.id;
+    IF run IS NULL THEN
         RETURN;
     END IF;
-    IF before.step LIKE 'paused %' AND before.finished_at IS NULL THEN
-        UPDATE maintenance_runs SET refreshed = 0 WHERE id = before.id RETURNING id INTO run;
-    ELSE
-        INSERT INTO maintenance_runs (started_at, step) VALUES (moment, 'start') RETURNING id INTO run;
+
+    IF begun.tiers_done = 0 THEN
+        UPDATE maintenance_runs SET step = 'drop metrics' WHERE id = run;
+        COMMIT;
+        CALL drop_metrics(moment, CASE WHEN begun.is_due THEN '-infinity' ELSE begun.late_from END, ends_at, is_paused);
     END IF;
 
-    UPDATE maintenance_runs SET step = 'drop metrics' WHERE id = run;
-    COMMIT;
-    CALL drop_metrics(moment, CASE WHEN is_due THEN '-infinity' ELSE late_from END, ends_at, is_paused);
-
-    FOR tier IN SELECT * FROM tiers WHERE source IS NOT NULL ORDER BY position LOOP
+    FOR tier IN SELECT * FROM tiers WHERE source IS NOT NULL ORDER BY position OFFSET begun.tiers_done LOOP
         EXIT WHEN is_paused;
         UPDATE maintenance_runs SET step = 'refresh ' || tier.name WHERE id = run;
-        CALL refresh_tier(tier.name, moment - interval '10 minutes', late_from, ends_at, is_paused);
+        CALL refresh_tier(tier.name, moment - interval '10 minutes', part, ends_at, is_paused);
         UPDATE maintenance_runs SET refreshed = refreshed + 1 WHERE id = run AND NOT is_paused;
+        UPDATE tiers SET late_from = 'infinity' WHERE name = tier.name AND NOT is_paused AND late_from < 'infinity';
         COMMIT;
     END LOOP;
-    IF NOT is_paused THEN
-        DELETE FROM late_ranges WHERE id <= late_to;
-        COMMIT;
-    END IF;
 
     FOR tier IN SELECT * FROM tiers WHERE compress_after IS NOT NULL ORDER BY position LOOP
         EXIT WHEN is_paused;
         UPDATE maintenance_runs SET step = 'compress ' || tier.name WHERE id = run;
         CALL compress_tier(tier.name, moment - tier.compress_after,
-                           CASE WHEN is_due THEN late_from ELSE '-infinity' END, run, ends_at, is_paused);
+                           CASE WHEN begun.is_due THEN begun.late_from ELSE '-infinity' END, run, ends_at, is_paused);
     END LOOP;
 
     FOR tier IN SELECT * FROM tiers WHERE keep IS NOT NULL ORDER BY position LOOP

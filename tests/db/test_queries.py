@@ -20,7 +20,9 @@ UTILITY = {
     "run_job",
     "maintain",
     "checkpoint",
-    "vacuum",
+    "vacuum_table",
+    "vacuum_and_analyze",
+    "vacuum_invalidations",
     "copy",
 }
 PARAMETER = re.compile(rb"%\((\w+)\)[sb](::[\w ]+(?:\[\])?)?")

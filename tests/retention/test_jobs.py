@@ -12,7 +12,7 @@ from db.series import SeriesNumbers
 from db.writer import insert
 from retention.apply import apply
 from retention.expire import expire
-from retention.jobs import Jobs
+from retention.jobs import WAL_BYTES_MAX, Jobs
 from retention.plan import plan
 from vigia.model import Category, Level, Sample, Series, utc_now
 
@@ -96,6 +96,52 @@ async def test_a_late_sample_is_rolled_up_at_the_next_turn(
     assert await cursor.fetchall() == [(1,), (5,)]
     cursor = await connection.execute("SELECT count(*) FROM late_ranges")
     assert await cursor.fetchone() == (0,)
+
+
+async def test_roll_ups_stay_as_large_as_their_rows_need_however_often_they_are_rewritten(
+    pool: Pool, connection: Connection
+) -> None:
+    jobs, now, numbers = Jobs(pool), utc_now(), SeriesNumbers()
+    series = [Series(metric="m", component=f"c{i}") for i in range(20)]
+    sizes = []
+    for turn in range(14):
+        await insert(
+            connection,
+            numbers,
+            [
+                Sample(one, now - timedelta(minutes=20 + 2 * i, milliseconds=turn), float(turn))
+                for one in series
+                for i in range(200)
+            ],
+        )
+        await jobs.turn(now + timedelta(seconds=15 * turn))
+        cursor = await connection.execute(
+            "SELECT sum(pg_total_relation_size(chunk))::bigint FROM tier_chunks('1m')"
+        )
+        [(size,)] = await cursor.fetchall()
+        sizes.append(size)
+
+    cursor = await connection.execute("SELECT count(*), min(count) FROM system_metrics_1m")
+    assert await cursor.fetchall() == [(4000, 14)]
+    assert sizes[-1] < 1.5 * sizes[2]
+
+
+async def test_the_log_is_flushed_before_it_becomes_long(
+    pool: Pool, connection: Connection
+) -> None:
+    jobs, now, numbers = Jobs(pool), utc_now(), SeriesNumbers()
+    await jobs.turn(now)
+    for turn in range(3):
+        await insert(
+            connection,
+            numbers,
+            [
+                Sample(SERIES, now - timedelta(milliseconds=100_000 * turn + i), 1.0)
+                for i in range(100_000)
+            ],
+        )
+        await jobs.turn(now + timedelta(seconds=turn + 1))
+        assert await tiers.wal_bytes(connection) < WAL_BYTES_MAX
 
 
 async def test_a_failed_run_says_why_and_where_and_the_next_one_succeeds(

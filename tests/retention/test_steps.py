@@ -82,6 +82,28 @@ async def test_samples_that_come_between_two_steps_are_rolled_up(
     await world.verify()
 
 
+async def test_a_run_ends_however_many_late_samples_come_between_its_steps(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.fill(days=2)
+    await world.maintain()
+    monkeypatch.setattr(tiers, "STEP", timedelta(0))
+    spacing_s, steps = 1000, 1
+    await world.ingest(age_s=600, count=40, spacing_s=spacing_s)
+    while await tiers.maintain_step(world.connection, now=world.now):
+        spacing_s -= 2
+        await world.ingest(age_s=601, count=40, spacing_s=spacing_s)
+        steps += 1
+        assert steps < 300
+    run = await tiers.last_run(world.connection)
+    assert run is not None
+    assert run.step == "done"
+    assert steps > 10
+
+    assert (await run_due(world)).step == "done"
+    await world.verify()
+
+
 async def test_nothing_is_done_before_the_next_slot_unless_samples_came_late(world: World) -> None:
     await world.fill(days=2)
     await world.maintain()

@@ -1,0 +1,22 @@
+"""What a data directory takes."""
+
+from pathlib import Path
+
+MIB = 2**20
+
+
+def mib(folder: Path) -> float:
+    """Return the size of all files below a folder; those that go meanwhile count nothing."""
+    return sum(_bytes(file) for file in folder.rglob("*")) / MIB
+
+
+def log_mib(folder: Path) -> float:
+    """Return how much of a data directory is PostgreSQL's log of changes."""
+    return sum(mib(log) for log in folder.glob("**/pg_wal"))
+
+
+def _bytes(file: Path) -> int:
+    try:
+        return file.stat().st_size if file.is_file() else 0
+    except OSError:
+        return 0
