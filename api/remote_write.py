@@ -19,10 +19,11 @@ from vigia.model import InvalidError, Role
 
 MEDIA_TYPE = "application/x-protobuf"
 MESSAGE = "prometheus.WriteRequest"
-VERSION = "x-prometheus-remote-write-version"
 DESCRIPTION = """\
-The body is a `prometheus.WriteRequest` in Snappy's block format. Samples that cannot be stored are
-answered with 400, so that they are not sent again; the others of their request are stored."""
+The body is a `prometheus.WriteRequest` in Snappy's block format, whatever the version header says.
+Samples that the protocol calls invalid are answered with 400, so that they are not sent again; the
+others of their request are stored. What is valid and cannot be stored, as infinite values and
+labels beyond a limit, is skipped and counted."""
 
 
 @post(
@@ -57,11 +58,15 @@ async def receive(request: KnownRequest, parts: NamedDependency[Parts]) -> Respo
 
 
 def _check_headers(request: KnownRequest) -> None:
+    """Judge the message by its content type alone, as the receiver of Prometheus does.
+
+    Many senders set no version, or that of their own library; without a type it is version 1.0.
+    """
+    if not request.headers.get("content-type"):
+        return
     media_type, parameters = request.content_type
     if media_type != MEDIA_TYPE or parameters.get("proto", MESSAGE) != MESSAGE:
         raise HTTPException(
             f"send Content-Type {MEDIA_TYPE} with {MESSAGE}: this is remote write 1.0",
             status_code=415,
         )
-    if not request.headers.get(VERSION, "").startswith("0.1."):
-        raise InvalidError("send X-Prometheus-Remote-Write-Version: 0.1.0")

@@ -43,6 +43,9 @@ STALE_BITS = 0x7FF0_0000_0000_0002
 
 STALE = Fault("stale", "a marker of the end of a series")
 NAN = Fault("nan", "a value is not a number")
+NO_VALUE = Fault("no_recorded_value", "a data point says that there is no value")
+MARKERS = {STALE, NAN, NO_VALUE}
+"""What senders mean to say by a value that is none."""
 INFINITE = Fault("infinite", "a value is infinite")
 TOO_LARGE = Fault("too_large", f"a value is beyond {VALUE_MAX:g}")
 FUTURE = Fault("future", "more than 10 minutes in the future")
@@ -51,32 +54,38 @@ FUTURE = Fault("future", "more than 10 minutes in the future")
 class FaultError(Exception):
     """One series or point cannot be taken; the others of its request can."""
 
-    def __init__(self, fault: Fault) -> None:
+    def __init__(self, fault: Fault, metric: str = "") -> None:
         super().__init__(fault.sentence)
         self.fault = fault
+        self.metric = metric
 
 
 class Intake(Struct):
     """What of a request can be stored, and why the rest cannot, by samples or data points.
 
-    `skipped` is what was left out as its sender meant it: markers that there is no value.
+    `skipped` is what the sender is not bothered with: markers that there is no value, and what is
+    valid in its protocol but cannot be stored here. `examples` has, by fault, a metric that has it.
     """
 
     columns: list[Column] = field(default_factory=list)
     histograms: list[Histogram] = field(default_factory=list)
     rejected: Counter[Fault] = field(default_factory=Counter)
     skipped: Counter[Fault] = field(default_factory=Counter)
+    examples: dict[Fault, str] = field(default_factory=dict)
 
-    def reject(self, fault: Fault, count: int = 1) -> None:
+    def reject(self, fault: Fault, count: int = 1, metric: str = "") -> None:
         """Count what cannot be stored."""
         if count:
             self.rejected[fault] += count
+            if metric:
+                self.examples.setdefault(fault, metric)
 
-    def skip(self, fault: Fault) -> None:
-        """Turn what was rejected for a reason into what was left out."""
-        count = self.rejected.pop(fault, 0)
-        if count:
-            self.skipped[fault] += count
+    def skip(self, *faults: Fault) -> None:
+        """Turn what was rejected for these reasons into what was left out."""
+        for fault in faults:
+            count = self.rejected.pop(fault, 0)
+            if count:
+                self.skipped[fault] += count
 
     def load(self) -> Load:
         """Return what can be stored."""
@@ -112,8 +121,10 @@ def take(flat: Flat, window: Window, intake: Intake, own: Sequence[Found] = ()) 
     """Judge every sample, by faults of the protocol first, and add those that can be stored."""
     fine = np.ones(len(flat.times), bool)
     for fault, bad in [*own, *_faults(flat, window)]:
-        intake.reject(fault, int(np.count_nonzero(bad & fine)))
-        fine &= ~bad
+        hit = bad & fine
+        if hit.any():
+            intake.reject(fault, int(np.count_nonzero(hit)), _first(flat, hit).metric)
+            fine &= ~bad
     intake.skip(STALE)
     times, values = flat.times[fine], flat.values[fine]
     counts = flat.counts if fine.all() else _kept(flat.counts, fine)
@@ -147,6 +158,12 @@ def _faults(flat: Flat, window: Window) -> list[Found]:
         (too_old(window), flat.times < micros_of(window.start)),
         (FUTURE, flat.times > micros_of(window.end)),
     ]
+
+
+def _first(flat: Flat, hit: NDArray[np.bool_]) -> Series:
+    """Return the series of the first sample that is hit."""
+    place = np.searchsorted(np.cumsum(flat.counts), hit.argmax(), side="right")
+    return flat.series[int(place)]
 
 
 def _kept(counts: Sequence[int], fine: NDArray[np.bool_]) -> list[int]:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Hashable, Mapping
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from api.ingest.intake import Fault, FaultError
 from api.ingest.limits import (
@@ -12,7 +12,7 @@ from api.ingest.limits import (
     UNIT_CHARS_MAX,
 )
 from vigia.model import Kind, Series, labels_of
-from vigia.text import UNSAFE_WORDS, is_safe
+from vigia.text import UNSAFE_WORDS, clean, is_safe
 
 NAME_CHARS_MAX = 128
 REMEMBERED_BYTES_MAX = 32 * 2**20
@@ -24,24 +24,37 @@ FOREIGN = re.compile(r"[^a-zA-Z0-9_.:-]", re.ASCII)
 
 NO_NAME = Fault("name", "a name is empty")
 LONG_NAME = Fault("name", f"a name has more than {NAME_CHARS_MAX} characters")
+UNSAFE_NAME = Fault("name", f"a name has {UNSAFE_WORDS}")
 UNIT = Fault("unit", f"a unit has more than {UNIT_CHARS_MAX} characters, or {UNSAFE_WORDS}")
 LABELS = Fault("labels", f"a series has more than {LABELS_MAX} labels")
+NO_LABEL_NAME = Fault("label_name", "a label's name is empty")
 LABEL_NAME = Fault(
     "label_name",
-    f"a label's name has not 1 to {LABEL_NAME_BYTES_MAX} bytes, or {UNSAFE_WORDS}",
+    f"a label's name has more than {LABEL_NAME_BYTES_MAX} bytes, or {UNSAFE_WORDS}",
 )
 LABEL_VALUE = Fault(
     "label_value",
     f"a label's value has more than {LABEL_VALUE_BYTES_MAX} bytes, or {UNSAFE_WORDS}",
 )
+UNSTORABLE = (LONG_NAME, UNSAFE_NAME, LABELS, LABEL_NAME, LABEL_VALUE)
+"""What other protocols allow, and is beyond what a series may have here."""
 
 V = TypeVar("V")
+
+
+class Component(NamedTuple):
+    """What a sender calls the component, and the label or attribute that says so."""
+
+    name: str
+    label: str
 
 
 def name_of(text: str) -> str:
     """Return a name of our alphabet: every other character becomes `_`. Raises FaultError."""
     if not text:
         raise FaultError(NO_NAME)
+    if not is_safe(text):
+        raise FaultError(UNSAFE_NAME)
     name = FOREIGN.sub("_", text)
     if name[0] in "0123456789.:-":
         name = "_" + name
@@ -51,26 +64,40 @@ def name_of(text: str) -> str:
 
 
 def series_of(
-    metric: str, component: str, labels: Mapping[str, str], unit: str, kind: Kind
+    metric: str, component: Component, labels: Mapping[str, str], unit: str, kind: Kind
 ) -> Series:
     """Return the series of foreign names; labels without a value are none. Raises FaultError."""
     given = {name: value for name, value in labels.items() if value}
-    if len(unit) > UNIT_CHARS_MAX or not is_safe(unit):
+    try:
+        own = name_of(component.name)
+        if own != component.name:
+            # Other names may become the same one, and then this label tells them apart.
+            given[component.label] = component.name
+        _check(given, unit)
+        return Series(
+            metric=name_of(metric), component=own, labels=labels_of(given), unit=unit, kind=kind
+        )
+    except FaultError as error:
+        raise FaultError(error.fault, clean(metric)) from None
+
+
+def is_unit(text: str) -> bool:
+    """Return whether a series may have such a unit."""
+    return len(text) <= UNIT_CHARS_MAX and is_safe(text)
+
+
+def _check(labels: Mapping[str, str], unit: str) -> None:
+    if not is_unit(unit):
         raise FaultError(UNIT)
-    if len(given) > LABELS_MAX:
+    if len(labels) > LABELS_MAX:
         raise FaultError(LABELS)
-    for name, value in given.items():
-        if not 0 < len(name.encode()) <= LABEL_NAME_BYTES_MAX or not is_safe(name):
+    for name, value in labels.items():
+        if not name:
+            raise FaultError(NO_LABEL_NAME)
+        if len(name.encode()) > LABEL_NAME_BYTES_MAX or not is_safe(name):
             raise FaultError(LABEL_NAME)
         if len(value.encode()) > LABEL_VALUE_BYTES_MAX or not is_safe(value):
             raise FaultError(LABEL_VALUE)
-    return Series(
-        metric=name_of(metric),
-        component=name_of(component),
-        labels=labels_of(given),
-        unit=unit,
-        kind=kind,
-    )
 
 
 class Memory(Generic[V]):

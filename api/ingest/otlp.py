@@ -15,6 +15,7 @@ from api.ingest.histograms import Buckets
 from api.ingest.intake import (
     INFINITE,
     NAN,
+    NO_VALUE,
     TOO_LARGE,
     Fault,
     FaultError,
@@ -25,7 +26,7 @@ from api.ingest.intake import (
     time_fault,
 )
 from api.ingest.limits import SAMPLES_MAX, VALUE_MAX
-from api.ingest.names import Memory, series_of
+from api.ingest.names import Component, Memory, series_of
 from vigia.model import Histogram, InvalidError, Kind, Series
 
 POINTS_MAX = SAMPLES_MAX
@@ -46,7 +47,6 @@ Attributes = tuple[bytes, ...]
 Ends = tuple[float, float]
 ANYWHERE: Ends = (-math.inf, math.inf)
 
-NO_VALUE = Fault("no_recorded_value", "a data point says that there is no value")
 EMPTY = Fault("empty", "a data point has no value")
 UNKNOWN = Fault("unknown", "a metric is none of gauge, sum, histogram and summary")
 UNSPECIFIED = Fault("temporality", "a metric's temporality is neither delta nor cumulative")
@@ -145,7 +145,7 @@ class _Family(Struct, frozen=True, eq=False):
     """The series of a metric; it is the same object as long as it is remembered."""
 
     name: str
-    component: str
+    component: Component
     labels: dict[str, str]
     unit: str
     kind: Kind
@@ -296,10 +296,11 @@ class _Reader:
             self._known.families.put(key, family, 3 * size)
         return family
 
-    def _identity(self, metric: Metric) -> tuple[str, dict[str, str]]:
+    def _identity(self, metric: Metric) -> tuple[Component, dict[str, str]]:
         """Return the component and the labels that a metric's resource and scope give it."""
         told = {name: text_of(value) for name, value in map(self._attribute, metric.resource)}
-        component = next((told.pop(name) for name in NAMING if told.get(name)), COMPONENT)
+        naming = next((name for name in NAMING if told.get(name)), NAMING[0])
+        component = Component(told.pop(naming, "") or COMPONENT, naming)
         labels = {name: text for name, text in told.items() if not name.startswith(SENDER)}
         labels["otel.scope.name"] = metric.scope
         labels["temporality"] = DELTA if metric.is_delta else ""

@@ -8,9 +8,19 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from api.ingest.intake import NAN, Fault, FaultError, Flat, Intake, Window, take
+from api.ingest.intake import (
+    INFINITE,
+    NAN,
+    TOO_LARGE,
+    Fault,
+    FaultError,
+    Flat,
+    Intake,
+    Window,
+    take,
+)
 from api.ingest.limits import SAMPLES_MAX
-from api.ingest.names import Memory, series_of
+from api.ingest.names import UNSTORABLE, Component, Memory, is_unit, series_of
 from api.ingest.wire import CONTINUED, Body, Wire, malformed, varint
 from vigia.model import InvalidError, Kind, Series
 
@@ -18,6 +28,7 @@ FIELDS_MAX = 500_000
 """Of everything but the samples as Prometheus writes them, which are not read one by one."""
 LABELS_BYTES_MAX = 64 * 2**10
 FAMILY_CHARS_MAX = 256
+JOB = "job"
 COMPONENT = "prometheus"
 """Of series without a job."""
 
@@ -46,6 +57,17 @@ TWICE = Fault("labels", "a series has a label twice")
 LONG = Fault("labels", f"a series has labels of more than {LABELS_BYTES_MAX >> 10} KiB")
 NATIVE = Fault("native_histogram", "a native histogram: set send_native_histograms to false")
 
+SKIPPED = (NAN, INFINITE, TOO_LARGE, LONG, *UNSTORABLE)
+"""What the protocol allows and Vigia does not store. A refusal would fail the whole request in the
+sender's books, and a summary without observations has NaN as its quantiles all the time."""
+
+
+class Refused(Struct, frozen=True):
+    """What is wrong with the labels of a series, and its metric as far as it is known."""
+
+    fault: Fault
+    metric: str
+
 
 class Family(Struct, frozen=True):
     """What Prometheus tells of the series of a name, now and then."""
@@ -58,7 +80,7 @@ class Known:
     """What earlier requests told: what labels mean, and the types of families."""
 
     def __init__(self) -> None:
-        self.series: Memory[Series | Fault] = Memory()
+        self.series: Memory[Series | Refused] = Memory()
         self.families: Memory[Family] = Memory()
 
     def learn(self, name: str, family: Family) -> None:
@@ -120,8 +142,7 @@ class _Request:
             np.array([value for _, value in others], np.float64),
         )
         take(flat, window, self._intake)
-        # A summary without observations has such quantiles; a refusal would fail their request.
-        self._intake.skip(NAN)
+        self._intake.skip(*SKIPPED)
         return self._intake
 
     def _read_series(self, at: int, end: int) -> None:
@@ -156,13 +177,13 @@ class _Request:
             self._values += [value or ZERO for value, _ in samples]
             self._times += [time for _, time in samples]
 
-    def _takes(self, series: Series | Fault, count: int) -> TypeGuard[Series]:
+    def _takes(self, series: Series | Refused, count: int) -> TypeGuard[Series]:
         """Count samples, and tell whether they belong to a series that can be stored."""
         self._check_count(count)
         self._count += count
         if isinstance(series, Series):
             return True
-        self._intake.reject(series, count)
+        self._intake.reject(series.fault, count, series.metric)
         return False
 
     def _check_count(self, more: int) -> None:
@@ -211,13 +232,13 @@ class _Request:
                 [value] = struct.unpack("<d", self._data[start:stop])
         return time, value
 
-    def _series_of(self, labels: bytes) -> Series | Fault:
+    def _series_of(self, labels: bytes) -> Series | Refused:
         found = self._known.series.get(labels)
         if found is None:
             try:
                 found = series_of_labels(labels, self._known)
             except FaultError as error:
-                found = error.fault
+                found = Refused(error.fault, error.metric)
             if len(labels) <= LABELS_BYTES_MAX:
                 self._known.series.put(labels, found, 2 * len(labels))
         return found
@@ -231,8 +252,9 @@ class _Request:
                 name = self._data[start:stop].decode(errors="replace")
             elif tag == UNIT:
                 unit = self._data[start:stop].decode(errors="replace")
-        if len(name) + len(unit) <= FAMILY_CHARS_MAX:
-            self._known.learn(name, Family(type_, unit))
+        if len(name) <= FAMILY_CHARS_MAX:
+            # A unit that cannot be stored costs no sample.
+            self._known.learn(name, Family(type_, unit if is_unit(unit) else ""))
 
 
 def series_of_labels(labels: bytes, known: Known) -> Series:
@@ -251,7 +273,7 @@ def series_of_labels(labels: bytes, known: Known) -> Series:
             raise FaultError(TWICE)
         pairs[name] = value
     metric = pairs.pop("__name__", "")
-    component = pairs.pop("job", "") or COMPONENT
+    component = Component(pairs.pop(JOB, "") or COMPONENT, JOB)
     kind, unit = known.kind(metric)
     return series_of(metric, component, pairs, unit, kind)
 

@@ -2,15 +2,21 @@
 
 from collections import Counter
 
+import structlog
+
 from api.ingest import otlp, prometheus
 from api.ingest.bodies import Bodies
 from api.ingest.horizon import Horizon
-from api.ingest.intake import Intake
+from api.ingest.intake import MARKERS, Fault, Intake
 from api.ingest.newcomers import Newcomers
 from api.limiter import Limiter
 from vigia.model import micros_of, utc_now
 
+log = structlog.get_logger()
+
 TOTALS_WAITING_MAX = 256
+LOGGED_MAX = 100
+"""So many reasons why samples are skipped are logged, by metric, and each once."""
 
 
 class Receivers:
@@ -27,6 +33,7 @@ class Receivers:
         self.accepted: Counter[str] = Counter()
         self.rejected: Counter[tuple[str, str]] = Counter()
         self.skipped: Counter[tuple[str, str]] = Counter()
+        self._logged: set[tuple[str, Fault, str]] = set()
 
     def count(self, protocol: str, intake: Intake, accepted: int) -> None:
         """Count what is safe of a request, and what could not or would not be stored."""
@@ -34,6 +41,16 @@ class Receivers:
         for counter, found in (self.rejected, intake.rejected), (self.skipped, intake.skipped):
             for fault, count in found.items():
                 counter[protocol, fault.word] += count
+
+        for fault in intake.skipped.keys() - MARKERS:
+            self._log_once(protocol, fault, intake.examples.get(fault, ""))
+
+    def _log_once(self, protocol: str, fault: Fault, metric: str) -> None:
+        """Say which metric's samples are skipped, and why: its sender is not told."""
+        key = (protocol, fault, metric)
+        if key not in self._logged and len(self._logged) < LOGGED_MAX:
+            self._logged.add(key)
+            log.warning("samples_skipped", protocol=protocol, metric=metric, why=fault.sentence)
 
     def status(self) -> dict[str, object]:
         """Return every count."""

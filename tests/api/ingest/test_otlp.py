@@ -81,7 +81,11 @@ def test_a_gauge_is_a_series_of_its_service() -> None:
 @pytest.mark.parametrize(
     ("resource", "component", "labels"),
     [
-        ({"service.name": "a b/c", "zone": "z"}, "a_b_c", (("zone", "z"),)),
+        (
+            {"service.name": "a b/c", "zone": "z"},
+            "a_b_c",
+            (("service.name", "a b/c"), ("zone", "z")),
+        ),
         ({"host.name": "h1", "zone": ""}, "h1", ()),
         ({"service.name": "", "host.name": "h1"}, "h1", ()),
         ({}, "opentelemetry", ()),

@@ -52,10 +52,24 @@ def test_a_series_keeps_its_labels_and_its_job_is_the_component() -> None:
 
 @pytest.mark.parametrize(
     ("job", "component"),
-    [("", "prometheus"), ("k8s/pods", "k8s_pods"), ("9", "_9"), ("größe", "gr__e"), ("a b", "a_b")],
+    [("k8s/pods", "k8s_pods"), ("9", "_9"), ("größe", "gr__e"), ("a b", "a_b")],
 )
-def test_a_job_becomes_a_name_of_ours(job: str, component: str) -> None:
-    assert only(read(series({"__name__": "m", "job": job}, [(1, T)]))).component == component
+def test_a_job_becomes_a_name_of_ours_and_stays_apart_from_others(job: str, component: str) -> None:
+    told = only(read(series({"__name__": "m", "job": job}, [(1, T)])))
+
+    assert told == Series(metric="m", component=component, labels=(("job", job),))
+    namesake = only(read(series({"__name__": "m", "job": component}, [(1, T)])))
+    assert namesake == Series(metric="m", component=component)
+
+
+def test_a_series_without_a_job_is_of_prometheus() -> None:
+    assert only(read(series({"__name__": "m", "job": ""}, [(1, T)]))).component == "prometheus"
+
+
+def test_a_unit_that_cannot_be_stored_costs_no_sample() -> None:
+    for unit in ("u" * 33, "a\nb"):
+        told = only(read(metadata("cpu", 1, unit), series({"__name__": "cpu"}, [(1, T)])))
+        assert (told.kind, told.unit) == (Kind.COUNTER, "")
 
 
 def test_labels_without_a_value_are_none() -> None:
@@ -128,9 +142,6 @@ def test_markers_that_there_is_no_value_are_skipped_and_not_refused() -> None:
 @pytest.mark.parametrize(
     ("value", "time", "word"),
     [
-        (math.inf, T, "infinite"),
-        (-math.inf, T, "infinite"),
-        (1e300, T, "too_large"),
         (1, T + 601_000, "future"),
         (1, T - 29 * 86_400_000, "too_old"),
         (1, 0, "too_old"),
@@ -139,9 +150,7 @@ def test_markers_that_there_is_no_value_are_skipped_and_not_refused() -> None:
         (1, 2**63 - 1, "future"),
     ],
 )
-def test_a_sample_that_cannot_be_stored_is_refused_alone(
-    value: float, time: int, word: str
-) -> None:
+def test_a_sample_of_another_time_is_refused_alone(value: float, time: int, word: str) -> None:
     intake = read(series(UP, [(1, T), (value, time), (2, T - 1)]))
 
     assert list(rows(intake).values()) == [[(T * 1000, 1), (T * 1000 - 1000, 2)]]
@@ -150,27 +159,58 @@ def test_a_sample_that_cannot_be_stored_is_refused_alone(
 
 
 @pytest.mark.parametrize(
+    ("value", "word"), [(math.inf, "infinite"), (-math.inf, "infinite"), (1e300, "too_large")]
+)
+def test_a_value_beyond_what_is_stored_is_skipped_and_not_refused(value: float, word: str) -> None:
+    intake = read(series({"__name__": "odd"}, [(1, T), (value, T), (2, T - 1)]))
+
+    assert list(rows(intake).values()) == [[(T * 1000, 1), (T * 1000 - 1000, 2)]]
+    [(fault, count)] = intake.skipped.items()
+    assert (fault.word, count, intake.examples[fault]) == (word, 1, "odd")
+    assert not intake.rejected
+
+
+@pytest.mark.parametrize(
     ("labels", "word"),
     [
         ({"job": "x"}, "name"),
         ({"__name__": ""}, "name"),
-        ({"__name__": "m" * 129}, "name"),
-        ({"__name__": "m"} | {f"l{n}": "x" for n in range(31)}, "labels"),
-        ({"__name__": "m", "l": "x" * 1025}, "label_value"),
-        ({"__name__": "m", "l": "ä" * 513}, "label_value"),
-        ({"__name__": "m", "l": "\x00"}, "label_value"),
-        ({"__name__": "m", "l" * 129: "x"}, "label_name"),
         ({"__name__": "m", "": "x"}, "label_name"),
-        ({"__name__": "m", "l": "x" * 70_000}, "labels"),
     ],
 )
-def test_a_series_beyond_a_limit_is_refused_alone(labels: dict[str, str], word: str) -> None:
+def test_a_series_that_the_protocol_calls_invalid_is_refused_alone(
+    labels: dict[str, str], word: str
+) -> None:
     known = Known()
     for _ in range(2):
         intake = read(series(labels, [(1, T), (2, T)]), series(UP, [(1, T)]), known=known)
 
         assert len(intake.columns) == 1
         assert {fault.word: count for fault, count in intake.rejected.items()} == {word: 2}
+
+
+@pytest.mark.parametrize(
+    ("labels", "word"),
+    [
+        ({"__name__": "m" * 129}, "name"),
+        ({"__name__": "m\nn"}, "name"),
+        ({"__name__": "m", "job": "a\nb"}, "name"),
+        ({"__name__": "m", "l": "one\ntwo"}, "label_value"),
+        ({"__name__": "m"} | {f"l{n}": "x" for n in range(31)}, "labels"),
+        ({"__name__": "m", "l": "x" * 1025}, "label_value"),
+        ({"__name__": "m", "l": "ä" * 513}, "label_value"),
+        ({"__name__": "m", "l": "\x00"}, "label_value"),
+        ({"__name__": "m", "l" * 129: "x"}, "label_name"),
+        ({"__name__": "m", "l": "x" * 70_000}, "labels"),
+    ],
+)
+def test_a_series_beyond_a_limit_is_skipped_alone(labels: dict[str, str], word: str) -> None:
+    known = Known()
+    for _ in range(2):
+        intake = read(series(labels, [(1, T), (2, T)]), series(UP, [(1, T)]), known=known)
+
+        assert len(intake.columns) == 1
+        assert {fault.word: count for fault, count in intake.skipped.items()} == {word: 2}
 
 
 def test_the_limits_themselves_are_allowed() -> None:
