@@ -11,7 +11,12 @@ from db.queries import Connection
 from vigia.model import Category, Status
 
 _QUERIES = queries.load("health")
-CHECK = _QUERIES["check"]
+_PARTS = queries.load_parts("health")
+CHECK = queries.fill(_QUERIES["check"], verdict=_PARTS["verdict"], seen=_PARTS["seen_now"])
+RECORD_MISSED = queries.fill(
+    _QUERIES["record_missed"], verdict=_PARTS["verdict"], seen=_PARTS["seen_then"]
+)
+NEWEST_CHECK = _QUERIES["newest_check"]
 RECORD_OUTAGE = _QUERIES["record_outage"]
 FORGET_STATUS = _QUERIES["forget_status"]
 FORGET_NEWEST = _QUERIES["forget_newest"]
@@ -95,12 +100,43 @@ async def check(
 
 
 async def record_outage(
-    connection: Connection, slots: Sequence[datetime], interval_s: float, reason: str
+    connection: Connection, slots: Mapping[datetime, float], reason: str
 ) -> None:
-    """Write that the database was down at slots in which it could not be asked."""
+    """Write that the database was down at slots, each of which stands for its own interval."""
     await queries.run(
-        connection, RECORD_OUTAGE, times=list(slots), interval_s=interval_s, reason=reason
+        connection,
+        RECORD_OUTAGE,
+        times=list(slots),
+        intervals_s=list(slots.values()),
+        reason=reason,
     )
+
+
+async def record_missed(
+    connection: Connection,
+    at: datetime,
+    interval_s: float,
+    thresholds: Mapping[str, object],
+    stale: timedelta = STALE_MIN,
+) -> None:
+    """Judge a slot that was missed by what is stored of it; what has a check keeps it."""
+    await queries.run(
+        connection,
+        RECORD_MISSED,
+        at=at,
+        interval_s=interval_s,
+        stale=stale,
+        components=[],
+        categories=[],
+        reasons=[],
+        thresholds=Jsonb(dict(thresholds)),
+    )
+
+
+async def newest_check(connection: Connection) -> datetime | None:
+    """Return the slot of the newest check, None where there is none."""
+    found: datetime | None = await queries.value(connection, NEWEST_CHECK)
+    return found
 
 
 async def forget(connection: Connection, component: str) -> None:

@@ -1,11 +1,11 @@
 """The parts of a running service, and the turns that need several of them."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 from functools import partial
 
-import psycopg
 from msgspec import Struct, field
 
 from alerts.evaluate import add_shipped_rules, drop_component, evaluate
@@ -16,7 +16,7 @@ from db import security, watched
 from db.backlog import Backlog, open_backlog
 from db.config import Config, Retention, read
 from db.engine import Engine, open_engine
-from db.health import Known, forget, record_outage, stale_after
+from db.health import Checked, Known, forget, stale_after
 from db.migrate import migrate
 from db.pool import (
     OPEN_TIMEOUT_S,
@@ -24,13 +24,15 @@ from db.pool import (
     REQUESTS,
     REQUESTS_CONNECTIONS_MAX,
     SERVICE_CONNECTIONS_MAX,
+    BusyError,
     DatabasePool,
     open_pool,
 )
 from db.queries import Connection
 from db.storage import Preview, Storage
-from db.writer import Writer, open_writer
+from db.writer import OUTAGES, Writer, open_writer
 from health.checks import check
+from health.missed import MissedChecks
 from retention.apply import apply
 from retention.expire import expire
 from retention.preview import preview
@@ -45,8 +47,9 @@ from vigia.model import Category, utc_now
 from vigia.schedule import Slots
 from vigia.settings import Settings
 
-MISSED_SLOTS_MAX = 2880
-"""Checks of a day: an outage of the database that lasts longer is known for its last day only."""
+CHECK_SHARE = 0.9
+"""Of its slot, how long a check may take; a database that hangs for so long counts as down."""
+MISSED_FILE = "missed_checks.json"
 SETTLE_S = 20.0
 """How long a turn waits for what was collected in an outage to be stored."""
 TRADING_MISSING = "not configured: set VIGIA_TRADING_DATABASE_URL"
@@ -73,7 +76,7 @@ class Service(Struct):
     slots: dict[str, Slots] = field(default_factory=dict)
     minutes: Minutes = field(default_factory=Minutes)
     settle_s: float = SETTLE_S
-    missed_slots: list[datetime] = field(default_factory=list)
+    missed: MissedChecks = field(default_factory=MissedChecks)
     refusals: Refusals = field(default_factory=Refusals)
     is_begun: bool = False
     is_ready: bool = False
@@ -127,23 +130,39 @@ class Service(Struct):
             self.live.ring()
 
     async def check_health(self, at: datetime) -> None:
-        """Check this slot; one in which the database is away is recorded when it is back."""
-        intervals, known = self.config.intervals, self.known_components()
-        thresholds, stale = self.config.thresholds_document(), stale_after(intervals.collect_s)
+        """Check this slot; those that were missed are judged once their samples are stored."""
+        interval_s = self.config.intervals.health_s
         try:
-            async with self.pool.connection() as connection:
-                if self.missed_slots:
-                    reason = "the database did not answer"
-                    slots = self.missed_slots
-                    await record_outage(connection, slots, intervals.health_s, reason)
-                    self.missed_slots = []
-                checked = await check(connection, at, intervals.health_s, thresholds, known, stale)
-        except psycopg.OperationalError:
-            self.missed_slots = [*self.missed_slots[-MISSED_SLOTS_MAX:], at]
+            # Before the turn itself is cancelled, which the end of the service does as well.
+            async with (
+                asyncio.timeout(CHECK_SHARE * interval_s),
+                self.pool.connection() as connection,
+            ):
+                checked = await self._check(connection, at, interval_s)
+        except BusyError:
+            self.missed.note(at, interval_s, is_away=False)
+            raise
+        except OUTAGES:
+            self.missed.note(at, interval_s, is_away=True)
             raise
         self.live.publish_health(checked)
         if any(component.changed for component in checked):
             self.live.ring()
+
+    async def _check(
+        self, connection: Connection, at: datetime, interval_s: float
+    ) -> list[Checked]:
+        thresholds = self.config.thresholds_document()
+        stale = stale_after(self.config.intervals.collect_s)
+        await self.missed.learn(connection)
+        self.missed.note_gap(at, interval_s)
+        if self.missed.slots and await self.writer.settle(0.0):
+            await self.missed.record(connection, thresholds, stale)
+        checked = await check(
+            connection, at, interval_s, thresholds, self.known_components(), stale
+        )
+        self.missed.note_checked(at)
+        return checked
 
     def known_components(self) -> list[Known]:
         """Return what should be watched, so that what never answered is seen as well."""
@@ -219,6 +238,7 @@ class Service(Struct):
             "pool": self.pool.get_stats(),
             "requests_pool": self.requests.get_stats(),
             "sql_rules": {"lingering": self.sql_rules.lingering},
+            "missed_checks": len(self.missed.slots),
             "log": {"lines_lost": log.lost.lines},
         }
 
@@ -262,6 +282,7 @@ async def open_parts(settings: Settings) -> AsyncIterator[Service]:
                 live=live,
                 emitter=emitter,
                 sql_rules=Asker(pool, writer.put),
+                missed=MissedChecks(settings.data_dir / MISSED_FILE),
             )
             writer.resolution = service.resolution
             yield service

@@ -1,15 +1,29 @@
--- name: check
--- The state of every component at one slot, from its newest component_up and the newest minute of each
--- metric that has thresholds; writes the check, the state and its uptime, and returns what changed. A
--- component that is known but was never observed has a state too, and no checks.
-WITH known AS (
+-- part: seen_now
+SELECT s.component, s.category, st.last_time, st.last_value, st.reason
+FROM series s
+JOIN series_state st ON st.series_id = s.id
+WHERE s.metric = 'component_up' AND s.labels = '{}'
+
+-- part: seen_then
+-- As it was at the slot; only the newest reason of a collector is kept.
+SELECT s.component, s.category, newest.time AS last_time, newest.value AS last_value,
+       CASE WHEN newest.value = 0 THEN 'it did not answer' ELSE '' END AS reason
+FROM series s
+CROSS JOIN LATERAL (
+    SELECT m.time, m.value
+    FROM system_metrics m
+    WHERE m.series_id = s.id AND m.time > %(at)s::timestamptz - %(stale)s::interval AND m.time <= %(at)s::timestamptz
+    ORDER BY m.time DESC
+    LIMIT 1
+) newest
+WHERE s.metric = 'component_up' AND s.labels = '{}'
+
+-- part: verdict
+known AS (
     SELECT * FROM unnest(%(components)s::text[], %(categories)s::text[], %(reasons)s::text[])
                   AS k (component, category, reason)
 ), seen AS (
-    SELECT s.component, s.category, st.last_time, st.last_value, st.reason
-    FROM series s
-    JOIN series_state st ON st.series_id = s.id
-    WHERE s.metric = 'component_up' AND s.labels = '{}'
+    {seen}
 ), up AS (
     SELECT component, coalesce(seen.category, known.category) AS category, seen.last_time, seen.last_value,
            seen.reason, coalesce(known.reason, 'not observed') AS unobserved
@@ -52,7 +66,13 @@ WITH known AS (
            up.last_time IS NOT NULL AS was_seen
     FROM up
     LEFT JOIN broken USING (component)
-), planned AS MATERIALIZED (
+)
+
+-- name: check
+-- The state of every component at one slot, from its newest component_up and the newest minute of each
+-- metric that has thresholds; writes the check, the state and its uptime, and returns what changed. A
+-- component that is known but was never observed has a state too, and no checks.
+WITH {verdict}, planned AS MATERIALIZED (
     SELECT matcher
     FROM maintenance_spans(%(at)s::timestamptz, %(at)s::timestamptz + interval '1 microsecond')
     WHERE matcher - 'component' = '{}'
@@ -95,9 +115,21 @@ ORDER BY w.component
 -- name: record_outage
 -- Slots in which nothing could be judged, because the database itself was away.
 INSERT INTO component_checks (time, component, status, stands_for_s, reason)
-SELECT time, 'database', 'down', %(interval_s)s::double precision, %(reason)s
-FROM unnest(%(times)s::timestamptz[]) AS slot (time)
+SELECT time, 'database', 'down', interval_s, %(reason)s
+FROM unnest(%(times)s::timestamptz[], %(intervals_s)s::double precision[]) AS slot (time, interval_s)
 ON CONFLICT DO NOTHING
+
+-- name: record_missed
+-- The check of a slot that was missed, from what was collected at it and stored since.
+WITH {verdict}
+INSERT INTO component_checks (time, component, status, stands_for_s, reason)
+SELECT %(at)s::timestamptz, component, status, CASE WHEN status IS NULL THEN 0 ELSE %(interval_s)s::double precision END, reason
+FROM verdict
+WHERE was_seen
+ON CONFLICT DO NOTHING
+
+-- name: newest_check
+SELECT max(time) FROM component_checks
 
 -- name: forget_status
 DELETE FROM component_status WHERE component = %(component)s
@@ -114,14 +146,23 @@ ORDER BY component
 
 -- name: read_at
 -- The newest check of each component at or before a moment of the past, and when its status began. Planned work is
--- that of the windows as they are now.
+-- that of the windows as they are now. A component that was removed since is only in its checks and its series.
 SELECT c.component, c.category, past.status, past.since, past.reason,
        EXISTS (
            SELECT FROM maintenance_spans(%(at)s::timestamptz, %(at)s::timestamptz + interval '1 microsecond') s
            WHERE s.matcher - 'component' = '{}' AND coalesce(s.matcher -> 'component' ? c.component, true)
        ) AS maintenance,
        past.time AS last_check, u.availability AS uptime_24h
-FROM component_status c
+FROM (
+    SELECT component, coalesce(
+        (SELECT n.category FROM component_status n WHERE n.component = k.component),
+        (SELECT s.category FROM series s WHERE s.component = k.component ORDER BY s.metric <> 'component_up' LIMIT 1),
+        'system'
+    ) AS category
+    FROM component_checks k
+    WHERE k.time <= %(at)s::timestamptz AND k.time > %(at)s::timestamptz - interval '5 minutes'
+    GROUP BY component
+) c
 CROSS JOIN LATERAL (
     SELECT k.status, k.reason, k.time,
            coalesce((SELECT min(n.time) FROM component_checks n

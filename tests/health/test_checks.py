@@ -124,8 +124,8 @@ async def test_a_slow_interval_leaves_a_component_observed(watch: Watch) -> None
 async def test_slots_in_which_the_database_was_away_count_as_down(watch: Watch) -> None:
     await watch.observe("database")
     await watch.check()
-    missed = [START + SLOT, START + 2 * SLOT]
-    await health.record_outage(watch.connection, missed, 30, "it did not answer")
+    missed = {START + SLOT: 30.0, START + 2 * SLOT: 30.0}
+    await health.record_outage(watch.connection, missed, "it did not answer")
     watch.now = START + 3 * SLOT
     await watch.observe("database")
     await watch.check()
@@ -147,6 +147,15 @@ async def test_a_forgotten_component_is_no_longer_shown_and_comes_back_when_seen
 
     await watch.observe("binance")
     assert await watch.check() == {"binance": Status.HEALTHY}
+
+
+async def test_a_component_that_was_removed_is_still_known_of_the_past(watch: Watch) -> None:
+    await watch.observe("binance", up=False)
+    await watch.check()
+    await health.forget(watch.connection, "binance")
+
+    [then] = await health.read_at(watch.connection, START + 0.5 * SLOT)
+    assert (then.component, then.category, then.status) == ("binance", "system", Status.DOWN)
 
 
 async def test_a_change_is_on_the_bus_with_the_changed_components_only(watch: Watch) -> None:

@@ -8,14 +8,17 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
+from msgspec.structs import replace
 
 from db import alerts, config, health
 from db.alerts import Filter
 from db.load import Load
 from db.pool import REQUESTS_CONNECTIONS_MAX, BusyError, open_pool
+from health.missed import MissedChecks
+from tests.proxy import proxy_of
 from vigia.minutes import WAITS_MAX
 from vigia.model import Category, Sample, Series, columns_of
-from vigia.service import Service, open_service
+from vigia.service import MISSED_FILE, Service, open_service
 from vigia.settings import load
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -62,7 +65,7 @@ async def test_an_outage_of_the_database_is_an_alert_and_downtime_once_it_is_bac
         START + timedelta(minutes=3),
     )
     assert states["database"].uptime_24h == pytest.approx(40)
-    assert (service.minutes.due, service.missed_slots) == ([], [])
+    assert (service.minutes.due, service.missed.slots) == ([], [])
 
 
 async def outage(service: Service) -> Load:
@@ -201,6 +204,59 @@ async def test_a_target_that_is_removed_while_the_service_is_stopped_is_let_go(
             assert await open_rules(service) == []
         async with service.pool.connection() as connection:
             assert "binance" not in {row.component for row in await health.read(connection)}
+
+
+async def test_a_slot_in_which_the_database_hangs_is_down_and_others_are_judged_later(
+    service: Service,
+) -> None:
+    """Also through a kill, and with the intervals of then."""
+    target = Series(metric="component_up", component="tgt", category=Category.EXTERNAL)
+    there = service.pool
+    await service.writer.write([Sample(UP, START, 1.0), Sample(target, START, 1.0)])
+    await service.check_health(START)
+    intervals = replace(service.config.intervals, health_s=5.0)
+    service.config = replace(service.config, intervals=intervals)
+    async with (
+        proxy_of(service.engine.dsn) as proxy,
+        open_pool(proxy.dsn, embedded=service.engine.embedded) as hanging,
+    ):
+        proxy.freeze()
+        service.pool = hanging
+        with pytest.raises(TimeoutError):
+            await service.check_health(START + SLOT)
+
+    killed = MissedChecks(service.settings.data_dir / MISSED_FILE)
+    assert [(one.at, one.is_away) for one in killed.slots][-1] == (START + SLOT, True)
+    service.pool, service.missed = there, killed
+    service.config = replace(service.config, intervals=replace(intervals, health_s=30.0))
+    down = [Sample(target, START + SLOT + timedelta(seconds=15 * i), 0.0) for i in range(2)]
+    await service.writer.write([*down, Sample(target, START + 2 * SLOT, 1.0)])
+    await service.check_health(START + 2 * SLOT)
+
+    async with there.connection() as connection:
+        then = await health.read_at(connection, START + SLOT)
+        cursor = await connection.execute(
+            "SELECT component, stands_for_s FROM component_checks WHERE time = %s ORDER BY 1",
+            [START + SLOT],
+        )
+        assert await cursor.fetchall() == [("database", 5.0), ("tgt", 5.0)]
+    assert {one.component: one.status for one in then} == {"database": "down", "tgt": "down"}
+    assert service.missed.slots == []
+    assert MissedChecks(service.settings.data_dir / MISSED_FILE).slots == []
+
+
+async def test_slots_that_nobody_noted_are_found_from_the_last_check(service: Service) -> None:
+    await service.writer.write([Sample(UP, START, 1.0)])
+    await service.check_health(START)
+    seen = [Sample(UP, START + i * SLOT, float(i != 2)) for i in range(1, 5)]
+    await service.writer.write(seen)
+    service.missed = MissedChecks()
+    await service.check_health(START + 4 * SLOT)
+
+    async with service.pool.connection() as connection:
+        cursor = await connection.execute("SELECT status FROM component_checks ORDER BY time")
+        found = [status for (status,) in await cursor.fetchall()]
+    assert found == ["healthy", "healthy", "down", "healthy", "healthy"]
 
 
 async def test_own_work_never_waits_for_requests(service: Service) -> None:
