@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache, partial
+from itertools import chain
 
 import msgspec
 from msgspec import Struct
@@ -156,7 +157,7 @@ class State:
         if Topic.METRICS not in subscription.topics:
             return []
         wanted = filter(subscription.wants, self._newest.components())
-        values = [value for name in wanted for value in self._newest.of(name).values()]
+        values = list(chain.from_iterable(self._newest.values(name) for name in wanted))
         # Without a value too: the first message replaces what a client knew.
         empty = message(Topic.METRICS, self.time, current.document(()))
         return metrics_messages(values, self.time) or [empty]

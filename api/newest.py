@@ -126,6 +126,10 @@ class Newest:
         """Return a copy of a component's values, for a thread to read."""
         return dict(self._components.get(component, {}))
 
+    def values(self, component: str) -> list[Current]:
+        """Return a component's values, in no order."""
+        return list(self._components.get(component, {}).values())
+
     def _set(self, identity: Identity, value: Current, *, is_announced: bool) -> None:
         # What changed last stands last, so that a client's changes are found from the end.
         self._entries.pop(identity, None)

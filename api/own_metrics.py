@@ -15,6 +15,10 @@ from api.limits import Limiters
 from vigia import __version__
 
 POOL: Mapping[str, tuple[str, str]] = {
+    "live.skipped": ("live_skipped_total", "Samples that were read again: too many at once."),
+    "event_loop.lag_s": ("event_loop_lag_seconds", "How late the event loop was just now."),
+    "event_loop.lag_s_max": ("event_loop_lag_max_seconds", "The same, at most in a minute."),
+    "event_loop.lag_s_p99": ("event_loop_lag_p99_seconds", "The same, 99th percentile."),
     "pool.pool_min": ("pool_min", "Connections that the pool keeps at least."),
     "pool.pool_max": ("pool_max", "Connections that the pool may have."),
     "pool.pool_size": ("pool_size", "Connections that the pool has."),

@@ -42,6 +42,7 @@ from vigia.egress import Egress, open_egress
 from vigia.emitter import Emitter
 from vigia.emitter import load as load_emitter
 from vigia.endpoints import own_endpoints
+from vigia.loop_lag import LoopLag
 from vigia.minutes import Minutes
 from vigia.model import Category, utc_now
 from vigia.schedule import Slots
@@ -79,6 +80,7 @@ class Service(Struct):
     missed: MissedChecks = field(default_factory=MissedChecks)
     refusals: Refusals = field(default_factory=Refusals)
     is_begun: bool = False
+    loop_lag: LoopLag = field(default_factory=LoopLag)
     is_ready: bool = False
 
     async def begin(self) -> None:
@@ -198,6 +200,10 @@ class Service(Struct):
             samples = await security.count(connection, at)
         self.live.publish(samples)
 
+    async def measure_itself(self, at: datetime) -> None:
+        """Store how late the event loop was since the slot before."""
+        self.writer.put([self.loop_lag.sample(at)])
+
     async def expire_rows(self, now: datetime) -> None:
         await expire(self.pool, now, self.config.retention)
 
@@ -233,7 +239,9 @@ class Service(Struct):
                 "clients": self.live.clients,
                 "lagged": self.live.lagged,
                 "dead": self.live.dead,
+                "skipped": self.live.skipped,
             },
+            "event_loop": self.loop_lag.status(),
             "subscribers": {one.name: one.dropped for one in self.emitter.subscribers},
             "pool": self.pool.get_stats(),
             "requests_pool": self.requests.get_stats(),

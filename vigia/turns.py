@@ -36,6 +36,7 @@ def everyones(service: Service) -> Services:
         "spool": service.writer.take_back(),
         "live": service.live.run(),
         "emitter": service.emitter.run(),
+        "loop lag": service.loop_lag.run(),
         "refusals": every(
             lambda: SECURITY_EVERY_S,
             lambda _: service.refusals.flush(service.pool),
@@ -69,6 +70,9 @@ def collectors(service: Service) -> Services:
         lambda: service.config.scrapes,
         Scrapes(service.egress, service.settings.data_dir / "secrets", service.writer.put),
         service.counted("collect scrapes"),
+    )
+    services["collect itself"] = every(
+        interval_s, service.measure_itself, service.counted("collect itself")
     )
     return services | _sql_collectors(service, interval_s)
 

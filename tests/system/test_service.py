@@ -280,6 +280,6 @@ async def test_own_work_never_waits_for_requests(service: Service) -> None:
 async def test_the_status_shows_every_counter_of_what_was_dropped(service: Service) -> None:
     status = service.status()
 
-    assert status["live"] == {"clients": 0, "lagged": 0, "dead": 0}
+    assert status["live"] == {"clients": 0, "lagged": 0, "dead": 0, "skipped": 0}
     assert status["writer"] == {"stored": 0, "pending": 0, "dropped": 0}
     assert status["subscribers"] == {}
