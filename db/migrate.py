@@ -21,10 +21,13 @@ READ_APPLIED = _QUERIES["read_applied"]
 RECORD = _QUERIES["record"]
 RECORD_ROUTINES = _QUERIES["record_routines"]
 AVAILABLE_VERSION = _QUERIES["available_version"]
+MISSING_INTERNALS = _QUERIES["missing_internals"]
+INSTALLED_VERSION = _QUERIES["installed_version"]
 CREATE_EXTENSION = _QUERIES["create_extension"]
 
 NAME = re.compile(r"(\d{4})_\w+\.sql")
 ROUTINES = "routines"
+TESTED = "2.23.0 (embedded) and 2.29.2"
 
 
 ALREADY_THERE = (
@@ -50,6 +53,12 @@ class Migration(Struct, frozen=True):
     @property
     def checksum(self) -> str:
         return hashlib.sha256(self.sql).hexdigest()
+
+
+class Internal(Struct, frozen=True):
+    """A function or column of TimescaleDB that is not part of its public interface."""
+
+    name: str
 
 
 class Applied(Struct, frozen=True):
@@ -83,12 +92,24 @@ async def migrate(connection: Connection) -> int:
         await queries.run(connection, LOCK)
         await queries.run(connection, CREATE_EXTENSION)
         await queries.run(connection, CREATE_TABLE)
+    await _check_internals(connection)
     count = 0
     for migration in shipped():
         count += await _apply(connection, migration)
     await _refuse_newer(connection)
     await _apply_routines(connection)
     return count
+
+
+async def _check_internals(connection: Connection) -> None:
+    """Refuse a TimescaleDB without what the maintenance needs, before it fails at night."""
+    missing = await queries.rows(connection, Internal, MISSING_INTERNALS)
+    if missing:
+        version = await queries.value(connection, INSTALLED_VERSION)
+        raise MigrationError(
+            f"TimescaleDB {version} lacks {', '.join(one.name for one in missing)}, which this "
+            f"version of Vigia needs; it was tested with {TESTED}"
+        )
 
 
 async def available_version(connection: Connection) -> str | None:

@@ -1276,6 +1276,8 @@ FUNCTION refresh_start(p_tier text) RETURNS timestamp with time zone  -- First b
 
 PROCEDURE refresh_tier(IN p_tier text, IN p_settled timestamp with time zone, IN p_part interval, IN p_ends_at timestamp with time zone, INOUT p_paused boolean)  -- Rolls up everything that its source still gives, in parts where much has changed.
 
+PROCEDURE revoke_side_effects()  -- Takes functions that act on the whole server from PUBLIC, where this user may.
+
 FUNCTION rewritten_tables() RETURNS TABLE(name text)  -- Chunks of roll-ups in which the newest run of the maintenance replaced rows.
 
 FUNCTION series_ages(p_metrics jsonb, p_moment timestamp with time zone) RETURNS TABLE(before timestamp with time zone, series integer[])  -- Series whose metrics have an age of their own (the metrics of setting retention), by what goes.

@@ -9,6 +9,7 @@ import psycopg
 from msgspec import Struct
 
 from api.connections import limits_of, raise_file_limit
+from db import privileges
 from db.migrate import available_version
 from vigia.settings import Settings
 
@@ -23,7 +24,7 @@ MAKE_SETUP = "make setup"
 
 
 class Finding(Struct, frozen=True):
-    """One check: what was found, and the advice when it is not enough."""
+    """One check: what was found, and the advice when it is not enough, or could be better."""
 
     check: str
     ok: bool
@@ -36,7 +37,7 @@ async def examine(settings: Settings) -> list[Finding]:
     findings = [_python(), _files(), _port(settings), _pages()]
     if settings.database_url is None:
         return [*findings, _engine(), _data_dir(settings.data_dir), _disk(settings.data_dir)]
-    return [*findings, await _server(settings.database_url.reveal())]
+    return [*findings, *await _server(settings.database_url.reveal())]
 
 
 def _finding(check: str, found: str, advice: str, *, ok: bool) -> Finding:
@@ -102,16 +103,44 @@ def _disk(data_dir: Path) -> Finding:
     )
 
 
-async def _server(dsn: str) -> Finding:
+async def _server(dsn: str) -> list[Finding]:
     check = "TimescaleDB"
     try:
         async with await psycopg.AsyncConnection.connect(
             dsn, connect_timeout=CONNECT_TIMEOUT_S
         ) as connection:
-            found = await available_version(connection)
+            version = await available_version(connection) or "not installed"
+            effects = await privileges.side_effects(connection)
+            roles = await privileges.left_over_roles(connection)
+            user = connection.info.user
+            may_revoke = connection.info.parameter_status("is_superuser") == "on"
     except psycopg.Error as error:
         reason = str(error).strip().splitlines()[0]
-        return Finding(check, ok=False, found=reason, advice="mend VIGIA_DATABASE_URL")
-    version = found or "not installed"
+        return [Finding(check, ok=False, found=reason, advice="mend VIGIA_DATABASE_URL")]
     numbers = tuple(int(part) for part in version.split(".") if part.isdigit())
-    return _finding(check, version, "install 2.29.1 or newer", ok=numbers >= TIMESCALEDB_MIN)
+    is_new = numbers >= TIMESCALEDB_MIN
+    return [
+        _finding(check, version, "install 2.29.1 or newer", ok=is_new),
+        # A superuser's service takes them away by itself, when it starts.
+        _readers([] if may_revoke else effects, user),
+        _left_over(roles),
+    ]
+
+
+def _readers(effects: list[str], user: str) -> Finding:
+    """Say what readers can do to the whole server, and how an administrator ends it."""
+    names, quoted = ", ".join(effects), user.replace('"', '""')
+    found = f"{len(effects)} functions act on the whole server" if effects else "only read"
+    advice = (
+        "as a superuser, in this database: "
+        f'GRANT EXECUTE ON FUNCTION {names} TO "{quoted}"; '
+        f"REVOKE EXECUTE ON FUNCTION {names} FROM PUBLIC;"
+    )
+    return Finding("readers", ok=True, found=found, advice=advice if effects else "")
+
+
+def _left_over(roles: list[str]) -> Finding:
+    found = f"{len(roles)} of dropped databases" if roles else "none left over"
+    statements = " ".join(f"DROP ROLE {role};" for role in roles)
+    advice = f"as a superuser: {statements}" if roles else ""
+    return Finding("roles of rules", ok=True, found=found, advice=advice)

@@ -31,5 +31,33 @@ WHERE schema_migrations.checksum <> excluded.checksum
 -- name: available_version
 SELECT default_version FROM pg_available_extensions WHERE name = 'timescaledb'
 
+-- name: missing_internals
+-- Of TimescaleDB's own functions and columns that the maintenance needs, and for which it has no public view: those
+-- that this version does not have. They change without notice.
+SELECT name
+FROM (
+    VALUES
+        ('_timescaledb_functions.chunk_status(regclass)',
+         to_regprocedure('_timescaledb_functions.chunk_status(regclass)') IS NOT NULL),
+        ('_timescaledb_functions.to_unix_microseconds(timestamp with time zone)',
+         to_regprocedure('_timescaledb_functions.to_unix_microseconds(timestamp with time zone)') IS NOT NULL),
+        ('_timescaledb_catalog.compression_settings.compress_relid', EXISTS (
+            SELECT FROM pg_attribute
+            WHERE attrelid = to_regclass('_timescaledb_catalog.compression_settings')
+              AND attname = 'compress_relid' AND NOT attisdropped)),
+        ('_timescaledb_catalog.continuous_aggs_watermark.watermark', EXISTS (
+            SELECT FROM pg_attribute
+            WHERE attrelid = to_regclass('_timescaledb_catalog.continuous_aggs_watermark')
+              AND attname = 'watermark' AND NOT attisdropped)),
+        ('_timescaledb_catalog.hypertable.schema_name', EXISTS (
+            SELECT FROM pg_attribute
+            WHERE attrelid = to_regclass('_timescaledb_catalog.hypertable')
+              AND attname = 'schema_name' AND NOT attisdropped))
+) AS needed (name, is_there)
+WHERE NOT is_there
+
+-- name: installed_version
+SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'
+
 -- name: create_extension
 CREATE EXTENSION IF NOT EXISTS timescaledb

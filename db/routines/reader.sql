@@ -48,6 +48,28 @@ END
 $$;
 COMMENT ON PROCEDURE grant_reader IS 'Lets vigia_reader read the documented views and functions; called whenever they are made.';
 
+-- A transaction that only reads can still write any amount of log, and fill the lock table of the whole server. This
+-- holds in this database alone, and only a superuser can say so; elsewhere `vigia doctor` names the statements.
+CREATE OR REPLACE PROCEDURE revoke_side_effects() LANGUAGE plpgsql AS $$
+DECLARE
+    side_effect regprocedure;
+BEGIN
+    IF NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN
+        RETURN;
+    END IF;
+    FOR side_effect IN
+        SELECT oid FROM pg_proc
+        WHERE pronamespace = 'pg_catalog'::regnamespace
+          AND (proname = 'pg_logical_emit_message' OR proname ~ '^pg_(try_)?advisory_(xact_)?lock')
+    LOOP
+        EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', side_effect);
+    END LOOP;
+END
+$$;
+COMMENT ON PROCEDURE revoke_side_effects IS 'Takes functions that act on the whole server from PUBLIC, where this user may.';
+CALL revoke_side_effects();
+REVOKE EXECUTE ON PROCEDURE revoke_side_effects FROM PUBLIC;
+
 REVOKE EXECUTE ON FUNCTION make_reader FROM PUBLIC;
 REVOKE EXECUTE ON PROCEDURE grant_reader, maintain FROM PUBLIC;
 

@@ -149,6 +149,11 @@ async def test_a_reader_reads_nothing_else(pool: Pool) -> None:
         "SELECT pg_read_file('PG_VERSION')",
         "COPY (SELECT 1) TO PROGRAM 'true'",
         "ALTER ROLE vigia_reader SUPERUSER",
+        "SELECT pg_logical_emit_message(false, 'x', 'y')",
+        "SELECT pg_logical_emit_message(false, 'x', 'y'::bytea)",
+        "SELECT pg_advisory_lock(1)",
+        "SELECT pg_advisory_xact_lock_shared(1, 2)",
+        "SELECT pg_try_advisory_lock(1)",
     ],
 )
 async def test_a_reader_does_nothing_but_read(pool: Pool, statement: str) -> None:

@@ -1,0 +1,20 @@
+-- name: side_effects
+-- Functions of PostgreSQL by which whoever only reads can still fill the disk or the lock table of the whole server,
+-- as far as everybody may call them here.
+SELECT p.oid::regprocedure::text AS name
+FROM pg_proc p
+WHERE p.pronamespace = 'pg_catalog'::regnamespace
+  AND (p.proname = 'pg_logical_emit_message' OR p.proname ~ '^pg_(try_)?advisory_(xact_)?lock')
+  AND EXISTS (
+      SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner)))
+      WHERE grantee = 0 AND privilege_type = 'EXECUTE'
+  )
+ORDER BY 1
+
+-- name: left_over_roles
+-- Logins of SQL rules whose database is gone: roles belong to the whole server, and stay.
+SELECT rolname AS name
+FROM pg_roles
+WHERE rolname ~ '^vigia_rules_[0-9]+$'
+  AND substr(rolname, 13)::oid NOT IN (SELECT oid FROM pg_database)
+ORDER BY 1
