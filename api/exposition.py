@@ -2,19 +2,18 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
-from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct
+
+from api.families import COUNTED, CREATED, Compound, Family, Point, compounds
 
 CACHED_MAX = 100_000
 """As many as there may be series: each is written down once, and then only its values."""
 
 COMPONENT = "component"
-COUNTED = "_total"
-CREATED = "_created"
 GAUGE, COUNTER = "gauge", "counter"
 
 FOREIGN = re.compile(r"[^a-zA-Z0-9_]", re.ASCII)
@@ -28,32 +27,13 @@ class Form(Struct, frozen=True):
     """Of a text/ type the framework says the charset."""
     unknown: str
     is_open: bool
-    """OpenMetrics has units, an end mark, seconds, and families of counters without `_total`."""
+    """OpenMetrics has units, an end mark, seconds, and no counter but those called `_total`."""
 
 
 OPENMETRICS = Form(
     "application/openmetrics-text; version=1.0.0; charset=utf-8", "unknown", is_open=True
 )
 TEXT = Form("text/plain; version=0.0.4", "untyped", is_open=False)
-
-
-class Point(NamedTuple):
-    """The newest value of one series; `labels` are as `labels_text` writes them.
-
-    Without a time it is the scraper's to say when that was.
-    """
-
-    metric: str
-    labels: str
-    value: float
-    time_ms: int | None = None
-    counts: bool = False
-    unit: str = ""
-    help: str = ""
-
-
-Family = dict[str, Point]
-"""The points of one name, by their labels."""
 
 
 class Exposition:
@@ -69,7 +49,7 @@ class Exposition:
 
     def add(self, points: Iterable[Point]) -> None:
         for point in points:
-            family = self._families[_name(point.metric, point.counts)]
+            family = self._families[_name(point.metric)]
             known = family.setdefault(point.labels, point)
             if known is not point:
                 self.merged += 1
@@ -80,13 +60,29 @@ class Exposition:
         times = {point.time_ms for family in self._families.values() for point in family.values()}
         stamps = {time_ms: _stamp(time_ms, form) for time_ms in times}
         lines: list[str] = []
+        wholes = {
+            name: whole
+            for whole in compounds(self._families, is_open=form.is_open)
+            for name in whole.members
+        }
         for name, family in self._families.items():
-            lines += _head(name, self._families, form)
-            lines += [
-                f"{name}{labels} {point.value!r}{stamps[point.time_ms]}\n"
-                for labels, point in family.items()
-            ]
+            whole = wholes.get(name)
+            if whole is None:
+                lines += _head(name, _type(name, self._families, form), family.values(), form)
+                lines += [
+                    f"{name}{labels} {point.value!r}{stamps[point.time_ms]}\n"
+                    for labels, point in family.items()
+                ]
+            elif name == whole.samples[0].name:
+                lines += _whole(whole, stamps, form)
         return "".join([*lines, "# EOF\n" if form.is_open else ""]).encode()
+
+
+def _whole(whole: Compound, stamps: Mapping[int | None, str], form: Form) -> Iterator[str]:
+    """Write a histogram or summary, each group of labels by itself."""
+    yield from _head(whole.name, whole.type, whole.described, form)
+    for name, labels, point in whole.samples:
+        yield f"{name}{labels} {point.value!r}{stamps[point.time_ms]}\n"
 
 
 def _stamp(time_ms: int | None, form: Form) -> str:
@@ -95,9 +91,7 @@ def _stamp(time_ms: int | None, form: Form) -> str:
     return f" {time_ms / 1000!r}" if form.is_open else f" {time_ms}"
 
 
-def _head(name: str, families: Mapping[str, Family], form: Form) -> Iterator[str]:
-    points = families[name].values()
-    kind = _type(name, families, form)
+def _head(name: str, kind: str, points: Collection[Point], form: Form) -> Iterator[str]:
     first = next(iter(points))
     family = name.removesuffix(COUNTED) if kind == COUNTER and form.is_open else name
     yield f"# TYPE {family} {kind}\n"
@@ -110,7 +104,8 @@ def _head(name: str, families: Mapping[str, Family], form: Form) -> Iterator[str
 def _type(name: str, families: Mapping[str, Family], form: Form) -> str:
     """Return the type that holds for all points of a family, if there is one.
 
-    A counter of OpenMetrics reserves names beside its own, which others may have already.
+    A counter of OpenMetrics must be called `_total`, and reserves names beside its own, which
+    others may have already.
     """
     points = families[name].values()
     counting = sum(point.counts for point in points)
@@ -118,7 +113,7 @@ def _type(name: str, families: Mapping[str, Family], form: Form) -> str:
         return GAUGE
     base = name.removesuffix(COUNTED)
     reserved = {base, base + CREATED, base + CREATED + COUNTED}
-    is_taken = form.is_open and not reserved.isdisjoint(families)
+    is_taken = form.is_open and (base == name or not reserved.isdisjoint(families))
     falls = min(point.value for point in points) < 0
     return form.unknown if counting < len(points) or is_taken or falls else COUNTER
 
@@ -135,10 +130,9 @@ def _help(name: str, point: Point) -> str:
 
 
 @lru_cache(CACHED_MAX)
-def _name(metric: str, counts: bool) -> str:
+def _name(metric: str) -> str:
     """Return the name that a metric's samples have in both formats."""
-    name = FOREIGN.sub("_", metric)
-    return name.removesuffix(COUNTED) + COUNTED if counts else name
+    return FOREIGN.sub("_", metric)
 
 
 @lru_cache(CACHED_MAX)

@@ -11,7 +11,8 @@ from litestar import Response, get
 from litestar.di import NamedDependency
 
 from api import own_metrics
-from api.exposition import OPENMETRICS, TEXT, Exposition, Form, Point, labels_text
+from api.exposition import OPENMETRICS, TEXT, Exposition, Form, labels_text
+from api.families import Point
 from api.limits import CONCURRENCY, Concurrency
 from api.own_metrics import own
 from api.parts import KnownRequest, Parts

@@ -9,7 +9,8 @@ import msgspec
 import psutil
 
 from api.connections import ENDED, Connections
-from api.exposition import COUNTED, Point, labels_text
+from api.exposition import labels_text
+from api.families import COUNTED, Point
 from api.ingest.receivers import Receivers
 from api.limits import Limiters
 from vigia import __version__

@@ -16,7 +16,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
-from api.exposition import OPENMETRICS, TEXT, Exposition, Form, Point, labels_text
+from api.exposition import OPENMETRICS, TEXT, Exposition, Form, labels_text
+from api.families import Point, number_text
 
 PROMTOOL = shutil.which("promtool")
 FORMS = [OPENMETRICS, TEXT]
@@ -71,12 +72,125 @@ def test_a_point_without_time_is_the_scrapers_to_date() -> None:
     assert 'a{component="a"} 1.0\n' in written([point("a")])
 
 
-def test_a_counter_is_called_total_in_both_formats() -> None:
+def test_a_counter_keeps_its_name_and_openmetrics_has_none_that_is_not_called_total() -> None:
+    points = [point("sent", counts=True), point("got_total", counts=True)]
+
+    assert written(points, TEXT) == (
+        '# TYPE sent counter\nsent{component="a"} 1.0\n'
+        '# TYPE got_total counter\ngot_total{component="a"} 1.0\n'
+    )
+    assert written(points) == (
+        '# TYPE sent unknown\nsent{component="a"} 1.0\n'
+        '# TYPE got counter\ngot_total{component="a"} 1.0\n# EOF\n'
+    )
+
+
+def parts_of(name: str, buckets: dict[str, float], **changes: Any) -> list[Point]:
+    """A histogram as it is stored: every bucket, the sum and the count are series of their own."""
+    options: dict[str, Any] = {"counts": True, "time_ms": TIME_MS} | changes
+    labels = options.pop("labels", {})
+    told = [
+        point(f"{name}_bucket", value, labels=labels | {"le": le}, **options)
+        for le, value in sorted(buckets.items())
+    ]
+    count = buckets.get("+Inf", 0.0)
+    told.append(point(f"{name}_count", count, labels=labels, **options))
+    return [*told, point(f"{name}_sum", 1.5, labels=labels, unit="seconds", **options)]
+
+
+BUCKETS = {"0.1": 1.0, "1": 2.0, "10": 2.0, "+Inf": 3.0}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_histogram_is_one_again_under_the_names_it_came_with(form: Form) -> None:
+    points = [
+        *parts_of("http_seconds", BUCKETS, labels={"path": "/"}),
+        *parts_of("http_seconds", BUCKETS, labels={"path": "/x"}),
+    ]
+
+    text = written(sorted(points, key=lambda one: one.metric), form)
+
+    [family] = families(text, form)
+    assert (family.name, family.type) == ("http_seconds", "histogram")
+    found = [(one.name, one.labels.get("le"), one.value) for one in family.samples]
+    bounds = ["0.1", "1.0", "10.0", "+Inf"] if form.is_open else list(BUCKETS)
+    assert found[:6] == [
+        *(("http_seconds_bucket", le, n) for le, n in zip(bounds, BUCKETS.values(), strict=True)),
+        ("http_seconds_sum", None, 1.5),
+        ("http_seconds_count", None, 3),
+    ]
+    assert len(found) == 12
+    assert ("# UNIT http_seconds seconds\n" in text) == form.is_open
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        parts_of("h", {"1": 2.0}),
+        parts_of("h", {"1": 3.0, "+Inf": 2.0}),
+        parts_of("h", {"1": 0.5, "+Inf": 2.0}),
+        parts_of("h", {"1": -1.0, "+Inf": 2.0}),
+        parts_of("h", {"1": 1.0, "1.0": 1.0, "+Inf": 2.0}),
+        parts_of("h", {"low": 1.0, "+Inf": 2.0}),
+        parts_of("h", {"1": 1.0, "+Inf": 2.0}, counts=False),
+        [*parts_of("h", BUCKETS), point("h_bucket", 1.0, counts=True)],
+        [*parts_of("h", BUCKETS), point("h")],
+        [*parts_of("h", BUCKETS), point("h_count", 1.0, component="b", counts=True)],
+        [*parts_of("h", BUCKETS), point("h_sum", 1.0, component="b")],
+        [*parts_of("h", BUCKETS)[:-2], *parts_of("h", BUCKETS, time_ms=1)[-2:]],
+    ],
+)
+def test_what_is_no_whole_histogram_keeps_its_names_and_promises_nothing(
+    changed: list[Point],
+) -> None:
     for form in FORMS:
-        text = written([point("sent", counts=True)], form)
-        [family] = families(text, form)
-        assert family.type == "counter"
-        assert [sample.name for sample in family.samples] == ["sent_total"]
+        text = written(changed, form)
+        assert "histogram" not in text
+        assert sum(len(family.samples) for family in families(text, form)) == len(changed)
+        assert {line.split("{")[0] for line in text.splitlines() if line[0] != "#"} == {
+            one.metric for one in changed
+        }
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_summary_is_one_again(form: Form) -> None:
+    points = [
+        point("rpc", 0.25, labels={"quantile": "0.5"}, time_ms=TIME_MS),
+        point("rpc", 0.75, labels={"quantile": "1"}, time_ms=TIME_MS - 1000),
+        point("rpc_count", 4.0, counts=True, time_ms=TIME_MS),
+        point("rpc_sum", 1.5, counts=True, time_ms=TIME_MS),
+        point("bare_count", 4.0, counts=True),
+        point("bare_sum", 1.5, counts=True),
+    ]
+
+    found = {family.name: family for family in families(written(points, form), form)}
+
+    assert {name: family.type for name, family in found.items()} == {
+        "rpc": "summary",
+        "bare": "summary",
+    }
+    assert {
+        (one.labels.get("quantile"), one.value) for one in found["rpc"].samples if one.name == "rpc"
+    } == {("0.5", 0.25), ("1.0" if form.is_open else "1", 0.75)}
+    assert written([*points, point("rpc")], form).count("summary") == 1
+
+
+def test_bounds_are_written_as_openmetrics_demands() -> None:
+    numbers = [0.0, 1.0, 0.005, 1e-5, 123456.0, 1e6, 2.5e6, 1e10, 1e100, float("inf"), -0.5]
+
+    assert [number_text(number) for number in numbers] == [
+        "0.0", "1.0", "0.005", "1e-05", "123456.0", "1e+06", "2.5e+06", "1e+10", "1e+100",
+        "+Inf", "-0.5",
+    ]  # fmt: skip
+
+
+def test_the_name_of_a_label_inside_the_value_of_another_is_no_bound() -> None:
+    points = parts_of("h", BUCKETS, labels={"a": 'x,le="9",', "b": "le=", "c": "\\"})
+
+    [family] = families(written(points))
+
+    assert family.type == "histogram"
+    assert {one.labels["a"] for one in family.samples} == {'x,le="9",'}
 
 
 def test_names_and_labels_are_made_to_fit() -> None:
@@ -142,13 +256,18 @@ def test_a_unit_on_which_series_differ_is_not_said() -> None:
 NAMES = st.from_regex(r"[a-zA-Z_][a-zA-Z0-9_.:-]{0,12}(_total|_created|_ms)?", fullmatch=True)
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 LABELS = st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), TEXTS)
+BOUNDS = st.sampled_from([{}, {"le": "+Inf"}, {"le": "1"}, {"quantile": "0.5"}])
 POINTS = st.lists(
     st.builds(
         point,
-        st.one_of(NAMES, st.sampled_from(["a", "a_total", "a.total", "a_created", "a_ms"])),
-        st.floats(-1e150, 1e150),
-        labels=LABELS,
-        component=NAMES,
+        st.one_of(
+            NAMES,
+            st.sampled_from(["a", "a_total", "a.total", "a_created", "a_ms"]),
+            st.sampled_from(["a_bucket", "a_count", "a_sum", "a_count_total"]),
+        ),
+        st.one_of(st.floats(-1e150, 1e150), st.sampled_from([0.0, 1.0, 2.0])),
+        labels=st.one_of(LABELS, BOUNDS),
+        component=st.one_of(NAMES, st.just("a")),
         time_ms=st.one_of(st.none(), st.integers(1, 2**42)),
         counts=st.booleans(),
         unit=st.sampled_from(["", "ms", "usd", "%"]),
