@@ -58,6 +58,15 @@ KNOWN: Mapping[str, tuple[str, str]] = {
         "sql_rules_lingering",
         "Statements of rules that the database still works on, past their deadline.",
     ),
+    "evaluation.lag_s": (
+        "evaluation_lag_seconds",
+        "Time since the newest minute that rules were evaluated for, by the database's clock.",
+    ),
+    "evaluation.clock_offset_s": (
+        "clock_offset_seconds",
+        "How far this machine's clock is ahead of the database's.",
+    ),
+    "missed_checks": ("missed_checks", "Checks of health that are still to be made up for."),
     "turns": ("service_turns_total", "Turns taken."),
     "missed": ("service_missed_total", "Slots without a turn."),
     "failures": ("service_failures_total", "Turns that failed."),

@@ -15,6 +15,7 @@ _OBSERVED = queries.load_parts("observed")
 _LIFE = queries.load_parts("life")
 _COMPOSITE = queries.load_parts("composite")
 LOCK = _QUERIES["lock"]
+READ_CLOCK = _QUERIES["read_clock"]
 BEGIN = _QUERIES["begin"]
 SKIP = _QUERIES["skip"]
 REWIND = _QUERIES["rewind"]
@@ -80,6 +81,8 @@ GRACE_S = 600
 
 CLOCK_WRONG = timedelta(hours=1)
 """A minute so long before the newest one is evaluated all the same."""
+AHEAD_MAX = timedelta(minutes=2)
+"""A newest minute so far ahead of the database's clock was evaluated by a clock that was wrong."""
 
 
 class Share(Struct, frozen=True):
@@ -124,10 +127,12 @@ class Clock(Struct, frozen=True):
 
     evaluated_at: datetime | None
     has_composites: bool
+    now: datetime
+    """By the database, which all replicas share."""
 
     def is_past(self, at: datetime) -> bool:
-        """Whether a minute is over; one of much longer ago says that the clock was wrong."""
-        if self.evaluated_at is None:
+        """Whether a minute is over; not when the newest one is of a clock that was wrong."""
+        if self.evaluated_at is None or self.evaluated_at > self.now + AHEAD_MAX:
             return False
         return timedelta(0) < self.evaluated_at - at < CLOCK_WRONG
 
@@ -135,6 +140,12 @@ class Clock(Struct, frozen=True):
 async def lock(connection: Connection) -> Clock:
     """Let nobody else change alerts before this transaction ends; return the newest minute."""
     [clock] = await queries.rows(connection, Clock, LOCK)
+    return clock
+
+
+async def read_clock(connection: Connection) -> Clock:
+    """Return the newest minute, and what time it is; holds nobody up."""
+    [clock] = await queries.rows(connection, Clock, READ_CLOCK)
     return clock
 
 

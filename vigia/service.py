@@ -16,6 +16,7 @@ from db import security, watched
 from db.backlog import Backlog, open_backlog
 from db.config import Config, Retention, read
 from db.engine import Engine, open_engine
+from db.evaluation import read_clock
 from db.health import Checked, Known, forget, stale_after
 from db.migrate import migrate
 from db.pool import (
@@ -42,6 +43,7 @@ from vigia.egress import Egress, open_egress
 from vigia.emitter import Emitter
 from vigia.emitter import load as load_emitter
 from vigia.endpoints import own_endpoints
+from vigia.evaluation_lag import EvaluationLag
 from vigia.loop_lag import LoopLag
 from vigia.minutes import Minutes
 from vigia.model import Category, utc_now
@@ -77,6 +79,7 @@ class Service(Struct):
     slots: dict[str, Slots] = field(default_factory=dict)
     minutes: Minutes = field(default_factory=Minutes)
     settle_s: float = SETTLE_S
+    lag: EvaluationLag = field(default_factory=EvaluationLag)
     missed: MissedChecks = field(default_factory=MissedChecks)
     refusals: Refusals = field(default_factory=Refusals)
     is_begun: bool = False
@@ -116,6 +119,8 @@ class Service(Struct):
             return
         async with self.pool.connection() as connection:
             await self.minutes.take(partial(self._evaluate, connection))
+            clock = await read_clock(connection)
+            self.lag.note(clock.evaluated_at, clock.now, utc_now())
 
     async def _is_settled(self) -> bool:
         # The pool hands out a connection only if the database answers: else minutes stay due.
@@ -246,6 +251,7 @@ class Service(Struct):
             "pool": self.pool.get_stats(),
             "requests_pool": self.requests.get_stats(),
             "sql_rules": {"lingering": self.sql_rules.lingering},
+            "evaluation": self.lag.status(),
             "missed_checks": len(self.missed.slots),
             "log": {"lines_lost": log.lost.lines},
         }

@@ -212,9 +212,14 @@ turned AS MATERIALIZED (
 
 -- name: lock
 SELECT evaluated_at,
-       EXISTS (SELECT FROM alert_rules WHERE kind = 'composite') AS has_composites
+       EXISTS (SELECT FROM alert_rules WHERE kind = 'composite') AS has_composites,
+       clock_timestamp() AS now
 FROM alert_clock
 FOR UPDATE
+
+-- name: read_clock
+SELECT evaluated_at, false AS has_composites, clock_timestamp() AS now
+FROM alert_clock
 
 -- name: begin
 -- At once, and not with the transaction: what is stored from here on may not be seen.

@@ -4,7 +4,7 @@ import asyncio
 import random
 import re
 from collections.abc import AsyncIterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -16,7 +16,7 @@ from db.evaluation import EVALUATE, PLAN_FOR_MANY, Share, TooManyError
 from db.queries import Connection, Pool
 from db.rules import Rule
 from tests.alerts.world import World, minute, thing
-from vigia.model import Level, Series
+from vigia.model import Level, Series, utc_now
 
 THINGS, RULES = 100, 500
 REMOVED = re.compile(r"Rows Removed by Join Filter: (\d+)")
@@ -245,6 +245,23 @@ async def test_a_minute_that_is_over_is_not_evaluated_again(pool: Pool) -> None:
         other.now = 61
         await other.measure({thing(): [9.0]})
         assert [step.step for step in await evaluate(second, minute(61), {})] == ["opened"]
+
+
+@pytest.mark.parametrize("minutes", [3, 57, 61])
+async def test_after_a_clock_that_was_ahead_evaluation_goes_on_at_once(
+    pool: Pool, minutes: int
+) -> None:
+    """The minutes it evaluated have not been yet, as the database's clock says."""
+    now = utc_now().replace(second=0, microsecond=0)
+    async with pool.connection() as connection:
+        await evaluate(connection, now - timedelta(minutes=1), {})
+        await evaluate(connection, now + timedelta(minutes=minutes), {})
+        await evaluate(connection, now, {})
+        assert await clock_of(connection) == now
+        cursor = await connection.execute(
+            "SELECT count(*) FROM alert_gaps WHERE end_time > %s", [now]
+        )
+        assert await cursor.fetchone() == (0,)
 
 
 async def test_the_same_minute_may_be_evaluated_by_two(pool: Pool) -> None:

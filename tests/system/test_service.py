@@ -17,7 +17,7 @@ from db.pool import REQUESTS_CONNECTIONS_MAX, BusyError, open_pool
 from health.missed import MissedChecks
 from tests.proxy import proxy_of
 from vigia.minutes import WAITS_MAX
-from vigia.model import Category, Sample, Series, columns_of
+from vigia.model import Category, Sample, Series, columns_of, utc_now
 from vigia.service import MISSED_FILE, Service, open_service
 from vigia.settings import load
 
@@ -257,6 +257,15 @@ async def test_slots_that_nobody_noted_are_found_from_the_last_check(service: Se
         cursor = await connection.execute("SELECT status FROM component_checks ORDER BY time")
         found = [status for (status,) in await cursor.fetchall()]
     assert found == ["healthy", "healthy", "down", "healthy", "healthy"]
+
+
+async def test_the_lag_of_evaluation_is_told(service: Service) -> None:
+    now = utc_now().replace(second=0, microsecond=0)
+    await service.evaluate_rules(now - timedelta(minutes=10))
+    shown = service.status()["evaluation"]
+    assert isinstance(shown, dict)
+    assert 600 <= shown["lag_s"] < 720
+    assert abs(shown["clock_offset_s"]) < 60
 
 
 async def test_own_work_never_waits_for_requests(service: Service) -> None:
