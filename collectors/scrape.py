@@ -4,10 +4,12 @@ import asyncio
 import os
 import stat
 import time as clock
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
+
+import structlog
 
 from collectors.collector import DEADLINE_S, DEADLINE_SHARE, Put, Turn
 from collectors.metrics import Reading, samples_of
@@ -16,6 +18,10 @@ from vigia.egress import Egress, EgressError, Trace
 from vigia.model import Category, Sample, ScrapeTarget
 from vigia.schedule import Slots, every
 
+log = structlog.get_logger()
+
+LOGGED_MAX = 20
+"""Of reasons why samples of a target are skipped, while it is not changed."""
 BODY_BYTES_MAX = 16 * 1024 * 1024
 TOKEN_BYTES_MAX = 8192
 OPENMETRICS = "application/openmetrics-text"
@@ -23,7 +29,7 @@ ACCEPT = f"{OPENMETRICS}; version=1.0.0, text/plain; version=0.0.4; q=0.5, */*; 
 
 
 class ScrapeError(Exception):
-    """Not everything that a target should tell is known now; the message says why."""
+    """What a target tells is not known now; the message says why."""
 
 
 class Scraper:
@@ -38,9 +44,13 @@ class Scraper:
         self._secrets = secrets
         self._put = put
         self._reader = Reader(target.name, target.labels, target.sample_limit)
+        self._logged: set[str] = set()
 
     async def collect(self, time: datetime) -> list[Sample]:
-        """Hand over what can be stored, and then say what else there was."""
+        """Hand over what can be stored; the rest is counted, and each reason logged once.
+
+        What is only odd does not make a component down: somebody would be called for one label.
+        """
         started = clock.perf_counter()
         body, is_open = await self._ask()
         try:
@@ -50,16 +60,20 @@ class Scraper:
             raise ScrapeError(str(error)) from None
         duration_ms = (clock.perf_counter() - started) * 1000
         self._put([*page.samples, *self._told(page, duration_ms, time)])
-        if page.rejected:
-            reason, _ = page.rejected.most_common(1)[0]
-            raise ScrapeError(f"{page.rejected.total()} samples rejected: {reason}")
+        self._log_once(page.skipped)
         return []
+
+    def _log_once(self, reasons: Iterable[str]) -> None:
+        for reason in reasons:
+            if reason and reason not in self._logged and len(self._logged) < LOGGED_MAX:
+                self._logged.add(reason)
+                log.warning("samples_skipped", component=self.name, why=reason)
 
     def _told(self, page: Page, duration_ms: float, time: datetime) -> list[Sample]:
         readings = [
             Reading("scrape_duration_ms", duration_ms),
             Reading("scrape_samples", len(page.samples)),
-            Reading("scrape_samples_skipped", page.skipped),
+            Reading("scrape_samples_skipped", page.skipped.total()),
         ]
         return samples_of(readings, self.name, self.category, time)
 

@@ -1,8 +1,9 @@
 """What a scraped target answers: the Prometheus text format 0.0.4, and OpenMetrics 1.0."""
 
+import math
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 from msgspec import Struct, field, structs
@@ -32,6 +33,10 @@ LABEL = re.compile(rf"[ \t]*([a-zA-Z_][a-zA-Z0-9_]*)[ \t]*=[ \t]*({QUOTED})[ \t]
 DECLARED = re.compile(r"^#[ \t]+(TYPE|UNIT)[ \t]+(\S+)[ \t]+(\S+)", re.MULTILINE)
 ESCAPED = re.compile(r"\\(.)")
 
+NO_REASON = ""
+ESCAPES = {"n": "\n", '"': '"', "\\": "\\"}
+"""Before any other character a backslash is only itself."""
+
 COUNTING = {
     "_total": {"counter"},
     "_bucket": {"histogram"},
@@ -41,25 +46,37 @@ COUNTING = {
 """Suffixes of samples that only grow, by the type of their family."""
 
 
+MEASURED: Mapping[str, set[str | None]] = {
+    "_total": {"counter", None},
+    "_sum": {"histogram", "summary"},
+    "_gsum": {"gaugehistogram"},
+}
+"""Suffixes of samples in their family's unit, by its type."""
+
+
 class FormatError(Exception):
     """An answer is not in the format; the message names the line."""
 
 
 class Page(Struct):
-    """An answer's samples; `rejected` says why others cannot be stored, `skipped` had no value."""
+    """An answer's samples, and how many others are skipped by why they cannot be stored.
+
+    Those that say that there is no value, or that are the service's own, have no reason.
+    """
 
     samples: list[Sample] = field(default_factory=list)
-    rejected: Counter[str] = field(default_factory=Counter)
-    skipped: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
 
     def add(self, series: Series | str, value: float, ahead_s: float, slot: datetime) -> None:
         """Take a value of a time that is so much later than the slot."""
         if isinstance(series, str):
-            self.rejected[series] += 1
-        elif not abs(value) <= VALUE_MAX or series.metric in RESERVED:
-            self.skipped += 1
+            self.skipped[series] += 1
+        elif math.isnan(value) or series.metric in RESERVED:
+            self.skipped[NO_REASON] += 1
+        elif abs(value) > VALUE_MAX:
+            self.skipped[f"{series.metric} is infinite, or beyond {VALUE_MAX:g}"] += 1
         elif not -PAST_S <= ahead_s <= FUTURE_S:
-            self.rejected["a timestamp is over an hour old, or over 10 minutes ahead"] += 1
+            self.skipped["a timestamp is over an hour old, or over 10 minutes ahead"] += 1
         else:
             time = slot + timedelta(seconds=ahead_s) if ahead_s else slot
             self.samples.append(Sample(series, time, value))
@@ -133,9 +150,17 @@ class Families:
     def series(self, metric: str, component: str, labels: Labels) -> Series:
         """Return a series, stored as it comes: its name does not say how fine its values are."""
         named = series_of(metric, component, Category.EXTERNAL)
-        unit = self._units.get(metric.removesuffix("_total"), named.unit)[:UNIT_CHARS_MAX]
+        unit = self._units.get(self._measured(metric), named.unit)[:UNIT_CHARS_MAX]
         kind = self._kind(metric, named.kind)
         return structs.replace(named, labels=labels, unit=unit, kind=kind, resolution=None)
+
+    def _measured(self, metric: str) -> str:
+        """Return the family whose unit a metric has; a count of observations has none."""
+        for ending, types in MEASURED.items():
+            family = metric.removesuffix(ending)
+            if family != metric and self._types.get(family) in types:
+                return family
+        return metric
 
     def _kind(self, metric: str, by_name: Kind) -> Kind:
         if metric in self._types:
@@ -167,7 +192,7 @@ def _pairs(inside: str, number: int) -> dict[str, str]:
 
 
 def _unescaped(match: re.Match[str]) -> str:
-    return "\n" if match[1] == "n" else match[1]
+    return ESCAPES.get(match[1], match[0])
 
 
 def _problem(metric: str, labels: Labels) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import aiohttp
 import prometheus_client.parser as prometheus
 import pytest
+import structlog
 
 from collectors import scrape
 from collectors.scrape import Scrapes, scrape_every
@@ -115,7 +116,6 @@ async def test_openmetrics_is_known_by_its_content_type(world: World) -> None:
         (saying(b"nonsense\r\n\r\n"), "not proper HTTP"),
         (saying(response(200, b"<html>", "Content-Type: text/html")), "line 1 is no sample"),
         (saying(response(200, b"a 1\nb 2\n")), "more than 1 samples"),
-        (saying(response(200, b'a{x="\\n"} 1')), "1 samples rejected: a: x has control"),
     ],
 )
 async def test_a_target_that_is_not_well_says_why(world: World, act: Act, reason: str) -> None:
@@ -123,6 +123,23 @@ async def test_a_target_that_is_not_well_says_why(world: World, act: Act, reason
 
     assert reason in said
     assert said.startswith("ScrapeError: ")
+
+
+async def test_one_odd_label_costs_its_series_and_is_counted_and_logged_once(world: World) -> None:
+    page = b'odd{x="one\\ntwo"} 1\nodd{x="inf"} +Inf\nwell 1\nnone NaN\n'
+    async with outside(saying(response(200, page))) as server:
+        target = ScrapeTarget(name="node", url=server.url)
+        with structlog.testing.capture_logs() as logged:
+            for _ in range(2):
+                await world.take(target)
+                assert world.reason() == ""
+                assert world.values()["well"] == 1
+                assert "odd" not in world.values()
+                assert world.values()["scrape_samples_skipped"] == 3
+
+    whys = [line["why"] for line in logged if line["event"] == "samples_skipped"]
+    assert len(whys) == len(set(whys)) == 2
+    assert all(why.startswith("odd") for why in whys)
 
 
 async def test_a_dead_target_becomes_a_down_sample(world: World) -> None:

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
-from collectors.text_format import FormatError, Page, Reader
+from collectors.text_format import NO_REASON, FormatError, Page, Reader
 from vigia.model import Category, Kind, Sample
 
 SLOT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -38,7 +38,7 @@ def as_reference(text: str, parser: Any) -> Told:
 
 
 def only(page: Page) -> Sample:
-    assert (page.rejected, page.skipped) == ({}, 0)
+    assert not page.skipped
     [sample] = page.samples
     return sample
 
@@ -116,6 +116,39 @@ def test_a_series_is_stored_as_it_comes_in_its_unit() -> None:
     assert (first.component, first.category) == ("node", Category.EXTERNAL)
 
 
+def test_the_unit_of_a_family_is_that_of_its_sum_and_not_of_its_count() -> None:
+    text = (
+        "# TYPE h histogram\n# UNIT h seconds\n"
+        'h_bucket{le="+Inf"} 1\nh_sum 1\nh_count 1\n'
+        "# TYPE s summary\n# UNIT s bytes\n"
+        's{quantile="0.5"} 1\ns_sum 1\ns_count 1\n'
+        "# TYPE g gaugehistogram\n# UNIT g seconds\n"
+        'g_bucket{le="+Inf"} 1\ng_gsum 1\ng_gcount 1\n'
+        "# TYPE c counter\n# UNIT c usd\nc_total 1\n"
+        "# TYPE odd_sum gauge\n# UNIT odd_sum usd\nodd_sum 1\n# EOF\n"
+    )
+
+    units = {one.series.metric: one.series.unit for one in read(text, is_open=True).samples}
+
+    assert units == {
+        "h_bucket": "", "h_sum": "seconds", "h_count": "",
+        "s": "bytes", "s_sum": "bytes", "s_count": "",
+        "g_bucket": "", "g_gsum": "seconds", "g_gcount": "",
+        "c_total": "usd", "odd_sum": "usd",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+def test_a_backslash_before_any_other_character_is_only_itself(*, is_open: bool) -> None:
+    line = r'a{path="C:\foo\bar",quote="\"",two="\\n"} 1' + "\n# EOF\n"
+    parser = openmetrics if is_open else prometheus
+    [family] = parser.text_string_to_metric_families(f"# TYPE a gauge\n{line}")
+    [theirs] = family.samples
+
+    assert dict(only(read(line, is_open=is_open)).series.labels) == theirs.labels
+    assert theirs.labels == {"path": r"C:\foo\bar", "quote": '"', "two": r"\n"}
+
+
 def test_labels_of_the_target_join_and_those_of_the_page_make_room() -> None:
     sample = only(read('up_to{dc="theirs",x="1",empty=""} 1', dc="ours", job="node"))
 
@@ -135,7 +168,7 @@ def test_a_timestamp_is_believed_near_the_slot_alone() -> None:
 
     [sample] = page.samples
     assert (SLOT - sample.time).total_seconds() == 60
-    assert page.rejected.total() == 3
+    assert page.skipped.total() == 3
     assert only(read(f"a 1 {SLOT_MS / 1000}\n# EOF\n", is_open=True)).time == SLOT
 
 
@@ -143,7 +176,8 @@ def test_values_that_are_none_are_skipped_and_so_is_what_is_ours() -> None:
     page = read('a NaN\nb +Inf\nc -Inf\nd 1e200\ncomponent_up{component="x"} 0\ne 1\n')
 
     assert [sample.series.metric for sample in page.samples] == ["e"]
-    assert page.skipped == 5
+    assert page.skipped.total() == 5
+    assert page.skipped[NO_REASON] == 2
 
 
 def test_an_exemplar_is_no_part_of_the_value() -> None:
@@ -193,7 +227,7 @@ def test_a_series_beyond_a_limit_costs_only_itself(text: str, reason: str) -> No
     page = read(f"{text}\nwell 1\n")
 
     assert [sample.series.metric for sample in page.samples] == ["well"]
-    [(said, count)] = page.rejected.items()
+    [(said, count)] = page.skipped.items()
     assert reason in said
     assert count == 1
 
