@@ -4,19 +4,16 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from litestar import MediaType, Request, Response, Router, get
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.response import File
 
-from api.errors import MEDIA_TYPE, NOT_FOUND, problem
-from api.formats import MEDIA_TYPES
+from api.errors import NOT_FOUND, problem
 from api.headers import DOCS_POLICY
-from api.ingest.native import Batch
 from api.limits import CONCURRENCY, Concurrency
-from api.probes import BASE
+from api.openapi import complete
 from vigia import __version__
 from vigia.model import NotFoundError
 
@@ -56,11 +53,6 @@ SCRIPT = """SwaggerUIBundle({
 });
 """
 
-PROBLEM = {
-    "description": "What is wrong, and for 4xx what to change.",
-    "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-}
-
 
 class Document(JsonRenderPlugin):
     """OpenAPI as JSON, with what holds for every operation."""
@@ -70,7 +62,7 @@ class Document(JsonRenderPlugin):
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
         """Return the document, made once."""
         if not self._json:
-            self._json = self.render_json(request, complete(openapi_schema))
+            self._json = self.render_json(request, complete(openapi_schema, request.app.routes))
         return self._json
 
 
@@ -125,46 +117,3 @@ def config(cookie_name: str) -> OpenAPIConfig:
 async def _no_page(response: Response[Any]) -> Response[Any]:
     """Answer as everywhere else where Litestar would show a page of its own."""
     return problem(404, NOT_FOUND) if response.status_code == HTTPStatus.NOT_FOUND else response
-
-
-def complete(schema: dict[str, Any]) -> dict[str, Any]:
-    """Add the errors of every operation, in place of those that Litestar supposes."""
-    _describe_ingest(schema)
-    _describe_exports(schema)
-    for path, operations in schema["paths"].items():
-        for operation in operations.values():
-            for status in _errors(path, operation):
-                operation["responses"][str(status)] = PROBLEM
-    for component in schema["components"]["schemas"].values():
-        if "enum" in component:
-            # The default of one field, which would read as that of all.
-            component.pop("default", None)
-    return schema
-
-
-def _describe_ingest(schema: dict[str, Any]) -> None:
-    """Describe the one body that a handler reads by itself, for speed and strictness."""
-    [body], components = msgspec.json.schema_components(
-        [Batch], ref_template="#/components/schemas/{name}"
-    )
-    schema["components"]["schemas"] |= components
-    schema["paths"][f"{BASE}/metrics"]["post"]["requestBody"] = {
-        "required": True,
-        "content": {"application/json": {"schema": body}},
-    }
-
-
-def _describe_exports(schema: dict[str, Any]) -> None:
-    """Add the streams that one operation answers with when it is asked for them."""
-    answer = schema["paths"][f"{BASE}/metrics/history"]["get"]["responses"]["200"]
-    answer["content"] |= {name: {"schema": {"type": "string"}} for name in MEDIA_TYPES.values()}
-
-
-def _errors(path: str, operation: dict[str, Any]) -> set[int]:
-    is_open = operation.get("security") == [{}]
-    has_input = "requestBody" in operation or "parameters" in operation
-    found = {500, 503} | (set() if is_open else {401, 403})
-    found |= {400, 401} if has_input else set()
-    # Even an open change is refused to a page of another site.
-    found |= {403, 413} if "requestBody" in operation else set()
-    return found | ({404} if "{" in path else set())

@@ -18,6 +18,8 @@ from api.probes import BASE
 from vigia.model import InvalidError, Role
 
 MEDIA_TYPE = "application/x-protobuf"
+OCTETS = "application/octet-stream"
+"""Says nothing of a body; generated clients know no protobuf, and send theirs so."""
 MESSAGE = "prometheus.WriteRequest"
 DESCRIPTION = """\
 The body is a `prometheus.WriteRequest` in Snappy's block format, whatever the version header says.
@@ -31,7 +33,7 @@ labels beyond a limit, is skipped and counted."""
     status_code=204,
     opt={ROLE: Role.INGEST, CONCURRENCY: Concurrency.NONE},
     request_max_body_size=None,
-    operation_class=operation_with_body(MEDIA_TYPE),
+    operation_class=operation_with_body(MEDIA_TYPE, OCTETS),
     responses={
         202: ResponseSpec(None, description="Safe on disk, while the database is away."),
         415: documented("Another message, or another compression than snappy."),
@@ -65,7 +67,7 @@ def _check_headers(request: KnownRequest) -> None:
     if not request.headers.get("content-type"):
         return
     media_type, parameters = request.content_type
-    if media_type != MEDIA_TYPE or parameters.get("proto", MESSAGE) != MESSAGE:
+    if media_type not in {MEDIA_TYPE, OCTETS} or parameters.get("proto", MESSAGE) != MESSAGE:
         raise HTTPException(
             f"send Content-Type {MEDIA_TYPE} with {MESSAGE}: this is remote write 1.0",
             status_code=415,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody, Schema
-from litestar.openapi.spec.enums import OpenAPIType
+from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
 
 from api.ingest.intake import Fault, Intake, Window
 from api.ingest.limits import NEW_SERIES_A_MINUTE_MAX
@@ -52,7 +52,9 @@ def operation_with_body(*media_types: str) -> type[Operation]:
     @dataclass
     class WithBody(Operation):
         def __post_init__(self) -> None:
-            body = OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING))
+            body = OpenAPIMediaType(
+                schema=Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY)
+            )
             self.request_body = RequestBody(dict.fromkeys(media_types, body), required=True)
 
     return WithBody
