@@ -79,6 +79,7 @@ class Service(Struct):
     slots: dict[str, Slots] = field(default_factory=dict)
     minutes: Minutes = field(default_factory=Minutes)
     settle_s: float = SETTLE_S
+    settings_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     lag: EvaluationLag = field(default_factory=EvaluationLag)
     missed: MissedChecks = field(default_factory=MissedChecks)
     refusals: Refusals = field(default_factory=Refusals)
@@ -184,14 +185,21 @@ class Service(Struct):
 
     async def follow_config(self, now: datetime) -> None:
         """Take over what was changed here or elsewhere, and bring tiers and components to it."""
-        async with self.pool.connection() as connection:
-            self.config = await read(connection)
-            await watched.watch(connection, self._asked())
+        async with self.settings_lock, self.pool.connection() as connection:
+            await self._read_config(connection)
             for name in await watched.let_go(connection, self._asked(), now):
                 await forget(connection, name)
                 if await drop_component(connection, name, now):
                     self.live.ring()
-            await self._apply_retention(connection)
+
+    async def _read_config(self, connection: Connection) -> None:
+        """Put what is stored in force. The caller holds the lock.
+
+        Without it, settings that were read before a change could come into force after it.
+        """
+        self.config = await read(connection)
+        await watched.watch(connection, self._asked())
+        await self._apply_retention(connection)
 
     async def _apply_retention(self, connection: Connection) -> None:
         wanted = self.config.retention
@@ -212,12 +220,10 @@ class Service(Struct):
     async def expire_rows(self, now: datetime) -> None:
         await expire(self.pool, now, self.config.retention)
 
-    async def set_config(self, config: Config) -> None:
-        """Put changed settings in force, and bring the tiers to them."""
-        self.config = config
-        async with self.pool.connection() as connection:
-            await watched.watch(connection, self._asked())
-            await self._apply_retention(connection)
+    async def set_config(self, _changed: Config) -> None:
+        """Put changed settings in force; read anew, since a later change may be there already."""
+        async with self.settings_lock, self.pool.connection() as connection:
+            await self._read_config(connection)
 
     async def storage(self, connection: Connection) -> Storage:
         disk = disk_of(self.settings.data_dir) if self.engine.embedded else None

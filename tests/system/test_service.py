@@ -268,6 +268,18 @@ async def test_the_lag_of_evaluation_is_told(service: Service) -> None:
     assert abs(shown["clock_offset_s"]) < 60
 
 
+async def test_of_two_changes_of_settings_the_later_one_is_in_force(service: Service) -> None:
+    """Whichever is told of first."""
+    changed = {}
+    async with service.pool.connection() as connection:
+        for seconds in (20, 40):
+            value = {"collect_s": seconds, "health_s": 30}
+            await config.write(connection, "intervals", value, START, "ana")
+            changed[seconds] = await config.read(connection)
+    await asyncio.gather(service.set_config(changed[40]), service.set_config(changed[20]))
+    assert service.config.intervals.collect_s == 40
+
+
 async def test_own_work_never_waits_for_requests(service: Service) -> None:
     async with AsyncExitStack() as held:
         for _ in range(REQUESTS_CONNECTIONS_MAX):
