@@ -33,7 +33,7 @@ def shop(start: int) -> list[dict[str, Any]]:
     """Samples of a day long ago; sums of multiples of 1/64 are exact in any order."""
     chance = random.Random(1)
     columns = []
-    for number, host in enumerate(["a", 'b "quoted", with comma', "ü\u2028 and 'more'"]):
+    for number, host in enumerate(["a", 'b "quoted", with comma', "ü\u3000 and 'more'"]):
         times = sorted(start + chance.randrange(DAY_S * 10**6) / 10**6 for _ in range(400))
         for metric, kind, unit, values in (
             ("shop_gauge", "gauge", "=1+1", [chance.randrange(9000) / 64 for _ in times]),
