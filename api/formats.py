@@ -21,6 +21,8 @@ MEDIA_TYPES = {
     "ndjson": "application/x-ndjson",
     "arrow": "application/vnd.apache.arrow.stream",
 }
+TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%f"
+"""As the database writes it in an export of samples; the zone stands behind it."""
 GUARD = "'"
 """Stands before a CSV cell that a spreadsheet would take for a formula; it is removed on import."""
 GUARDED = ("=", "+", "-", "@", GUARD)
@@ -88,7 +90,7 @@ class Text(Format):
         lines = []
         for time, *row in zip(times, *values, strict=True):
             cells = [joint + self._number(value) for joint, value in zip(joints, row, strict=True)]
-            moment = datetime.fromtimestamp(time, UTC).isoformat().removesuffix("+00:00")
+            moment = datetime.fromtimestamp(time, UTC).strftime(TIME_FORMAT)
             lines.append(f"{frame.head}{moment}{frame.middle}{''.join(cells)}{frame.tail}")
         return "".join(lines).encode()
 

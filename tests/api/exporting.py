@@ -80,6 +80,8 @@ def _arrow(body: bytes) -> list[Row]:
 
 
 def _us(text: str) -> int:
+    # pandas and others take the form of the first time for all of a column.
     assert text.endswith("Z")
+    assert len(text) == len("2026-01-01T00:00:00.000000Z")
     moment = datetime.fromisoformat(text)
     return int(moment.replace(microsecond=0).timestamp()) * 1_000_000 + moment.microsecond
