@@ -83,7 +83,7 @@ class Compression(ASGIMiddleware):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         if scope.get("method") == "GET":
-            send = Answer(_accepted(scope), send).send
+            send = Answer(accepted(scope), send).send
         await next_app(scope, receive, send)
 
 
@@ -164,7 +164,7 @@ def _encode(start: HTTPResponseStartEvent, encoding: str, length: int | None) ->
         headers["etag"] = f"W/{etag}"
 
 
-def _accepted(scope: Scope) -> str:
+def accepted(scope: Scope) -> str:
     """Return the encoding that a client wants most and we have; empty for none."""
     given = [
         value.decode("latin-1") for name, value in scope["headers"] if name == b"accept-encoding"

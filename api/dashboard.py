@@ -29,7 +29,7 @@ class Dashboard(Struct, frozen=True):
 
 @get(
     f"{BASE}/dashboard",
-    opt={CONCURRENCY: Concurrency.NONE},
+    opt={CONCURRENCY: Concurrency.PRESENT},
     responses=NOT_MODIFIED,
     tags=["health"],
     summary="Everything the first page needs",
@@ -40,4 +40,4 @@ async def dashboard(
     if at is not None:
         raise InvalidError("at is not available here yet; leave it away for the present")
     state = await parts.present()
-    return answer(request, await parts.live.documents.dashboard(state))
+    return await answer(request, await parts.live.documents.dashboard(state))

@@ -12,6 +12,7 @@ from litestar.datastructures import State as RequestState
 from litestar.openapi.datastructures import ResponseSpec
 from msgspec import Raw, Struct
 
+from api.compression import BYTES_MIN, COMPRESSORS, THREAD_BYTES_MIN, accepted
 from api.encode_current import Fragment, encode_component, encode_document
 from api.messages import State
 from api.newest import Newest
@@ -33,11 +34,31 @@ NOT_MODIFIED: Mapping[int, ResponseSpec] = {
 }
 
 
-class Document(Struct, frozen=True):
-    """An encoded answer; `etag` is of its content, so that it holds on every replica."""
+class Document:
+    """An encoded answer; `etag` is of its content, so that it holds on every replica.
 
-    body: bytes
-    etag: str
+    It is compressed once for everybody, when the first client wants that.
+    """
+
+    def __init__(self, body: bytes, etag: str) -> None:
+        self.body = body
+        self.etag = etag
+        self._compressed: dict[str, bytes] = {}
+        self._lock = asyncio.Lock()
+
+    async def compressed(self, encoding: str) -> bytes:
+        """Return the body in an encoding of `api.compression`."""
+        if encoding not in self._compressed:
+            async with self._lock:
+                if encoding not in self._compressed:
+                    finish = COMPRESSORS[encoding]().finish
+                    is_large = len(self.body) >= THREAD_BYTES_MIN
+                    self._compressed[encoding] = (
+                        await asyncio.to_thread(finish, self.body)
+                        if is_large
+                        else finish(self.body)
+                    )
+        return self._compressed[encoding]
 
 
 class Kept(Struct, frozen=True):
@@ -165,12 +186,21 @@ def _is_same(known: tuple[object, ...], of: tuple[object, ...]) -> bool:
     return all(one is other or one == other for one, other in zip(known, of, strict=True))
 
 
-def answer(request: Request[Any, Any, RequestState], document: Document) -> Response[Any]:
-    """Return a document, or 304 to a client that has it already."""
-    headers = {"ETag": document.etag, "Cache-Control": "private, no-cache"}
+async def answer(request: Request[Any, Any, RequestState], document: Document) -> Response[Any]:
+    """Return a document, compressed for those who can read that, or 304 to who has it already."""
+    headers = {
+        "ETag": document.etag,
+        "Cache-Control": "private, no-cache",
+        "Vary": "Accept-Encoding",
+    }
     if is_known(request.headers.get("if-none-match", ""), document.etag):
         return Response(None, status_code=304, headers=headers)
-    return Response(document.body, media_type="application/json", headers=headers)
+    body, encoding = document.body, accepted(request.scope)
+    if encoding and len(body) >= BYTES_MIN and request.method == "GET":
+        body = await document.compressed(encoding)
+        # The same content in other bytes: as a strong tag it would stand for both.
+        headers |= {"Content-Encoding": encoding, "ETag": f"W/{document.etag}"}
+    return Response(body, media_type="application/json", headers=headers)
 
 
 def is_known(if_none_match: str, etag: str) -> bool:

@@ -30,12 +30,15 @@ At = Annotated[
 async def read(
     request: KnownRequest, parts: NamedDependency[Parts], at: At = None
 ) -> Response[health.Health]:
+    limiters, name = parts.limiters, request.user.name
     if at is None:
-        return answer(request, await parts.live.documents.health(await parts.present()))
+        async with limiters[Concurrency.PRESENT].slot(name):
+            return await answer(
+                request, await parts.live.documents.health(await parts.live.present())
+            )
     now = utc_now()
     moment = parse_time(at, now)
     if moment > now:
         raise InvalidError("at must not be in the future")
-    slot = parts.limiters[Concurrency.REQUESTS].slot(request.user.name)
-    async with slot, parts.connect() as connection:
+    async with limiters[Concurrency.REQUESTS].slot(name), parts.connect() as connection:
         return Response(health.document(await health.read_at(connection, moment)))

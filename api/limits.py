@@ -17,10 +17,12 @@ CONCURRENCY = "concurrency"
 
 
 class Concurrency(StrEnum):
-    """The limits. Together they let fewer run than requests have connections."""
+    """The limits. Together they let no more run than requests have connections."""
 
     NONE = "none"
-    """For what is answered from memory, or limited in another way."""
+    """For what costs nothing, or is limited in another way."""
+    PRESENT = "present"
+    """For what is answered from memory: it needs no connection, only its turn."""
     REQUESTS = "requests"
     ANALYSIS = "analysis"
     HISTORY = "history"
@@ -30,6 +32,7 @@ class Concurrency(StrEnum):
 
 
 AT_ONCE: Mapping[Concurrency, int] = {
+    Concurrency.PRESENT: 2,
     Concurrency.REQUESTS: 3,
     Concurrency.ANALYSIS: 1,
     Concurrency.EXPOSITION: 1,
@@ -39,6 +42,7 @@ AT_ONCE: Mapping[Concurrency, int] = {
     Concurrency.EXPORT: 2,
 }
 WAITING_MAX: Mapping[Concurrency, int] = {
+    Concurrency.PRESENT: 512,
     Concurrency.REQUESTS: 128,
     Concurrency.ANALYSIS: 16,
     Concurrency.EXPOSITION: 16,

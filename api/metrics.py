@@ -58,7 +58,7 @@ async def catalogue(
 
 @get(
     f"{BASE}/metrics/current",
-    opt={CONCURRENCY: Concurrency.NONE},
+    opt={CONCURRENCY: Concurrency.PRESENT},
     responses=NOT_MODIFIED,
     tags=["metrics"],
     summary="Newest value of every series",
@@ -69,7 +69,7 @@ async def newest(
     if component is not None and "\0" in component:
         raise InvalidError("component must not hold U+0000")
     await parts.present()
-    return answer(request, await parts.live.documents.metrics(component))
+    return await answer(request, await parts.live.documents.metrics(component))
 
 
 @post(

@@ -17,7 +17,7 @@ log = structlog.get_logger()
 
 STATE_TIMEOUT_S = 10.0
 RETRY_S = 0.5
-OUTDATED_WAIT_S = 2.0
+OUTDATED_WAIT_S = 0.5
 """How long an answer waits for what is known to have changed, before it does without."""
 RETRIED = (psycopg.Error, OSError, UnavailableError)
 

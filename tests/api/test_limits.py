@@ -15,11 +15,8 @@ UNLIMITED = {
     "first_page",
     "base_map",
     "docs_page",
-    # From memory.
-    "newest",
+    # They take a slot themselves.
     "health.read",
-    "dashboard",
-    # Under limits of their own.
     "history.read",
     "ingest",
     "otlp.receive",
@@ -42,8 +39,8 @@ def test_only_these_routes_are_without_a_limit() -> None:
 
 
 def test_limits_together_leave_no_request_waiting_for_a_connection() -> None:
-    with_own_connections = {Concurrency.HISTORY, Concurrency.EXPORT}
-    running = sum(many for limit, many in AT_ONCE.items() if limit not in with_own_connections)
+    others = {Concurrency.HISTORY, Concurrency.EXPORT, Concurrency.PRESENT}
+    running = sum(many for limit, many in AT_ONCE.items() if limit not in others)
 
     assert running <= REQUESTS_CONNECTIONS_MAX
 

@@ -1,6 +1,7 @@
 """The present that answers are made from: what any replica committed, and at once what we did."""
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -193,6 +194,19 @@ async def test_answers_are_made_once_and_are_the_same_bytes_until_something_chan
         await writer.write([at(15, 1.0)])
         await live.present()
         assert (await live.documents.metrics()).etag != asked[0].etag
+
+
+async def test_an_answer_is_compressed_once_for_everybody(pool: Pool) -> None:
+    many = [at(0, 1.0, Series(metric=f"m{n}", component="app")) for n in range(500)]
+    async with running(pool, Limits(fresh_s=60, stale_s=60)) as live:
+        await Writer(pool, live.publish).write(many)
+        await live.present()
+        document = await live.documents.metrics()
+        bodies = await asyncio.gather(*(document.compressed("gzip") for _ in range(20)))
+
+    assert len({id(body) for body in bodies}) == 1
+    assert gzip.decompress(bodies[0]) == document.body
+    assert len(bodies[0]) < len(document.body) / 5
 
 
 async def test_subscribers_hear_only_of_samples_that_are_newer_than_what_was_known(
