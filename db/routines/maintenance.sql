@@ -160,9 +160,10 @@ COMMENT ON PROCEDURE drop_metrics IS 'Deletes what is older than its metric is t
 -- Refreshes one tier: all of it that its source can still give. A backlog is taken in parts that last about
 -- `p_part`, so that neither a first fill nor a bulk of late samples becomes one long statement. Each part
 -- begins where the one before ended, so `refreshed_to` never passes over a gap; and a run that pauses goes on
--- there, however many late samples have come meanwhile.
+-- there, however many late samples have come meanwhile: it would write anew at each step what it has done.
 CREATE OR REPLACE PROCEDURE refresh_tier(
-    p_tier text, p_settled timestamptz, p_part interval, p_ends_at timestamptz, INOUT p_paused boolean
+    p_tier text, p_settled timestamptz, p_part interval, p_ends_at timestamptz, p_goes_on boolean,
+    INOUT p_paused boolean
 )
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -178,13 +179,14 @@ BEGIN
         RETURN;
     END IF;
     known_to := time_bucket(tier.width, greatest(part_from, least(tier.refreshed_to, tier.late_from)), timestamptz 'epoch');
+    part_from := CASE WHEN p_goes_on THEN known_to ELSE part_from END;
     part_to := CASE WHEN known_to < last_to - step THEN known_to ELSE last_to END;
     LOOP
         began_at := clock_timestamp();
         IF part_from < part_to THEN
             COMMIT;
             CALL refresh_continuous_aggregate(tier.relation::text::regclass, part_from, part_to);
-            step := CASE WHEN clock_timestamp() > began_at + p_part THEN greatest(step / 2, tier.width)
+            step := CASE WHEN clock_timestamp() > began_at + p_part THEN greatest(step / 2, 10 * tier.width)
                          WHEN clock_timestamp() < began_at + 0.4 * p_part THEN step * 2
                          ELSE step END;
             UPDATE tiers
@@ -330,6 +332,7 @@ DECLARE
     every     interval := coalesce((config ->> 'every')::interval, interval '5 minutes');
     ends_at   timestamptz := coalesce(clock_timestamp() + (config ->> 'budget')::interval, 'infinity');
     part      interval := greatest(interval '0.1 seconds', least(interval '1 second', (config ->> 'budget')::interval));
+    paused_in text := (SELECT step FROM maintenance_runs ORDER BY id DESC LIMIT 1);
     is_paused boolean := false;
     begun     record;
     run       bigint;
@@ -350,7 +353,8 @@ BEGIN
     FOR tier IN SELECT * FROM tiers WHERE source IS NOT NULL ORDER BY position OFFSET begun.tiers_done LOOP
         EXIT WHEN is_paused;
         UPDATE maintenance_runs SET step = 'refresh ' || tier.name WHERE id = run;
-        CALL refresh_tier(tier.name, moment - interval '10 minutes', part, ends_at, is_paused);
+        CALL refresh_tier(tier.name, moment - interval '10 minutes', part, ends_at,
+                          paused_in = 'paused in refresh ' || tier.name, is_paused);
         UPDATE maintenance_runs SET refreshed = refreshed + 1 WHERE id = run AND NOT is_paused;
         UPDATE tiers SET late_from = 'infinity' WHERE name = tier.name AND NOT is_paused AND late_from < 'infinity';
         COMMIT;

@@ -104,6 +104,34 @@ async def test_a_run_ends_however_many_late_samples_come_between_its_steps(
     await world.verify()
 
 
+async def test_no_step_of_a_run_writes_anew_what_the_steps_before_it_wrote(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tiers, "STEP", timedelta(0))
+    await world.fill(days=1)
+    await world.ingest(age_s=3600, count=4 * 1500, spacing_s=7)
+    await world.maintain()
+    before = await bytes_of_1m(world.connection)
+    await world.ingest(age_s=3601, count=4 * 150, spacing_s=70)
+    steps = 1
+    await world.connection.execute("UPDATE tiers SET refresh_step = '10 minutes'")
+    while await tiers.maintain_step(world.connection, now=world.now):
+        await world.ingest(age_s=3602 + steps % 60, count=4 * 150, spacing_s=70)
+        await world.connection.execute("UPDATE tiers SET refresh_step = '10 minutes'")
+        steps += 1
+    assert steps > 50
+    assert await bytes_of_1m(world.connection) < 4 * before
+
+
+async def bytes_of_1m(connection: Connection) -> int:
+    cursor = await connection.execute(
+        "SELECT sum(pg_total_relation_size(chunk))::bigint FROM tier_chunks('1m')"
+    )
+    [(size,)] = await cursor.fetchall()
+    assert isinstance(size, int)
+    return size
+
+
 async def test_nothing_is_done_before_the_next_slot_unless_samples_came_late(world: World) -> None:
     await world.fill(days=2)
     await world.maintain()
