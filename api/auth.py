@@ -1,18 +1,22 @@
 """Who asks: keys and session cookies become principals, and Origins are compared with our own."""
 
 import asyncio
+import base64
 import hashlib
 import hmac
+import socket
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from http.cookies import CookieError, SimpleCookie
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 import psycopg
 
 from api.database import DEADLINE_S
 from api.refusals import Refusals
+from api.throttle import Throttle
 from db import keys
 from db.pool import AwayError, BusyError, DatabasePool
 from db.queries import Connection
@@ -31,6 +35,7 @@ BELIEVER_TIMEOUT_S = 2.0
 LOOKUPS_AT_ONCE = 2
 """So few that made-up keys never take the connections of the service's other work."""
 LOOKUPS_WAITING_MAX = 512
+PRIVATE_DOMAINS = (".local", ".localhost", ".lan", ".internal", ".home.arpa", ".test")
 VERIFIED_MAX = 1000
 TOKEN_CHARS_MAX = 1024
 
@@ -72,6 +77,7 @@ class Authenticator:
     ) -> None:
         """Until `obstacle` is empty, keys that only the database knows are answered with it."""
         self.refusals = refusals or Refusals()
+        self.throttle = Throttle()
         self.lookups_refused = 0
         self._pool = pool
         self._obstacle = obstacle
@@ -88,7 +94,7 @@ class Authenticator:
 
     async def principal_of_header(self, authorization: str | None) -> Principal | None:
         """Return who an Authorization header stands for."""
-        token = bearer_of(authorization)
+        token = bearer_of(authorization) or basic_of(authorization)
         return None if token is None else await self.principal_of_token(token)
 
     async def principal_of_cookie(self, cookie: str | None) -> Principal | None:
@@ -159,14 +165,18 @@ class Authenticator:
             return None
         return morsel.value if morsel and 0 < len(morsel.value) <= TOKEN_CHARS_MAX else None
 
-    def is_own_origin(self, origin: str | None, host: str | None) -> bool:
+    def is_own_origin(self, origin: str | None, host: str | None, scheme: str) -> bool:
         """Whether an Origin is ours: the public URL, or where none is set also that of the Host.
 
-        A page of another site can choose neither of these two headers.
+        A page of another site can choose neither header. It can have a name of its own lead here,
+        so that both name it: without a public URL, the name must be one that no stranger can have.
         """
         if origin == self._origin:
             return True
-        return not self._is_public and bool(host) and origin == f"http://{host}"
+        if self._is_public or not host or origin != f"{scheme}://{host}":
+            return False
+        name = urlsplit(origin).hostname
+        return name is not None and is_private_name(name)
 
     def _is_admin_key(self, token: str) -> bool:
         if self._admin_key is None:
@@ -218,6 +228,36 @@ def bearer_of(authorization: str | None) -> str | None:
     if scheme.lower() != "bearer" or not 0 < len(token) <= TOKEN_CHARS_MAX:
         return None
     return token.encode("latin-1", "replace").decode("utf-8", "replace")
+
+
+def is_basic(authorization: str | None) -> bool:
+    """Whether a key comes as the password of basic authentication."""
+    return (authorization or "").lower().startswith("basic ")
+
+
+def basic_of(authorization: str | None) -> str | None:
+    """Return the password of basic authentication: senders that know nothing else show a key so."""
+    if authorization is None or not is_basic(authorization):
+        return None
+    try:
+        text = base64.b64decode(authorization[len("basic ") :].strip(), validate=True)
+    except ValueError:
+        return None
+    key = text.partition(b":")[2].decode(errors="replace")
+    return key if 0 < len(key) <= TOKEN_CHARS_MAX else None
+
+
+def is_private_name(name: str) -> bool:
+    """Whether no stranger can make a host's name lead here.
+
+    An address needs no look-up, and nobody can register a name without a dot, that of this machine,
+    or one of a domain that is kept for private networks.
+    """
+    with suppress(ValueError):
+        ip_address(name.removeprefix("[").removesuffix("]"))
+        return True
+    is_own = name == socket.gethostname().lower()
+    return "." not in name or is_own or name.endswith(PRIVATE_DOMAINS)
 
 
 def cookie_name_of(url: str) -> str:

@@ -9,7 +9,7 @@ from litestar.enums import ScopeType
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from api.auth import Authenticator
+from api.auth import Authenticator, is_basic
 from api.connections import identify
 from api.errors import problem
 from db.security import Type
@@ -66,6 +66,8 @@ class Door(ASGIMiddleware):
         except (RefusedError, UnavailableError) as refusal:
             if isinstance(refusal, RefusedError) and refusal.kind:
                 self._auth.refusals.note(refusal.kind, scope, refusal.actor)
+                if refusal.kind is Type.KEY_REFUSED:
+                    await self._auth.throttle.wait(scope)
             await refuse(scope, receive, send, refusal)
         else:
             await next_app(scope, receive, send)
@@ -102,6 +104,9 @@ class Door(ASGIMiddleware):
             )
         if authorization is None:
             self._refuse_foreign_page(connection, found)
+        elif is_basic(authorization):
+            # Browsers keep such a key, and send it for pages of other sites too.
+            self._refuse_foreign_page(connection)
         return found
 
     def _refuse_foreign_page(
@@ -113,10 +118,12 @@ class Door(ASGIMiddleware):
         if connection.scope.get("method") in SAFE_METHODS or (origin is None and by_cookie is None):
             return
         same = headers.get("sec-fetch-site") == "same-origin"
-        if not same and not self._auth.is_own_origin(origin, headers.get("host")):
+        scheme = connection.scope["scheme"]
+        if not same and not self._auth.is_own_origin(origin, headers.get("host"), scheme):
             raise RefusedError(
                 403,
-                "the Origin is not this service's; use its own pages, or a key",
+                "the Origin is not this service's; use its own pages, or a key; if this is its "
+                "address, set VIGIA_PUBLIC_URL",
                 Type.FORBIDDEN,
                 by_cookie.name if by_cookie else "",
             )

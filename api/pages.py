@@ -114,9 +114,10 @@ async def sign_in_page(
     session = await parts.auth.sign_in_by_link(token)
     if session is None:
         parts.auth.refusals.note(Type.SIGN_IN_FAILED, request.scope)
+        await parts.auth.throttle.wait(request.scope)
         return page(SIGN_IN, 401, "This link was used or is too old. Sign in with a key.")
     answer: Response[Any] = Redirect("/", status_code=303)
-    answer.cookies.append(session_cookie(parts.auth, session))
+    answer.cookies.append(session_cookie(request, parts.auth, session))
     return answer
 
 

@@ -32,20 +32,21 @@ async def sign_in(
     session = await parts.auth.sign_in(data.key)
     if session is None:
         parts.auth.refusals.note(Type.SIGN_IN_FAILED, request.scope)
+        await parts.auth.throttle.wait(request.scope)
         raise NotAuthorizedException("this key is not valid; ask an administrator for another")
-    return Response(None, status_code=204, cookies=[session_cookie(parts.auth, session)])
+    return Response(None, status_code=204, cookies=[session_cookie(request, parts.auth, session)])
 
 
 @delete("/api/v1/auth/session", opt={ROLE: None}, tags=["session"], summary="Sign out")
 async def sign_out(request: KnownRequest, parts: NamedDependency[Parts]) -> Response[None]:
     await parts.auth.sign_out(request.headers.get("cookie"))
-    gone = session_cookie(parts.auth, Secret(""))
+    gone = session_cookie(request, parts.auth, Secret(""))
     gone.max_age = 0
     return Response(None, status_code=204, cookies=[gone])
 
 
-def session_cookie(auth: Authenticator, session: Secret) -> Cookie:
-    """Return the cookie of a session.
+def session_cookie(request: Request[Any, Any, Any], auth: Authenticator, session: Secret) -> Cookie:
+    """Return the cookie of a session; over https, which a trusted proxy may say, it is Secure.
 
     Lax, not Strict: a link in a terminal's page, a chat or a mail would arrive signed out. What
     Strict would add, the door does: a change by cookie needs our own Origin.
@@ -56,6 +57,6 @@ def session_cookie(auth: Authenticator, session: Secret) -> Cookie:
         path="/",
         max_age=int(SESSION_LIFE.total_seconds()),
         httponly=True,
-        secure=auth.is_secure,
+        secure=auth.is_secure or request.scope["scheme"] == "https",
         samesite="lax",
     )

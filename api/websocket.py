@@ -124,7 +124,8 @@ async def _authenticate(socket: Socket, live: Live, auth: Authenticator) -> Clie
     if authorization := headers.get("authorization"):
         credential = _credential_of(auth, bearer_of(authorization) or "")
     elif session := auth.session_of(headers.get("cookie")):
-        if not auth.is_own_origin(headers.get("origin"), headers.get("host")):
+        scheme = socket.scope["scheme"].replace("ws", "http")
+        if not auth.is_own_origin(headers.get("origin"), headers.get("host"), scheme):
             auth.refusals.note(Type.FORBIDDEN, socket.scope)
             raise RefusedError(FOREIGN)
         by_key = False
@@ -139,6 +140,7 @@ async def _authenticate(socket: Socket, live: Live, auth: Authenticator) -> Clie
             auth.refusals.note(Type.FORBIDDEN, socket.scope, principal.name)
         elif by_key:
             auth.refusals.note(Type.KEY_REFUSED, socket.scope)
+            await auth.throttle.wait(socket.scope)
         raise RefusedError(refusal)
     if resume is None:
         resume, error = _resume_of(socket.query_params.get("resume"))

@@ -168,7 +168,9 @@ async def open_backlog(folder: Path, budget_bytes: int = BUDGET_BYTES) -> AsyncI
 
 
 def _lock_file(folder: Path) -> int:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # The data directory itself, which a mode given with `parents` does not hold for.
+    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
     return os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
 
 

@@ -86,6 +86,7 @@ class Service:
         self.live.forget()
         self.parts.receivers.horizon.forget()
         self.parts.receivers.newcomers = Newcomers()
+        self.parts.auth.throttle.forget()
         self.rings = 0
         self.is_ready = True
         self.config = Config()

@@ -1,7 +1,9 @@
 """Who may do what: strangers nothing but the open list, everyone else what their role allows."""
 
 import asyncio
+import base64
 import re
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -147,6 +149,57 @@ async def test_a_key_with_one_character_wrong_is_401(service: Any) -> None:
     answer = await service.ask(f"{BASE}/health", None, headers={"Authorization": f"Bearer {wrong}"})
 
     assert answer.status == 401
+
+
+def basic_of(user: str, password: str) -> str:
+    return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
+
+
+async def test_a_key_may_come_as_the_password_of_basic_authentication(service: Any) -> None:
+    for user in ("", "anybody"):
+        basic = basic_of(user, service.keys[Role.VIEWER])
+        for path, status in ((f"{BASE}/health", 200), (f"{BASE}/dev/status", 403)):
+            answer = await service.ask(path, None, headers={"Authorization": basic})
+            assert answer.status == status
+    for wrong in ("Basic", "Basic ", "Basic !", "Basic YTpi", "Basic dmdfeA==", "Basic /w=="):
+        answer = await service.ask(f"{BASE}/health", None, headers={"Authorization": wrong})
+        assert answer.status == 401
+
+
+async def test_a_page_of_another_site_cannot_use_the_password_that_a_browser_keeps(
+    service: Any,
+) -> None:
+    basic = basic_of("x", service.keys[Role.OPERATOR])
+    path = f"{BASE}/alerts/1/resolve"
+    for origin, status in (("http://evil.example", 403), (service.url, 404), (None, 404)):
+        headers = {"Authorization": basic} | ({"Origin": origin} if origin else {})
+        assert (await service.ask(path, None, method="POST", headers=headers)).status == status
+
+
+async def test_wrong_keys_beyond_twenty_are_answered_slowly_and_valid_ones_are_not(
+    service: Any,
+) -> None:
+    wrong = {"Authorization": "Bearer wrong"}
+    began = time.monotonic()
+    for _ in range(20):
+        assert (await service.ask(f"{BASE}/health", None, headers=wrong)).status == 401
+    assert time.monotonic() - began < 1
+
+    began = time.monotonic()
+    slow = [
+        asyncio.create_task(service.ask(f"{BASE}/health", None, headers=wrong)),
+        asyncio.create_task(
+            service.ask("/api/v1/auth/session", None, method="POST", json={"key": "wrong"})
+        ),
+    ]
+    body = {"key": service.keys[Role.VIEWER]}
+    valid = await service.ask("/api/v1/auth/session", None, method="POST", json=body)
+    assert (valid.status, (await service.get("/health")).status) == (204, 200)
+    assert not any(task.done() for task in slow)
+
+    assert {answer.status for answer in await asyncio.gather(*slow)} == {401}
+    assert time.monotonic() - began > 1.9
+    assert service.parts.auth.throttle.delayed >= 2
 
 
 async def test_the_bootstrap_key_is_an_admin_s(service: Any) -> None:

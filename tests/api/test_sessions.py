@@ -1,11 +1,15 @@
 """Browsers: signing in with a key or a link, what the cookie may do, and signing out."""
 
+import asyncio
 from http.cookies import Morsel, SimpleCookie
 from typing import Any
 
 import pytest
 
+from api import server
+from api.app import create_app
 from api.auth import Authenticator, origin_of
+from api.connections import Connections
 from db import keys
 from db.queries import Pool
 from vigia.model import Role, utc_now
@@ -181,10 +185,10 @@ async def test_https_makes_the_cookie_secure_and_binds_it_to_the_host(pool: Pool
 async def test_with_a_public_url_only_its_origin_is_ours(pool: Pool) -> None:
     auth = Authenticator(pool, Settings(public_url="https://vigia.example/path"))
 
-    assert auth.is_own_origin("https://vigia.example", "internal:3001")
-    assert not auth.is_own_origin("http://internal:3001", "internal:3001")
-    assert not auth.is_own_origin("http://vigia.example", "vigia.example")
-    assert not auth.is_own_origin(None, "vigia.example")
+    assert auth.is_own_origin("https://vigia.example", "internal:3001", "https")
+    assert not auth.is_own_origin("http://internal:3001", "internal:3001", "http")
+    assert not auth.is_own_origin("http://vigia.example", "vigia.example", "https")
+    assert not auth.is_own_origin(None, "vigia.example", "https")
 
 
 @pytest.mark.parametrize(
@@ -198,3 +202,44 @@ async def test_with_a_public_url_only_its_origin_is_ours(pool: Pool) -> None:
 )
 def test_an_origin_is_written_as_browsers_do(url: str, origin: str) -> None:
     assert origin_of(url) == origin
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("evil.example", 403),
+        ("evil.example:3001", 403),
+        ("127.0.0.1.evil.example", 403),
+        ("192.0.2.7", 204),
+        ("[2001:db8::1]:3001", 204),
+        ("monitoring", 204),
+        ("localhost:3001", 204),
+        ("box.local:3001", 204),
+        ("BOX.LAN", 204),
+        ("vigia.home.arpa", 204),
+    ],
+)
+async def test_a_name_that_a_stranger_may_own_is_not_ours(
+    service: Any, host: str, status: int
+) -> None:
+    headers = {"Host": host, "Origin": f"http://{host}"}
+    body = {"key": service.keys[Role.VIEWER]}
+
+    answer = await service.ask(SESSION, None, method="POST", json=body, headers=headers)
+
+    assert answer.status == status
+
+
+async def test_behind_a_proxy_that_speaks_https_the_cookie_is_secure(service: Any) -> None:
+    headers = {"Host": "box.lan", "Origin": "https://box.lan", "X-Forwarded-Proto": "https"}
+    body = {"key": service.keys[Role.VIEWER]}
+    listener = server.listen("127.0.0.1", 0)
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}{SESSION}"
+    connections = Connections(None, ["127.0.0.0/8"])
+    running = asyncio.create_task(server.serve(create_app(service.parts), listener, connections))
+
+    async with service.http.post(url, json=body, headers=headers) as answer:
+        assert answer.status == 204
+        assert morsel_of(answer)["secure"]
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)

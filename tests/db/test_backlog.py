@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import stat
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -240,3 +241,12 @@ async def test_two_services_do_not_share_a_spool(
         with pytest.raises(SettingsError, match="VIGIA_DATA_DIR"):
             async with open_backlog(tmp_path):
                 pass
+
+
+async def test_the_data_directory_is_its_owner_s_alone(tmp_path: Path) -> None:
+    data_dir = tmp_path / "made" / "data"
+
+    async with open_backlog(data_dir / "spool"):
+        modes = [stat.S_IMODE(folder.stat().st_mode) for folder in (data_dir, data_dir / "spool")]
+
+    assert modes == [0o700, 0o700]
