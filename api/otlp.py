@@ -74,7 +74,7 @@ def _as_status(handler: Callable[..., Response[Problem]]) -> Callable[..., Respo
 
 
 @post(
-    f"{BASE}/ingest/otlp/v1/metrics",
+    [f"{BASE}/ingest/otlp/v1/metrics", "/v1/metrics"],
     status_code=200,
     opt={ROLE: Role.INGEST, CONCURRENCY: Concurrency.NONE},
     request_max_body_size=None,

@@ -29,7 +29,7 @@ labels beyond a limit, is skipped and counted."""
 
 
 @post(
-    f"{BASE}/ingest/prometheus/write",
+    [f"{BASE}/ingest/prometheus/write", "/api/v1/write"],
     status_code=204,
     opt={ROLE: Role.INGEST, CONCURRENCY: Concurrency.NONE},
     request_max_body_size=None,

@@ -51,6 +51,8 @@ LOWEST = {
     ("POST", f"{BASE}/metrics"): Role.INGEST,
     ("POST", f"{BASE}/ingest/otlp/v1/metrics"): Role.INGEST,
     ("POST", f"{BASE}/ingest/prometheus/write"): Role.INGEST,
+    ("POST", "/v1/metrics"): Role.INGEST,
+    ("POST", "/api/v1/write"): Role.INGEST,
 }
 ANYONE = {("DELETE", "/api/v1/auth/session")}
 RANK = [Role.VIEWER, Role.OPERATOR, Role.ADMIN]

@@ -122,6 +122,23 @@ async def test_what_cannot_be_stored_fails_no_request_and_is_counted_and_logged_
     assert 'vigia_ingest_skipped_total{protocol="prometheus",reason="infinite"}' in text
 
 
+async def test_the_path_that_senders_expect_at_the_root_is_the_same_way_in(service: Any) -> None:
+    body = snappy(series(UP, [(1, now_ms())]))
+    answer = await service.ask(
+        "/api/v1/write", Role.INGEST, method="POST", data=body, headers=HEADERS
+    )
+    otlp = await service.ask(
+        "/v1/metrics",
+        Role.INGEST,
+        method="POST",
+        data=b"",
+        headers={"Content-Type": "application/x-protobuf"},
+    )
+
+    assert (answer.status, otlp.status) == (204, 200)
+    assert len(await stored(service, "up")) == 1
+
+
 async def test_metadata_alone_is_taken(service: Any) -> None:
     t = now_ms()
 
