@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import time
+from asyncio.subprocess import DEVNULL
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -12,12 +13,16 @@ import aiohttp
 import pytest
 
 from db.pool import AwayError
-from tests.proxy import Proxy
+from tests.proxy import Proxy, proxy_of
 from tests.system.conftest import BASE, NATIVE_URL, Program, free_port, make_url, vigia
 from vigia.service import open_parts
 from vigia.settings import Secret, Settings
 from vigia.start import begin
 
+READY_S = 3.0
+"""Two seconds, and what a loaded machine may add."""
+SILENT_S = 9.0
+"""The deadline of five seconds, one for the attempt to cancel, and what a machine may add."""
 NO_TLS = b"N"
 
 
@@ -95,6 +100,47 @@ async def test_it_begins_as_soon_as_the_database_is_there_and_stores_what_it_kep
             await asyncio.sleep(0.2)
     await program.close()
     await proxy.refuse()
+
+
+@pytest.mark.skipif(not NATIVE_URL, reason="the embedded engine is started by the service")
+@pytest.mark.parametrize("outage_s", [5, pytest.param(140, marks=pytest.mark.long)])
+async def test_it_is_ready_again_at_once_however_long_the_database_was_away(
+    program: Program, outage_s: float
+) -> None:
+    async with proxy_of(program.environment["VIGIA_DATABASE_URL"]) as proxy:
+        program.environment["VIGIA_DATABASE_URL"] = proxy.url
+        program.output = DEVNULL
+        await program.start()
+        await proxy.refuse()
+        await asyncio.sleep(outage_s)
+        assert not await program._is_ready()
+        assert await post(program, 1) == 202
+
+        await proxy.listen()
+        async with asyncio.timeout(READY_S):
+            while not await program._is_ready():
+                await asyncio.sleep(0.05)
+        await program.close()
+
+
+@pytest.mark.skipif(not NATIVE_URL, reason="a cable cannot be cut inside one process")
+async def test_a_database_that_goes_silent_holds_up_no_request_for_long(program: Program) -> None:
+    async with proxy_of(program.environment["VIGIA_DATABASE_URL"]) as proxy:
+        program.environment["VIGIA_DATABASE_URL"] = proxy.url
+        program.output = DEVNULL
+        await program.start()
+        proxy.freeze()
+        asked = time.monotonic()
+
+        async def ask() -> int:
+            async with program.http.get(BASE + "/alerts/history") as response:
+                return response.status
+
+        found = await asyncio.gather(post(program, 1), ask(), post(program, 2), ask())
+        assert found == [202, 503, 202, 503]
+        assert time.monotonic() - asked < SILENT_S
+        await proxy.refuse()
+        await program.close()
 
 
 async def _refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
