@@ -16,6 +16,7 @@ from db.evaluation import PassedError, Share, Step, TooManyError
 from db.faults import LIMITS, Limits
 from db.queries import Connection
 from db.rules import Rule
+from db.unfit import UNFIT
 from vigia.model import utc_now
 
 AUTO = "auto"
@@ -74,7 +75,7 @@ class _Turn(Struct, frozen=True):
         try:
             steps = await self.take()
         except faults.RULE_FAULTS as fault:
-            if self.connection.closed:
+            if self.connection.closed or isinstance(fault, UNFIT):
                 raise
             await culprits.set_aside(self.connection, self.at, self.thresholds, fault, self.limits)
             return await self.take()

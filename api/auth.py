@@ -61,6 +61,9 @@ class Verified:
     def forget(self, token: str) -> None:
         self._found.pop(keys.hash_of(token), None)
 
+    def clear(self) -> None:
+        self._found.clear()
+
 
 class Authenticator:
     """Tells who a token, header or cookie stands for; None for nobody.
@@ -91,6 +94,11 @@ class Authenticator:
         self._writers = Verified(BELIEVED_S)
         self.is_secure = self._origin.startswith("https:")
         self.cookie_name = cookie_name_of(self._origin)
+
+    def forget(self) -> None:
+        """Forget who holds which key: the database that knew it was replaced by another one."""
+        for known in (self._keys, self._sessions, self._writers):
+            known.clear()
 
     async def principal_of_header(self, authorization: str | None) -> Principal | None:
         """Return who an Authorization header stands for."""

@@ -14,7 +14,9 @@ from litestar.types import ASGIApp, ExceptionHandlersMap
 from msgspec import Struct
 
 from api.headers import methods_text
+from db.failures import describe
 from db.pool import AwayError, BusyError
+from db.unfit import UNFIT
 from vigia.model import ConflictError, DomainError, InvalidError, NotFoundError, UnavailableError
 
 log = structlog.get_logger()
@@ -73,6 +75,12 @@ def of_database(request: Request[Any, Any, Any], error: Exception) -> Response[P
     return problem(503, "the database does not answer now; try again soon")
 
 
+def of_unfit(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
+    """Answer that the database is there and takes no writes: read-only, empty, or another one."""
+    log.warning("database_unfit", path=request.scope["path"], error=str(error).strip())
+    return problem(503, f"{describe(error)}; try again soon")
+
+
 def of_depth(_request: Request[Any, Any, Any], _error: RecursionError) -> Response[Problem]:
     return problem(400, "the body is nested too deeply")
 
@@ -128,6 +136,7 @@ def table(door: Wrapper) -> ExceptionHandlersMap:
         HTTPException: of_http,
         psycopg.DataError: of_data,
         psycopg.OperationalError: of_database,
+        **dict.fromkeys(UNFIT, of_unfit),
         TimeoutError: of_database,
         RecursionError: of_depth,
         Exception: of_bug,

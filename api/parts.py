@@ -53,6 +53,8 @@ class Parts(Struct, frozen=True, kw_only=True):
     """What the services report of themselves, for `/dev/status`."""
     ready: Callable[[], bool]
     """Whether the start is complete."""
+    unready: Callable[[], Awaitable[str]]
+    """Tries what a started service promises, and says why it cannot keep it; empty when it can."""
     obstacle: Callable[[], str] = lambda: ""
     """Why nothing can be asked of the database yet; empty once the start is complete."""
     storage: Callable[[Connection], Awaitable[Storage]]

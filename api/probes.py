@@ -1,21 +1,15 @@
 """Where everything begins: the base map, and the probes of orchestrators."""
 
-import asyncio
-
-import psycopg
 from litestar import get
 from litestar.di import NamedDependency
 from msgspec import Struct
 
-from api.database import connect
 from api.limits import CONCURRENCY, Concurrency
 from api.parts import Parts
-from db.pool import AwayError
 from vigia import __version__
 from vigia.model import UnavailableError
 
 BASE = "/api/v1/monitoring"
-READY_TIMEOUT_S = 2.0
 
 
 class Map(Struct, frozen=True):
@@ -58,15 +52,14 @@ async def livez() -> State:
     return State("alive")
 
 
-@get("/readyz", tags=["service"], summary="Whether the service is started and its database answers")
+@get(
+    "/readyz",
+    tags=["service"],
+    summary="Whether samples are stored at once",
+)
 async def readyz(parts: NamedDependency[Parts]) -> State:
     if not parts.ready():
         raise UnavailableError(parts.obstacle() or "the service is still starting")
-    try:
-        async with asyncio.timeout(READY_TIMEOUT_S), connect(parts.own_pool) as connection:
-            await connection.execute("SELECT 1")
-    except AwayError as error:
-        raise UnavailableError(str(error)) from error
-    except (psycopg.OperationalError, TimeoutError) as error:
-        raise UnavailableError("the database does not answer") from error
+    if cause := await parts.unready():
+        raise UnavailableError(cause)
     return State("ready")

@@ -16,7 +16,7 @@ import structlog
 from msgspec import Struct
 
 from db.load import Load
-from db.spool import Spool
+from db.spool import REASON, Spool
 from vigia.model import Column, Histogram, Series
 from vigia.settings import SettingsError
 
@@ -93,9 +93,11 @@ class Backlog:
 
     def __init__(self, spool: Spool) -> None:
         self._spool = spool
+        self.folder = spool.folder
         self._thread = ThreadPoolExecutor(1, "spool")
         self.samples = 0
         self.refused = 0
+        self.quarantined = 0
 
     @property
     def is_empty(self) -> bool:
@@ -108,6 +110,7 @@ class Backlog:
             "samples": self.samples,
             "damaged_bytes": sum(damage.bytes for damage in self._spool.damage),
             "refused": self.refused,
+            "quarantined": self.quarantined,
         }
 
     async def put(self, load: Load) -> None:
@@ -131,12 +134,28 @@ class Backlog:
         return loads
 
     async def refuse(self, load: Load, reason: str) -> None:
-        """Set aside what the database will never take, so that it stops nobody else."""
+        """Quarantine what the database will never take, so that it stops nobody else."""
         await self._refuse(pack(load), reason)
 
     async def remove(self, segment: Path) -> None:
         """Forget a segment: all of it is stored, or set aside."""
         await self._do(lambda: self._spool.remove(segment))
+
+    async def has_requeued(self) -> bool:
+        """Whether a person moved records back from the quarantine; counts those still in it."""
+        self.quarantined = await self._do(self._spool.quarantined)
+        return bool(await self._do(self._spool.requeued))
+
+    async def take_requeued(self) -> None:
+        """Put records that were moved back from the quarantine behind all others."""
+        for path in await self._do(self._spool.requeued):
+            payload = await self._do(path.read_bytes)
+            try:
+                await self.put(unpack(payload))
+            except (ValueError, msgspec.MsgspecError) as error:
+                await self._refuse(payload, str(error))
+            # Only now: a record that is in the spool twice is stored once.
+            await self._do(path.unlink)
 
     async def close(self) -> None:
         await self._do(self._spool.close)
@@ -145,8 +164,10 @@ class Backlog:
     async def _refuse(self, payload: bytes, reason: str) -> None:
         self.refused += 1
         name = f"refused-{time.time_ns()}"
+        # Its reason first: a record without one is listed all the same.
+        await self._do(lambda: self._spool.set_aside(name + REASON, reason.encode()))
         await self._do(lambda: self._spool.set_aside(name, payload))
-        log.error("batch_set_aside", file=name, bytes=len(payload), reason=reason)
+        log.error("batch_quarantined", file=name, bytes=len(payload), reason=reason)
 
     async def _do(self, work: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)

@@ -32,8 +32,10 @@ async def append(
     """Append (type, payload) pairs in the caller's transaction and return the newest number.
 
     The counter stays locked until that transaction ends, which is what makes numbers follow the
-    order of commits: append last.
+    order of commits: append last. Without events it stays unlocked.
     """
+    if not events:
+        return await newest(connection)
     seq: int = await queries.value(connection, APPEND, time=time, events=Jsonb(events))
     return seq
 

@@ -10,6 +10,7 @@ from msgspec import Struct
 from db import cost, evaluation, queries, targets
 from db.evaluation import Step
 from db.queries import Connection
+from db.unfit import UNFIT
 from vigia.text import clean
 
 _QUERIES = queries.load("faults")
@@ -102,6 +103,8 @@ class Probe(Struct):
         try:
             async with self.connection.transaction(force_rollback=True):
                 await judge(self.connection, self.at, self.thresholds, rule_ids, timeout_ms)
+        except UNFIT:
+            raise
         except RULE_FAULTS as error:
             return error
         return None

@@ -17,6 +17,7 @@ from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from db.queries import Connection
+from db.unfit import UNFIT
 
 log = structlog.get_logger()
 
@@ -98,6 +99,19 @@ class DatabasePool(AsyncConnectionPool[Connection]):
     def cause(self) -> str:
         """Why the last connection could not be made; empty when it was made."""
         return self._failure
+
+    @asynccontextmanager
+    async def connection(self, timeout: float | None = None) -> AsyncIterator[Connection]:  # noqa: ASYNC109
+        """Lend a connection; one whose database turns out not to take writes is closed.
+
+        The next one may lead to another server at the same address, and is checked before its use.
+        """
+        async with super().connection(timeout) as connection:
+            try:
+                yield connection
+            except UNFIT:
+                await connection.close()
+                raise
 
     async def getconn(self, timeout: float | None = None) -> Connection:  # noqa: ASYNC109
         """Return a connection. Raises AwayError at once while away, BusyError after a wait."""

@@ -810,6 +810,13 @@ TYPE rate_row  -- A bucket of rate().
     increase double precision  -- Growth of the counter, over its restarts too.
     rate double precision  -- Growth per second; null: there is one value alone.
 
+TABLE replica_tokens  -- What each running process of Vigia wrote last, every 10 s. Rows of ended processes go after a day.
+    replica uuid NOT NULL  -- The process; another one after each start.
+    token uuid NOT NULL  -- A random value that only this process and this database know.
+    written_at timestamp with time zone NOT NULL  -- When it was written.
+    CONSTRAINT replica_tokens_pkey PRIMARY KEY (replica)
+    CREATE UNIQUE INDEX replica_tokens_pkey ON public.replica_tokens USING btree (replica)
+
 TABLE schema_migrations  -- The migrations that were applied; version 0 stands for the views and functions.
     version integer NOT NULL  -- Number of the file.
     name text NOT NULL  -- Name of the file.
@@ -1274,7 +1281,7 @@ FUNCTION rate(metric text, start timestamp with time zone, "end" timestamp with 
 
 FUNCTION refresh_start(p_tier text) RETURNS timestamp with time zone  -- First bucket of a tier that can be recomputed without loss; null: its source is empty.
 
-PROCEDURE refresh_tier(IN p_tier text, IN p_settled timestamp with time zone, IN p_part interval, IN p_ends_at timestamp with time zone, INOUT p_paused boolean)  -- Rolls up everything that its source still gives, in parts where much has changed.
+PROCEDURE refresh_tier(IN p_tier text, IN p_settled timestamp with time zone, IN p_part interval, IN p_ends_at timestamp with time zone, IN p_goes_on boolean, INOUT p_paused boolean)  -- Rolls up everything that its source still gives, in parts where much has changed.
 
 PROCEDURE revoke_side_effects()  -- Takes functions that act on the whole server from PUBLIC, where this user may.
 

@@ -28,6 +28,9 @@ SUFFIX = ".spool"
 NAME = re.compile(rf"[0-9a-f]{{16}}\{SUFFIX}")
 FRESH = ".new"
 QUARANTINE = "quarantine"
+REQUEUED = "requeued"
+REFUSED = "refused-*"
+REASON = ".reason"
 
 
 class Damage(Struct, frozen=True):
@@ -41,16 +44,22 @@ class Damage(Struct, frozen=True):
     bytes: int
 
 
+class MissingError(OSError):
+    """The segment that is being written, or its folder, is no longer where it was made."""
+
+
 class Spool:
     """A folder of segments, of one writer. Every method blocks on the disk: call it in a thread."""
 
     def __init__(self, folder: Path, budget_bytes: int) -> None:
         """Open the folder, mending what is damaged; `damage` says what was lost."""
-        self._folder = folder
+        self.folder = folder
         self._budget_bytes = budget_bytes
         self._quarantine = folder / QUARANTINE
         self._quarantine.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._requeued = folder / REQUEUED
         self._active: Segment | None = None
+        self._counted_ns, self._quarantined = 0, 0
         self.damage: list[Damage] = []
         for path in folder.glob(f"*{FRESH}"):
             path.unlink()
@@ -80,10 +89,12 @@ class Spool:
                 f"the spool is full ({self._budget_bytes} bytes) and the database is away; "
                 "send it again later"
             )
-        if self._active is None or self._active.size_bytes >= SEGMENT_BYTES:
-            self._rotate()
-            self._active = self._begin()
-        self._active.append(records)
+        try:
+            self._write(records)
+        except MissingError:
+            # Somebody deleted or moved the folder. What was in it is gone; this is not to follow.
+            self._start_anew()
+            self._write(records)
 
     def segments(self) -> list[Path]:
         """Return what there is to read, oldest first; later records go to other segments."""
@@ -104,15 +115,40 @@ class Spool:
     def remove(self, segment: Path) -> None:
         """Delete a segment whose every record is stored elsewhere by now."""
         segment.unlink(missing_ok=True)
-        del self._sizes[segment]
+        self._sizes.pop(segment, None)
 
     def set_aside(self, name: str, data: bytes) -> None:
         """Keep what cannot be used where a person may look at it, beside what is there already."""
         names = (f"{name}.{number}" if number else name for number in count())
         _write(next(path for each in names if not (path := self._quarantine / each).exists()), data)
 
+    def requeued(self) -> list[Path]:
+        """Return the files that a person has moved back from the quarantine."""
+        return refused_in(self._requeued)
+
+    def quarantined(self) -> int:
+        """Return how many refused records are in the quarantine; listed only when it changed."""
+        self._quarantine.mkdir(mode=0o700, parents=True, exist_ok=True)
+        changed_ns = self._quarantine.stat().st_mtime_ns
+        if changed_ns != self._counted_ns:
+            self._counted_ns, self._quarantined = changed_ns, len(refused_in(self._quarantine))
+        return self._quarantined
+
     def close(self) -> None:
         self._rotate()
+
+    def _write(self, records: bytes) -> None:
+        if self._active is None or self._active.size_bytes >= SEGMENT_BYTES:
+            self._rotate()
+            self._active = self._begin()
+        self._active.append(records)
+
+    def _start_anew(self) -> None:
+        """Make the folder again after it was deleted, and report what was in it as lost."""
+        self._rotate()
+        for path in [path for path in self._sizes if not path.exists()]:
+            self._report(Damage(path.name, 0, self._sizes.pop(path)))
+        self._quarantine.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def _rotate(self) -> None:
         if self._active is not None:
@@ -121,11 +157,13 @@ class Spool:
 
     def _begin(self) -> "Segment":
         try:
-            made = Segment(self._folder, self._next)
+            made = Segment(self.folder, self._next)
         except FileExistsError:
             # What an attempt that failed has left; the next one is to have another name.
             self._next += 1
             raise
+        except FileNotFoundError as error:
+            raise MissingError from error
         self._next += 1
         return made
 
@@ -156,6 +194,11 @@ class Spool:
             log.error("spool_damaged", segment=lost.segment, offset=lost.offset, bytes=lost.bytes)
 
 
+def refused_in(folder: Path) -> list[Path]:
+    """Return the refused records in a folder, oldest first."""
+    return sorted(path for path in folder.glob(REFUSED) if path.suffix != REASON)
+
+
 class Segment:
     """The file that is being written."""
 
@@ -182,7 +225,17 @@ class Segment:
             with suppress(OSError):
                 os.ftruncate(self._file, self.size_bytes)
             raise
+        if not self._is_in_place():
+            raise MissingError
         self.size_bytes += len(records)
+
+    def _is_in_place(self) -> bool:
+        """Whether who opens the folder later finds this file: it may have been deleted or moved."""
+        try:
+            found = self.path.stat()
+        except FileNotFoundError:
+            return False
+        return os.path.samestat(found, os.fstat(self._file))
 
     def close(self) -> int:
         os.close(self._file)

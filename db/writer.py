@@ -11,11 +11,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from db.backlog import Backlog
+from db.drain import Drain
+from db.failures import FAILURES, Failure, describe, failure_of
+from db.incarnation import Incarnations, try_write
 from db.insert import insert_load
-from db.load import Load, merged, portions, sort_out
+from db.load import Load, sort_out
 from db.queries import Connection, Pool
 from db.series import SeriesNumbers
-from vigia.model import Column, DomainError, Sample, UnavailableError, columns_of
+from vigia.model import Column, Sample, UnavailableError, columns_of
 
 log = structlog.get_logger()
 
@@ -23,17 +26,14 @@ BUFFER_SAMPLES_MAX = 100_000
 BATCH_SAMPLES_MAX = 10_000
 GATHER_S = 0.1
 RETRY_S = 1.0
+LOOK_S = 0.5
+"""How often a database that is away is tried, and the disk is looked at for what waits."""
 SETTLE_POLL_S = 0.05
 DRAIN_TIMEOUT_S = 10.0
 DIRECT_WRITES_MAX = 4
 WAITING_WRITES_MAX = 256
 WRITE_TIMEOUT_S = 5.0
 
-REFUSALS = (psycopg.DataError, psycopg.IntegrityError, DomainError)
-"""The database will never take this, however often it is sent."""
-POISON = (*REFUSALS, psycopg.InternalError, psycopg.ProgrammingError, psycopg.NotSupportedError)
-"""Nor this, as far as can be told: on its way back from disk it must not stop what is behind it."""
-OUTAGES = (psycopg.OperationalError, psycopg.InterfaceError, TimeoutError)
 
 OnCommit = Callable[[Sequence[Sample]], None]
 Resolution = Callable[[str, float | None], float | None]
@@ -68,27 +68,44 @@ class Writer:
         *,
         can_copy: bool = False,
         is_away: bool = False,
+        incarnations: Incarnations | None = None,
     ) -> None:
-        """With `is_away`, everything is kept on disk until `learn` has ended."""
+        """With `is_away`, everything is kept on disk until `learn` has ended.
+
+        Without `incarnations`, the database is taken for the same one for ever.
+        """
         self._pool = pool
         self._on_commit = on_commit
         self._backlog = backlog
+        self._drain = Drain(backlog, self._store_acknowledged) if backlog else None
         self._can_copy = can_copy
-        self._numbers = SeriesNumbers()
+        self._incarnations = incarnations or Incarnations()
         self._buffer: deque[Sample] = deque(maxlen=BUFFER_SAMPLES_MAX)
         self._ring = asyncio.Event()
         self._direct = asyncio.Semaphore(DIRECT_WRITES_MAX)
         self._waiting = 0
         self._is_flushing = False
         self._is_away = is_away
+        self._cause = ""
+        self._disk_failure = ""
         self.resolution: Resolution = lambda _, declared: declared
         self.dropped = 0
         self.stored = 0
 
     @property
     def is_away(self) -> bool:
-        """Whether the database is known not to answer; it is asked again every second."""
+        """Whether the database is known not to take samples; it is tried again every second."""
         return self._is_away
+
+    @property
+    def cause(self) -> str:
+        """Why the database takes no samples, in words for an operator; empty when it does."""
+        return self._cause if self._is_away else ""
+
+    @property
+    def postponed(self) -> int:
+        """How many loads the database refused without a clear reason while it was well."""
+        return self._drain.postponed if self._drain else 0
 
     @property
     def pending(self) -> int:
@@ -109,22 +126,23 @@ class Writer:
         """Return when a load is committed, or safe on disk while the database is away.
 
         At most `series_max` new series are made. Raises UnavailableError when there is no room on
-        disk, and what the database says of a value that it cannot take.
+        disk or too much is being written, and what the database says of a value that it cannot
+        take. Every other error of the database is no fault of the load, which then waits on disk.
         """
         if self._backlog is None:
             return await self._store_in_turn(load, series_max)
         if not self._is_away:
             try:
                 return await self._store_in_turn(load, series_max)
-            except OUTAGES as error:
-                self._go_away(error)
+            except FAILURES as error:
+                self._consider(error)
         await self._keep(load, self._backlog)
         return Stored(load.samples, None)
 
     async def learn(self) -> None:
         """Look which series there are already."""
         async with self._pool.connection() as connection:
-            await self._numbers.learn(connection)
+            await (await self._incarnations.of(connection)).numbers.learn(connection)
         self._is_away = False
 
     async def run(self) -> None:
@@ -139,15 +157,16 @@ class Writer:
 
     async def take_back(self) -> None:
         """Store what waits on disk, in order, as soon as the database is there; until cancelled."""
-        while self._backlog is not None:
-            if self._is_away or not self._backlog.is_empty:
-                try:
-                    await self._return_to(self._backlog)
-                except OUTAGES as error:
+        while self._drain is not None:
+            try:
+                if self._is_away or await self._drain.is_due():
+                    await self._return_to(self._drain)
+            except (psycopg.Error, TimeoutError) as error:
+                if failure_of(error) is not Failure.BUSY:
                     self._go_away(error)
-                except OSError as error:
-                    log.exception("spool_failed", error=error.strerror)
-            await asyncio.sleep(RETRY_S)
+            except (OSError, UnavailableError) as error:
+                self._note_disk(str(error))
+            await asyncio.sleep(LOOK_S)
 
     async def settle(self, timeout_s: float) -> bool:
         """Wait until nothing waits in memory or on disk; False when something still does."""
@@ -186,11 +205,16 @@ class Writer:
             batch = [self._buffer.popleft() for _ in range(count)]
             try:
                 stored = await self._store(Load(columns_of(batch)))
-            except REFUSALS as error:
-                self._count_dropped(count, str(error).strip())
-            except (psycopg.Error, TimeoutError) as error:
+            except FAILURES as error:
+                failure = failure_of(error)
+                if failure is Failure.REFUSED:
+                    self._count_dropped(count, str(error).strip())
+                    continue
                 self._put_back(batch)
-                log.warning("flush_failed", samples=self.pending, error=str(error).strip())
+                if failure is Failure.UNCLEAR:
+                    # Out of the way of the others; the spool tries each part of it alone.
+                    await self._keep_buffer()
+                log.warning("flush_failed", samples=self.pending, error=describe(error))
                 return False
             except asyncio.CancelledError:
                 self._put_back(batch)
@@ -220,41 +244,51 @@ class Writer:
         try:
             await backlog.put(load)
         except OSError as error:
-            log.exception("spool_failed", error=error.strerror)
+            self._note_disk(error.strerror or str(error))
             raise UnavailableError("neither the database nor the disk takes it now") from error
+        self._note_disk("")
 
-    def _go_away(self, error: Exception) -> None:
-        if not self._is_away:
-            log.warning("database_away", error=str(error).strip() or type(error).__name__)
-        self._is_away = True
+    def _note_disk(self, failure: str) -> None:
+        """Log what the disk says when it says something else: a full one refuses thousands."""
+        if failure and failure != self._disk_failure:
+            log.error("spool_failed", error=failure)
+        elif self._disk_failure and not failure:
+            log.info("spool_works_again", was=self._disk_failure)
+        self._disk_failure = failure
 
-    async def _return_to(self, backlog: Backlog) -> None:
+    def _consider(self, error: BaseException) -> None:
+        """Raise what the sender has to know; otherwise the load is to wait on disk."""
+        failure = failure_of(error)
+        if failure is Failure.REFUSED:
+            raise error
+        if failure is Failure.BUSY:
+            raise UnavailableError("too much is being written; send it again soon") from error
+        if failure is Failure.AWAY:
+            self._go_away(error)
+        else:
+            log.error("write_failed", error=describe(error))
+
+    def _go_away(self, error: BaseException) -> None:
+        cause = describe(error)
+        if not self._is_away or cause != self._cause:
+            log.warning("database_away", error=cause)
+        self._is_away, self._cause = True, cause
+
+    async def _return_to(self, drain: Drain) -> None:
         # Without a deadline, a connection that went silent would keep everything on disk for ever.
         async with asyncio.timeout(WRITE_TIMEOUT_S), self._pool.connection() as connection:
-            await connection.execute("SELECT 1")
+            await try_write(connection)
+        await self._incarnations.renew(self._pool)
+        await drain.run()
         self._is_away = False
-        for segment in await backlog.segments():
-            for loads in portions(await backlog.read(segment)):
-                await self._take(loads, backlog)
-            await backlog.remove(segment)
 
-    async def _take(self, loads: Sequence[Load], backlog: Backlog) -> None:
-        """Store what was read; of what the database refuses, only that is set aside.
-
-        It is acknowledged, so it waits for its turn however many do.
-        """
-        try:
-            async with self._direct:
-                stored = await self._store(merged(loads))
-        except POISON as error:
-            if len(loads) == 1:
-                await backlog.refuse(loads[0], str(error).strip())
-                return
-            for load in loads:
-                await self._take([load], backlog)
-        else:
-            if stored.refused.samples:
-                await backlog.refuse(stored.refused, "too many series")
+    async def _store_acknowledged(self, load: Load) -> Load:
+        """Store what was acknowledged, however many wait; return what is of too many series."""
+        async with self._direct:
+            stored = await self._store(load)
+        # Only now: a database that takes one kind of write may refuse another.
+        self._is_away = False
+        return stored.refused
 
     async def _store_in_turn(self, load: Load, series_max: int | None = None) -> Stored:
         if self._waiting >= WAITING_WRITES_MAX:
@@ -270,18 +304,19 @@ class Writer:
 
     async def _store(self, load: Load, series_max: int | None = None) -> Stored:
         load = Load([self._as_set(column) for column in load.columns], load.histograms)
-        async with (
-            asyncio.timeout(WRITE_TIMEOUT_S),
-            self._pool.connection() as connection,
-            connection.transaction(),
-        ):
-            numbers = await self._numbers.of(connection, load.series(), series_max)
-            taken, refused = sort_out(load, numbers.known)
-            accepted = await insert_load(connection, numbers.known, taken, can_copy=self._can_copy)
-        self._numbers.remember(numbers.known)
+        async with asyncio.timeout(WRITE_TIMEOUT_S), self._pool.connection() as connection:
+            # Numbers of another database would name other series there.
+            incarnation = await self._incarnations.of(connection)
+            async with connection.transaction():
+                found = await incarnation.numbers.of(connection, load.series(), series_max)
+                taken, refused = sort_out(load, found.known)
+                known = found.known
+                accepted = await insert_load(connection, known, taken, can_copy=self._can_copy)
+        incarnation.numbers.remember(found.known)
+        self._incarnations.remember(incarnation, list(found.known.values()))
         self.stored += accepted
         self._on_commit([column.newest() for column in taken.columns])
-        return Stored(accepted, taken.samples - accepted, refused, numbers.asked)
+        return Stored(accepted, taken.samples - accepted, refused, found.asked)
 
     def _as_set(self, column: Column) -> Column:
         """Return a column whose series has the resolution that the settings want of it."""
@@ -312,9 +347,17 @@ async def open_writer(
     *,
     can_copy: bool = False,
     is_away: bool = False,
+    incarnations: Incarnations | None = None,
 ) -> AsyncIterator[Writer]:
     """Open a writer whose `run` the caller keeps going; what is left at the end is stored."""
-    writer = Writer(pool, on_commit, backlog, can_copy=can_copy, is_away=is_away)
+    writer = Writer(
+        pool,
+        on_commit,
+        backlog,
+        can_copy=can_copy,
+        is_away=is_away,
+        incarnations=incarnations,
+    )
     try:
         yield writer
     finally:

@@ -40,6 +40,10 @@ class Proxy:
         netloc = f"{parts.username}:{parts.password}@127.0.0.1:{self.port}"
         return parts._replace(netloc=netloc).geturl()
 
+    def lead_to(self, port: int) -> None:
+        """Relay new connections to another port of the same host."""
+        self._port = port
+
     async def listen(self) -> None:
         self._may_pass.set()
         if self._server is None:

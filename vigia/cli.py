@@ -17,6 +17,7 @@ from vigia.cli_history import history_command
 from vigia.cli_import import import_command
 from vigia.cli_retention import retention_group, storage_command
 from vigia.cli_rules import rules_group
+from vigia.cli_spool import spool_group
 from vigia.cli_sql import sql_command
 from vigia.main import main as run_service
 from vigia.model import LabelName, LabelValue, Role, utc_now
@@ -151,3 +152,4 @@ main.add_command(retention_group)
 main.add_command(storage_command)
 main.add_command(rules_group)
 main.add_command(alerts_group)
+main.add_command(spool_group)

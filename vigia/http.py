@@ -56,6 +56,7 @@ def _app(service: Service, connections: Connections) -> Litestar:
         return service.obstacle
 
     auth = Authenticator(service.pool, service.settings, service.refusals, obstacle)
+    service.incarnations.on_change.append(auth.forget)
     parts = Parts(
         pool=service.requests,
         own_pool=service.pool,
@@ -70,6 +71,7 @@ def _app(service: Service, connections: Connections) -> Litestar:
         set_config=service.set_config,
         status=service.status,
         ready=lambda: service.is_ready,
+        unready=service.readiness.cause,
         obstacle=obstacle,
         storage=service.storage,
         preview=service.preview,

@@ -6,9 +6,11 @@ from datetime import datetime
 
 from msgspec import Struct, field
 
+from db.failures import OUTAGES
 from db.faults import RULE_FAULTS
-from db.writer import OUTAGES
+from db.unfit import UNFIT
 
+CUT_OFF: tuple[type[BaseException], ...] = (*OUTAGES, asyncio.CancelledError)
 MINUTES_MAX = 60
 TRIES_MAX = 3
 """Of a minute whose evaluation is cut off: it may be the cause of that."""
@@ -49,9 +51,13 @@ class Minutes(Struct):
             is_cut_off = False
             try:
                 await evaluate(self.due[0])
+            except UNFIT:
+                # No minute and no rule is the cause of that, so it is no try.
+                is_cut_off, self.tries = True, 0
+                raise
             except RULE_FAULTS:
                 raise
-            except (*OUTAGES, asyncio.CancelledError):
+            except CUT_OFF:
                 is_cut_off = True
                 raise
             finally:

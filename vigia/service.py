@@ -17,7 +17,9 @@ from db.backlog import Backlog, open_backlog
 from db.config import Config, Retention, read
 from db.engine import Engine, open_engine
 from db.evaluation import read_clock
+from db.failures import OUTAGES
 from db.health import Checked, Known, forget, stale_after
+from db.incarnation import Incarnations, refuse_empty
 from db.migrate import migrate
 from db.pool import (
     OPEN_TIMEOUT_S,
@@ -30,8 +32,9 @@ from db.pool import (
     open_pool,
 )
 from db.queries import Connection
+from db.readiness import Readiness
 from db.storage import Preview, Storage
-from db.writer import OUTAGES, Writer, open_writer
+from db.writer import Writer, open_writer
 from health.checks import check
 from health.missed import MissedChecks
 from retention.apply import apply
@@ -46,7 +49,7 @@ from vigia.endpoints import own_endpoints
 from vigia.evaluation_lag import EvaluationLag
 from vigia.loop_lag import LoopLag
 from vigia.minutes import Minutes
-from vigia.model import Category, utc_now
+from vigia.model import Category, Sample, Series, utc_now
 from vigia.schedule import Slots
 from vigia.settings import Settings
 
@@ -55,6 +58,9 @@ CHECK_SHARE = 0.9
 MISSED_FILE = "missed_checks.json"
 SETTLE_S = 20.0
 """How long a turn waits for what was collected in an outage to be stored."""
+QUARANTINED = Series(metric="service_spool_quarantined_records", component="server")
+HAS_BEGUN = "has-begun"
+"""A file in the data directory: a service with this directory had a database of its own before."""
 TRADING_MISSING = "not configured: set VIGIA_TRADING_DATABASE_URL"
 
 
@@ -74,6 +80,8 @@ class Service(Struct):
     live: Live
     emitter: Emitter
     sql_rules: Asker
+    incarnations: Incarnations
+    readiness: Readiness
     config: Config = field(default_factory=Config)
     applied: Retention | None = None
     slots: dict[str, Slots] = field(default_factory=dict)
@@ -83,6 +91,7 @@ class Service(Struct):
     lag: EvaluationLag = field(default_factory=EvaluationLag)
     missed: MissedChecks = field(default_factory=MissedChecks)
     refusals: Refusals = field(default_factory=Refusals)
+    is_config_outdated: bool = False
     is_begun: bool = False
     loop_lag: LoopLag = field(default_factory=LoopLag)
     is_ready: bool = False
@@ -90,12 +99,20 @@ class Service(Struct):
     async def begin(self) -> None:
         """Bring the database to this version, and learn what it holds; may be tried again."""
         async with self.pool.connection() as connection:
+            if self._has_begun_before() and not self.backlog.is_empty:
+                await refuse_empty(connection, self.backlog.folder)
             await migrate(connection)
+            await self.incarnations.begin(connection)
             self.config = await read(connection)
+            self.is_config_outdated = False
             await self._apply_retention(connection)
             await add_shipped_rules(connection)
         await self.writer.learn()
+        (self.settings.data_dir / HAS_BEGUN).touch(mode=0o600)
         self.is_begun = True
+
+    def _has_begun_before(self) -> bool:
+        return (self.settings.data_dir / HAS_BEGUN).exists()
 
     @property
     def obstacle(self) -> str:
@@ -104,6 +121,12 @@ class Service(Struct):
             return ""
         cause = f"the database is away: {self.pool.cause}" if self.pool.cause else ""
         return f"the service is still starting; {cause or 'its database is being prepared'}"
+
+    def forget_database(self) -> None:
+        """Forget what was learned of a database that was replaced by another one; never waits."""
+        self.applied = None
+        self.is_config_outdated = True
+        self.live.forget()
 
     def counted(self, name: str) -> Slots:
         """Return the slots of a service, which its status shows."""
@@ -118,6 +141,7 @@ class Service(Struct):
         self.minutes.add(at)
         if self.minutes.are_missed and not await self._is_settled() and self.minutes.may_wait():
             return
+        await self._renew_config()
         async with self.pool.connection() as connection:
             await self.minutes.take(partial(self._evaluate, connection))
             clock = await read_clock(connection)
@@ -198,8 +222,14 @@ class Service(Struct):
         Without it, settings that were read before a change could come into force after it.
         """
         self.config = await read(connection)
+        self.is_config_outdated = False
         await watched.watch(connection, self._asked())
         await self._apply_retention(connection)
+
+    async def _renew_config(self) -> None:
+        """Read the settings of a database that has just taken the place of another."""
+        if self.is_config_outdated:
+            await self.follow_config(utc_now())
 
     async def _apply_retention(self, connection: Connection) -> None:
         wanted = self.config.retention
@@ -214,8 +244,9 @@ class Service(Struct):
         self.live.publish(samples)
 
     async def measure_itself(self, at: datetime) -> None:
-        """Store how late the event loop was since the slot before."""
-        self.writer.put([self.loop_lag.sample(at)])
+        """Store how late the event loop was since the slot before, and what is in quarantine."""
+        quarantined = Sample(QUARANTINED, at, self.backlog.quarantined)
+        self.writer.put([self.loop_lag.sample(at), quarantined])
 
     async def expire_rows(self, now: datetime) -> None:
         await expire(self.pool, now, self.config.retention)
@@ -277,9 +308,10 @@ async def open_parts(settings: Settings) -> AsyncIterator[Service]:
 
     A server may be away: the pools look for it. Until `begin` has ended, what is sent is spooled.
     """
+    incarnations = Incarnations()
     async with (
         open_engine(settings) as engine,
-        _open_own(engine) as pool,
+        _open_own(engine, incarnations) as pool,
         _open_requests(engine) as requests,
         _open_reader(settings, engine, requests) as reader,
         open_egress(settings.egress_allow, await own_endpoints(settings)) as egress,
@@ -288,7 +320,12 @@ async def open_parts(settings: Settings) -> AsyncIterator[Service]:
         emitter = load_emitter()
         live = Live(pool, on_event=emitter.emit_event, on_samples=emitter.emit_samples)
         async with open_writer(
-            pool, live.publish, backlog, can_copy=not engine.embedded, is_away=True
+            pool,
+            live.publish,
+            backlog,
+            can_copy=not engine.embedded,
+            is_away=True,
+            incarnations=incarnations,
         ) as writer:
             service = Service(
                 settings=settings,
@@ -303,17 +340,23 @@ async def open_parts(settings: Settings) -> AsyncIterator[Service]:
                 emitter=emitter,
                 sql_rules=Asker(pool, writer.put),
                 missed=MissedChecks(settings.data_dir / MISSED_FILE),
+                incarnations=incarnations,
+                readiness=Readiness(pool, lambda: writer.cause),
             )
+            incarnations.on_change.append(service.forget_database)
             writer.resolution = service.resolution
             yield service
 
 
-def _open_own(engine: Engine) -> AbstractAsyncContextManager[DatabasePool]:
+def _open_own(
+    engine: Engine, incarnations: Incarnations
+) -> AbstractAsyncContextManager[DatabasePool]:
     return open_pool(
         engine.dsn,
         embedded=engine.embedded,
         connections_max=SERVICE_CONNECTIONS_MAX,
         open_timeout_s=_open_timeout_s(engine),
+        configure=incarnations.verify,
     )
 
 

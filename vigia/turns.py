@@ -26,6 +26,8 @@ SECURITY_EVERY_S, COUNT_AFTER_S = 15.0, 1.0
 """Once what was refused before the slot is written, and before rules are evaluated."""
 JOBS_EVERY_S, JOBS_AFTER_S, JOBS_DEADLINE_S = 15.0, 8.0, 600.0
 CONFIG_EVERY_S = 10.0
+RENEW_EVERY_S = 10.0
+"""A copy of the database that is older than this is known for a copy."""
 EXPIRE_EVERY_S = 3600.0
 
 
@@ -41,6 +43,11 @@ def everyones(service: Service) -> Services:
             lambda: SECURITY_EVERY_S,
             lambda _: service.refusals.flush(service.pool),
             service.counted("refusals"),
+        ),
+        "incarnation": every(
+            lambda: RENEW_EVERY_S,
+            lambda _: service.incarnations.renew(service.pool),
+            service.counted("incarnation"),
         ),
         "config": every(lambda: CONFIG_EVERY_S, service.follow_config, service.counted("config")),
     }

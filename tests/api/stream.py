@@ -119,6 +119,7 @@ def app_of(service: Service) -> Litestar:
         set_config=_ignore,
         status=dict,
         ready=lambda: True,
+        unready=service.readiness.cause,
         storage=lambda connection: measure(connection, None, None, utc_now()),
         preview=lambda connection, wanted: preview(connection, wanted, utc_now()),
     )

@@ -16,6 +16,7 @@ from db import series as db_series
 from db.backlog import Backlog, open_backlog, pack, unpack
 from db.load import Load
 from db.queries import Pool
+from db.spool import refused_in
 from db.writer import Stored, Writer
 from vigia.model import Histogram, Kind, Sample, Series, UnavailableError, columns_of
 from vigia.settings import SettingsError
@@ -90,7 +91,13 @@ async def test_while_the_database_is_away_a_load_is_acknowledged_from_disk(
     writer._pool = pool
     await take_back(writer, backlog)
     assert await values(pool) == [1, 2, 3]
-    assert backlog.status() == {"bytes": 0, "samples": 4, "damaged_bytes": 0, "refused": 0}
+    assert backlog.status() == {
+        "bytes": 0,
+        "samples": 4,
+        "damaged_bytes": 0,
+        "refused": 0,
+        "quarantined": 0,
+    }
     assert await writer.store(load(at(3, 4))) == Stored(1, 0)
 
 
@@ -128,7 +135,7 @@ async def test_what_was_stored_before_the_crash_is_stored_once(
     assert await values(pool) == [1, 2]
 
 
-async def test_a_batch_that_the_database_never_takes_is_set_aside_and_stops_nobody(
+async def test_a_batch_that_the_database_never_takes_is_quarantined_and_stops_nobody(
     pool: Pool, away: Pool, backlog: Backlog, tmp_path: Path
 ) -> None:
     writer = Writer(away, ignore, backlog)
@@ -141,11 +148,11 @@ async def test_a_batch_that_the_database_never_takes_is_set_aside_and_stops_nobo
 
     assert await values(pool) == [1, 3]
     assert backlog.status()["refused"] == 1
-    [file] = (tmp_path / "spool" / "quarantine").iterdir()
+    [file] = refused_in(tmp_path / "spool" / "quarantine")
     assert unpack(file.read_bytes()).columns[0].newest().value == 6.5
 
 
-async def test_samples_of_series_beyond_the_limit_are_set_aside(
+async def test_samples_of_series_beyond_the_limit_are_quarantined(
     pool: Pool, away: Pool, backlog: Backlog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(db_series, "SERIES_MAX", 1)
@@ -156,11 +163,11 @@ async def test_samples_of_series_beyond_the_limit_are_set_aside(
     await take_back(writer, backlog)
 
     assert await values(pool) == [1]
-    [file] = (tmp_path / "spool" / "quarantine").iterdir()
+    [file] = refused_in(tmp_path / "spool" / "quarantine")
     assert unpack(file.read_bytes()).series() == [UP]
 
 
-async def test_what_cannot_be_understood_is_set_aside(pool: Pool, tmp_path: Path) -> None:
+async def test_what_cannot_be_understood_is_quarantined(pool: Pool, tmp_path: Path) -> None:
     async with open_backlog(tmp_path) as opened:
         opened._spool.append([b"what another version wrote", pack(load(at(0, 1)))])
         await take_back(Writer(pool, ignore, opened), opened)
