@@ -33,9 +33,7 @@ async def read(
     limiters, name = parts.limiters, request.user.name
     if at is None:
         async with limiters[Concurrency.PRESENT].slot(name):
-            return await answer(
-                request, await parts.live.documents.health(await parts.live.present())
-            )
+            return await answer(request, await parts.live.documents.health(await parts.present()))
     now = utc_now()
     moment = parse_time(at, now)
     if moment > now:

@@ -381,7 +381,10 @@ def _wanted(entries: Sequence[Entry], subscription: Subscription) -> list[str]:
 async def _repeat(turn: Callable[[], Awaitable[None]]) -> None:
     """Take turns for ever; where the database is away, log it and try again later and later."""
     pause_s = RETRY_S
-    while True:
+    this = asyncio.current_task()
+    # A wait for a connection that is cancelled as it gets one loses the cancellation: asyncio's
+    # wait_for returns what came (Python 3.11). It is asked for here, or the task would never end.
+    while this is None or not this.cancelling():
         try:
             await turn()
             pause_s = RETRY_S

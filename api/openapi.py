@@ -83,7 +83,7 @@ def complete(document: Document, routes: Sequence[BaseRoute]) -> Document:
         responses = operation["responses"]
         for status in _errors(path, method, operation):
             responses.setdefault(str(status), PROBLEM)
-            if status not in {409, 415} and "otlp" not in path:
+            if status not in {409, 415} and not is_otlp(path):
                 responses[str(status)] = PROBLEM
         for name in NO_CONTENT & set(responses):
             if responses[name].get("content", {}).get(JSON) == {"schema": {"type": "null"}}:
@@ -144,7 +144,7 @@ def _describe_otlp(document: Document) -> None:
         schema["title"]: schema for schema in (OTLP_REQUEST, OTLP_ANSWER, RPC_STATUS)
     }
     for path, item in document["paths"].items():
-        if "otlp" not in path:
+        if not is_otlp(path):
             continue
         operation = item["post"]
         operation["requestBody"]["content"] = _as_otlp(OTLP_REQUEST)
@@ -153,6 +153,10 @@ def _describe_otlp(document: Document) -> None:
             old = operation["responses"].get(status, PROBLEM)
             content = _as_otlp(schema) | (PROBLEM["content"] if status in {"401", "403"} else {})  # type: ignore[operator]
             operation["responses"][status] = {**old, "content": content}
+
+
+def is_otlp(path: str) -> bool:
+    return "otlp" in path or path == "/v1/metrics"
 
 
 def _as_otlp(schema: Document) -> Document:

@@ -25,6 +25,7 @@ from db.config import Config, Retention
 from db.engine import Engine
 from db.load import Load
 from db.queries import Connection, Pool
+from db.readiness import Readiness
 from db.storage import Disk, Preview, Storage
 from db.writer import Stored, Writer
 from retention.preview import preview
@@ -162,6 +163,7 @@ class Service:
             set_config=self.set_config,
             status=lambda: {"writer": {"stored": self.writer.stored}},
             ready=lambda: self.is_ready,
+            unready=Readiness(pool, str).cause,
             storage=self.storage,
             preview=self.preview,
         )

@@ -19,6 +19,7 @@ from api.websocket import PATHS, stream_route
 from db import events, keys
 from db.config import Config
 from db.queries import Pool
+from db.readiness import Readiness
 from db.writer import Writer
 from retention.preview import preview
 from retention.storage import measure
@@ -119,7 +120,7 @@ def app_of(service: Service) -> Litestar:
         set_config=_ignore,
         status=dict,
         ready=lambda: True,
-        unready=service.readiness.cause,
+        unready=Readiness(service.pool, str).cause,
         storage=lambda connection: measure(connection, None, None, utc_now()),
         preview=lambda connection, wanted: preview(connection, wanted, utc_now()),
     )
