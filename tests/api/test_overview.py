@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from api import probes
-from db import events, health, tiers
+from db import events, health, readiness, tiers
 from db.queries import Pool
 from vigia.model import Role, Sample, Series, utc_now
 
@@ -142,7 +141,8 @@ async def test_it_is_ready_when_started_and_while_the_database_answers(
     service.is_ready = False
     starting = await service.ask("/readyz", None)
     service.is_ready = True
-    monkeypatch.setattr(probes, "READY_TIMEOUT_S", 0.0)
+    monkeypatch.setattr(readiness, "FRESH_S", 0.0)
+    monkeypatch.setattr(readiness, "TRY_TIMEOUT_S", 0.0)
     away = await service.ask("/readyz", None)
 
     for answer in (starting, away):
