@@ -134,7 +134,8 @@ async def test_what_fails_before_the_first_row_is_a_problem(loaded: Any, pool: P
         await connection.execute("ALTER TABLE system_metrics RENAME TO elsewhere")
         try:
             async with ask(loaded, "csv", **ALL) as answer:
-                assert answer.status == 500
+                assert answer.status == 503
                 assert answer.content_type == "application/problem+json"
+                assert "lacks tables of Vigia" in (await answer.json())["detail"]
         finally:
             await connection.execute("ALTER TABLE elsewhere RENAME TO system_metrics")

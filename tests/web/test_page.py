@@ -217,6 +217,8 @@ async def test_the_chart_has_the_past_and_goes_on_live(service: Any, tab: Any) -
     await tab.page.get_by_role("radio", name="24 h").check()
     chart = tab.page.get_by_role("img", name="Disk percent of server, the last 24 hours")
     await chart.locator("canvas").wait_for()
+    # The chart is drawn before the table is filled in.
+    await expect(tab.page.get_by_role("cell", name="55", exact=True)).to_be_visible()
     assert await rows(tab) == ["55"]
 
 
