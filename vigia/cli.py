@@ -1,155 +1,30 @@
 """`vigia …`: the service, and what administers it from a terminal."""
 
-import asyncio
-import sys
-
 import click
-import msgspec
 
-from api.connections import raise_file_limit
-from db import keys
-from vigia import __version__, doctor, terminal
-from vigia.cli_agent import agent_command
-from vigia.cli_alerts import alerts_group
-from vigia.cli_config import config_group
-from vigia.cli_demo import demo_command
-from vigia.cli_history import history_command
-from vigia.cli_import import import_command
-from vigia.cli_retention import retention_group, storage_command
-from vigia.cli_rules import rules_group
-from vigia.cli_spool import spool_group
-from vigia.cli_sql import sql_command
-from vigia.main import main as run_service
-from vigia.model import LabelName, LabelValue, Role, utc_now
+from vigia import __version__
+from vigia.commands import Commands
+
+COMMANDS = {
+    "agent": "vigia.cli_agent:agent_command",
+    "alerts": "vigia.cli_alerts:alerts_group",
+    "config": "vigia.cli_config:config_group",
+    "demo": "vigia.cli_demo:demo_command",
+    "doctor": "vigia.cli_service:doctor_command",
+    "history": "vigia.cli_history:history_command",
+    "import": "vigia.cli_import:import_command",
+    "keys": "vigia.cli_keys:keys_group",
+    "retention": "vigia.cli_retention:retention_group",
+    "rules": "vigia.cli_rules:rules_group",
+    "serve": "vigia.cli_service:serve_command",
+    "spool": "vigia.cli_spool:spool_group",
+    "sql": "vigia.cli_sql:sql_command",
+    "storage": "vigia.cli_retention:storage_command",
+}
+"""Where each command is. One that is not called is not imported."""
 
 
-@click.group()
+@click.group(cls=Commands, places=COMMANDS)
 @click.version_option(__version__)
 def main() -> None:
     """Self-hosted real-time monitoring on TimescaleDB."""
-
-
-@main.command()
-def serve() -> None:
-    """Start the service."""
-    settings = terminal.settings()
-    # Before anything is started, so that the engine inherits the limit.
-    raise_file_limit()
-    terminal.run(lambda: run_service(settings))
-
-
-@main.command("doctor")
-@terminal.json_option
-def doctor_command(*, as_json: bool) -> None:
-    """Say what this machine lacks."""
-    findings = asyncio.run(doctor.examine(terminal.settings()))
-    if as_json:
-        terminal.print_json(findings)
-    else:
-        terminal.print_table(
-            ["", "check", "found", "what to do"],
-            [["ok" if f.ok else "!!", f.check, f.found, f.advice] for f in findings],
-        )
-    sys.exit(0 if all(finding.ok for finding in findings) else terminal.EXIT_FAILURE)
-
-
-@main.group("keys")
-def keys_group() -> None:
-    """Keys of programs and people."""
-
-
-@keys_group.command("create")
-@click.argument("name")
-@click.option("--role", type=click.Choice([r.value for r in Role]), default=Role.VIEWER.value)
-@click.option("--component", help="The only component that an ingest key may write.")
-@click.option(
-    "--label", "labels", multiple=True, metavar="NAME=VALUE", help="A label of all that it writes."
-)
-@terminal.json_option
-def create_key(
-    name: str, role: str, component: str | None, labels: tuple[str, ...], *, as_json: bool
-) -> None:
-    """Make a key and print it, this once."""
-    bound = keys.Bound(component, _labels(labels))
-
-    async def create() -> None:
-        async with terminal.database() as connection:
-            _, secret = await keys.create(connection, name, Role(role), utc_now(), "cli", bound)
-        printed = {"name": name, "role": role, "key": secret.reveal()}
-        terminal.print_json(printed) if as_json else terminal.say(secret.reveal())
-
-    terminal.run(create)
-
-
-def _labels(pairs: tuple[str, ...]) -> dict[str, str]:
-    try:
-        return msgspec.convert(
-            dict(pair.split("=", 1) for pair in pairs), dict[LabelName, LabelValue]
-        )
-    except ValueError:
-        raise click.BadParameter("write NAME=VALUE", param_hint="--label") from None
-
-
-@keys_group.command("list")
-@terminal.json_option
-def list_keys(*, as_json: bool) -> None:
-    """List the keys, revoked ones too."""
-
-    async def show() -> None:
-        async with terminal.database() as connection:
-            found = await keys.list_all(connection)
-        if as_json:
-            terminal.print_json(found)
-            return
-        terminal.print_table(
-            ["name", "role", "writes", "begins with", "created", "revoked"],
-            [
-                [k.name, k.role, _bound(k), k.prefix, str(k.created_at), str(k.revoked_at or "")]
-                for k in found
-            ],
-        )
-
-    terminal.run(show)
-
-
-def _bound(key: keys.Key) -> str:
-    labels = [f"{name}={value}" for name, value in key.labels.items()]
-    return " ".join([key.component or "", *labels]).strip()
-
-
-@keys_group.command("revoke")
-@click.argument("name")
-def revoke_key(name: str) -> None:
-    """End a key; sessions opened with it end as well."""
-
-    async def revoke() -> None:
-        async with terminal.database() as connection:
-            await keys.revoke(connection, name, utc_now(), "cli")
-
-    terminal.run(revoke)
-
-
-@keys_group.command("sign-out")
-@click.argument("name", required=False)
-def sign_out(name: str | None) -> None:
-    """End the browsers' sessions of one holder (admin: the bootstrap key and links), or all."""
-
-    async def close() -> None:
-        async with terminal.database() as connection:
-            count = await keys.close_sessions(connection, name)
-        terminal.say(f"{count} signed out")
-
-    terminal.run(close)
-
-
-main.add_command(agent_command)
-main.add_command(config_group)
-main.add_command(demo_command)
-main.add_command(sql_command)
-main.add_command(history_command)
-main.add_command(import_command)
-main.add_command(retention_group)
-main.add_command(storage_command)
-main.add_command(rules_group)
-main.add_command(alerts_group)
-main.add_command(spool_group)

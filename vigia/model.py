@@ -4,11 +4,14 @@ import math
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import numpy as np
 from msgspec import Meta, Struct
-from numpy.typing import NDArray
+
+# `vigia agent` uses these nouns and no columns, and runs where numpy is not installed.
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 from vigia.text import ADDRESS, LINES, NAME, TEXT
 
@@ -108,8 +111,8 @@ class Column(Struct, frozen=True, eq=False):
     """
 
     series: Series
-    times: NDArray[np.int64]
-    values: NDArray[np.float64]
+    times: "NDArray[np.int64]"
+    values: "NDArray[np.float64]"
     reason: str = ""
 
     def newest(self) -> Sample:
@@ -127,8 +130,8 @@ class Histogram(Struct, frozen=True, eq=False):
 
     series: Series
     time: int
-    buckets: NDArray[np.int32]
-    counts: NDArray[np.int64]
+    buckets: "NDArray[np.int32]"
+    counts: "NDArray[np.int64]"
 
 
 class Target(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -220,6 +223,8 @@ def labels_of(pairs: Mapping[str, str]) -> Labels:
 
 def columns_of(samples: Iterable[Sample]) -> list[Column]:
     """Return samples by series, each in the order it had."""
+    import numpy as np  # noqa: PLC0415 (see above)
+
     by_series: dict[Series, list[Sample]] = {}
     for sample in samples:
         by_series.setdefault(sample.series, []).append(sample)

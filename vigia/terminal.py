@@ -5,23 +5,22 @@ import time
 from codecs import getincrementaldecoder
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, BinaryIO, TextIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, cast
 
 import click
-import psycopg
 import uvloop
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
 
-from db.engine import EngineError, open_engine
-from db.migrate import MigrationError, migrate
-from db.pool import SESSION
-from db.queries import Connection
 from vigia import log
 from vigia.model import DomainError
 from vigia.settings import Settings, SettingsError, load
 from vigia.text import as_text, clean, clean_lines
+
+# `vigia agent` runs where neither the database's packages nor rich are installed: what needs them
+# imports them itself.
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from db.queries import Connection
 
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
@@ -43,8 +42,14 @@ def settings() -> Settings:
 
 
 @asynccontextmanager
-async def database() -> AsyncIterator[Connection]:
+async def database() -> "AsyncIterator[Connection]":
     """The database of the running service, or one started for this command alone."""
+    import psycopg  # noqa: PLC0415
+
+    from db.engine import open_engine  # noqa: PLC0415
+    from db.migrate import migrate  # noqa: PLC0415
+    from db.pool import SESSION  # noqa: PLC0415
+
     async with open_engine(settings(), share=True) as engine:
         connection: Connection = await psycopg.AsyncConnection.connect(
             engine.dsn, autocommit=True, prepare_threshold=None, options=SESSION
@@ -72,7 +77,7 @@ def _run(command: Callable[[], Coroutine[Any, Any, None]]) -> None:
             uvloop.run(command())
         except BaseExceptionGroup as group:
             raise (_only_one(group) or group) from None
-    except psycopg.Error as error:
+    except _database_errors() as error:
         say(f"vigia: the database: {str(error).strip().splitlines()[0]}", err=True)
         sys.exit(EXIT_FAILURE)
     except UnicodeDecodeError as error:
@@ -84,9 +89,15 @@ def _run(command: Callable[[], Coroutine[Any, Any, None]]) -> None:
     except OSError as error:
         say(f"vigia: {_words(error)}", err=True)
         sys.exit(EXIT_FAILURE)
-    except (DomainError, EngineError, MigrationError, SettingsError) as error:
+    except (DomainError, SettingsError) as error:
         say(f"vigia: {error}", err=True)
         sys.exit(EXIT_FAILURE)
+
+
+def _database_errors() -> tuple[type[Exception], ...]:
+    """Return what the database's driver raises; nothing as long as no command has imported it."""
+    driver = sys.modules.get("psycopg")
+    return () if driver is None else (driver.Error,)
 
 
 def _only_one(group: BaseExceptionGroup[BaseException]) -> BaseException | None:
@@ -120,14 +131,18 @@ def print_json(value: object) -> None:
 
 def print_table(columns: list[str], rows: list[list[str]]) -> None:
     """Print what may be others' words: no markup and no control character in it acts."""
+    from rich.table import Table  # noqa: PLC0415
+
     table = Table(*columns, box=None, header_style="bold")
     for row in rows:
         table.add_row(*map(clean, row))
     print_rich(table)
 
 
-def print_rich(table: Table) -> None:
+def print_rich(table: "Table") -> None:
     """Print a table whose cells and title are clean."""
+    from rich.console import Console  # noqa: PLC0415
+
     Console(markup=False, highlight=False).print(table)
 
 
@@ -164,12 +179,14 @@ def progress(
 
     Not before it has gone on for `after_s`.
     """
-    bar = Progress(
-        BarColumn(),
-        TextColumn(f"{{task.completed:,.0f}} {unit}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
+    from rich import console, progress  # noqa: PLC0415
+
+    bar = progress.Progress(
+        progress.BarColumn(),
+        progress.TextColumn(f"{{task.completed:,.0f}} {unit}"),
+        progress.TimeElapsedColumn(),
+        progress.TimeRemainingColumn(),
+        console=console.Console(stderr=True),
         disable=not shown,
     )
     task, begun_s = bar.add_task(unit, total=total), time.monotonic()

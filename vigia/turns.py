@@ -3,7 +3,7 @@
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from collectors import all_collectors
+from collectors.built_in import all_collectors
 from collectors.collector import collect_every
 from collectors.external import probe_every
 from collectors.scrape import Scrapes, scrape_every

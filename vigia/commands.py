@@ -1,0 +1,53 @@
+"""Commands that are imported when they are called, so that each needs its own packages only."""
+
+import sys
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+import click
+
+OURS = frozenset({"alerts", "api", "collectors", "db", "health", "retention", "vigia"})
+EXIT_FAILURE = 1
+
+
+class Commands(click.Group):
+    """A group of commands by the place of each: `module:name`."""
+
+    def __init__(self, *args: Any, places: Mapping[str, str], **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._places = places
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *self._places})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self._places:
+            return super().get_command(ctx, cmd_name)
+        module, _, name = self._places[cmd_name].partition(":")
+        try:
+            found: click.Command = getattr(import_module(module), name)
+        except ModuleNotFoundError as error:
+            missing = (error.name or "").partition(".")[0]
+            if missing in OURS:
+                raise
+            return _unavailable(cmd_name, missing)
+        return found
+
+
+def _unavailable(name: str, package: str) -> click.Command:
+    """Return a command that only says what is missing, whatever it is called with."""
+    reason = f"Needs the package {package}, which is not installed."
+
+    def say() -> None:
+        click.echo(
+            f"vigia: `vigia {name}` needs the package {package}, which is not installed. "
+            "`vigia agent` works without it; for everything else run: pip install vigia",
+            err=True,
+        )
+        sys.exit(EXIT_FAILURE)
+
+    settings = {"ignore_unknown_options": True, "allow_extra_args": True}
+    return click.Command(
+        name, callback=say, help=reason, context_settings=settings, add_help_option=False
+    )
