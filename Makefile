@@ -81,9 +81,11 @@ lock: ## write requirements/*.txt anew from requirements/*.in (needs uv)
 	    --quiet requirements/run.in --output-file requirements/run.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	    --quiet requirements/dev.in --output-file requirements/dev.txt --constraints requirements/run.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	    --quiet requirements/agent.in --output-file requirements/agent.txt --constraints requirements/run.txt
 
 clean: ## remove everything that was installed or built; data stays
-	rm -rf .venv db/embedded/node_modules web/node_modules web/dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv build dist db/embedded/node_modules web/node_modules web/dist .mypy_cache .ruff_cache .pytest_cache
 
 $(STAMP): requirements/run.txt pyproject.toml db/embedded/package-lock.json web/package-lock.json
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

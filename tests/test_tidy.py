@@ -18,6 +18,7 @@ MAY_IMPORT = {
     "vigia.text": set(),
     "vigia.model": NOUNS,
     "vigia.schedule": set(),
+    "vigia.installation": NOUNS,
     "vigia.log": {"vigia.text"},
     "vigia.settings": NOUNS,
     "vigia.addresses": NOUNS,
@@ -28,7 +29,7 @@ MAY_IMPORT = {
     "retention": {*NOUNS, "vigia.settings", "vigia.schedule", "db", "retention"},
     "alerts": {*NOUNS, "vigia.settings", "vigia.schedule", "db", "alerts"},
     "health": {*NOUNS, "vigia.settings", "vigia.schedule", "db", "health"},
-    "api": {*NOUNS, "vigia.settings", "db", "api"},
+    "api": {*NOUNS, "vigia.settings", "vigia.installation", "db", "api"},
 }
 """Rooms that are not named here are the composition root and its helpers; they may import all."""
 

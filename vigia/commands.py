@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
+from vigia import terminal
+
 OURS = frozenset({"alerts", "api", "collectors", "db", "health", "retention", "vigia"})
-EXIT_FAILURE = 1
 
 
 class Commands(click.Group):
@@ -40,12 +41,13 @@ def _unavailable(name: str, package: str) -> click.Command:
     reason = f"Needs the package {package}, which is not installed."
 
     def say() -> None:
-        click.echo(
+        # pip adds what the installed Vigia depends on, and leaves Vigia itself as it is.
+        terminal.say(
             f"vigia: `vigia {name}` needs the package {package}, which is not installed. "
             "`vigia agent` works without it; for everything else run: pip install vigia",
             err=True,
         )
-        sys.exit(EXIT_FAILURE)
+        sys.exit(terminal.EXIT_FAILURE)
 
     settings = {"ignore_unknown_options": True, "allow_extra_args": True}
     return click.Command(

@@ -9,8 +9,9 @@ import psycopg
 from msgspec import Struct
 
 from api.connections import limits_of, raise_file_limit
-from db import privileges
+from db import engine_packages, privileges
 from db.migrate import available_version
+from vigia.installation import repair, web_folder
 from vigia.settings import Settings
 
 PYTHON_MIN = (3, 11)
@@ -19,8 +20,6 @@ TIMESCALEDB_MIN = (2, 29, 1)
 FREE_BYTES_MIN = 2 * 2**30
 FILES_MIN = 4096
 CONNECT_TIMEOUT_S = 5
-MODULES = Path(__file__).parent.parent
-MAKE_SETUP = "make setup"
 
 
 class Finding(Struct, frozen=True):
@@ -36,7 +35,12 @@ async def examine(settings: Settings) -> list[Finding]:
     """Run every check that these settings need."""
     findings = [_python(), _files(), _port(settings), _pages()]
     if settings.database_url is None:
-        return [*findings, _engine(), _data_dir(settings.data_dir), _disk(settings.data_dir)]
+        return [
+            *findings,
+            _engine(settings),
+            _data_dir(settings.data_dir),
+            _disk(settings.data_dir),
+        ]
     return [*findings, *await _server(settings.database_url.reveal())]
 
 
@@ -70,16 +74,18 @@ def _port(settings: Settings) -> Finding:
 
 
 def _pages() -> Finding:
-    return _installed("pages", MODULES / "web" / "dist")
+    is_there = (web_folder() / "dist").is_dir()
+    return _finding("pages", "installed" if is_there else "missing", repair(), ok=is_there)
 
 
-def _engine() -> Finding:
-    return _installed("embedded engine", MODULES / "db" / "embedded" / "node_modules")
-
-
-def _installed(check: str, folder: Path) -> Finding:
-    is_there = folder.is_dir()
-    return _finding(check, "installed" if is_there else "missing", MAKE_SETUP, ok=is_there)
+def _engine(settings: Settings) -> Finding:
+    check = "embedded engine"
+    if settings.engine_dir is not None:
+        is_there = engine_packages.is_complete(settings.engine_dir)
+        advice = "mend VIGIA_ENGINE_DIR"
+        return _finding(check, str(settings.engine_dir), advice, ok=is_there)
+    is_there = engine_packages.is_installed(settings.data_dir)
+    return Finding(check, ok=True, found="installed" if is_there else "npm fetches it at the start")
 
 
 def _data_dir(data_dir: Path) -> Finding:

@@ -47,6 +47,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     database_url: Secret | None = None
     database_read_url: Secret | None = None
     data_dir: Path = Path(".vigia")
+    engine_dir: Path | None = None
     host: str = "127.0.0.1"
     port: int = 3001
     public_url: str = ""
@@ -125,7 +126,7 @@ def _convert(name: str, value: Any) -> Any:
     try:
         if kind == Secret | None:
             return Secret(msgspec.convert(value, str))
-        if kind is Path:
+        if kind in (Path, Path | None):
             return Path(msgspec.convert(value, str))
         if kind == tuple[str, ...] and isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())

@@ -21,12 +21,19 @@ NATIVE_URL = os.environ.get("VIGIA_TEST_DATABASE_URL", "")
 ADMIN_KEY = "an-admin-key-of-the-tests-0123456789"
 BASE = "/api/v1/monitoring"
 READY_TIMEOUT_S = 60.0
+COMMAND = (sys.executable, "-m", "vigia")
 
 
 class Program:
     """`vigia serve` with an environment; it can be killed and started again on the same data."""
 
-    def __init__(self, environment: dict[str, str]) -> None:
+    def __init__(
+        self,
+        environment: dict[str, str],
+        command: tuple[str, ...] = COMMAND,
+        folder: Path | None = None,
+    ) -> None:
+        self.command, self.folder = command, folder
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.environment = environment | {"VIGIA_PORT": str(self.port)}
@@ -38,7 +45,12 @@ class Program:
         )
 
     async def start(self) -> None:
-        self.process = await vigia(self.environment, "serve", output=self.output)
+        self.process = await vigia(
+            *(self.environment, "serve"),
+            output=self.output,
+            command=self.command,
+            folder=self.folder,
+        )
         async with asyncio.timeout(READY_TIMEOUT_S):
             while not await self._is_ready():
                 assert self.process.returncode is None, await self.process.communicate()
@@ -83,15 +95,24 @@ def free_port() -> int:
 
 
 async def vigia(
-    environment: dict[str, str], *arguments: str, output: int | IO[bytes] = PIPE
+    environment: dict[str, str],
+    *arguments: str,
+    output: int | IO[bytes] = PIPE,
+    command: tuple[str, ...] = COMMAND,
+    folder: Path | None = None,
 ) -> Process:
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "vigia", *arguments, env=environment, stdout=output, stderr=output
+        *command, *arguments, env=environment, stdout=output, stderr=output, cwd=folder
     )
 
 
-async def run(environment: dict[str, str], *arguments: str) -> tuple[int | None, str, str]:
-    process = await vigia(environment, *arguments)
+async def run(
+    environment: dict[str, str],
+    *arguments: str,
+    command: tuple[str, ...] = COMMAND,
+    folder: Path | None = None,
+) -> tuple[int | None, str, str]:
+    process = await vigia(environment, *arguments, command=command, folder=folder)
     out, err = await process.communicate()
     return process.returncode, out.decode(), err.decode()
 
