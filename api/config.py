@@ -5,10 +5,11 @@ from typing import Annotated, Any
 from litestar import get, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, QueryParameter
-from msgspec import Struct
+from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from api.door import ROLE
+from api.errors import documented
 from api.lists import LIMIT, Cursor, Limit, Page, page, position
 from api.parts import KnownRequest, Parts
 from api.probes import BASE
@@ -22,6 +23,7 @@ OnlyKey = Annotated[str | None, QueryParameter(description="Only changes of this
 
 
 ADDRESSED = {"targets", "scrapes"}
+CHANGED = {409: documented("It is not `previous` any more: somebody has changed it since.")}
 
 
 def _shown(value: Any, key: str, role: Role) -> Any:
@@ -43,9 +45,10 @@ def _entry_for(entry: config.Entry, role: Role) -> config.Entry:
 
 
 class Wanted(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a setting is to be."""
+    """What a setting is to be; with `previous`, only if it is still that."""
 
     value: Any
+    previous: Any = UNSET
 
 
 @get(f"{BASE}/config", tags=["config"], summary="Every setting")
@@ -85,7 +88,13 @@ async def one(
         return _entry_for(await config.entry(connection, key), request.user.role)
 
 
-@put(f"{BASE}/config/{{key:str}}", opt={ROLE: Role.ADMIN}, tags=["config"], summary="Change it")
+@put(
+    f"{BASE}/config/{{key:str}}",
+    opt={ROLE: Role.ADMIN},
+    tags=["config"],
+    summary="Change it",
+    responses=CHANGED,
+)
 async def change(
     request: KnownRequest,
     parts: NamedDependency[Parts],
@@ -93,7 +102,11 @@ async def change(
     data: JSONBody[Wanted],
 ) -> config.Entry:
     async with parts.connect() as connection:
-        changed = await config.write(connection, key, data.value, utc_now(), request.user.name)
+        author = (utc_now(), request.user.name)
+        if data.previous is UNSET:
+            changed = await config.write(connection, key, data.value, *author)
+        else:
+            changed = await config.replace(connection, key, data.value, data.previous, *author)
         entry = await config.entry(connection, key)
     await parts.set_config(changed)
     parts.receivers.horizon.forget()

@@ -1,7 +1,9 @@
 """Settings that people change at run time: defaults here, changes in monitoring_config."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from graphlib import CycleError, TopologicalSorter
 from typing import Annotated, Any, Literal
@@ -13,7 +15,7 @@ from psycopg.types.json import Jsonb
 
 from db import queries, security
 from db.queries import Connection
-from vigia.model import InvalidError, Name, NotFoundError, ScrapeTarget, Target
+from vigia.model import ConflictError, InvalidError, Name, NotFoundError, ScrapeTarget, Target
 
 log = structlog.get_logger()
 
@@ -21,6 +23,7 @@ _QUERIES = queries.load("config")
 READ = _QUERIES["read"]
 WRITE = _QUERIES["write"]
 LOG = _QUERIES["log"]
+LOCK = _QUERIES["lock_table"]
 HISTORY = _QUERIES["history"]
 
 BUILT_IN = ("server", "database", "trading", security.COMPONENT)
@@ -152,9 +155,15 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         """Refuse circles, and two components of one name: nothing would tell them apart."""
         _order(self.dependencies)
-        names = [*BUILT_IN, *(target.name for target in self.outside)]
-        if len(set(names)) != len(names):
-            raise ValueError(f"each needs a name of its own, and none of {', '.join(BUILT_IN)}")
+        names = Counter(target.name for target in self.outside)
+        for name, count in names.items():
+            if name in BUILT_IN:
+                raise ValueError(f"{name!r} is a component that Vigia measures itself; rename it")
+            if count > 1:
+                raise ValueError(
+                    f"{count} of the targets and scrapes are named {name!r}; give each a name of "
+                    "its own (targets that were never set are the default ones)"
+                )
 
     @property
     def measured(self) -> frozenset[str]:
@@ -212,13 +221,31 @@ class Entry(Struct, frozen=True):
 
 async def read(connection: Connection) -> Config:
     """Return every setting. A stored value this version cannot read is as if it were not set."""
-    config = Config()
-    for row in await queries.rows(connection, Changed, READ):
+    stored: dict[str, Any] = {}
+    rows = await queries.rows(connection, Changed, READ)
+    for row in sorted(rows, key=lambda row: row.updated_at):
         if row.key in Config.__struct_fields__:
             try:
-                config = with_value(config, row.key, row.value)
+                stored[row.key] = _converted(row.key, row.value)
             except InvalidError as error:
                 log.warning("setting_ignored", key=row.key, error=str(error))
+    return _whole(stored)
+
+
+def _whole(stored: Mapping[str, Any]) -> Config:
+    """Return settings of stored values, which are judged together and not against defaults.
+
+    Values that do not go together, which only another version can have stored, are put in force in
+    the order in which they were stored, each if it goes together with those before it.
+    """
+    with suppress(ValueError):
+        return Config(**stored)
+    config = Config()
+    for key, value in stored.items():
+        try:
+            config = msgspec.structs.replace(config, **{key: value})
+        except ValueError as error:
+            log.warning("setting_ignored", key=key, error=str(error))
     return config
 
 
@@ -245,36 +272,86 @@ async def history(connection: Connection, key: str | None, before: int, limit: i
 
 async def entry(connection: Connection, key: str) -> Entry:
     """Return one setting. Raises NotFoundError."""
-    for found in await entries(connection):
-        if found.key == key:
-            return found
-    raise NotFoundError(f"there is no setting {key!r}; GET /config lists them")
+    _check_key(key)
+    return next(found for found in await entries(connection) if found.key == key)
+
+
+async def lock(connection: Connection) -> None:
+    """Let nobody else change a setting until the end of this transaction."""
+    await queries.run(connection, LOCK)
 
 
 async def write(connection: Connection, key: str, value: Any, time: datetime, actor: str) -> Config:
-    """Change one setting, with its audit, and return all of them.
+    """Change one setting, with its audit, and return all of them. Raises as `write_all`."""
+    return await write_all(connection, {key: value}, time, actor)
 
-    Raises NotFoundError for an unknown key, InvalidError for a value that does not fit.
+
+async def write_all(
+    connection: Connection, values: Mapping[str, Any], time: datetime, actor: str
+) -> Config:
+    """Change settings together, each with its audit, and return all of them.
+
+    Raises NotFoundError for an unknown key, InvalidError for a value that does not fit, alone or
+    with the others.
     """
-    if key not in Config.__struct_fields__:
-        raise NotFoundError(f"there is no setting {key!r}; GET /config lists them")
+    for key in values:
+        _check_key(key)
     async with connection.transaction():
-        config = with_value(await read(connection), key, value)
-        stored = Jsonb(msgspec.to_builtins(getattr(config, key)))
-        await queries.run(connection, LOG, key=key, value=stored, time=time, actor=actor)
-        await queries.run(connection, WRITE, key=key, value=stored, time=time, actor=actor)
-        told = security.Event(time, security.Type.SETTING_CHANGED, actor, detail=key)
-        await security.log(connection, told)
+        # What was read is what the new values are judged with: it must not change before they are
+        # written, or two changes could be right alone and wrong together.
+        await lock(connection)
+        config = with_values(await read(connection), values)
+        for key in values:
+            stored = Jsonb(msgspec.to_builtins(getattr(config, key)))
+            await queries.run(connection, LOG, key=key, value=stored, time=time, actor=actor)
+            await queries.run(connection, WRITE, key=key, value=stored, time=time, actor=actor)
+            told = security.Event(time, security.Type.SETTING_CHANGED, actor, detail=key)
+            await security.log(connection, told)
     return config
+
+
+async def replace(
+    connection: Connection, key: str, value: Any, previous: Any, time: datetime, actor: str
+) -> Config:
+    """Change one setting if it is still what it was when the new value was made.
+
+    Raises ConflictError if somebody has changed it since; else as `write_all`.
+    """
+    async with connection.transaction():
+        await lock(connection)
+        now = await entry(connection, key)
+        if now.value != previous:
+            raise ConflictError(
+                f"{key} was changed by {now.updated_by!r} meanwhile; read it again, and send what "
+                "it is then as previous"
+            )
+        return await write(connection, key, value, time, actor)
 
 
 def with_value(config: Config, key: str, value: Any) -> Config:
     """Return the settings with one of them changed. Raises InvalidError if the value is wrong."""
-    kind = Config.__annotations__[key]
+    return with_values(config, {key: value})
+
+
+def with_values(config: Config, values: Mapping[str, Any]) -> Config:
+    """Return the settings with some of them changed. Raises InvalidError if a value is wrong."""
+    converted = {key: _converted(key, value) for key, value in values.items()}
     try:
-        return msgspec.structs.replace(config, **{key: msgspec.convert(value, kind)})
+        return msgspec.structs.replace(config, **converted)
+    except ValueError as error:
+        raise InvalidError(f"{', '.join(values)}: {error}") from None
+
+
+def _converted(key: str, value: Any) -> Any:
+    try:
+        return msgspec.convert(value, Config.__annotations__[key])
     except ValueError as error:
         raise InvalidError(f"{key}: {error}") from None
+
+
+def _check_key(key: str) -> None:
+    if key not in Config.__struct_fields__:
+        raise NotFoundError(f"there is no setting {key!r}; GET /config lists them")
 
 
 def _order(dependencies: Mapping[str, Sequence[str]]) -> list[str]:

@@ -46,9 +46,11 @@ def set_value(key: str, value: str) -> None:
     """Change one setting; VALUE is JSON. A key such as intervals.collect_s changes a part."""
 
     async def change() -> None:
-        async with terminal.database() as connection:
+        wanted: Any = _parse(value)
+        async with terminal.database() as connection, connection.transaction():
+            # Else a change of another part by somebody else could be lost.
+            await config.lock(connection)
             whole, _, part = key.partition(".")
-            wanted: Any = _parse(value)
             if part:
                 now = (await config.entry(connection, whole)).value
                 wanted = {**now, part: wanted} if isinstance(now, dict) else wanted
@@ -79,12 +81,15 @@ def import_file(file: BinaryIO) -> None:
         wanted = _parse(file.read())
         if not isinstance(wanted, dict):
             raise InvalidError("the file must hold an object: a value for each key")
-        changed = []
         async with terminal.database() as connection, connection.transaction():
-            for key, value in wanted.items():
-                if (await config.entry(connection, key)).value != value:
-                    await config.write(connection, key, value, utc_now(), AUTHOR)
-                    changed.append(key)
+            await config.lock(connection)
+            changed = {
+                key: value
+                for key, value in wanted.items()
+                if (await config.entry(connection, key)).value != value
+            }
+            # Together, because one value may be right only with another.
+            await config.write_all(connection, changed, utc_now(), AUTHOR)
         terminal.say("".join(f"changed {key}\n" for key in changed), nl=False)
 
     terminal.run(change)

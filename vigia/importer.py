@@ -15,6 +15,7 @@ from api.ingest.limits import SERIES_MAX
 from api.ingest.native import Batch, Column
 from api.probes import BASE
 from vigia.client import AnswerError, Client
+from vigia.model import ConflictError
 from vigia.samples_file import DESCRIBED, LABELS, Name, Row
 
 METRICS = f"{BASE}/metrics"
@@ -23,6 +24,7 @@ SAMPLES_MAX = 20_000
 NAMES_CHARS_MAX = 1_000_000
 """A request has its limits: so many samples, and so much text that names their series."""
 RETRY_PAUSES_S = (1, 2, 5, 10, 30)
+CHANGED_MEANWHILE_MAX = 5
 DAY_S = 86400
 LATE_DAYS = 2
 """A sample is taken until so long before it would be dropped."""
@@ -127,19 +129,34 @@ class Room:
 
     async def make(self, portion: Portion) -> None:
         """Make room for a portion; without the right to, the service will say what it rejects."""
-        try:
-            if not self._retention:
-                self._retention = (await self._service.ask("GET", RETENTION))["value"]
-        except AnswerError as error:
-            if error.status != HTTPStatus.FORBIDDEN:
-                raise
-            return
         metrics = {column.metric for column in portion.columns.values()}
-        wanted = widened(self._retention, (time.time() - portion.oldest) / DAY_S, metrics)
-        if wanted != self._retention:
-            await self._service.ask("PUT", RETENTION, body={"value": wanted})
-            self._say(_difference(self._retention, wanted))
-            self._retention = wanted
+        age_days = (time.time() - portion.oldest) / DAY_S
+        for _ in range(CHANGED_MEANWHILE_MAX):
+            try:
+                if not self._retention:
+                    self._retention = (await self._service.ask("GET", RETENTION))["value"]
+                await self._widen(age_days, metrics)
+            except AnswerError as error:
+                if error.status == HTTPStatus.FORBIDDEN:
+                    return
+                if error.status != HTTPStatus.CONFLICT:
+                    raise
+                # Somebody has changed it since it was read: that is kept, and widened.
+                self._retention = {}
+            else:
+                return
+        raise ConflictError(
+            "the retention changes all the time; import again with --keep-retention"
+        )
+
+    async def _widen(self, age_days: float, metrics: Collection[str]) -> None:
+        wanted = widened(self._retention, age_days, metrics)
+        if wanted == self._retention:
+            return
+        body = {"value": wanted, "previous": self._retention}
+        await self._service.ask("PUT", RETENTION, body=body)
+        self._say(_difference(self._retention, wanted))
+        self._retention = wanted
 
 
 def widened(

@@ -1,6 +1,9 @@
 -- name: read
 SELECT key, value, updated_at, updated_by FROM monitoring_config ORDER BY key
 
+-- name: lock_table
+LOCK TABLE monitoring_config IN SHARE ROW EXCLUSIVE MODE
+
 -- name: write
 INSERT INTO monitoring_config (key, value, updated_at, updated_by)
 VALUES (%(key)s, %(value)s::jsonb, %(time)s, %(actor)s)

@@ -1,10 +1,16 @@
 """Settings over HTTP: read by all, changed by admins, each change kept."""
 
+import time
 from typing import Any
 
+import aiohttp
 import pytest
 
+from tests.api.stream import ADMIN_KEY
+from vigia.client import Client
+from vigia.importer import DAY_S, Portion, Room
 from vigia.model import Role
+from vigia.samples_file import Row
 
 BASE = "/api/v1/monitoring"
 
@@ -100,3 +106,40 @@ async def test_an_unknown_setting_is_404(service: Any) -> None:
     for key in ("nothing", "__class__", "intervals%20", "%00"):
         assert (await service.get(f"/config/{key}")).status == 404
         assert (await put(service, key, 1)).status == 404
+
+
+async def test_a_change_of_what_was_read_before_another_change_is_refused(service: Any) -> None:
+    read = (await service.get("/config/retention")).body["value"]
+    await put(service, "retention", read | {"events_days": 14})
+
+    body = {"value": read | {"raw_days": 60}, "previous": read}
+    path = f"{BASE}/config/retention"
+    refused = await service.ask(path, Role.ADMIN, method="PUT", json=body)
+    assert refused.status == 409
+    assert "changed by 'admin' meanwhile" in refused.body["detail"]
+
+    body = {"value": read | {"raw_days": 60}, "previous": read | {"events_days": 14}}
+    assert (await service.ask(path, Role.ADMIN, method="PUT", json=body)).status == 200
+
+
+async def test_an_import_keeps_what_somebody_changes_meanwhile(service: Any) -> None:
+    """The import has read the retention; then another value of it is changed."""
+    said: list[str] = []
+    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {ADMIN_KEY}"}) as http:
+        room = Room(Client(http, service.url), said.append)
+        await room.make(aged(days=1))
+        read = (await service.get("/config/retention")).body["value"]
+        await put(service, "retention", read | {"events_days": 14})
+
+        await room.make(aged(days=100))
+
+    found = (await service.get("/config/retention")).body["value"]
+    assert found["raw_days"] == 103
+    assert found["events_days"] == 14
+    assert len(said) == 1
+
+
+def aged(days: float) -> Portion:
+    portion = Portion()
+    portion.add(Row(("load", "app", "", "", "", ""), time.time() - days * DAY_S + 60, 1.0))
+    return portion

@@ -1,14 +1,18 @@
 """Settings have defaults, are checked as a whole, and every change is in the audit."""
 
-from datetime import UTC, datetime
+import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
+from psycopg.types.json import Jsonb
 
-from db import config
+from db import config, queries
 from db.config import Config, Retention
+from db.engine import Engine
 from db.queries import Pool
-from vigia.model import InvalidError, NotFoundError
+from vigia.model import ConflictError, InvalidError, NotFoundError
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -92,6 +96,86 @@ async def test_a_stored_value_of_another_version_counts_as_not_set(pool: Pool) -
             "('gone', '1', now(), 'x')"
         )
         assert await config.read(connection) == Config()
+
+
+BINANCE = {"name": "binance", "url": "http://binance.example/metrics"}
+"""A scrape that is named as one of the default targets."""
+
+
+async def test_a_scrape_may_have_the_name_of_a_default_target_that_is_gone(pool: Pool) -> None:
+    async with pool.connection() as connection:
+        await config.write(connection, "targets", [], NOW, "ana")
+        written = await config.write(connection, "scrapes", [BINANCE], NOW, "ana")
+
+        assert await config.read(connection) == written
+    assert [scrape.name for scrape in written.scrapes] == ["binance"]
+
+
+async def test_a_name_that_is_taken_is_refused_when_it_is_written(pool: Pool) -> None:
+    async with pool.connection() as connection:
+        with pytest.raises(InvalidError, match=r"scrapes: 2 of the .* are named 'binance'"):
+            await config.write(connection, "scrapes", [BINANCE], NOW, "ana")
+        both = {"scrapes": [BINANCE], "targets": []}
+        written = await config.write_all(connection, both, NOW, "ana")
+
+        assert await config.read(connection) == written
+        assert len(await config.history(connection, None, 2**31, 10)) == 2
+
+
+@pytest.mark.parametrize("first", ["targets", "scrapes"])
+async def test_of_stored_values_that_contradict_each_other_the_earlier_is_in_force(
+    pool: Pool, first: str
+) -> None:
+    """Only a version without this check can have stored them."""
+    shop = {"name": "shop", "url": "http://shop.example/"}
+    values = {"targets": [shop], "scrapes": [shop]}
+    async with pool.connection() as connection:
+        for key, value in values.items():
+            minutes = timedelta(minutes=0 if key == first else 1)
+            row = {"key": key, "value": Jsonb(value), "time": NOW + minutes, "actor": "ana"}
+            await queries.run(connection, config.WRITE, **row)
+        found = await config.read(connection)
+
+    assert [one.name for one in getattr(found, first)] == ["shop"]
+    [other] = values.keys() - {first}
+    assert getattr(found, other) == getattr(Config(), other)
+
+
+async def test_two_changes_that_are_wrong_together_are_not_both_written(
+    pool: Pool, engine: Engine
+) -> None:
+    """Each waits for the end of the other, and is judged with what that one has left."""
+    if engine.embedded:
+        pytest.skip("its one session does one transaction after the other")
+    targets = [{"name": "binance", "url": "http://other.example/"}]
+
+    async def write(key: str, value: Any) -> Config | InvalidError:
+        async with pool.connection() as connection:
+            try:
+                return await config.write(connection, key, value, NOW, key)
+            except InvalidError as error:
+                return error
+
+    async with pool.connection() as connection:
+        await config.write(connection, "targets", [], NOW, "ana")
+        async with connection.transaction():
+            await config.lock(connection)
+            both = asyncio.gather(write("targets", targets), write("scrapes", [BINANCE]))
+            await asyncio.sleep(0)
+    ended = await both
+
+    assert sum(isinstance(one, InvalidError) for one in ended) == 1
+
+
+async def test_a_value_is_replaced_only_if_it_is_what_it_was(pool: Pool) -> None:
+    shipped: Any = msgspec.to_builtins(Retention())
+    wanted = shipped | {"raw_days": 40}
+    async with pool.connection() as connection:
+        await config.replace(connection, "retention", wanted, shipped, NOW, "ana")
+        with pytest.raises(ConflictError, match="changed by 'ana' meanwhile"):
+            await config.replace(connection, "retention", shipped, shipped, NOW, "ben")
+
+        assert (await config.read(connection)).retention.raw_days == 40
 
 
 def test_a_tier_may_be_kept_for_ever_only_if_what_x_is() -> None:

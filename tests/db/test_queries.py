@@ -15,6 +15,7 @@ from db.queries import Connection, Pool
 FOLDER = Path(db.__file__).parent
 SUBJECTS = sorted(path.stem for path in (FOLDER / "queries").glob("*.sql"))
 UTILITY = {
+    "lock_table",
     "create_table",
     "create_extension",
     "run_job",
