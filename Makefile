@@ -15,7 +15,7 @@ DEV_STAMP := .venv/.installed-dev
 PAGES := web/dist/.built
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test fast long browser bench bench-ingest bench-history bench-storage bench-export bench-alerts check format schema lock clean
+.PHONY: help setup run test fast long browser bench bench-ingest bench-history bench-storage bench-export bench-alerts bench-series check format schema lock clean
 
 help: ## list the chores
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,7 +56,7 @@ format: $(DEV_STAMP) ## format the Python code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: bench-ingest bench-history bench-storage bench-export bench-alerts ## measure everything (needs a native TimescaleDB)
+bench: bench-ingest bench-history bench-storage bench-export bench-alerts bench-series ## measure everything (needs a native TimescaleDB)
 
 bench-ingest: $(DEV_STAMP) ## send samples in every format, beside bare COPY and INSERT
 	@$(BIN)/python -m bench.ingest
@@ -73,8 +73,12 @@ bench-export: $(DEV_STAMP) ## export millions of rows while the service collects
 bench-alerts: $(DEV_STAMP) ## evaluate up to 10,000 rules, beside Prometheus, and a storm of alerts
 	@$(BIN)/python -m bench.alerts
 
-schema: setup ## dump the schema that the migrations make to db/schema.sql
+bench-series: $(DEV_STAMP) ## hold 100,000 series, and see how long the event loop is held
+	@$(BIN)/python -m bench.series
+
+schema: setup ## dump the schema to db/schema.sql, and each composed statement beside its parts
 	$(BIN)/python -m db.schema > db/schema.sql.new && mv db/schema.sql.new db/schema.sql
+	$(BIN)/python -m tests.composed
 
 lock: ## write requirements/*.txt anew from requirements/*.in (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
@@ -101,7 +105,7 @@ $(STAMP): requirements/run.txt pyproject.toml db/embedded/package-lock.json web/
 	@$(NPM_CI) web --include=dev
 	@touch $@
 
-$(PAGES): $(STAMP) $(wildcard web/*.html web/*.ts web/src/*)
+$(PAGES): $(STAMP) $(wildcard web/*.html web/*.ts web/src/* web/public/*)
 	@$(NODE_WHEEL)/bin/node web/node_modules/vite/bin/vite.js build web --logLevel warn
 	@touch $@
 

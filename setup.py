@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent
 WEB = ROOT / "web"
 DIST = WEB / "dist"
 STAMP = DIST / ".vite" / "manifest.json"
-SOURCES = ("*.html", "*.json", "*.ts", "src/*")
+SOURCES = ("*.html", "*.json", "*.ts", "src/*", "public/*")
 SERVED = WEB / "node_modules" / "swagger-ui-dist"
 """A package whose files are served as they are."""
 SERVED_FILES = (

@@ -6,37 +6,33 @@ from litestar import Litestar, Router
 from litestar.di import Provide
 from litestar.types import ControllerRouterHandler
 
-from api import (
-    alerts,
-    analytics,
-    config,
-    dashboard,
-    dev,
-    docs,
-    errors,
-    headers,
-    health,
-    history,
-    maintenance,
-    metrics,
-    openmetrics,
-    otlp,
-    pages,
-    pending,
-    probes,
-    remote_write,
-    retention,
-    rules,
-    security,
-    sessions,
-    silences,
-    storage,
+from api import live, probes
+from api.accounts import audit, sessions
+from api.admin import config, retention, status
+from api.alerts import acts, alerts, analytics, maintenance, pending, rules, silences
+from api.exposition import routes as openmetrics
+from api.health import dashboard, health
+from api.http import errors, headers
+from api.http.access import OPEN, AccessMiddleware
+from api.http.compression import Compression
+from api.http.context import AppContext, JsonRequest
+from api.http.limits import LimitMiddleware
+from api.ingest import otlp_routes as otlp
+from api.ingest import remote_write
+from api.metrics import catalogue, history
+from api.notifications import (
+    calendars,
+    channels,
+    contacts,
+    deliveries,
+    inbound,
+    links,
+    oncall,
+    overrides,
+    schedules,
+    verification,
 )
-from api.compression import Compression
-from api.door import OPEN, Door
-from api.json_request import JsonRequest
-from api.limits import LimitMiddleware
-from api.parts import Parts
+from api.pages import docs, pages
 
 BODY_BYTES_MAX = 64 * 1024
 
@@ -46,18 +42,23 @@ OPEN_ROUTES: Sequence[ControllerRouterHandler] = (
     sessions.sign_in,
     pages.sign_in_page,
     pages.asset,
+    pages.service_worker,
     docs.docs_script,
     docs.docs_asset,
+    *links.ROUTES,
+    *inbound.ROUTES,
+    *calendars.OPEN_ROUTES,
 )
 """Everything that a stranger may ask; there is no other list."""
 
 ROUTES: Sequence[ControllerRouterHandler] = (
     pages.first_page,
     probes.base_map,
+    live.stream,
     sessions.sign_out,
-    metrics.catalogue,
-    metrics.newest,
-    metrics.ingest,
+    catalogue.catalogue,
+    catalogue.newest,
+    catalogue.ingest,
     otlp.receive,
     remote_write.receive,
     openmetrics.export,
@@ -68,54 +69,51 @@ ROUTES: Sequence[ControllerRouterHandler] = (
     analytics.summarize,
     pending.read,
     alerts.one,
-    alerts.resolve,
-    alerts.acknowledge,
-    alerts.reopen,
-    alerts.comment,
+    *acts.ROUTES,
     rules.every,
     rules.one,
     rules.create,
     rules.replace,
     rules.remove,
-    rules.preview,
-    silences.every,
-    silences.one,
-    silences.create,
-    silences.replace,
-    silences.finish,
-    maintenance.every,
-    maintenance.one,
-    maintenance.create,
-    maintenance.replace,
-    maintenance.remove,
+    rules.preview_rule,
+    *silences.ROUTES,
+    *maintenance.ROUTES,
+    *channels.ROUTES,
+    *deliveries.ROUTES,
+    *contacts.ROUTES,
+    *verification.ROUTES,
+    *schedules.ROUTES,
+    *overrides.ROUTES,
+    *oncall.ROUTES,
+    *calendars.REVOCABLE,
     config.every,
     config.history,
     config.one,
     config.change,
     retention.preview,
-    security.events,
-    storage.storage,
+    audit.events,
+    retention.storage,
     dashboard.dashboard,
-    dev.raise_alert,
-    dev.status,
+    status.raise_alert,
+    status.status,
     docs.docs_page,
 )
 
 
-def create_app(parts: Parts, routes: Sequence[ControllerRouterHandler] = ()) -> Litestar:
-    """Build the application; `routes` are handlers of others, such as the live feed's."""
-    door = Door(parts.auth)
+def create_app(context: AppContext, routes: Sequence[ControllerRouterHandler] = ()) -> Litestar:
+    """Build the application; `routes` are handlers of others."""
+    access = AccessMiddleware(context.auth)
     open_routes = Router("/", route_handlers=OPEN_ROUTES, opt=OPEN, security=[{}])
     allow = headers.Allow()
     app = Litestar(
         [open_routes, *ROUTES, *routes],
-        dependencies={"parts": Provide(lambda: parts, sync_to_thread=False)},
-        middleware=[Compression(), door, LimitMiddleware(parts.limiters)],
-        exception_handlers=errors.table(door),
+        dependencies={"context": Provide(lambda: context, sync_to_thread=False)},
+        middleware=[Compression(), access, LimitMiddleware(context.limiters)],
+        exception_handlers=errors.table(access),
         before_send=[headers.add_headers, allow],
         request_class=JsonRequest,
         request_max_body_size=BODY_BYTES_MAX,
-        openapi_config=docs.config(parts.auth.cookie_name),
+        openapi_config=docs.config(context.auth.cookie_name),
         logging_config=None,
         debug=False,
     )

@@ -1,394 +1,315 @@
-"""The live hub: clients read one bounded log of transitions, and the newest metrics, at their pace.
-
-No client has a queue. Each has a place in the log, which is the `seq` of its last transition, and
-in the metrics, which is a version; so a slow one costs nothing and delays nobody. When the log no
-longer reaches back to its place, it is told so (`lagged`) and gets the whole state again.
-"""
+"""The WebSocket: nobody is sent anything before it is known who asks, and nothing can crash it."""
 
 import asyncio
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
+from typing import Annotated, Any
 
+import msgspec
+import psycopg
 import structlog
+from litestar import WebSocket, websocket
+from litestar.di import NamedDependency
+from litestar.exceptions import WebSocketDisconnect
+from msgspec import Meta, Struct
+from msgspec.structs import replace
 
-from api.database import connect
-from api.documents import Documents
-from api.feed import LOST, Client, Limits, Log, Metrics, refusal_of
-from api.messages import Entry, State, Subscription, Topic, message
-from api.present import Present
-from api.readings import RETRIED, RETRY_S, STATE_TIMEOUT_S, Readings
-from db import events, health
-from db.events import Event
-from db.queries import Connection, Pool
-from vigia import __version__
-from vigia.model import Sample, utc_now
+from accounts.tokens import hash_of
+from api.accounts.authenticator import Authenticator, bearer_of
+from api.http.access import AUTHENTICATES
+from api.http.context import AppContext
+from api.server.connections import ShareError, asker_of, identify
+from audit.log import Type
+from live.client import INVALID, Client, CloseReason, Credential, refusal_of
+from live.hub import Live
+from live.messages import Subscription, Topic
+from model.errors import InvalidError, UnavailableError
+from model.limits import LABELS_MAX, TEXT_CHARS_MAX
+from model.series import labels_of
 
 log = structlog.get_logger()
 
-POLL_S = 1.0
-"""How soon an event of another replica is noticed, whose doorbell does not ring here."""
-PUSH_S = 0.25
-"""Metrics that are committed within this time go out together."""
-RECHECK_S = 0.5
-"""How often keys are asked for; with what the Authenticator remembers it makes less than 5 s."""
-RETRY_S_MAX = 4.0
-PAGE_EVENTS = 200
-KEEP_S_MIN = 0.1
-WAKE_CLIENTS = 100
-"""How many clients are woken before other work gets its turn: about 3 ms."""
-READERS_MAX = 2
-"""How many clients at a time read what they missed from the database."""
-RECHECK_TIMEOUT_S = 2.0
-RECHECKS_MAX = 8
-"""How many keys are asked for at a time."""
-SLICE_SAMPLES = 1000
-"""How many committed samples are taken before other work gets its turn: a few milliseconds."""
-QUEUED_SAMPLES_MAX = 200_000
-"""How many committed samples may wait to be taken; of more, the newest are read."""
+PATHS = ["/", "/api/v1/monitoring/ws"]
+CLOSE_TIMEOUT_S = 2.0
+ERRORS_MAX = 50
+"""After so many messages that could not be understood the connection is closed."""
+REASON_BYTES_MAX = 120
+"""What fits into a close frame."""
+DETAIL_CHARS_MAX = 300
+COMPONENTS_MAX = 200
+SERIES_MAX = 500
+HELP = "send one JSON text of type subscribe, unsubscribe or ping"
+
+FOREIGN = CloseReason(4401, "the Origin is not this service's; use its own pages, or a key")
+NOBODY = CloseReason(4401, "no auth message came in time")
+FULL = CloseReason(1013, "too many clients; try again later")
+AWAY = CloseReason(1013, "the database does not answer now; try again soon")
+TIRING = CloseReason(1008, "too many messages that could not be understood")
+BUG = CloseReason(1011, "something went wrong inside; the service's log says what")
+
+Socket = WebSocket[Any, Any, Any]
+Component = Annotated[str, Meta(max_length=TEXT_CHARS_MAX)]
+Components = Annotated[list[Component], Meta(max_length=COMPONENTS_MAX)]
+Labels = Annotated[dict[str, str], Meta(max_length=LABELS_MAX)]
+Topics = Annotated[list[Topic], Meta(max_length=len(Topic))]
+Place = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
-class Live:
-    """Follows the bus, takes what the writer committed, and lets clients read both."""
+class UnwantedConnectionError(Exception):
+    """The connection is not wanted; carries what to say."""
 
-    def __init__(
-        self,
-        pool: Pool,
-        limits: Limits | None = None,
-        on_event: Callable[[Event], None] | None = None,
-        on_samples: Callable[[Sequence[Sample]], None] | None = None,
-    ) -> None:
-        self._on_event = on_event
-        self._on_samples = on_samples
-        self.limits = limits or Limits()
-        self.strangers = 0
-        self.lagged = 0
-        self.dead = 0
-        self._pool = pool
-        self._clients: dict[bytes, set[Client]] = {}
-        self._count = 0
-        self._log = Log(0, self.limits)
-        self._metrics = Metrics()
-        self._present = Present(self._metrics)
-        self._committed: deque[Sequence[Sample]] = deque()
-        self._committed_samples = 0
-        self.skipped = 0
-        self._taking = asyncio.Lock()
-        self._doorbell = asyncio.Event()
-        self._published = asyncio.Event()
-        self._following = asyncio.Event()
-        self._in_doubt = True
-        self._readings = Readings(self._present, self.limits)
-        self._generation = 0
-        self._readers = asyncio.Semaphore(READERS_MAX)
+    def __init__(self, close_reason: CloseReason) -> None:
+        super().__init__(close_reason.reason)
+        self.close_reason = close_reason
 
-    @property
-    def clients(self) -> int:
-        return self._count
 
-    @property
-    def is_full(self) -> bool:
-        return self._count >= self.limits.clients
+class Auth(Struct, tag="auth", forbid_unknown_fields=True):
+    """The first message of a client that showed nothing else."""
 
-    @property
-    def documents(self) -> Documents:
-        """The encoded answers with newest values."""
-        return self._present.documents
+    token: str
+    resume: Place | None = None
 
-    def publish(self, samples: Sequence[Sample]) -> None:
-        """Take samples that were committed; never waits."""
-        self._committed.append(samples)
-        self._committed_samples += len(samples)
-        if self._committed_samples > QUEUED_SAMPLES_MAX:
-            self.skipped += self._committed_samples
-            self._committed.clear()
-            self._committed_samples = 0
-            self._readings.ask()
-        self._published.set()
 
-    def publish_health(self, statuses: Sequence[health.ComponentStatus]) -> None:
-        """Take what a check found, whether or not anything changed; never waits."""
-        self._present.put_health(statuses)
-        self._published.set()
+class OneSeries(Struct, forbid_unknown_fields=True):
+    """One series, as `GET /metrics` names it."""
 
-    def ring(self) -> None:
-        """Say that events were committed; never waits."""
-        self._present.outdate()
-        self._doorbell.set()
+    component: str
+    metric: str
+    labels: Labels = {}
 
-    def forget(self) -> None:
-        """Forget what was learned from the database, which has become another one; never waits.
 
-        Clients get `lagged` and the whole state as soon as it has been read from the new one.
-        """
-        self._generation += 1
-        self._present.forget()
-        self._committed.clear()
-        self._committed_samples = 0
-        self._following.clear()
-        self._in_doubt = True
-        self._log = Log(0, self.limits)
-        for client in self._all():
-            client.seq = LOST
-            client.bell.set()
-        self._readings.ask()
-        self._doorbell.set()
+class Subscribe(Struct, tag="subscribe", forbid_unknown_fields=True):
+    """From now on exactly this; a field that is left out limits nothing.
 
-    @contextmanager
-    def joined(self, client: Client) -> Iterator[None]:
-        """Count a client in, wake it when there is something, and end it when its key ends."""
-        group = self._clients.setdefault(client.credential.digest, set())
-        group.add(client)
-        self._count += 1
-        try:
-            yield
-        finally:
-            self._count -= 1
-            group.remove(client)
-            if not group:
-                del self._clients[client.credential.digest]
+    `series` limits `metrics` alone.
+    """
 
-    async def run(self) -> None:
-        """Serve the clients until cancelled; an absent database is waited out."""
-        async with asyncio.TaskGroup() as services:
-            parts = (self._follow, self._push, self._read, self._recheck, self._keep_fresh)
-            for turn in parts:
-                services.create_task(_repeat(turn), name=f"live{turn.__name__}")
+    topics: Topics | None = None
+    components: Components | None = None
+    series: Annotated[list[OneSeries], Meta(max_length=SERIES_MAX)] | None = None
 
-    async def next(self, client: Client) -> list[str]:
-        """Wait for what a client is to be sent next, which it then has the place behind."""
-        while True:
-            client.bell.clear()
-            if texts := await self._due(client):
-                return texts
-            await client.bell.wait()
-
-    async def _due(self, client: Client) -> list[str]:
-        """Return what a client is to be sent now, nothing when it has it all."""
-        if client.is_new:
-            return await self._greet(client)
-        if client.is_resuming and (texts := await self._replay(client)):
-            return texts
-        if client.seq < self._log.floor:
-            return await self._recover(client)
-        if client.wants_state:
-            return await self._show(client)
-        return client.answers() or client.more() or self._transitions(client) or self._news(client)
-
-    def _transitions(self, client: Client) -> list[str]:
-        while entries := self._log.after(client.seq):
-            client.seq = entries[-1].seq
-            if texts := _wanted(entries, client.subscription):
-                return texts
-        return []
-
-    def _news(self, client: Client) -> list[str]:
-        found = self._metrics.since(client.version, client.subscription)
-        client.version = self._metrics.version
-        return client.begin(found)
-
-    async def _greet(self, client: Client) -> list[str]:
-        async with asyncio.timeout(STATE_TIMEOUT_S):
-            await self._following.wait()
-            has_been = not client.is_resuming or await self._has_been(client.seq)
-        client.is_new = False
-        client.version = self._metrics.version
-        state = [] if client.is_resuming else await self._whole(client)
-        hello = {
-            "version": __version__,
-            "seq": self._log.newest if client.is_resuming else client.seq,
-            "resumed": client.is_resuming and has_been,
-            "topics": list(Topic),
-        }
-        seq = client.seq if has_been else self._log.newest
-        return [message("hello", utc_now(), hello).text(seq), *state]
-
-    async def _has_been(self, seq: int) -> bool:
-        """Whether a number has been given out already, by this or another replica."""
-        if seq <= self._log.newest:
-            return True
-        async with self._readers, connect(self._pool) as connection:
-            return seq <= await events.newest(connection)
-
-    async def _whole(self, client: Client) -> list[str]:
-        """Put a client at the place of the whole state."""
-        state = await self.state()
-        client.seq, client.version = state.seq, state.version
-        return client.begin(state.messages(client.subscription))
-
-    async def _show(self, client: Client) -> list[str]:
-        """Send the state to a client that keeps its place, lest it misses a transition."""
-        client.wants_state = False
-        state = await self.state()
-        client.version = state.version
-        return client.begin(state.messages(client.subscription))
-
-    async def _recover(self, client: Client) -> list[str]:
-        """Tell a client that it missed transitions, and give it the state instead."""
-        self.lagged += 1
-        client.is_resuming = False
-        after = max(client.seq, 0)
-        async with asyncio.timeout(STATE_TIMEOUT_S):
-            await self._following.wait()
-        note = message("lagged", utc_now(), {"after": after}).text(min(after, self._log.newest))
-        return [note, *await self._whole(client)]
-
-    async def _replay(self, client: Client) -> list[str]:
-        """Read what a client missed while it was away, a page at a time, until the log has it."""
-        while not self._log.floor <= client.seq <= self._log.newest:
-            async with self._readers, connect(self._pool) as connection:
-                page = await missed(connection, client.seq)
-            if page is None:
-                return await self._recover(client)
-            if not page:
-                break
-            client.seq = page[-1].seq
-            if texts := _wanted([Entry(event) for event in page], client.subscription):
-                return texts
-        client.is_resuming = False
-        return []
-
-    async def state(self) -> State:
-        """Return a state whose reading began after this call; an absent database is waited for."""
-        return await self._readings.state()
-
-    async def present(self) -> State:
-        """Return the state for an answer, which is in memory; see `Readings.present`."""
-        state = await self._readings.present()
-        await self._take_committed()
-        return state
-
-    async def _read(self) -> None:
-        if await self._readings.serve(self._pool):
-            self._published.set()
-
-    async def _keep_fresh(self) -> None:
-        """Read again and again while clients listen: other replicas ring no bell here."""
-        await asyncio.sleep(max(self.limits.fresh_s, KEEP_S_MIN))
-        if self._count and not self._present.is_fresh(self.limits.fresh_s):
-            self._readings.ask()
-
-    async def _follow(self) -> None:
-        """Append what is new on the bus to the log, then wait for the doorbell."""
-        self._doorbell.clear()
-        # Until a turn has gone well, the bus may have been trimmed meanwhile.
-        in_doubt, self._in_doubt, generation = self._in_doubt, True, self._generation
-        async with connect(self._pool) as connection:
-            if in_doubt:
-                await self._place_log(connection, generation)
-            while page := await events.after(connection, self._log.newest, PAGE_EVENTS):
-                if generation != self._generation:
-                    return
-                for event in page:
-                    self._log.append(event)
-                    if self._on_event is not None and self._following.is_set():
-                        self._on_event(event)
-                await self._wake()
-        if generation != self._generation:
-            return
-        self._in_doubt = False
-        self._following.set()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(POLL_S):
-                await self._doorbell.wait()
-
-    async def _place_log(self, connection: Connection, generation: int) -> None:
-        """Begin the log anew unless the bus still holds all that comes after it."""
-        newest, oldest = await events.newest(connection), await events.oldest(connection)
-        if generation != self._generation:
-            return
-        start = newest if oldest is None else oldest - 1
-        if self._following.is_set() and start <= self._log.newest <= newest:
-            return
-        # So many are loaded that most clients who come back after a restart need no database.
-        self._log = Log(max(start, newest - self.limits.events), self.limits)
-        if self._following.is_set():
-            for client in self._all():
-                client.seq = LOST
-            await self._wake()
-
-    async def _push(self) -> None:
-        await self._published.wait()
-        if self._present.state is None:
-            # What is newer than what the database has can be said once that was read.
-            await self.state()
-        self._published.clear()
-        await self._take_committed()
-        self._metrics.release()
-        await self._wake()
-        await asyncio.sleep(PUSH_S)
-
-    async def _take_committed(self) -> None:
-        """Take what was committed before this call, in slices."""
-        if not self._committed and not self._taking.locked():
-            return
-        async with self._taking:
-            while self._committed:
-                samples = self._committed.popleft()
-                self._committed_samples -= len(samples)
-                for start in range(0, len(samples), SLICE_SAMPLES):
-                    news = self._metrics.put(samples[start : start + SLICE_SAMPLES])
-                    if news and self._on_samples is not None:
-                        self._on_samples(news)
-                    await asyncio.sleep(0)
-
-    async def _wake(self) -> None:
-        for number, client in enumerate(self._all(), start=1):
-            client.bell.set()
-            if number % WAKE_CLIENTS == 0:
-                await asyncio.sleep(0)
-
-    async def _recheck(self) -> None:
-        """End the clients whose key or session has ended; each key is asked for once."""
-        await asyncio.sleep(RECHECK_S)
-        limit = asyncio.Semaphore(RECHECKS_MAX)
-        groups = list(self._clients.values())
-        found = await asyncio.gather(
-            *(_recheck_group(group, limit) for group in groups), return_exceptions=True
+    def subscription(self) -> Subscription:
+        """Return what the hub has to know of it."""
+        return Subscription(
+            frozenset(Topic if self.topics is None else self.topics),
+            None if self.components is None else frozenset(self.components),
+            series=None
+            if self.series is None
+            else frozenset((s.component, s.metric, labels_of(s.labels)) for s in self.series),
         )
-        # One answer that did not come keeps no other key from being refused.
-        if failed := next((one for one in found if isinstance(one, BaseException)), None):
-            raise failed
-
-    def _all(self) -> list[Client]:
-        return [client for group in self._clients.values() for client in group]
 
 
-async def _recheck_group(group: set[Client], limit: asyncio.Semaphore) -> None:
-    """Ask for the key that clients share, and end them if it may not listen any more."""
-    async with limit, asyncio.timeout(RECHECK_TIMEOUT_S):
-        if not group:
-            return
-        principal = await next(iter(group)).credential.check()
-    if farewell := refusal_of(principal):
-        for client in group:
-            client.end(farewell)
+class Unsubscribe(Struct, tag="unsubscribe", forbid_unknown_fields=True):
+    """From now on without this; without any field, nothing at all."""
+
+    topics: Topics | None = None
+    components: Components | None = None
 
 
-async def missed(connection: Connection, seq: int) -> list[Event] | None:
-    """Return the first page of events behind a number, None when not all of them are kept."""
-    page = await events.after(connection, seq, PAGE_EVENTS)
-    newest, oldest = await events.newest(connection), await events.oldest(connection)
-    kept_from = newest if oldest is None else oldest - 1
-    return page if kept_from <= seq <= newest else None
+class Ping(Struct, tag="ping", forbid_unknown_fields=True):
+    """Answered with `pong`."""
 
 
-def _wanted(entries: Sequence[Entry], subscription: Subscription) -> list[str]:
-    texts = (entry.text(subscription) for entry in entries)
-    return [text for text in texts if text is not None]
+Request = Auth | Subscribe | Unsubscribe | Ping
 
 
-async def _repeat(turn: Callable[[], Awaitable[None]]) -> None:
-    """Take turns for ever; where the database is away, log it and try again later and later."""
-    pause_s = RETRY_S
-    this = asyncio.current_task()
-    # A wait for a connection that is cancelled as it gets one loses the cancellation: asyncio's
-    # wait_for returns what came (Python 3.11). It is asked for here, or the task would never end.
-    while this is None or not this.cancelling():
+@websocket(PATHS, opt={**AUTHENTICATES})
+async def stream(socket: Socket, context: NamedDependency[AppContext]) -> None:
+    # Browsers cannot see why a handshake was refused, but they can read a close frame.
+    with suppress(WebSocketDisconnect, OSError):
+        await socket.accept()
+        if close_reason := await _serve(socket, context.live, context.auth):
+            await _close(socket, close_reason)
+
+
+async def _serve(socket: Socket, live: Live, auth: Authenticator) -> CloseReason | None:
+    """Serve one client to its end and return what is to be said, None where nobody listens."""
+    try:
+        client = await _authenticate(socket, live, auth)
+        if reason := live.refusal(client):
+            return CloseReason(FULL.code, reason)
+        with live.joined(client):
+            return await _converse(socket, live, client)
+    except UnwantedConnectionError as refusal:
+        return refusal.close_reason
+    except ShareError as error:
+        return CloseReason(FULL.code, str(error))
+    except UnavailableError:
+        return AWAY
+
+
+async def _close(socket: Socket, close_reason: CloseReason) -> None:
+    reason = close_reason.reason.encode()[:REASON_BYTES_MAX].decode(errors="ignore")
+    async with asyncio.timeout(CLOSE_TIMEOUT_S):
+        await socket.close(close_reason.code, reason)
+
+
+async def _authenticate(socket: Socket, live: Live, auth: Authenticator) -> Client:
+    """Return the client once it is known who it is.
+
+    Raises UnwantedConnectionError or UnavailableError.
+    """
+    headers, error, resume, asker = socket.headers, "", None, asker_of(socket.scope)
+    if authorization := headers.get("authorization"):
+        credential = _credential_of(auth, bearer_of(authorization) or "", asker)
+    elif session := auth.session_of(headers.get("cookie")):
+        scheme = socket.scope["scheme"].replace("ws", "http")
+        if not auth.is_own_origin(headers.get("origin"), headers.get("host"), scheme):
+            auth.refusals.note(Type.FORBIDDEN, socket.scope)
+            raise UnwantedConnectionError(FOREIGN)
+        check = partial(auth.principal_of_cookie, headers.get("cookie"), asker)
+        credential = Credential(hash_of(session), check)
+    else:
+        first = await _first_message(socket, live)
+        credential, resume = _credential_of(auth, first.token, asker), first.resume
+    principal = await credential.check()
+    if refusal := refusal_of(principal):
+        if principal is not None:
+            auth.refusals.note(Type.FORBIDDEN, socket.scope, principal.name)
+        else:
+            auth.refusals.note(Type.KEY_REFUSED, socket.scope)
+            await auth.throttle.wait(socket.scope)
+        raise UnwantedConnectionError(refusal)
+    if principal is not None:
+        identify(socket.scope, principal)
+    if resume is None:
+        resume, error = _resume_of(socket.query_params.getall("resume", []))
+    client = Client(credential, resume, principal)
+    if error:
+        client.reply("error", {"message": error})
+    return client
+
+
+def _credential_of(auth: Authenticator, token: str, asker: str) -> Credential:
+    return Credential(hash_of(token), partial(auth.principal_of_token, token, asker))
+
+
+def _resume_of(places: list[str]) -> tuple[int | None, str]:
+    """Return the place a client asks for in the address, and what is wrong with it."""
+    if len(places) > 1:
+        return None, "resume: give it once; the whole state is sent instead"
+    text = places[0] if places else ""
+    try:
+        return msgspec.convert(text or None, Place | None, strict=False), ""
+    except msgspec.ValidationError as error:
+        return None, f"resume: {error}; the whole state is sent instead"
+
+
+async def _first_message(socket: Socket, live: Live) -> Auth:
+    with _unauthenticated(live):
         try:
-            await turn()
-            pause_s = RETRY_S
-        except RETRIED as error:
-            log.warning("live_retries", part=turn.__name__.strip("_"), error=str(error).strip())
-            await asyncio.sleep(pause_s)
-            pause_s = min(2 * pause_s, RETRY_S_MAX)
+            async with asyncio.timeout(live.limits.auth_s):
+                request = _understand(await _receive(socket))
+        except TimeoutError:
+            raise UnwantedConnectionError(NOBODY) from None
+        except InvalidError as error:
+            raise UnwantedConnectionError(CloseReason(INVALID.code, str(error))) from None
+    if not isinstance(request, Auth):
+        raise UnwantedConnectionError(INVALID)
+    return request
+
+
+@contextmanager
+def _unauthenticated(live: Live) -> Iterator[None]:
+    """Count in somebody who takes a seat but has not said who he is."""
+    if live.unauthenticated >= live.limits.unauthenticated:
+        raise UnwantedConnectionError(FULL)
+    live.unauthenticated += 1
+    try:
+        yield
+    finally:
+        live.unauthenticated -= 1
+
+
+async def _receive(socket: Socket) -> str | bytes:
+    """Return the next message. Raises WebSocketDisconnect when there is none."""
+    event = await socket.receive()
+    if event["type"] != "websocket.receive":
+        raise WebSocketDisconnect(detail="disconnected")
+    text = event.get("text")
+    return event.get("bytes") or b"" if text is None else text
+
+
+def _understand(text: str | bytes) -> Request:
+    """Raises InvalidError, which says what to send instead."""
+    if isinstance(text, bytes):
+        raise InvalidError(f"binary messages are not understood; {HELP}")
+    try:
+        request: Request = msgspec.json.decode(text, type=Request)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise InvalidError(f"{str(error)[:DETAIL_CHARS_MAX]}; {HELP}") from None
+    return request
+
+
+async def _converse(socket: Socket, live: Live, client: Client) -> CloseReason | None:
+    """Send and read until either ends or the client is to go."""
+    sender = asyncio.create_task(_send(socket, live, client), name="websocket sender")
+    reader = asyncio.create_task(_read(socket, client), name="websocket reader")
+    ends: list[asyncio.Future[Any]] = [sender, reader, client.ended]
+    try:
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        sender.cancel()
+        reader.cancel()
+        results = await asyncio.gather(sender, reader, return_exceptions=True)
+        said = client.ended.result() if client.ended.done() else None
+        client.ended.cancel()
+    return said or next(filter(None, map(_close_reason_of, results)), None)
+
+
+def _close_reason_of(result: BaseException | None) -> CloseReason | None:
+    """Return what to say of how a client's task ended; nothing when the client has gone."""
+    if isinstance(result, psycopg.Error | TimeoutError | UnavailableError):
+        return AWAY
+    if result is None or isinstance(result, asyncio.CancelledError | WebSocketDisconnect | OSError):
+        return None
+    log.error("stream_failed", exc_info=result)
+    return BUG
+
+
+async def _send(socket: Socket, live: Live, client: Client) -> None:
+    while True:
+        for text in await live.next(client):
+            try:
+                async with asyncio.timeout(live.limits.send_s):
+                    await socket.send_text(text)
+            except TimeoutError:
+                live.dead += 1
+                return
+
+
+async def _read(socket: Socket, client: Client) -> None:
+    errors = 0
+    while True:
+        try:
+            _obey(client, _understand(await _receive(socket)))
+        except InvalidError as error:
+            errors += 1
+            client.reply("error", {"message": str(error)})
+        if errors > ERRORS_MAX:
+            client.end(TIRING)
+        # A flood of messages must not keep others waiting, nor outrun its own answers.
+        await asyncio.sleep(0)
+
+
+def _obey(client: Client, request: Request) -> None:
+    match request:
+        case Ping():
+            client.reply("pong", {})
+        case Subscribe():
+            client.subscribe(request.subscription(), show=True)
+        case Unsubscribe():
+            client.subscribe(_without(client.subscription, request), show=False)
+        case Auth():
+            raise InvalidError(f"you are known already; {HELP}")
+
+
+def _without(subscription: Subscription, request: Unsubscribe) -> Subscription:
+    if request.topics is None and request.components is None:
+        return Subscription(topics=frozenset())
+    left_out = subscription.without | frozenset(request.components or ())
+    if len(left_out) > COMPONENTS_MAX:
+        raise InvalidError(f"at most {COMPONENTS_MAX} components can be left out; subscribe anew")
+    topics = subscription.topics - frozenset(request.topics or ())
+    return replace(subscription, topics=topics, without=left_out)

@@ -4,10 +4,10 @@ from litestar import get
 from litestar.di import NamedDependency
 from msgspec import Struct
 
-from api.limits import CONCURRENCY, Concurrency
-from api.parts import Parts
-from vigia import __version__
-from vigia.model import UnavailableError
+from api.http.context import AppContext
+from api.http.limits import CONCURRENCY, Concurrency
+from model.errors import UnavailableError
+from runtime.version import __version__
 
 BASE = "/api/v1/monitoring"
 
@@ -57,9 +57,9 @@ async def livez() -> State:
     tags=["service"],
     summary="Whether samples are stored at once",
 )
-async def readyz(parts: NamedDependency[Parts]) -> State:
-    if not parts.ready():
-        raise UnavailableError(parts.obstacle() or "the service is still starting")
-    if cause := await parts.unready():
+async def readyz(context: NamedDependency[AppContext]) -> State:
+    if not context.ready():
+        raise UnavailableError(context.obstacle() or "the service is still starting")
+    if cause := await context.unready():
         raise UnavailableError(cause)
     return State("ready")

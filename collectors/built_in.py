@@ -6,7 +6,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from collectors.collector import Collector
 from collectors.database import Database
-from collectors.server import Server
+from collectors.host.server import Server
 
 
 def all_collectors(pool: AsyncConnectionPool[Any]) -> list[Collector]:

@@ -1,4 +1,4 @@
-"""A collector's turns: measured under a deadline, and a failure is a sample as well."""
+"""A collector's runs: measured under a deadline, and a failure is a sample as well."""
 
 import asyncio
 import re
@@ -9,13 +9,13 @@ from typing import Protocol
 import structlog
 
 from collectors.metrics import series_of
-from vigia.model import Category, Sample
-from vigia.schedule import Slots, every
-from vigia.text import clean
+from model.limits import COLLECT_TIMEOUT_S_MAX
+from model.series import COMPONENT_UP, Category, Sample
+from model.text import clean
+from runtime.schedule import SlotStats, every
 
-DEADLINE_S = 10.0
 DEADLINE_SHARE = 2 / 3
-"""The deadline in shares of the interval, where that is shorter than `DEADLINE_S`."""
+"""The deadline in shares of the interval, where that is shorter than `COLLECT_TIMEOUT_S_MAX`."""
 GRACE_SHARE = 0.1
 """How long a cancelled run may clean up, in shares of its deadline."""
 REASON_CHARS_MAX = 200
@@ -43,7 +43,7 @@ class DeadlineError(Exception):
     """A run did not end in time, or has not ended since."""
 
 
-class Turn:
+class CollectorRun:
     """What a collector does in a slot: its samples and `component_up` go to `put`."""
 
     def __init__(self, collector: Collector, put: Put) -> None:
@@ -52,7 +52,7 @@ class Turn:
         self._run: asyncio.Task[list[Sample]] | None = None
         self._reason = ""
 
-    async def take(self, time: datetime, deadline_s: float = DEADLINE_S) -> None:
+    async def run(self, time: datetime, deadline_s: float = COLLECT_TIMEOUT_S_MAX) -> None:
         samples: list[Sample] = []
         try:
             samples = await self._collect(time, deadline_s)
@@ -87,20 +87,25 @@ class Turn:
         if reason != self._reason:
             log.info("component_up", component=self._collector.name, up=not reason, reason=reason)
             self._reason = reason
-        series = series_of("component_up", self._collector.name, self._collector.category)
+        series = series_of(COMPONENT_UP, self._collector.name, self._collector.category)
         return Sample(series, time, 0.0 if reason else 1.0, reason)
 
 
 async def collect_every(
-    interval_s: Callable[[], float], collector: Collector, put: Put, slots: Slots
+    interval_s: Callable[[], float], collector: Collector, put: Put, stats: SlotStats
 ) -> None:
     """Collect in every slot, for ever. Each collector has a service, so none delays another."""
-    turn = Turn(collector, put)
+    run = CollectorRun(collector, put)
 
     async def take(time: datetime) -> None:
-        await turn.take(time, min(DEADLINE_S, interval_s() * DEADLINE_SHARE))
+        await run.run(time, deadline_of(interval_s()))
 
-    await every(interval_s, take, slots)
+    await every(interval_s, take, stats)
+
+
+def deadline_of(interval_s: float) -> float:
+    """Return how many seconds a run may take, so that it ends well before the next slot."""
+    return min(COLLECT_TIMEOUT_S_MAX, interval_s * DEADLINE_SHARE)
 
 
 async def _give_up(run: asyncio.Task[list[Sample]], grace_s: float) -> None:

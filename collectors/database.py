@@ -5,12 +5,13 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
+from msgspec import structs
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
-from collectors.measurement import Measurement, load
-from collectors.metrics import Reading, samples_of
-from vigia.model import Category, Sample
+from collectors.metrics import Reading, samples_of, series_of
+from collectors.sql_files.measurement import Measurement, load
+from model.series import Category, Labels, Sample, Series
 
 BLOCKS_HIT = "database_blocks_hit_total"
 BLOCKS_READ = "database_blocks_read_total"
@@ -25,33 +26,37 @@ class Database:
     def __init__(self, pool: AsyncConnectionPool[Any]) -> None:
         self._pool = pool
         self._measurements = load(self.name)
-        self._kept: dict[str, tuple[float, list[Reading]]] = {}
+        self._kept: dict[str, tuple[float, list[Sample]]] = {}
         self._blocks: tuple[float, float] | None = None
 
     async def collect(self, time: datetime) -> list[Sample]:
         readings = list(_pool_readings(self._pool.get_stats()))
+        samples: list[Sample] = []
         # The transaction keeps BEGIN, which takes a round trip too, out of the measured one.
         async with self._pool.connection() as connection, connection.transaction():
             readings.append(await _latency(connection))
             for measurement in self._measurements:
-                readings += await self._take(measurement, connection)
-        readings += self._cache_hit(readings)
-        return samples_of(readings, self.name, self.category, time)
+                samples += await self._take(measurement, connection, time)
+        readings += self._cache_hit(samples)
+        return [*samples_of(readings, self.name, self.category, time), *samples]
 
     async def _take(
-        self, measurement: Measurement, connection: AsyncConnection[Any]
-    ) -> list[Reading]:
+        self, measurement: Measurement, connection: AsyncConnection[Any], time: datetime
+    ) -> list[Sample]:
         """Measure, or repeat what was measured within the time that the measurement holds."""
         now_s = clock.monotonic()
-        until_s, readings = self._kept.get(measurement.name, (now_s, []))
+        until_s, samples = self._kept.get(measurement.name, (now_s, []))
         if now_s >= until_s:
-            readings = await measurement.read(connection)
-            self._kept[measurement.name] = (now_s + measurement.every_s, readings)
-        return readings
+            samples = await measurement.read(connection, time, self.name, self._series_of)
+            self._kept[measurement.name] = (now_s + measurement.every_s, samples)
+        return [structs.replace(sample, time=time) for sample in samples]
 
-    def _cache_hit(self, readings: Iterable[Reading]) -> list[Reading]:
+    def _series_of(self, metric: str, component: str, labels: Labels) -> Series:
+        return series_of(metric, component, self.category, labels)
+
+    def _cache_hit(self, samples: Iterable[Sample]) -> list[Reading]:
         """Return the share of blocks found in memory since the last turn, if any were asked for."""
-        totals = {reading.metric: reading.value for reading in readings}
+        totals = {sample.series.metric: sample.value for sample in samples}
         before, self._blocks = self._blocks, None
         if BLOCKS_HIT not in totals:
             return []

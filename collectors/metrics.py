@@ -5,7 +5,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple
 
-from vigia.model import Category, Kind, Labels, Sample, Series
+from model.series import Category, Kind, Labels, Sample, Series
 
 SERIES_CACHED_MAX = 4096
 

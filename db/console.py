@@ -10,9 +10,9 @@ from psycopg.rows import TupleRow
 
 from db import queries
 from db.queries import Connection
-from vigia.model import InvalidError, UnavailableError
+from model.errors import InvalidError, UnavailableError
 
-_QUERIES = queries.load("console")
+_QUERIES = queries.load(__file__)
 BOUNDS = _QUERIES["bounds"]
 UNLOCK = _QUERIES["unlock"]
 LIST = _QUERIES["list"]
@@ -108,5 +108,6 @@ async def _bound(connection: Connection, timeout_s: float) -> None:
         await queries.run(connection, BOUNDS, timeout_ms=round(1000 * timeout_s))
     except (psycopg.errors.InsufficientPrivilege, psycopg.errors.InvalidParameterValue) as error:
         raise UnavailableError(
-            f"{error.diag.message_primary}; docs/sql.md says what an administrator does about it"
+            f"{error.diag.message_primary}; an administrator has to grant it, as "
+            "docs/how-to/query-with-sql.md shows"
         ) from None

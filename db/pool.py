@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import select
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -10,14 +9,13 @@ from typing import Any
 
 import psycopg
 import structlog
-from psycopg import AsyncConnection
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import TransactionStatus
-from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
-from db.queries import Connection
-from db.unfit import UNFIT
+from db.queries import Connection, Pool
+from db.unfit import CAUSES, UNFIT
+from runtime.deadline import ClosingConnection, DeadlineConnection
 
 log = structlog.get_logger()
 
@@ -27,8 +25,12 @@ of the service first (`db/embedded/connection.mjs`)."""
 CONNECTIONS_MAX = 8
 SERVICE_CONNECTIONS_MAX = 16
 """So many that own work never waits for a connection: of these, stored samples hold five at most,
-authentication two, and the live feed four."""
+authentication three, and the live feed four."""
 REQUESTS_CONNECTIONS_MAX = 6
+READER_CONNECTIONS_MAX = 6
+"""As many as the limits of requests let run at once (`api/http/limits.py`). What waits beyond
+them waits there, where keys take turns; a pool is first come, first served, and ends in
+BusyError."""
 CONNECTIONS_MIN = 2
 CHECKOUT_TIMEOUT_S = 3.0
 OPEN_TIMEOUT_S = 30.0
@@ -36,12 +38,15 @@ CLOSE_TIMEOUT_S = 1.0
 STATEMENT_TIMEOUT_S = 30
 PROBE_S = 0.5
 """How often a database that is away is tried: one connection at a time."""
-PROBE_TIMEOUT_S = 2.0
 EXAMINE_TIMEOUT_S = 1.0
 PROOF_S = 3.0
 """How long a connection in use counts as a sign of life, since one last answered."""
-CANCEL_TIMEOUT_S = 1.0
+YOUNG_S = 2.0
+"""So soon after it began, a session is not at fault for an error inside the server: or statements
+that fail in this way would have all connections made anew each time."""
 CAUSE_CHARS_MAX = 200
+BETWEEN_STATEMENTS = {TransactionStatus.INTRANS, TransactionStatus.INERROR}
+"""A transaction is open, and no statement runs."""
 NETWORK: dict[str, str] = {
     "connect_timeout": "2",
     "tcp_user_timeout": "5000",
@@ -70,6 +75,10 @@ class AwayError(PoolTimeout):
     """There is no connection, and none can be made; the message says why."""
 
 
+class BrokenSessionError(psycopg.OperationalError):
+    """The server failed inside, perhaps because of the session; the next one is another."""
+
+
 class DatabasePool(AsyncConnectionPool[Connection]):
     """A pool that knows whether its database is away, and finds it again at once.
 
@@ -85,6 +94,7 @@ class DatabasePool(AsyncConnectionPool[Connection]):
 
     def __init__(self, dsn: str, **settings: Any) -> None:
         super().__init__(dsn, check=self._examine, open=False, **settings)
+        self._replacing: set[asyncio.Task[None]] = set()
 
     @property
     def is_away(self) -> bool:
@@ -96,6 +106,11 @@ class DatabasePool(AsyncConnectionPool[Connection]):
         return not self._lent or self._failed_at > self._answered_at + PROOF_S
 
     @property
+    def answered_at(self) -> float:
+        """When the database last answered, on the monotonic clock; 0 for never."""
+        return self._answered_at
+
+    @property
     def cause(self) -> str:
         """Why the last connection could not be made; empty when it was made."""
         return self._failure
@@ -105,6 +120,10 @@ class DatabasePool(AsyncConnectionPool[Connection]):
         """Lend a connection; one whose database turns out not to take writes is closed.
 
         The next one may lead to another server at the same address, and is checked before its use.
+        After an error inside the server, every connection is replaced by another one: a session in
+        which an extension was open while it was dropped and made anew fails in this way for ever.
+        Raises BrokenSessionError for that; in a session that has just begun, the statement is at
+        fault, and keeps its own error.
         """
         async with super().connection(timeout) as connection:
             try:
@@ -112,39 +131,85 @@ class DatabasePool(AsyncConnectionPool[Connection]):
             except UNFIT:
                 await connection.close()
                 raise
+            except psycopg.errors.InternalError_ as error:
+                if connection._created_at > time.monotonic() - YOUNG_S:  # noqa: SLF001
+                    raise
+                await connection.close()
+                await asyncio.shield(self.replace_all())
+                raise BrokenSessionError(str(error)) from error
+
+    def replace_all(self) -> asyncio.Task[None]:
+        """Begin to replace every connection, those in use when they are returned; never waits."""
+        task = asyncio.create_task(self.drain(), name=f"replace connections of {self.name}")
+        self._replacing.add(task)
+        task.add_done_callback(self._replacing.discard)
+        return task
 
     async def getconn(self, timeout: float | None = None) -> Connection:  # noqa: ASYNC109
         """Return a connection. Raises AwayError at once while away, BusyError after a wait."""
         if self._failure and self.is_away:
             raise AwayError(f"the database is away: {self._failure}")
         try:
-            connection = await super().getconn(timeout)
+            return await self._take(timeout)
         except PoolTimeout as error:
             if self.is_away:
                 raise AwayError(f"the database is away: {self._failure}") from error
             raise BusyError("every connection to the database is in use") from error
+
+    async def _take(self, timeout_s: float | None) -> Connection:
+        """Take a connection from the base class, and lose no cancellation meanwhile.
+
+        The base class waits by asyncio's `wait_for`. On Python 3.11 that forgets a cancellation
+        which arrives after the connection, and a task that is cancelled once would never end.
+        """
+        before = _cancellations()
+        try:
+            connection = await super().getconn(timeout_s)
+        except Exception:
+            # Whatever it was is raised again, but for a cancellation that would be lost with it.
+            if _cancellations() > before:
+                raise asyncio.CancelledError from None
+            raise
         self._lent += 1
+        if _cancellations() > before:
+            await self.putconn(connection)
+            raise asyncio.CancelledError
         return connection
 
     async def putconn(self, conn: Connection) -> None:
+        """Return a connection. A cancellation meanwhile does not keep it from the pool."""
         self._lent -= 1
         if conn.pgconn.transaction_status == TransactionStatus.IDLE:
             self._answered_at = time.monotonic()
-        elif not isinstance(conn, _EmbeddedConnection):
+        elif not isinstance(conn, ClosingConnection):
             # There, what was given up only has to end before the next one has its turn.
             self._abandoned_at = time.monotonic()
-        await super().putconn(conn)
+        if conn.pgconn.transaction_status in BETWEEN_STATEMENTS:
+            # Its rollback was given up. The base class would repeat it without a deadline, and
+            # would forget a cancellation that ends it.
+            await conn.close()
+        returned = super().putconn(conn)
+        # The base class waits only when others do. Who is cancelled there would take the connection
+        # along, and the pool would be one smaller for ever. A shield costs a task, so it is not
+        # used where nothing is waited for.
+        await (asyncio.shield(returned) if self._waiting or self._is_locked else returned)
 
     async def probe(self) -> None:
-        """Look for a database that does not answer, until cancelled."""
+        """Look for a database that does not answer, every PROBE_S, until cancelled."""
         while not self.closed:
-            await asyncio.sleep(PROBE_S)
+            began = time.monotonic()
             if self._failure or self._is_in_doubt:
                 with suppress(PoolTimeout, PoolClosed):
-                    # Who waits for a connection makes the pool try to make one.
-                    connection = await super().getconn(PROBE_TIMEOUT_S)
-                    self._lent += 1
-                    await self.putconn(connection)
+                    # Who waits for a connection makes the pool try once to make one. An attempt
+                    # that was refused wakes nobody, so the wait is no longer than the time until
+                    # the next; one that takes longer goes on by itself, and keeps others back.
+                    await self.putconn(await self._take(PROBE_S))
+            await asyncio.sleep(max(0.0, began + PROBE_S - time.monotonic()))
+
+    @property
+    def _is_locked(self) -> bool:
+        """Whether who takes the lock of the base class waits; it may be free for another's turn."""
+        return self._lock.locked() or bool(self._lock._waiters)  # noqa: SLF001 (nothing else tells)
 
     @property
     def _is_in_doubt(self) -> bool:
@@ -188,28 +253,22 @@ class DatabasePool(AsyncConnectionPool[Connection]):
         return connection
 
 
+def _cancellations() -> int:
+    """Return how many times this task was asked to end, less those that were dealt with."""
+    task = asyncio.current_task()
+    return task.cancelling() if task else 0
+
+
 def cause_of(error: BaseException) -> str:
     """Return in one line why a connection could not be made, without the server's address."""
+    for kind, words in CAUSES.items():
+        if isinstance(error, kind):
+            detail = error.diag.message_primary
+            return f"{words} ({detail})" if detail else words
+    if isinstance(error, TimeoutError) and not str(error):
+        return "it does not answer in time"
     first = (str(error).strip() or type(error).__name__).splitlines()[0]
     return first.rpartition("failed: ")[2].removeprefix("FATAL:").strip()[:CAUSE_CHARS_MAX]
-
-
-class _Connection(AsyncConnection[TupleRow]):
-    """A connection that is closed when a statement at its deadline cannot be cancelled soon."""
-
-    async def _try_cancel(self, *, timeout: float = CANCEL_TIMEOUT_S) -> None:  # noqa: ASYNC109
-        try:
-            await self.cancel_safe(timeout=min(timeout, CANCEL_TIMEOUT_S))
-        except (psycopg.Error, OSError) as error:
-            log.warning("statement_abandoned", error=str(error).strip())
-            self.pgconn.finish()
-
-
-class _EmbeddedConnection(AsyncConnection[TupleRow]):
-    """A connection to the engine in which nothing can be cancelled: it is closed at once."""
-
-    async def _try_cancel(self, **_: object) -> None:
-        self.pgconn.finish()
 
 
 @asynccontextmanager
@@ -233,7 +292,8 @@ async def open_pool(
     logging.getLogger("psycopg.pool").addFilter(_is_no_attempt)
     pool = DatabasePool(
         _with_network(dsn),
-        connection_class=_EmbeddedConnection if embedded else _Connection,
+        # In the embedded engine nothing can be cancelled.
+        connection_class=ClosingConnection if embedded else DeadlineConnection,
         min_size=min(CONNECTIONS_MIN, connections_max),
         max_size=connections_max,
         timeout=CHECKOUT_TIMEOUT_S,
@@ -298,6 +358,16 @@ def _is_no_attempt(record: logging.LogRecord) -> bool:
 
 def _has_input(connection: Connection) -> bool:
     """Whether the server has sent something unasked, or has closed its side."""
-    poll = select.poll()
-    poll.register(connection.fileno(), select.POLLIN)
-    return bool(poll.poll(0))
+    return isinstance(connection, DeadlineConnection) and connection.has_input
+
+
+DEADLINE_S = 5.0
+LONG_DEADLINE_S = 15.0
+"""Of what reads the past, or changes much at once."""
+
+
+@asynccontextmanager
+async def connect(pool: Pool, deadline_s: float = DEADLINE_S) -> AsyncIterator[Connection]:
+    """Lend a connection. Raises TimeoutError when what is done with it takes too long."""
+    async with asyncio.timeout(deadline_s), pool.connection() as connection:
+        yield connection

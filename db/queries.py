@@ -1,9 +1,9 @@
-"""Named queries: SQL lives in `queries/*.sql`, one file per subject, and is called by name."""
+"""Named queries: SQL stands in a file beside the module that calls it, and is called by name."""
 
 import re
 from collections.abc import Mapping
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
@@ -19,42 +19,65 @@ Query = bytes
 Row = TypeVar("Row")
 
 HEADER = re.compile(rb"^-- (name|part): ([\w.]+)\n", re.MULTILINE)
+COMMENT = re.compile(rb"\A(--[^\n]*\n)+")
+INDENT = b"    "
 
 set_json_dumps(msgspec.json.encode)
 set_json_loads(msgspec.json.decode)
 
 
-def load(subject: str) -> Mapping[str, Query]:
-    """Return the queries of a subject by name. Raises ValueError for stray text or a double name.
+def load(module: str, name: str = "") -> Mapping[str, Query]:
+    """Return by name the queries of the SQL file beside a module, whose `__file__` is given.
 
-    A caller binds each query to a constant of its module, so that a wrong name fails at the import.
+    The file has the module's name unless another is given. Raises ValueError for text before the
+    first name, or a name twice. A caller binds each query to a constant of
+    its module, so that a wrong name fails at the import.
     """
-    return _read(subject)["name"]
+    return _read(_beside(module, name))["name"]
 
 
-def load_parts(subject: str) -> Mapping[str, Query]:
-    """Return the parts of a subject: fixed texts, of which `fill` puts some into a query."""
-    return _read(subject)["part"]
+def load_parts(module: str, name: str = "") -> Mapping[str, Query]:
+    """Return the parts of the SQL file beside a module: fixed texts, put in by `fill`."""
+    return _read(_beside(module, name))["part"]
+
+
+def _beside(module: str, name: str) -> Path:
+    path = Path(module)
+    return path.with_name(f"{name}.sql") if name else path.with_suffix(".sql")
 
 
 def fill(query: Query, **parts: Query) -> Query:
     """Return a query with each `{slot}` replaced by a part; parts may have slots of later ones.
 
-    Everything that goes in comes from the SQL files: no text of a request is ever a part.
+    Everything that goes in comes from the SQL files: no text of a request is ever a part. A part is
+    indented like its slot. In a line that begins with something else it is indented further, and
+    the comment above it is left out.
     """
     for name, part in parts.items():
-        query = query.replace(f"{{{name}}}".encode(), part)
+        before, *rest = query.split(f"{{{name}}}".encode())
+        for after in rest:
+            before += _fitted(part, before.rpartition(b"\n")[2]) + after
+        query = before
     return query
 
 
+def _fitted(part: Query, line: bytes) -> Query:
+    """Return a part as it goes on after the beginning of a line."""
+    words = line.lstrip(b" ")
+    indent = line[: len(line) - len(words)]
+    if words:
+        part, indent = COMMENT.sub(b"", part), indent + INDENT
+    return part.replace(b"\n", b"\n" + indent)
+
+
 @cache
-def _read(subject: str) -> Mapping[str, Mapping[str, Query]]:
-    stray, *found = HEADER.split(files("db").joinpath("queries", f"{subject}.sql").read_bytes())
+def _read(path: Path) -> Mapping[str, Mapping[str, Query]]:
+    stray, *found = HEADER.split(path.read_bytes())
     texts: dict[str, dict[str, Query]] = {"name": {}, "part": {}}
     for kind, name, text in zip(found[::3], found[1::3], found[2::3], strict=True):
         texts[kind.decode()][name.decode()] = text.strip()
     if stray.strip() or len(texts["name"]) + len(texts["part"]) != len(found) / 3:
-        raise ValueError(f"queries/{subject}.sql: text before the first name, or a name twice")
+        raise ValueError(f"{path.name}: text before the first name, or a name twice")
     return texts
 
 

@@ -14,9 +14,9 @@ from db import queries
 from db.engine import open_engine
 from db.migrate import migrate
 from db.queries import Connection
-from vigia.settings import Settings
+from runtime.settings import Settings
 
-_QUERIES = queries.load("schema")
+_QUERIES = queries.load(__file__, "dump_schema")
 DUMP = _QUERIES["dump"]
 UNCOMMENTED = _QUERIES["uncommented"]
 

@@ -1,19 +1,12 @@
 -- What the migrations and routines make, to be read. Written by `make schema`.
 
-TABLE alert_clock  -- The newest minute that was evaluated, in one row: who changes alerts holds it.
-    one boolean NOT NULL DEFAULT true  -- There is one row.
-    evaluated_at timestamp with time zone  -- The minute; what lies between it and the next is time in which nobody looked.
-    CONSTRAINT alert_clock_one_check CHECK (one)
-    CONSTRAINT alert_clock_pkey PRIMARY KEY (one)
-    CREATE UNIQUE INDEX alert_clock_pkey ON public.alert_clock USING btree (one)
-
-VIEW alert_events  -- Each step in the life of each alert.
-    id bigint  -- Order of the steps.
+VIEW alert_events  -- Each transition of each alert.
+    id bigint  -- Order of the transitions.
     alert_id bigint  -- The alert.
     time timestamp with time zone  -- When it happened.
-    type text  -- opened, escalated, lowered, acknowledged, commented, held, released, resolved or reopened.
-    level text  -- Level after the step.
-    value double precision  -- Value that led to the step.
+    type text  -- opened, escalated, lowered, acknowledged, commented, suppressed, unsuppressed, resolved or reopened.
+    level text  -- Level after the transition.
+    value double precision  -- Value that led to the transition.
     threshold double precision  -- Limit of the level.
     actor text  -- Who did it: a key or user, or auto.
     comment text  -- What that person said, or why the service did it.
@@ -27,25 +20,6 @@ VIEW alert_events  -- Each step in the life of each alert.
     actor,
     comment
    FROM system_alert_events;
-
-TABLE alert_gaps  -- Minutes that were never evaluated: the service was off, or late, or the clock was set forward. They do not overlap.
-    start_time timestamp with time zone NOT NULL  -- The first such minute.
-    end_time timestamp with time zone NOT NULL  -- The minute that was evaluated next.
-    CONSTRAINT alert_gaps_check CHECK ((end_time > start_time))
-    CONSTRAINT alert_gaps_pkey PRIMARY KEY (start_time)
-    CREATE UNIQUE INDEX alert_gaps_pkey ON public.alert_gaps USING btree (start_time)
-
-TABLE alert_needs  -- What has to be known of series each minute: once, however many rules ask.
-    id integer NOT NULL GENERATED ALWAYS AS IDENTITY  -- Its number.
-    series_id integer NOT NULL  -- The series.
-    window_s integer NOT NULL  -- Length of the window in seconds.
-    shift_s integer NOT NULL  -- How long ago the window ended, in seconds.
-    source text NOT NULL  -- What is read: sums or moments of the 1m tier, samples or distributions.
-    CONSTRAINT alert_needs_pkey PRIMARY KEY (id)
-    CONSTRAINT alert_needs_series_id_fkey FOREIGN KEY (series_id) REFERENCES series(id) ON DELETE CASCADE
-    CONSTRAINT alert_needs_series_id_window_s_shift_s_source_key UNIQUE (series_id, window_s, shift_s, source)
-    CREATE UNIQUE INDEX alert_needs_pkey ON public.alert_needs USING btree (id)
-    CREATE UNIQUE INDEX alert_needs_series_id_window_s_shift_s_source_key ON public.alert_needs USING btree (series_id, window_s, shift_s, source)
 
 TABLE alert_rules  -- Rules, evaluated as one set once a minute; one rule covers every series that matches.
     id integer NOT NULL GENERATED ALWAYS AS IDENTITY  -- Number of the rule.
@@ -63,14 +37,14 @@ TABLE alert_rules  -- Rules, evaluated as one set once a minute; one rule covers
     updated_at timestamp with time zone NOT NULL DEFAULT now()  -- When it was last changed.
     labels jsonb NOT NULL DEFAULT '{}'::jsonb  -- Labels that a series must have to be covered.
     recovery jsonb  -- Value per level at which it is left; null: its limit.
-    for_s integer NOT NULL DEFAULT 0  -- Seconds that the limit must be broken before the alert opens.
-    keep_firing_for_s integer NOT NULL DEFAULT 0  -- Seconds of calm before the alert resolves.
+    for_s integer NOT NULL DEFAULT 0  -- Seconds that the limit must be breached before the alert opens.
+    keep_firing_for_s integer NOT NULL DEFAULT 0  -- Seconds that it must be clear before the alert resolves.
     no_data text NOT NULL DEFAULT 'keep'::text  -- When nothing was measured: keep what is, as if it were ok, or alert.
     on_error text NOT NULL DEFAULT 'keep'::text  -- When the rule cannot be evaluated: keep what is, as if it were ok, or alert.
     no_data_level text NOT NULL DEFAULT 'warning'::text  -- Level of an alert about no data or an error.
     escalate_after_s integer  -- Seconds without acknowledgement after which an alert goes up a level; null: never.
     flap_count integer NOT NULL DEFAULT 0  -- So many openings within flap_window_s are flapping; 0: nothing is.
-    flap_window_s integer NOT NULL DEFAULT 3600  -- Window of flap_count; an alert that flaps stays open until this long calm.
+    flap_window_s integer NOT NULL DEFAULT 3600  -- Window of flap_count; an alert that flaps stays open until it was clear for this long.
     over text  -- Of a ratio: the metric it is divided by.
     offset_s integer NOT NULL DEFAULT 0  -- Of a change: how far back it is compared with.
     is_relative boolean NOT NULL DEFAULT false  -- Of a change: whether it is measured in percent of what was.
@@ -79,16 +53,16 @@ TABLE alert_rules  -- Rules, evaluated as one set once a minute; one rule covers
     none_of text[] NOT NULL DEFAULT '{}'::text[]  -- Of a composite: rules of which none may fire.
     objective double precision  -- Of a burn rate: the availability that is promised, in percent.
     short_window_s integer  -- Of a burn rate: the window that says whether it still burns.
-    sql text  -- Of kind sql: the question; its rows are stored as samples of the metric.
+    sql text  -- Of kind sql: the query; its rows are stored as samples of the metric.
     runbook text  -- Where it says what to do.
     error text  -- Why it could not be evaluated the last time; null: it could.
     error_at timestamp with time zone  -- Since when it cannot be evaluated.
-    updated_by text NOT NULL DEFAULT 'vigia'::text  -- Who last changed it; vigia: as it was shipped.
-    limits double precision[] DEFAULT level_limits(levels)  -- The limits of levels, quietest first.
-    recoveries double precision[] DEFAULT level_limits(recovery)  -- The values of recovery, quietest first.
+    updated_by text NOT NULL DEFAULT 'vigia'::text  -- Who last changed it; vigia: it is as built in.
+    limits double precision[] DEFAULT level_limits(levels)  -- The limits of levels, the least severe first.
+    recoveries double precision[] DEFAULT level_limits(recovery)  -- The values of recovery, the least severe first.
     by_component boolean NOT NULL DEFAULT false  -- Of a composite: whether it looks at each component alone.
-    level text  -- Of a composite: level of its alerts; null: the loudest of the rules that fire.
-    is_covered boolean NOT NULL DEFAULT false  -- Whether alert_targets has what it looks at, as it is now.
+    level text  -- Of a composite: level of its alerts; null: the most severe of the rules that fire.
+    is_covered boolean NOT NULL DEFAULT false  -- Whether rule_series has the series that it reads, as they are now.
     tried_at timestamp with time zone  -- When it was last tried again; it counts only after error_at.
     CONSTRAINT alert_rules_agg_check CHECK ((agg = ANY (ARRAY['avg'::text, 'min'::text, 'max'::text, 'sum'::text, 'count'::text, 'first'::text, 'last'::text, 'stddev'::text, 'rate'::text, 'p50'::text, 'p90'::text, 'p95'::text, 'p99'::text])))
     CONSTRAINT alert_rules_check CHECK (((kind = 'sql'::text) = (sql IS NOT NULL)))
@@ -135,20 +109,20 @@ TABLE alert_silences  -- Alerts of which nobody wants to be told for a while; en
     CREATE INDEX alert_silences_ends_at ON public.alert_silences USING btree (ends_at)
     CREATE UNIQUE INDEX alert_silences_pkey ON public.alert_silences USING btree (id)
 
-TABLE alert_states  -- Where each rule stands with each thing it looks at; no row: all is well.
+TABLE alert_states  -- State of each rule with each instance (component and labels); no row: all is well.
     rule_id integer NOT NULL  -- The rule.
-    component text NOT NULL  -- Component of the thing; empty for one that belongs to none.
-    labels jsonb NOT NULL  -- Labels of the thing.
+    component text NOT NULL  -- Component of the instance; empty for one that belongs to none.
+    labels jsonb NOT NULL  -- Labels of the instance.
     phase text NOT NULL  -- ok, pending or firing.
     since timestamp with time zone  -- Since when it is pending, without the time in which nobody looked; or when it fired.
-    calm_since timestamp with time zone  -- Since when a firing one would resolve, if it did not have to be kept.
+    clear_since timestamp with time zone  -- Since when a firing one is clear and would resolve, if keep_firing_for did not keep it.
     missing_since timestamp with time zone  -- The last minute that had data, while there is none and the state is kept.
     value_rank integer NOT NULL  -- Level that the value asks for: 0 none, 1 info to 4 emergency.
     floor_rank integer NOT NULL  -- Level that it was raised to because nobody acknowledged it.
     raised_at timestamp with time zone  -- When its level last rose.
     acknowledged boolean NOT NULL  -- Whether someone took it on.
     opens timestamp with time zone[] NOT NULL  -- When it last opened, as often as flapping is counted.
-    is_flapping boolean NOT NULL  -- Whether it opened so often that it waits for a long calm.
+    is_flapping boolean NOT NULL  -- Whether it opened so often that it must be clear for long.
     alert_id bigint  -- Its open alert.
     CONSTRAINT alert_states_alert_id_fkey FOREIGN KEY (alert_id) REFERENCES system_alerts(id) ON DELETE SET NULL
     CONSTRAINT alert_states_phase_check CHECK ((phase = ANY (ARRAY['ok'::text, 'pending'::text, 'firing'::text])))
@@ -156,30 +130,6 @@ TABLE alert_states  -- Where each rule stands with each thing it looks at; no ro
     CONSTRAINT alert_states_rule_id_fkey FOREIGN KEY (rule_id) REFERENCES alert_rules(id) ON DELETE CASCADE
     CREATE INDEX alert_states_alert ON public.alert_states USING btree (alert_id) WHERE (alert_id IS NOT NULL)
     CREATE UNIQUE INDEX alert_states_pkey ON public.alert_states USING btree (rule_id, component, labels)
-
-TABLE alert_targets  -- Which series each rule looks at and what it asks of them, brought up to date before each evaluation.
-    rule_id integer NOT NULL  -- The rule.
-    series_id integer NOT NULL  -- The series.
-    need_id integer NOT NULL  -- What it needs to know.
-    other_need_id integer  -- What that is compared with: a ratio with the other metric, a change with the past, a burn rate with its short window.
-    kind text NOT NULL  -- Kind of the rule.
-    aggregate integer NOT NULL  -- Place of the aggregate: avg, min, max, sum, count, first, last, stddev, rate, p50, p90, p95, p99.
-    is_relative boolean NOT NULL  -- Whether a change is in percent.
-    budget double precision  -- Of a burn rate: the share that may fail.
-    sign integer NOT NULL  -- 1 where larger is worse, -1 where smaller is.
-    is_strict boolean NOT NULL  -- Whether the limit itself is well.
-    quietest double precision  -- Limit of the quietest level, times the sign.
-    settings text  -- Metric of whose thresholds in the settings the limits are, when the rule has none.
-    is_known boolean NOT NULL  -- Whether it is remembered that there was data.
-    CONSTRAINT alert_targets_need_id_fkey FOREIGN KEY (need_id) REFERENCES alert_needs(id) ON DELETE CASCADE
-    CONSTRAINT alert_targets_other_need_id_fkey FOREIGN KEY (other_need_id) REFERENCES alert_needs(id) ON DELETE CASCADE
-    CONSTRAINT alert_targets_pkey PRIMARY KEY (rule_id, series_id)
-    CONSTRAINT alert_targets_rule_id_fkey FOREIGN KEY (rule_id) REFERENCES alert_rules(id) ON DELETE CASCADE
-    CONSTRAINT alert_targets_series_id_fkey FOREIGN KEY (series_id) REFERENCES series(id) ON DELETE CASCADE
-    CREATE INDEX alert_targets_need ON public.alert_targets USING btree (need_id)
-    CREATE INDEX alert_targets_other_need ON public.alert_targets USING btree (other_need_id) WHERE (other_need_id IS NOT NULL)
-    CREATE UNIQUE INDEX alert_targets_pkey ON public.alert_targets USING btree (rule_id, series_id)
-    CREATE INDEX alert_targets_series ON public.alert_targets USING btree (series_id)
 
 VIEW alerts  -- Alerts, open and past.
     id bigint  -- Number of the alert.
@@ -198,7 +148,7 @@ VIEW alerts  -- Alerts, open and past.
     acknowledged_by text  -- Who took it on.
     resolved_at timestamp with time zone  -- When it ended.
     resolved_by text  -- Who ended it: a key or user, or auto.
-    held_by text[]  -- What keeps everybody from being told, or did when it ended: silence:3, maintenance:backup, dependency:database.
+    suppressed_by text[]  -- What suppresses its notifications, or did when it ended: silence:3, maintenance:backup, dependency:database.
     is_flapping boolean  -- Whether it opened because its rule flaps.
  SELECT id,
     rule,
@@ -216,7 +166,7 @@ VIEW alerts  -- Alerts, open and past.
     acknowledged_by,
     resolved_at,
     resolved_by,
-    held_by,
+    suppressed_by,
     is_flapping
    FROM system_alerts;
 
@@ -238,6 +188,27 @@ TABLE api_keys  -- Keys of programs and people; only a hash of each is kept.
     CREATE UNIQUE INDEX api_keys_hash_key ON public.api_keys USING btree (hash)
     CREATE UNIQUE INDEX api_keys_name ON public.api_keys USING btree (name) WHERE (revoked_at IS NULL)
     CREATE UNIQUE INDEX api_keys_pkey ON public.api_keys USING btree (id)
+
+TABLE built_in_rules  -- Built-in rules, each inserted once; what people make of them afterwards stays.
+    name text NOT NULL  -- Name of the rule in the program.
+    CONSTRAINT built_in_rules_pkey PRIMARY KEY (name)
+    CREATE UNIQUE INDEX built_in_rules_pkey ON public.built_in_rules USING btree (name)
+
+TABLE calendar_feeds  -- Addresses at which a calendar reads a schedule, or the shifts of a person, without a key.
+    token_hash bytea NOT NULL  -- SHA-256 of the token in the address.
+    schedule_id bigint  -- The schedule that is read; null: those of a person.
+    contact_id bigint  -- The person whose shifts are read; null: those of a schedule.
+    created_at timestamp with time zone NOT NULL  -- When it was made.
+    created_by text NOT NULL  -- Who made it.
+    CONSTRAINT calendar_feeds_check CHECK ((num_nonnulls(schedule_id, contact_id) = 1))
+    CONSTRAINT calendar_feeds_contact_id_fkey FOREIGN KEY (contact_id) REFERENCES contacts(id) ON DELETE CASCADE
+    CONSTRAINT calendar_feeds_contact_id_key UNIQUE (contact_id)
+    CONSTRAINT calendar_feeds_pkey PRIMARY KEY (token_hash)
+    CONSTRAINT calendar_feeds_schedule_id_fkey FOREIGN KEY (schedule_id) REFERENCES schedules(id) ON DELETE CASCADE
+    CONSTRAINT calendar_feeds_schedule_id_key UNIQUE (schedule_id)
+    CREATE UNIQUE INDEX calendar_feeds_contact_id_key ON public.calendar_feeds USING btree (contact_id)
+    CREATE UNIQUE INDEX calendar_feeds_pkey ON public.calendar_feeds USING btree (token_hash)
+    CREATE UNIQUE INDEX calendar_feeds_schedule_id_key ON public.calendar_feeds USING btree (schedule_id)
 
 VIEW catalogue  -- Every series there is, with its newest value.
     metric text  -- Name of the metric: subject, what, unit.
@@ -264,6 +235,26 @@ VIEW catalogue  -- Every series there is, with its newest value.
     s.id AS series_id
    FROM (series s
      LEFT JOIN series_state t ON ((t.series_id = s.id)));
+
+TABLE channels  -- Where messages go: a webhook, a mailbox, a chat.
+    id bigint NOT NULL  -- Number of the channel.
+    name text NOT NULL  -- Unique name.
+    title text NOT NULL DEFAULT ''::text  -- What people call it.
+    type text NOT NULL  -- webhook, email, slack and so on.
+    url text NOT NULL  -- Address, encrypted by VIGIA_SECRET_KEY; empty: none.
+    secret text NOT NULL  -- Key, token or password, encrypted by VIGIA_SECRET_KEY; empty: none.
+    settings jsonb NOT NULL DEFAULT '{}'::jsonb  -- The fields of its type, none of them secret.
+    min_level text NOT NULL DEFAULT 'warning'::text  -- Lowest level of an alert that is sent.
+    language text NOT NULL DEFAULT 'en'::text  -- Language of its messages: en or pt-BR.
+    tz text NOT NULL DEFAULT 'UTC'::text  -- Time zone of the times in its messages.
+    enabled boolean NOT NULL DEFAULT true  -- Whether anything is sent.
+    updated_at timestamp with time zone NOT NULL  -- When it was last changed.
+    updated_by text NOT NULL  -- Who changed it.
+    CONSTRAINT channels_min_level_check CHECK ((min_level = ANY (ARRAY['info'::text, 'warning'::text, 'critical'::text, 'emergency'::text])))
+    CONSTRAINT channels_name_key UNIQUE (name)
+    CONSTRAINT channels_pkey PRIMARY KEY (id)
+    CREATE UNIQUE INDEX channels_name_key ON public.channels USING btree (name)
+    CREATE UNIQUE INDEX channels_pkey ON public.channels USING btree (id)
 
 VIEW checks  -- Each check of each component.
     time timestamp with time zone  -- When it was measured; of a roll-up, the start of the bucket.
@@ -337,6 +328,38 @@ VIEW components  -- Present state of each component.
     last_check,
     uptime_24h
    FROM component_status;
+
+TABLE contact_addresses  -- Where a contact is reached: an address within a channel.
+    contact_id bigint NOT NULL  -- The contact.
+    channel_id bigint NOT NULL  -- The channel that carries the messages; it cannot be deleted.
+    address text NOT NULL  -- Mail address, phone number and the like, as the channel's type has it; empty: the channel's own.
+    position integer NOT NULL  -- Order of the addresses of a contact, from 1.
+    verified_at timestamp with time zone  -- When the contact proved to read it; null: not yet.
+    code_id bytea  -- What the code that was sent last is made of, with VIGIA_SECRET_KEY; null: none waits.
+    code_sent_at timestamp with time zone  -- When a code was last sent.
+    code_tries integer NOT NULL DEFAULT 0  -- Wrong codes since then.
+    CONSTRAINT contact_addresses_channel_id_fkey FOREIGN KEY (channel_id) REFERENCES channels(id)
+    CONSTRAINT contact_addresses_contact_id_fkey FOREIGN KEY (contact_id) REFERENCES contacts(id) ON DELETE CASCADE
+    CONSTRAINT contact_addresses_pkey PRIMARY KEY (contact_id, channel_id, address)
+    CREATE INDEX contact_addresses_channel ON public.contact_addresses USING btree (channel_id)
+    CREATE UNIQUE INDEX contact_addresses_pkey ON public.contact_addresses USING btree (contact_id, channel_id, address)
+
+TABLE contacts  -- People who are told of alerts.
+    id bigint NOT NULL GENERATED ALWAYS AS IDENTITY  -- Number of the contact, in the order in which they were made.
+    name text NOT NULL  -- Unique name; it never changes.
+    title text NOT NULL DEFAULT ''::text  -- The person's own name.
+    tz text NOT NULL DEFAULT 'UTC'::text  -- Time zone of the times in messages, and of quiet_hours.
+    language text NOT NULL DEFAULT 'en'::text  -- Language of messages: en or pt-BR.
+    mute_until timestamp with time zone  -- Nothing is sent before this time; null: everything is.
+    quiet_hours jsonb NOT NULL DEFAULT '[]'::jsonb  -- Hours in which messages wait: a list of {weekdays, start, end}, on the clocks of tz.
+    quiet_min_level text NOT NULL DEFAULT 'critical'::text  -- Alerts of at least this level are sent in quiet_hours too.
+    updated_at timestamp with time zone NOT NULL  -- When it was last changed.
+    updated_by text NOT NULL  -- Who changed it.
+    CONSTRAINT contacts_name_key UNIQUE (name)
+    CONSTRAINT contacts_pkey PRIMARY KEY (id)
+    CONSTRAINT contacts_quiet_min_level_check CHECK ((quiet_min_level = ANY (ARRAY['info'::text, 'warning'::text, 'critical'::text, 'emergency'::text])))
+    CREATE UNIQUE INDEX contacts_name_key ON public.contacts USING btree (name)
+    CREATE UNIQUE INDEX contacts_pkey ON public.contacts USING btree (id)
 
 VIEW counters_1d  -- Increase of counters by UTC day.
     time timestamp with time zone  -- When it was measured; of a roll-up, the start of the bucket.
@@ -428,6 +451,56 @@ VIEW counters_5m  -- Increase of counters by five minutes.
    FROM (system_counters_5m r
      JOIN series s ON ((s.id = r.series_id)));
 
+TABLE deliveries  -- One message to one address: what waits, what was sent, and what failed.
+    id bigint NOT NULL GENERATED ALWAYS AS IDENTITY  -- Number of the delivery.
+    key text NOT NULL  -- Idempotency key: the same on each try.
+    notification_id bigint NOT NULL  -- What is said.
+    alert_id bigint  -- The alert, if it is about one: what is said of one alert keeps its order.
+    channel_id bigint  -- The channel; null once it was deleted.
+    channel text NOT NULL  -- Name of the channel at that time.
+    address text NOT NULL DEFAULT ''::text  -- Address within the channel; empty: the channel's own.
+    person text  -- Contact that it is for; null: nobody in particular.
+    step integer NOT NULL DEFAULT 0  -- Step of an escalation policy, from 1; 0 without a policy.
+    priority smallint NOT NULL  -- Lower goes first: 0 test, 1 on-call, 2 first message of an alert, 3 others.
+    state text NOT NULL DEFAULT 'pending'::text  -- pending, grouped (another delivery carries it), sent or failed (for good).
+    attempts integer NOT NULL DEFAULT 0  -- Number of tries.
+    created_at timestamp with time zone NOT NULL  -- When it was decided: the time of the commit's transaction; the end of quiet hours, if it waited for that.
+    attempted_at timestamp with time zone  -- When it was last tried.
+    next_at timestamp with time zone NOT NULL  -- Not before this time.
+    sent_at timestamp with time zone  -- When the provider took it.
+    status integer  -- HTTP status or SMTP code of the last answer.
+    answer text  -- Beginning of the last answer.
+    last_error text  -- Why the last try failed.
+    reference text  -- What the provider calls the message.
+    group_id bigint  -- The delivery that carries it with others.
+    notification_group_id bigint  -- The group of a route, if one sends it: its messages keep their order.
+    CONSTRAINT deliveries_channel_id_fkey FOREIGN KEY (channel_id) REFERENCES channels(id) ON DELETE SET NULL
+    CONSTRAINT deliveries_group_id_fkey FOREIGN KEY (group_id) REFERENCES deliveries(id) ON DELETE SET NULL
+    CONSTRAINT deliveries_key_key UNIQUE (key)
+    CONSTRAINT deliveries_notification_id_fkey FOREIGN KEY (notification_id) REFERENCES notifications(id) ON DELETE CASCADE
+    CONSTRAINT deliveries_pkey PRIMARY KEY (id)
+    CONSTRAINT deliveries_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'grouped'::text, 'sent'::text, 'failed'::text])))
+    CREATE INDEX deliveries_attempted ON public.deliveries USING btree (channel_id, address, attempted_at DESC) WHERE (attempted_at IS NOT NULL)
+    CREATE INDEX deliveries_group ON public.deliveries USING btree (group_id) WHERE (group_id IS NOT NULL)
+    CREATE UNIQUE INDEX deliveries_key_key ON public.deliveries USING btree (key)
+    CREATE INDEX deliveries_notification ON public.deliveries USING btree (notification_id)
+    CREATE INDEX deliveries_pending ON public.deliveries USING btree (channel_id, address, priority, id) WHERE (state = 'pending'::text)
+    CREATE INDEX deliveries_pending_of_alert ON public.deliveries USING btree (channel_id, address, alert_id, id) WHERE (state = 'pending'::text)
+    CREATE INDEX deliveries_pending_of_group ON public.deliveries USING btree (channel_id, address, notification_group_id, id) WHERE ((state = 'pending'::text) AND (notification_group_id IS NOT NULL))
+    CREATE UNIQUE INDEX deliveries_pkey ON public.deliveries USING btree (id)
+
+TABLE delivery_addresses  -- Each address that something was ever sent to: one process at a time serves it, in order.
+    channel_id bigint NOT NULL  -- The channel.
+    address text NOT NULL DEFAULT ''::text  -- Address within the channel; empty: the channel's own.
+    retry_at timestamp with time zone NOT NULL DEFAULT '-infinity'::timestamp with time zone  -- After a failure: not before this time.
+    failures integer NOT NULL DEFAULT 0  -- Failures in a row.
+    lease uuid  -- The process that serves it; null: none.
+    lease_until timestamp with time zone NOT NULL DEFAULT '-infinity'::timestamp with time zone  -- Until when no other process may.
+    served_at timestamp with time zone NOT NULL DEFAULT '-infinity'::timestamp with time zone  -- When it was last served: who waited longest is next.
+    CONSTRAINT delivery_addresses_channel_id_fkey FOREIGN KEY (channel_id) REFERENCES channels(id) ON DELETE CASCADE
+    CONSTRAINT delivery_addresses_pkey PRIMARY KEY (channel_id, address)
+    CREATE UNIQUE INDEX delivery_addresses_pkey ON public.delivery_addresses USING btree (channel_id, address)
+
 VIEW distributions_1d  -- Values of distributions by UTC day, counted in buckets whose bounds grow by 2 percent.
     time timestamp with time zone  -- When it was measured; of a roll-up, the start of the bucket.
     metric text  -- Name of the metric: subject, what, unit.
@@ -499,6 +572,38 @@ VIEW distributions_5m  -- Values of distributions by five minutes, counted in bu
     r.series_id
    FROM (system_distributions_5m r
      JOIN series s ON ((s.id = r.series_id)));
+
+TABLE escalations  -- Alerts that go through the steps of a policy.
+    id bigint NOT NULL GENERATED ALWAYS AS IDENTITY  -- Number of the escalation.
+    alert_id bigint NOT NULL  -- The alert.
+    transition_id bigint NOT NULL  -- The row of system_alert_events that began it: that it opened, for instance.
+    route text NOT NULL  -- Name of the route that began it.
+    policy jsonb NOT NULL  -- The policy as it was then.
+    acknowledgement_expires_s integer NOT NULL  -- Seconds until an acknowledgement ends, by the policy; 0: it never does.
+    started_at timestamp with time zone NOT NULL  -- When the first step is due.
+    acknowledged_at timestamp with time zone[] NOT NULL  -- Each acknowledgement of the alert since it opened.
+    taken text[] NOT NULL DEFAULT '{}'::text[]  -- Keys of the steps that were taken, such as 0.1.2: after no expired acknowledgement, in round 1, step 2.
+    next_at timestamp with time zone  -- When the next step is due; null: there is none unless the alert is acknowledged.
+    stopped_at timestamp with time zone  -- When the alert was resolved or suppressed; null: it is neither.
+    CONSTRAINT escalations_alert_id_fkey FOREIGN KEY (alert_id) REFERENCES system_alerts(id) ON DELETE CASCADE
+    CONSTRAINT escalations_pkey PRIMARY KEY (id)
+    CREATE INDEX escalations_alert ON public.escalations USING btree (alert_id)
+    CREATE INDEX escalations_next_at ON public.escalations USING btree (next_at) WHERE ((stopped_at IS NULL) AND (next_at IS NOT NULL))
+    CREATE UNIQUE INDEX escalations_pkey ON public.escalations USING btree (id)
+
+TABLE evaluation_clock  -- The newest minute that was evaluated, in one row: a transaction that changes alerts locks it.
+    one boolean NOT NULL DEFAULT true  -- There is one row.
+    evaluated_at timestamp with time zone  -- The minute; what lies between it and the next is an evaluation gap.
+    CONSTRAINT evaluation_clock_one_check CHECK (one)
+    CONSTRAINT evaluation_clock_pkey PRIMARY KEY (one)
+    CREATE UNIQUE INDEX evaluation_clock_pkey ON public.evaluation_clock USING btree (one)
+
+TABLE evaluation_gaps  -- Minutes that were never evaluated: the service was off, or late, or the clock was set forward. They do not overlap.
+    start_time timestamp with time zone NOT NULL  -- The first such minute.
+    end_time timestamp with time zone NOT NULL  -- The minute that was evaluated next.
+    CONSTRAINT evaluation_gaps_check CHECK ((end_time > start_time))
+    CONSTRAINT evaluation_gaps_pkey PRIMARY KEY (start_time)
+    CREATE UNIQUE INDEX evaluation_gaps_pkey ON public.evaluation_gaps USING btree (start_time)
 
 TABLE event_counter  -- The newest event number, in one row.
     one boolean NOT NULL DEFAULT true  -- There is one row.
@@ -592,6 +697,19 @@ END)
     CREATE UNIQUE INDEX maintenance_windows_name ON public.maintenance_windows USING btree (name) WHERE (removed_at IS NULL)
     CREATE UNIQUE INDEX maintenance_windows_pkey ON public.maintenance_windows USING btree (id)
 
+TABLE message_links  -- Links in messages that act without signing in, each once.
+    id_hash bytea NOT NULL  -- SHA-256 of the id in the link: from the table nobody can make a link.
+    action text NOT NULL  -- acknowledge or resolve.
+    alert_id bigint NOT NULL  -- The alert that it acts on.
+    person text NOT NULL  -- In whose name it acts.
+    expires_at timestamp with time zone NOT NULL  -- Until when it acts.
+    used_at timestamp with time zone  -- When it was used; null: not yet.
+    CONSTRAINT message_links_alert_id_fkey FOREIGN KEY (alert_id) REFERENCES system_alerts(id) ON DELETE CASCADE
+    CONSTRAINT message_links_pkey PRIMARY KEY (id_hash)
+    CREATE INDEX message_links_alert ON public.message_links USING btree (alert_id)
+    CREATE INDEX message_links_expires_at ON public.message_links USING btree (expires_at)
+    CREATE UNIQUE INDEX message_links_pkey ON public.message_links USING btree (id_hash)
+
 VIEW metrics  -- Samples with their names.
     time timestamp with time zone  -- When it was measured; of a roll-up, the start of the bucket.
     metric text  -- Name of the metric: subject, what, unit.
@@ -646,7 +764,7 @@ VIEW metrics_1d  -- Roll-up by UTC day.
     r.first,
     r.last,
     r.series_id,
-    NULLIF((sqrt(r.m2) / sqrt((r.count)::double precision)), 'NaN'::double precision) AS stddev
+    stddev_of(r.m2, (r.count)::double precision) AS stddev
    FROM (system_metrics_1d r
      JOIN series s ON ((s.id = r.series_id)));
 
@@ -682,7 +800,7 @@ VIEW metrics_1h  -- Roll-up by hour.
     r.first,
     r.last,
     r.series_id,
-    NULLIF((sqrt(r.m2) / sqrt((r.count)::double precision)), 'NaN'::double precision) AS stddev
+    stddev_of(r.m2, (r.count)::double precision) AS stddev
    FROM (system_metrics_1h r
      JOIN series s ON ((s.id = r.series_id)));
 
@@ -718,7 +836,7 @@ VIEW metrics_1m  -- Roll-up by minute.
     r.first,
     r.last,
     r.series_id,
-    NULLIF((sqrt(r.m2) / sqrt((r.count)::double precision)), 'NaN'::double precision) AS stddev
+    stddev_of(r.m2, (r.count)::double precision) AS stddev
    FROM (system_metrics_1m r
      JOIN series s ON ((s.id = r.series_id)));
 
@@ -754,7 +872,7 @@ VIEW metrics_5m  -- Roll-up by five minutes.
     r.first,
     r.last,
     r.series_id,
-    NULLIF((sqrt(r.m2) / sqrt((r.count)::double precision)), 'NaN'::double precision) AS stddev
+    stddev_of(r.m2, (r.count)::double precision) AS stddev
    FROM (system_metrics_5m r
      JOIN series s ON ((s.id = r.series_id)));
 
@@ -789,6 +907,60 @@ TABLE monitoring_config_history  -- Each change of a setting: the audit.
     CONSTRAINT monitoring_config_history_pkey PRIMARY KEY (id)
     CREATE UNIQUE INDEX monitoring_config_history_pkey ON public.monitoring_config_history USING btree (id)
 
+TABLE notification_group_members  -- Alerts of a group; one leaves when its end was sent.
+    group_id bigint NOT NULL  -- The group.
+    alert_id bigint NOT NULL  -- The alert.
+    is_sent boolean NOT NULL DEFAULT false  -- Whether a message of the group had it.
+    sent_to bigint NOT NULL  -- Number of the last notification of the alert that the group has dealt with.
+    CONSTRAINT notification_group_members_alert_id_fkey FOREIGN KEY (alert_id) REFERENCES system_alerts(id) ON DELETE CASCADE
+    CONSTRAINT notification_group_members_group_id_fkey FOREIGN KEY (group_id) REFERENCES notification_groups(id) ON DELETE CASCADE
+    CONSTRAINT notification_group_members_pkey PRIMARY KEY (group_id, alert_id)
+    CREATE INDEX notification_group_members_alert ON public.notification_group_members USING btree (alert_id)
+    CREATE UNIQUE INDEX notification_group_members_pkey ON public.notification_group_members USING btree (group_id, alert_id)
+
+TABLE notification_groups  -- Open alerts of a route that are sent together, and when.
+    id bigint NOT NULL GENERATED ALWAYS AS IDENTITY  -- Number of the group; a group that ended and began again has another.
+    route_id bigint NOT NULL  -- The route.
+    key text NOT NULL  -- A hash of labels.
+    labels jsonb NOT NULL  -- What its alerts have in common, by group_by of the route.
+    first_at timestamp with time zone NOT NULL  -- When it was to be sent first; later messages are multiples of group_interval after it.
+    next_at timestamp with time zone  -- When it is looked at next; null: not before one of its alerts changes.
+    sent_at timestamp with time zone  -- When it was sent last; null: not yet.
+    messages integer NOT NULL DEFAULT 0  -- How many messages it has had.
+    CONSTRAINT notification_groups_pkey PRIMARY KEY (id)
+    CONSTRAINT notification_groups_route_id_fkey FOREIGN KEY (route_id) REFERENCES routes(id) ON DELETE CASCADE
+    CONSTRAINT notification_groups_route_id_key_key UNIQUE (route_id, key)
+    CREATE INDEX notification_groups_next_at ON public.notification_groups USING btree (next_at) WHERE (next_at IS NOT NULL)
+    CREATE UNIQUE INDEX notification_groups_pkey ON public.notification_groups USING btree (id)
+    CREATE UNIQUE INDEX notification_groups_route_id_key_key ON public.notification_groups USING btree (route_id, key)
+
+TABLE notifications  -- What is to be said: one row for each transition of an alert, test, or other news.
+    id bigint NOT NULL GENERATED ALWAYS AS IDENTITY  -- Number of the notification; they are in the order of their transitions.
+    kind text NOT NULL  -- alert, incident, maintenance, on_call, account, report or test.
+    event text NOT NULL  -- opened, escalated, lowered, acknowledged, resolved, reminder, group, test, shift_started, shift_ended or code.
+    time timestamp with time zone NOT NULL  -- When it happened.
+    alert_id bigint  -- The alert, if it is about one.
+    transition_id bigint  -- The row of system_alert_events; null where there is none, as in a group.
+    payload jsonb NOT NULL  -- The alert as it was then, the alerts of a group by number, or what else the message is made from.
+    CONSTRAINT notifications_alert_id_fkey FOREIGN KEY (alert_id) REFERENCES system_alerts(id) ON DELETE CASCADE
+    CONSTRAINT notifications_pkey PRIMARY KEY (id)
+    CONSTRAINT notifications_transition_id_key UNIQUE (transition_id)
+    CREATE INDEX notifications_alert ON public.notifications USING btree (alert_id)
+    CREATE UNIQUE INDEX notifications_pkey ON public.notifications USING btree (id)
+    CREATE INDEX notifications_time ON public.notifications USING btree ("time")
+    CREATE UNIQUE INDEX notifications_transition_id_key ON public.notifications USING btree (transition_id)
+
+TABLE on_call_shifts  -- Who was on call, written as it happens; without a row nobody was.
+    schedule_id bigint NOT NULL  -- The schedule.
+    starts_at timestamp with time zone NOT NULL  -- From when on.
+    ends_at timestamp with time zone NOT NULL  -- Until when; it grows while the shift goes on.
+    people text[] NOT NULL  -- Names of the contacts, in order.
+    CONSTRAINT on_call_shifts_check CHECK ((starts_at < ends_at))
+    CONSTRAINT on_call_shifts_pkey PRIMARY KEY (schedule_id, starts_at)
+    CONSTRAINT on_call_shifts_schedule_id_fkey FOREIGN KEY (schedule_id) REFERENCES schedules(id) ON DELETE CASCADE
+    CREATE INDEX on_call_shifts_ends_at ON public.on_call_shifts USING btree (schedule_id, ends_at)
+    CREATE UNIQUE INDEX on_call_shifts_pkey ON public.on_call_shifts USING btree (schedule_id, starts_at)
+
 TYPE percentile_row  -- A percentile in a bucket of percentiles().
     time timestamp with time zone  -- When it was measured; of a roll-up, the start of the bucket.
     component text  -- Component it belongs to.
@@ -796,12 +968,22 @@ TYPE percentile_row  -- A percentile in a bucket of percentiles().
     quantile double precision  -- From 0 to 1: 0.95 is the 95th percentile.
     value double precision  -- The value.
 
-TABLE question_clock  -- The newest minute in which the questions of rules were asked: in each, one replica asks.
-    one boolean NOT NULL DEFAULT true  -- There is one row.
-    asked_at timestamp with time zone NOT NULL  -- That minute.
-    CONSTRAINT question_clock_one_check CHECK (one)
-    CONSTRAINT question_clock_pkey PRIMARY KEY (one)
-    CREATE UNIQUE INDEX question_clock_pkey ON public.question_clock USING btree (one)
+TABLE policies  -- Escalation policies: who is told of an alert one after the other, until somebody acknowledges it.
+    id bigint NOT NULL GENERATED ALWAYS AS IDENTITY  -- Number of the policy, in the order in which they were made.
+    name text NOT NULL  -- Unique name; it never changes.
+    title text NOT NULL DEFAULT ''::text  -- What people call it.
+    steps jsonb NOT NULL  -- List of {targets, delay}; a target is {kind, name} of a person, a schedule or a channel.
+    repeat integer NOT NULL DEFAULT 0  -- How often the steps are taken again after the last.
+    acknowledgement_expires_s integer NOT NULL DEFAULT 7200  -- Seconds until an acknowledgement ends; 0: it never does.
+    updated_at timestamp with time zone NOT NULL  -- When it was last changed.
+    updated_by text NOT NULL  -- Who changed it.
+    CONSTRAINT policies_acknowledgement_expires_s_check CHECK ((acknowledgement_expires_s >= 0))
+    CONSTRAINT policies_name_key UNIQUE (name)
+    CONSTRAINT policies_pkey PRIMARY KEY (id)
+    CONSTRAINT policies_repeat_check CHECK ((repeat >= 0))
+    CONSTRAINT policies_steps_check CHECK ((jsonb_typeof(steps) = 'array'::text))
+    CREATE UNIQUE INDEX policies_name_key ON public.policies USING btree (name)
+    CREATE UNIQUE INDEX policies_pkey ON public.policies USING btree (id)
 
 TYPE rate_row  -- A bucket of rate().
     time timestamp with time zone  -- When it was measured; of a roll-up, the start of the bucket.
@@ -816,6 +998,112 @@ TABLE replica_tokens  -- What each running process of Vigia wrote last, every 10
     written_at timestamp with time zone NOT NULL  -- When it was written.
     CONSTRAINT replica_tokens_pkey PRIMARY KEY (replica)
     CREATE UNIQUE INDEX replica_tokens_pkey ON public.replica_tokens USING btree (replica)
+
+TABLE route_channels  -- The channels to which a route sends its groups.
+    route_id bigint NOT NULL  -- The route.
+    channel_id bigint NOT NULL  -- The channel; it cannot be deleted.
+    position integer NOT NULL  -- Place among the channels of the route, from 1.
+    CONSTRAINT route_channels_channel_id_fkey FOREIGN KEY (channel_id) REFERENCES channels(id)
+    CONSTRAINT route_channels_pkey PRIMARY KEY (route_id, channel_id)
+    CONSTRAINT route_channels_route_id_fkey FOREIGN KEY (route_id) REFERENCES routes(id) ON DELETE CASCADE
+    CREATE INDEX route_channels_channel ON public.route_channels USING btree (channel_id)
+    CREATE UNIQUE INDEX route_channels_pkey ON public.route_channels USING btree (route_id, channel_id)
+
+TABLE routes  -- Which alerts go where: an alert takes the first enabled route that matches.
+    id bigint NOT NULL GENERATED ALWAYS AS IDENTITY  -- Number of the route.
+    name text NOT NULL  -- Unique name; it never changes.
+    title text NOT NULL DEFAULT ''::text  -- What people call it.
+    position integer NOT NULL  -- Place among the routes, from 1.
+    matcher jsonb NOT NULL DEFAULT '{}'::jsonb  -- Which alerts: rule, component, category, level, labels, min_level, hours; empty: all.
+    goes_on boolean NOT NULL DEFAULT false  -- Whether an alert that matches takes the following routes too.
+    policy_id bigint  -- Escalation policy that an alert starts; null: none.
+    group_by text[] NOT NULL DEFAULT '{}'::text[]  -- What the alerts of a group have in common: rule, component, category and labels; ... alone: each alert is one.
+    group_wait_s integer NOT NULL DEFAULT 30  -- Seconds that the first message of a group waits for other alerts.
+    group_interval_s integer NOT NULL DEFAULT 300  -- Seconds between two moments at which a group may be sent.
+    repeat_s integer NOT NULL DEFAULT 14400  -- Seconds after which a group in which nothing changes is sent again; 0: never.
+    quiet_hours jsonb NOT NULL DEFAULT '[]'::jsonb  -- Hours in which nothing is sent: a list of {weekdays, start, end}, on the clocks of tz.
+    tz text NOT NULL DEFAULT 'UTC'::text  -- Time zone of quiet_hours and of the hours of matcher.
+    enabled boolean NOT NULL DEFAULT true  -- Whether alerts take it.
+    updated_at timestamp with time zone NOT NULL  -- When it was last changed.
+    updated_by text NOT NULL  -- Who changed it.
+    CONSTRAINT routes_group_interval_s_check CHECK ((group_interval_s > 0))
+    CONSTRAINT routes_group_wait_s_check CHECK ((group_wait_s >= 0))
+    CONSTRAINT routes_matcher_check CHECK ((jsonb_typeof(matcher) = 'object'::text))
+    CONSTRAINT routes_name_key UNIQUE (name)
+    CONSTRAINT routes_pkey PRIMARY KEY (id)
+    CONSTRAINT routes_policy_id_fkey FOREIGN KEY (policy_id) REFERENCES policies(id)
+    CONSTRAINT routes_quiet_hours_check CHECK ((jsonb_typeof(quiet_hours) = 'array'::text))
+    CONSTRAINT routes_repeat_s_check CHECK ((repeat_s >= 0))
+    CREATE UNIQUE INDEX routes_name_key ON public.routes USING btree (name)
+    CREATE UNIQUE INDEX routes_pkey ON public.routes USING btree (id)
+    CREATE INDEX routes_policy ON public.routes USING btree (policy_id)
+
+TABLE rule_inputs  -- Window aggregates that rules read each minute: each one once, for however many rules.
+    id integer NOT NULL GENERATED ALWAYS AS IDENTITY  -- Its number.
+    series_id integer NOT NULL  -- The series.
+    window_s integer NOT NULL  -- Length of the window in seconds.
+    shift_s integer NOT NULL  -- How long ago the window ended, in seconds.
+    source text NOT NULL  -- What is read: basic_aggregates or extended_aggregates of the 1m tier, samples or distributions.
+    CONSTRAINT rule_inputs_pkey PRIMARY KEY (id)
+    CONSTRAINT rule_inputs_series_id_fkey FOREIGN KEY (series_id) REFERENCES series(id) ON DELETE CASCADE
+    CONSTRAINT rule_inputs_series_id_window_s_shift_s_source_key UNIQUE (series_id, window_s, shift_s, source)
+    CREATE UNIQUE INDEX rule_inputs_pkey ON public.rule_inputs USING btree (id)
+    CREATE UNIQUE INDEX rule_inputs_series_id_window_s_shift_s_source_key ON public.rule_inputs USING btree (series_id, window_s, shift_s, source)
+
+TABLE rule_series  -- Which series each rule reads, brought up to date before each evaluation.
+    rule_id integer NOT NULL  -- The rule.
+    series_id integer NOT NULL  -- The series.
+    input_id integer NOT NULL  -- The window aggregates that it reads.
+    other_input_id integer  -- Those that they are compared with: a ratio with the other metric, a change with the past, a burn rate with its short window.
+    kind text NOT NULL  -- Kind of the rule.
+    aggregate integer NOT NULL  -- Place of the aggregate: avg, min, max, sum, count, first, last, stddev, rate, p50, p90, p95, p99.
+    is_relative boolean NOT NULL  -- Whether a change is in percent.
+    budget double precision  -- Of a burn rate: the share that may fail.
+    sign integer NOT NULL  -- 1 where larger is worse, -1 where smaller is.
+    is_strict boolean NOT NULL  -- Whether the limit itself is well.
+    least_severe double precision  -- Limit of the least severe level, times the sign.
+    settings text  -- Metric of whose thresholds in the settings the limits are, when the rule has none.
+    is_known boolean NOT NULL  -- Whether it is remembered that there was data.
+    CONSTRAINT rule_series_input_id_fkey FOREIGN KEY (input_id) REFERENCES rule_inputs(id) ON DELETE CASCADE
+    CONSTRAINT rule_series_other_input_id_fkey FOREIGN KEY (other_input_id) REFERENCES rule_inputs(id) ON DELETE CASCADE
+    CONSTRAINT rule_series_pkey PRIMARY KEY (rule_id, series_id)
+    CONSTRAINT rule_series_rule_id_fkey FOREIGN KEY (rule_id) REFERENCES alert_rules(id) ON DELETE CASCADE
+    CONSTRAINT rule_series_series_id_fkey FOREIGN KEY (series_id) REFERENCES series(id) ON DELETE CASCADE
+    CREATE INDEX rule_series_input ON public.rule_series USING btree (input_id)
+    CREATE INDEX rule_series_other_input ON public.rule_series USING btree (other_input_id) WHERE (other_input_id IS NOT NULL)
+    CREATE UNIQUE INDEX rule_series_pkey ON public.rule_series USING btree (rule_id, series_id)
+    CREATE INDEX rule_series_series ON public.rule_series USING btree (series_id)
+
+TABLE schedule_overrides  -- Shifts that somebody takes or leaves, applied in the order of their numbers.
+    id bigint NOT NULL GENERATED ALWAYS AS IDENTITY  -- Number of the override.
+    schedule_id bigint NOT NULL  -- The schedule.
+    starts_at timestamp with time zone NOT NULL  -- From when on it counts.
+    ends_at timestamp with time zone NOT NULL  -- Until when it counts.
+    in_person text  -- Who comes on call; null: nobody.
+    out_person text  -- Who is not on call instead; null: nobody in particular.
+    is_everyone boolean NOT NULL  -- Whether in_person replaces everyone who is on call.
+    created_at timestamp with time zone NOT NULL  -- When it was made.
+    created_by text NOT NULL  -- Who made it.
+    CONSTRAINT schedule_overrides_check CHECK ((starts_at < ends_at))
+    CONSTRAINT schedule_overrides_pkey PRIMARY KEY (id)
+    CONSTRAINT schedule_overrides_schedule_id_fkey FOREIGN KEY (schedule_id) REFERENCES schedules(id) ON DELETE CASCADE
+    CREATE INDEX schedule_overrides_ends_at ON public.schedule_overrides USING btree (schedule_id, ends_at)
+    CREATE UNIQUE INDEX schedule_overrides_pkey ON public.schedule_overrides USING btree (id)
+
+TABLE schedules  -- Who is on call: rotations, and what replaces them for a time.
+    id bigint NOT NULL GENERATED ALWAYS AS IDENTITY  -- Number of the schedule, in the order in which they were made.
+    name text NOT NULL  -- Unique name; it never changes.
+    title text NOT NULL DEFAULT ''::text  -- What people call it.
+    tz text NOT NULL DEFAULT 'UTC'::text  -- Time zone of the clocks by which hand-overs happen.
+    layers jsonb NOT NULL DEFAULT '[]'::jsonb  -- List of rotations; of those that have somebody, the last one counts.
+    temporary jsonb NOT NULL DEFAULT '[]'::jsonb  -- List of temporary schedules, each with its shifts.
+    recorded_until timestamp with time zone NOT NULL  -- Before this time on_call_shifts says who was on call, and everybody was told of each hand-over.
+    updated_at timestamp with time zone NOT NULL  -- When it was last changed; overrides do not count.
+    updated_by text NOT NULL  -- Who changed it.
+    CONSTRAINT schedules_name_key UNIQUE (name)
+    CONSTRAINT schedules_pkey PRIMARY KEY (id)
+    CREATE UNIQUE INDEX schedules_name_key ON public.schedules USING btree (name)
+    CREATE UNIQUE INDEX schedules_pkey ON public.schedules USING btree (id)
 
 TABLE schema_migrations  -- The migrations that were applied; version 0 stands for the views and functions.
     version integer NOT NULL  -- Number of the file.
@@ -832,11 +1120,11 @@ TABLE security_clock  -- The newest slot of which the security events were count
     CONSTRAINT security_clock_pkey PRIMARY KEY (one)
     CREATE UNIQUE INDEX security_clock_pkey ON public.security_clock USING btree (one)
 
-TABLE security_events  -- The security audit: who was refused, and who changed settings, rules, what holds alerts back, and keys.
+TABLE security_events  -- The security audit: who was refused, and who changed settings, rules, suppression, and keys.
     id bigint NOT NULL GENERATED ALWAYS AS IDENTITY  -- Order of the rows.
     time timestamp with time zone NOT NULL  -- When; of several that are alike, the first.
-    type text NOT NULL  -- What: sign_in_failed, key_refused, forbidden, setting_changed, rule_changed, quiet_changed, key_created, key_revoked, admin_created or first_admin_created.
-    actor text NOT NULL  -- Who; empty: a stranger.
+    type text NOT NULL  -- What: sign_in_failed, key_refused, forbidden, setting_changed, rule_changed, suppression_changed, channel_changed, contact_changed, schedule_changed, key_created, key_revoked, admin_created or first_admin_created.
+    actor text NOT NULL  -- Who; empty: not authenticated.
     address text NOT NULL  -- Address the request came from; empty: not known, or several.
     detail text NOT NULL  -- What was asked for or changed; never a secret.
     count bigint NOT NULL  -- How many that are alike the row stands for.
@@ -857,7 +1145,7 @@ TABLE series  -- What is measured: one row per metric, component and label set.
     kind text NOT NULL DEFAULT 'gauge'::text  -- gauge, counter or distribution.
     resolution double precision  -- Power of two that values are rounded to before storing; null: as they come.
     created_at timestamp with time zone NOT NULL DEFAULT now()  -- When the series was first seen.
-    is_covered boolean NOT NULL DEFAULT false  -- Whether alert_targets has the rules that look at it, as it is now.
+    is_covered boolean NOT NULL DEFAULT false  -- Whether rule_series has the rules that read it, as they are now.
     CONSTRAINT series_metric_component_labels_key UNIQUE (metric, component, labels)
     CONSTRAINT series_pkey PRIMARY KEY (id)
     CREATE INDEX series_component ON public.series USING btree (component)
@@ -868,9 +1156,10 @@ TABLE series  -- What is measured: one row per metric, component and label set.
 TABLE series_state  -- The newest sample of each series, and when its first one was.
     series_id integer NOT NULL  -- The series.
     first_time timestamp with time zone NOT NULL  -- Time of the oldest sample ever stored.
-    last_time timestamp with time zone NOT NULL  -- Time of the newest sample.
+    last_time timestamp with time zone NOT NULL  -- Time of the newest sample; of one too far in the future only until another comes.
     last_value double precision NOT NULL  -- Value of the newest sample.
     reason text NOT NULL DEFAULT ''::text  -- Why the newest sample is what it is: the cause of a component_up of 0.
+    ahead_time timestamp with time zone  -- Time of the newest sample that lay in the future when an earlier one took its place; null: none.
     CONSTRAINT series_state_pkey PRIMARY KEY (series_id)
     CONSTRAINT series_state_series_id_fkey FOREIGN KEY (series_id) REFERENCES series(id) ON DELETE CASCADE
     CREATE UNIQUE INDEX series_state_pkey ON public.series_state USING btree (series_id)
@@ -886,32 +1175,36 @@ TABLE sessions  -- Browsers that are signed in; only a hash of the cookie is kep
     CONSTRAINT sessions_pkey PRIMARY KEY (hash)
     CREATE UNIQUE INDEX sessions_pkey ON public.sessions USING btree (hash)
 
-TABLE shipped_rules  -- Rules that came with the program, each inserted once; what people make of them afterwards stays.
-    name text NOT NULL  -- Name that the rule came with.
-    CONSTRAINT shipped_rules_pkey PRIMARY KEY (name)
-    CREATE UNIQUE INDEX shipped_rules_pkey ON public.shipped_rules USING btree (name)
-
 TABLE sign_in_links  -- Links that sign a browser in as admin once; using one removes it.
     hash bytea NOT NULL  -- SHA-256 of the token in the link.
     expires_at timestamp with time zone NOT NULL  -- When it stops being valid.
     CONSTRAINT sign_in_links_pkey PRIMARY KEY (hash)
     CREATE UNIQUE INDEX sign_in_links_pkey ON public.sign_in_links USING btree (hash)
 
-TABLE system_alert_events  -- Each step in the life of each alert: the audit.
-    id bigint NOT NULL GENERATED ALWAYS AS IDENTITY  -- Order of the steps.
+TABLE sql_rule_clock  -- The newest minute in which SQL rules ran: in each, one replica runs them.
+    one boolean NOT NULL DEFAULT true  -- There is one row.
+    asked_at timestamp with time zone NOT NULL  -- That minute.
+    CONSTRAINT sql_rule_clock_one_check CHECK (one)
+    CONSTRAINT sql_rule_clock_pkey PRIMARY KEY (one)
+    CREATE UNIQUE INDEX sql_rule_clock_pkey ON public.sql_rule_clock USING btree (one)
+
+TABLE system_alert_events  -- Each transition of each alert: the audit.
+    id bigint NOT NULL GENERATED ALWAYS AS IDENTITY  -- Order of the transitions.
     alert_id bigint NOT NULL  -- The alert.
     time timestamp with time zone NOT NULL  -- When it happened.
-    type text NOT NULL  -- opened, escalated, lowered, acknowledged, commented, held, released, resolved or reopened.
-    level text NOT NULL  -- Level after the step.
-    value double precision  -- Value that led to the step.
+    type text NOT NULL  -- opened, escalated, lowered, acknowledged, commented, suppressed, unsuppressed, resolved or reopened.
+    level text NOT NULL  -- Level after the transition.
+    value double precision  -- Value that led to the transition.
     threshold double precision  -- Limit it was compared with.
     actor text NOT NULL  -- Who did it: a key or user, or auto.
     comment text NOT NULL DEFAULT ''::text  -- What that person said, or why the service did it.
+    is_announced boolean NOT NULL DEFAULT false  -- Whether clients and channels were informed, which happens in one transaction.
     CONSTRAINT system_alert_events_alert_id_fkey FOREIGN KEY (alert_id) REFERENCES system_alerts(id) ON DELETE CASCADE
     CONSTRAINT system_alert_events_pkey PRIMARY KEY (id)
-    CONSTRAINT system_alert_events_type_check CHECK ((type = ANY (ARRAY['opened'::text, 'escalated'::text, 'lowered'::text, 'acknowledged'::text, 'commented'::text, 'held'::text, 'released'::text, 'resolved'::text, 'reopened'::text])))
+    CONSTRAINT system_alert_events_type_check CHECK ((type = ANY (ARRAY['opened'::text, 'escalated'::text, 'lowered'::text, 'acknowledged'::text, 'commented'::text, 'suppressed'::text, 'unsuppressed'::text, 'resolved'::text, 'reopened'::text])))
     CREATE INDEX system_alert_events_alert ON public.system_alert_events USING btree (alert_id, id)
     CREATE UNIQUE INDEX system_alert_events_pkey ON public.system_alert_events USING btree (id)
+    CREATE INDEX system_alert_events_unannounced ON public.system_alert_events USING btree (alert_id) WHERE ((NOT is_announced) AND (type <> 'commented'::text))
 
 TABLE system_alerts  -- Alerts, open and past.
     id bigint NOT NULL GENERATED ALWAYS AS IDENTITY  -- Number of the alert.
@@ -931,8 +1224,8 @@ TABLE system_alerts  -- Alerts, open and past.
     acknowledged_by text  -- Who took it on.
     resolved_at timestamp with time zone  -- When it ended.
     resolved_by text  -- Who ended it: a key or user, or auto.
-    is_flapping boolean NOT NULL DEFAULT false  -- Whether it opened so often that it now waits for a long calm.
-    held_by text[] NOT NULL DEFAULT '{}'::text[]  -- What keeps everybody from being told, or did when it ended: silence:3, maintenance:backup, dependency:database.
+    is_flapping boolean NOT NULL DEFAULT false  -- Whether it opened so often that it must be clear for long.
+    suppressed_by text[] NOT NULL DEFAULT '{}'::text[]  -- What suppresses its notifications, or did when it ended: silence:3, maintenance:backup, dependency:database.
     CONSTRAINT system_alerts_category_check CHECK ((category = ANY (ARRAY['system'::text, 'trading'::text, 'database'::text, 'external'::text, 'security'::text])))
     CONSTRAINT system_alerts_check CHECK (((state = 'resolved'::text) = (resolved_at IS NOT NULL)))
     CONSTRAINT system_alerts_level_check CHECK ((level = ANY (ARRAY['info'::text, 'warning'::text, 'critical'::text, 'emergency'::text])))
@@ -1161,12 +1454,6 @@ TABLE tiers  -- What is kept at which density: the wanted state, and how far the
     CREATE UNIQUE INDEX tiers_pkey ON public.tiers USING btree (name)
     CREATE UNIQUE INDEX tiers_position_key ON public.tiers USING btree ("position")
 
-TABLE untold_alerts  -- Alerts that took steps which the bus does not tell yet: what holds them back is known once a whole minute is evaluated.
-    alert_id bigint NOT NULL  -- The alert.
-    CONSTRAINT untold_alerts_alert_id_fkey FOREIGN KEY (alert_id) REFERENCES system_alerts(id) ON DELETE CASCADE
-    CONSTRAINT untold_alerts_pkey PRIMARY KEY (alert_id)
-    CREATE UNIQUE INDEX untold_alerts_pkey ON public.untold_alerts USING btree (alert_id)
-
 VIEW uptime_daily  -- Availability of each component by UTC day.
     day timestamp with time zone  -- Start of the day in UTC.
     component text  -- Component it belongs to.
@@ -1211,15 +1498,21 @@ TYPE uptime_row  -- What uptime() answers.
     down_s double precision  -- Seconds down.
     availability double precision  -- up_s / (up_s + down_s) in percent; null: never observed.
 
-TABLE watched_components  -- Components outside that the settings want, or wanted, to be asked.
+TABLE watched_components  -- External components that the settings probe, or probed.
     component text NOT NULL  -- Name of the component.
-    let_go_at timestamp with time zone  -- Since when nobody wants it to be asked; null: it is.
+    removed_at timestamp with time zone  -- When it was removed from the settings; null: it is probed.
     CONSTRAINT watched_components_pkey PRIMARY KEY (component)
     CREATE UNIQUE INDEX watched_components_pkey ON public.watched_components USING btree (component)
 
-FUNCTION answer_question(p_question text) RETURNS SETOF text  -- Answers a question of a rule with the rights of who calls it: each row as JSON, cut off.
+FUNCTION alert_document(a system_alerts) RETURNS jsonb  -- An alert as messages have it.
+
+FUNCTION alert_levels() RETURNS text[]  -- The levels of alerts, least severe first.
+
+PROCEDURE await_backup()  -- Waits for the end of a backup that reads the chunks; none begins until the end of the transaction.
 
 FUNCTION begin_run(p_moment timestamp with time zone, p_every interval, p_force boolean) RETURNS TABLE(id bigint, is_due boolean, late_from timestamp with time zone, tiers_done integer)  -- The run that is to be gone on with or begun, and the oldest late sample that it takes.
+
+FUNCTION breach_message(subject text, value double precision, unit text, op text, threshold double precision) RETURNS text  -- Says which limit a value breached: subject is 97.72 percent, above 80 percent.
 
 FUNCTION ceil_to(p_time timestamp with time zone, p_width interval) RETURNS timestamp with time zone  -- The first start of a bucket at or after a time.
 
@@ -1229,15 +1522,19 @@ PROCEDURE compress_tier(IN p_tier text, IN p_old timestamp with time zone, IN p_
 
 FUNCTION compressed_part(p_chunk regclass) RETURNS regclass  -- Table that holds the compressed batches of a chunk; null: it has none.
 
+FUNCTION counter_increase(first double precision, last double precision, resets double precision, last_before double precision, is_near boolean) RETURNS double precision  -- Growth of a counter over samples, from the one before on when it is near.
+
 FUNCTION counter_resets(p_firsts double precision[], p_lasts double precision[], p_resets double precision[]) RETURNS double precision  -- Resets of a counter over parts in their order.
 
 FUNCTION counter_resets(p_values double precision[]) RETURNS double precision  -- Sum of the values from which a counter started again; last - first + resets is its increase.
 
+FUNCTION counter_seconds(first_time timestamp with time zone, last_time timestamp with time zone, time_before timestamp with time zone, is_near boolean) RETURNS numeric  -- The seconds in which a counter grew by counter_increase.
+
+FUNCTION drop_inputs() RETURNS trigger  -- Deletes the window aggregates that no rule reads any more.
+
 FUNCTION drop_limit(p_tier text, p_age interval, p_moment timestamp with time zone, p_settled timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS timestamp with time zone  -- End of what is past an age and rolled up.
 
 PROCEDURE drop_metrics(IN p_moment timestamp with time zone, IN p_from timestamp with time zone, IN p_ends_at timestamp with time zone, INOUT p_paused boolean)  -- Deletes what is older than its metric is to be kept, in chunks that end after p_from.
-
-FUNCTION drop_needs() RETURNS trigger  -- Drops what only these targets needed.
 
 PROCEDURE drop_tier(IN p_tier text, IN p_moment timestamp with time zone, IN p_run bigint)  -- Drops the chunks of a tier that are past its age and rolled up.
 
@@ -1247,11 +1544,11 @@ PROCEDURE grant_reader()  -- Lets vigia_reader read the documented views and fun
 
 FUNCTION history(metric text, start timestamp with time zone, "end" timestamp with time zone, step interval, component text DEFAULT NULL::text, labels jsonb DEFAULT '{}'::jsonb) RETURNS SETOF history_row  -- A metric in buckets of a step, from the tier that fits: every bucket that has some of start to end.
 
-FUNCTION in_share(rule_id integer, component text, labels jsonb, share integer, shares integer) RETURNS boolean  -- Whether what a rule looks at belongs to one of so many equal shares of an evaluation.
+FUNCTION in_shard(rule_id integer, component text, labels jsonb, shard integer, shards integer) RETURNS boolean  -- Whether what a rule looks at belongs to one of so many equal shards of an evaluation.
 
 FUNCTION is_partial(p_chunk regclass) RETURNS boolean  -- Whether a chunk got rows after it was compressed.
 
-FUNCTION level_limits(p_levels jsonb) RETURNS double precision[]  -- The limits of levels, quietest first; null: the level has none.
+FUNCTION level_limits(p_levels jsonb) RETURNS double precision[]  -- The limits of levels, the least severe first; null: the level has none.
 
 FUNCTION local_instant(p_local timestamp without time zone, p_tz text) RETURNS timestamp with time zone  -- The moment at which clocks of a zone show a local time: the first one, or where they would have if they had not been changed.
 
@@ -1269,7 +1566,7 @@ FUNCTION make_reader() RETURNS boolean  -- Makes the role vigia_reader where the
 
 FUNCTION merge_moments(double precision[]) RETURNS double precision[]  -- Puts {count, sum, m2} of parts together to that of the whole.
 
-FUNCTION open_questions(p_role text, p_verifier text) RETURNS void  -- Lets the login of rules that ask questions in for a minute, with a new password.
+FUNCTION open_sql_rule_login(p_role text, p_verifier text) RETURNS void  -- Lets the login of SQL rules in for a minute, with a new password.
 
 PROCEDURE pack(IN p_table regclass)  -- Writes a table anew without its dead rows.
 
@@ -1287,6 +1584,8 @@ PROCEDURE revoke_side_effects()  -- Takes functions that act on the whole server
 
 FUNCTION rewritten_tables() RETURNS TABLE(name text)  -- Chunks of roll-ups in which the newest run of the maintenance replaced rows.
 
+FUNCTION run_sql_rule(p_sql text) RETURNS SETOF text  -- Runs the SQL of a rule with the rights of who calls it: each row as JSON, cut off.
+
 FUNCTION series_ages(p_metrics jsonb, p_moment timestamp with time zone) RETURNS TABLE(before timestamp with time zone, series integer[])  -- Series whose metrics have an age of their own (the metrics of setting retention), by what goes.
 
 FUNCTION series_name(metric text, labels jsonb) RETURNS text  -- Name of a series as people write it: metric{label="value"}.
@@ -1295,9 +1594,13 @@ FUNCTION series_rows(p_chunk regclass, p_end timestamp with time zone, p_time na
 
 FUNCTION series_tiers() RETURNS TABLE(name text, hyper regclass, time_column name)  -- The tiers whose rows belong to a series.
 
+FUNCTION stddev_of(m2 double precision, count double precision) RETURNS double precision  -- Standard deviation of samples by the sum of squared distances; null: not known.
+
+FUNCTION tier_choices() RETURNS TABLE(family text, relation name, width interval, answers_from timestamp with time zone, place bigint)  -- The tiers that may answer for a family, in the order in which they are tried.
+
 FUNCTION tier_chunks(p_tier text) RETURNS TABLE(chunk regclass, start_time timestamp with time zone, end_time timestamp with time zone, is_compressed boolean)  -- Chunks of a tier, oldest first.
 
-FUNCTION tier_for(p_family text, p_base text, p_start timestamp with time zone, p_step interval) RETURNS tiers  -- Tier that answers for a start and a step.
+FUNCTION tier_for(p_family text, p_start timestamp with time zone, p_step interval) RETURNS tiers  -- Tier that answers for a family, a start and a step.
 
 FUNCTION tier_storage(p_tier text) RETURNS TABLE(chunk regclass, start_time timestamp with time zone, end_time timestamp with time zone, is_compressed boolean, rows bigint, oldest timestamp with time zone, newest timestamp with time zone, bytes bigint, unpacked_bytes bigint)  -- Chunks of a tier with their rows and bytes; unpacked: what they were before they were compressed.
 

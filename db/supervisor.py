@@ -20,7 +20,7 @@ WELL_AFTER_S = 60.0
 LINE_CHARS_MAX = 500
 BEATS_READ_MAX = 1024
 FRAME = "#<>- \t\r\n"
-"""What a program draws around its last words."""
+"""What a program draws around its last message."""
 NO_MEMORY = "out of memory"
 
 

@@ -11,6 +11,7 @@ CAUSES: dict[type[psycopg.Error], str] = {
     errors.InvalidSchemaName: "the database lacks the schema of Vigia: it is empty, or another one",
     errors.InsufficientPrivilege: "the database's role lacks a permission",
     errors.ForeignKeyViolation: "the database does not hold the series that it held before",
+    errors.SequenceGeneratorLimitExceeded: "the database has no number left for another series",
     errors.DiskFull: "the disk of the database is full",
 }
 """The cause of each in words for an operator."""

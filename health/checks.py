@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from db import events, health
-from db.health import Checked, Known
 from db.queries import Connection
+from events import bus
+from health import status as health
+from health.status import Checked, ExpectedComponent
 
 
 async def check(
@@ -13,14 +14,14 @@ async def check(
     at: datetime,
     interval_s: float,
     thresholds: Mapping[str, object],
-    known: Sequence[Known] = (),
+    expected: Sequence[ExpectedComponent] = (),
     stale: timedelta = health.STALE_MIN,
 ) -> list[Checked]:
     """Judge the components at a slot that stands for `interval_s`, and return them all."""
     async with connection.transaction():
-        checked = await health.check(connection, at, interval_s, thresholds, known, stale)
+        checked = await health.check(connection, at, interval_s, thresholds, expected, stale)
         changed = [component for component in checked if component.changed]
         if changed:
             shown = {component.component for component in changed}
-            await events.append(connection, at, [("health", health.document(checked, shown))])
+            await bus.append(connection, at, [("health", health.document(checked, shown))])
     return checked

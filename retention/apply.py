@@ -2,9 +2,9 @@
 
 import structlog
 
-from db import tiers
-from db.config import Retention
+from config.model import Retention
 from db.queries import Connection
+from retention import tiers
 from retention.plan import plan
 
 log = structlog.get_logger()

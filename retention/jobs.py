@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 import psycopg
 import structlog
 
-from db import tiers
 from db.queries import Pool
+from retention import tiers
 
 log = structlog.get_logger()
 
@@ -26,7 +26,7 @@ class Jobs:
         self._next: dict[str, datetime] = {}
         self._reclaimed: datetime | None = None
 
-    async def turn(self, now: datetime) -> None:
+    async def run(self, now: datetime) -> None:
         """Run what is due: TimescaleDB's jobs, then vacuum and checkpoint."""
         async with self._pool.connection() as connection:
             jobs = await tiers.jobs(connection)

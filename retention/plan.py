@@ -2,8 +2,8 @@
 
 from datetime import timedelta
 
-from db.config import Retention
-from db.tiers import Wanted
+from config.model import Retention
+from retention.tiers import Wanted
 
 
 def plan(retention: Retention) -> list[Wanted]:

@@ -3,12 +3,20 @@
 from collections import defaultdict
 from datetime import datetime, timedelta
 
-from db import storage
-from db.config import Retention
+from config.model import Retention
 from db.queries import Connection
-from db.storage import Chunk, ChunkName, DroppedChunk, DroppedRows, Preview, Tier, TierChange
+from retention import usage as storage
+from retention.forecast import DAY, full_at
 from retention.plan import plan
-from retention.storage import DAY, full_at
+from retention.usage import (
+    Chunk,
+    ChunkName,
+    DroppedChunk,
+    DroppedRows,
+    Preview,
+    TierChange,
+    TierUsage,
+)
 
 
 async def preview(connection: Connection, retention: Retention, now: datetime) -> Preview:
@@ -35,7 +43,7 @@ async def preview(connection: Connection, retention: Retention, now: datetime) -
 
 
 def _change(
-    tier: Tier,
+    tier: TierUsage,
     keep: timedelta | None,
     chunks: list[Chunk],
     dropped: set[ChunkName],

@@ -15,7 +15,7 @@ from psycopg import sql
 from db.engine import Engine, open_engine
 from db.migrate import migrate
 from db.pool import DatabasePool, open_pool
-from vigia.settings import Secret, Settings
+from runtime.settings import Secret, Settings
 
 NATIVE_URL = os.environ.get("VIGIA_TEST_DATABASE_URL", "")
 DOCKER = Path("/var/run/docker.sock")

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 PIECE_BYTES = 65536
+ENCRYPTION_REQUEST_BYTES = 8
 RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -27,6 +28,10 @@ class Proxy:
         self._open: set[asyncio.StreamWriter] = set()
         self._may_pass = asyncio.Event()
         self._may_pass.set()
+        self._stranded: list[asyncio.Event] = []
+        self.takes_new = True
+        """Whether it relays new connections. Else it reads and closes them: to a client that asks
+        to cancel a statement this means yes."""
 
     @property
     def dsn(self) -> str:
@@ -46,6 +51,10 @@ class Proxy:
 
     async def listen(self) -> None:
         self._may_pass.set()
+        await self.take_new()
+
+    async def take_new(self) -> None:
+        """Take connections again; in a frozen proxy no byte passes on them."""
         if self._server is None:
             self._server = await asyncio.start_server(self._relay, "127.0.0.1", self.port)
 
@@ -53,7 +62,8 @@ class Proxy:
         """Take no connection any more, and reset all there are."""
         if self._server is not None:
             self._server.close()
-            self._may_pass.set()
+            for may_pass in (self._may_pass, *self._stranded):
+                may_pass.set()
             self.reset()
             await self._server.wait_closed()
             self._server = None
@@ -61,6 +71,13 @@ class Proxy:
     def freeze(self) -> None:
         """Keep every connection, take new ones, and let no byte pass in either direction."""
         self._may_pass.clear()
+
+    def strand(self) -> None:
+        """Keep every connection and let no byte pass on it any more; new ones are relayed."""
+        self._may_pass.clear()
+        self._stranded.append(self._may_pass)
+        self._may_pass = asyncio.Event()
+        self._may_pass.set()
 
     def reset(self) -> None:
         for writer in list(self._open):
@@ -70,6 +87,9 @@ class Proxy:
             writer.transport.abort()
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not self.takes_new:
+            await _read_and_close(reader, writer)
+            return
         self._open.add(writer)
         try:
             answers, upstream = await self._connect()
@@ -78,7 +98,10 @@ class Proxy:
             self._open.discard(writer)
             return
         self._open.add(upstream)
-        await asyncio.gather(self._copy(reader, upstream), self._copy(answers, writer))
+        may_pass = self._may_pass
+        await asyncio.gather(
+            self._copy(reader, upstream, may_pass), self._copy(answers, writer, may_pass)
+        )
         self._open -= {writer, upstream}
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -86,13 +109,22 @@ class Proxy:
             return await asyncio.open_unix_connection(f"{self._host}/.s.PGSQL.{self._port}")
         return await asyncio.open_connection(self._host, self._port)
 
-    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _copy(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, may_pass: asyncio.Event
+    ) -> None:
         with suppress(OSError):
             while piece := await reader.read(PIECE_BYTES):
-                await self._may_pass.wait()
+                await may_pass.wait()
                 writer.write(piece)
                 await writer.drain()
         writer.close()
+
+
+async def _read_and_close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Read what a client wants and hang up, which is how a server says that it took a cancel."""
+    while len(await reader.read(PIECE_BYTES)) == ENCRYPTION_REQUEST_BYTES:
+        writer.write(b"N")
+    writer.close()
 
 
 @asynccontextmanager

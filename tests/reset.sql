@@ -8,9 +8,11 @@ DECLARE
     holds_rows boolean;
 BEGIN
     FOREACH name IN ARRAY ARRAY[
-        'series', 'series_state', 'late_ranges', 'late_samples', 'alert_gaps',
-        'system_alerts', 'system_alert_events', 'alert_rules', 'alert_states', 'alert_silences', 'untold_alerts',
-        'maintenance_windows', 'shipped_rules', 'watched_components', 'component_status', 'events', 'security_events',
+        'series', 'series_state', 'late_ranges', 'late_samples', 'evaluation_gaps',
+        'system_alerts', 'system_alert_events', 'alert_rules', 'alert_states', 'alert_silences', 'channels', 'notifications',
+        'deliveries', 'delivery_addresses', 'routes', 'policies', 'route_channels', 'notification_groups',
+        'notification_group_members', 'escalations', 'contacts', 'schedules',
+        'maintenance_windows', 'built_in_rules', 'watched_components', 'component_status', 'events', 'security_events',
         'maintenance_runs', 'monitoring_config', 'monitoring_config_history', 'api_keys', 'sessions', 'sign_in_links'
     ] LOOP
         EXECUTE format('SELECT EXISTS (SELECT FROM %I)', name) INTO holds_rows;
@@ -38,9 +40,9 @@ BEGIN
     PERFORM setval(format('%I.%I', schemaname, sequencename)::regclass, start_value, false)
     FROM pg_sequences WHERE schemaname = 'public' AND last_value IS NOT NULL;
     UPDATE event_counter SET seq = 0;
-    UPDATE alert_clock SET evaluated_at = NULL;
+    UPDATE evaluation_clock SET evaluated_at = NULL;
     UPDATE security_clock SET counted_at = '-infinity';
-    UPDATE question_clock SET asked_at = '-infinity';
+    UPDATE sql_rule_clock SET asked_at = '-infinity';
     UPDATE tiers SET keep = NULL, keep_applied = NULL, compress_after = NULL,
                      refreshed_to = '-infinity', dropped_to = '-infinity',
                      late_from = 'infinity', refresh_step = '1 hour';

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from vigia.settings import PREFIX, Settings
+from runtime.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parent.parent
 COMPOSE = ROOT / "docker-compose.yml"

@@ -11,11 +11,13 @@ import psycopg
 import pytest
 import yaml
 
-from db import alerts
+from alerts import store as alerts
 from db.queries import Pool
-from db.series import SeriesNumbers
-from db.writer import insert
-from vigia.model import Category, Kind, Level, Sample, Series, labels_of, utc_now
+from model.series import Category, Kind, Sample, Series, labels_of
+from model.severity import Level
+from model.times import utc_now
+from samples.insert import insert
+from samples.series import SeriesNumbers
 
 FOLDER = Path(__file__).parent.parent / "deploy" / "grafana"
 DASHBOARDS = {

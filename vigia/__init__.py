@@ -1,3 +1,1 @@
-"""Vigia: self-hosted real-time monitoring, time-series-first on TimescaleDB."""
-
-__version__ = "0.1.0"
+"""The roof: builds every part and runs them together; it alone knows them all."""

@@ -1,5 +1,5 @@
 """`python -m vigia` is `vigia`."""
 
-from vigia.cli import main
+from vigia.cli.main import main
 
 main()

@@ -7,14 +7,20 @@ from contextlib import asynccontextmanager, contextmanager
 
 from litestar import Litestar
 
+from api.accounts.authenticator import CONFIRM_EVERY_S, Authenticator
 from api.app import create_app
-from api.auth import Authenticator
-from api.connections import Connections, open_connections
-from api.parts import Parts
-from api.server import listen, serve
-from api.websocket import stream_route
+from api.http.context import AppContext
+from api.server.connections import Connections, open_connections
+from api.server.server import listen, serve
+from notifications.outbox.pool_share import PoolShare
+from retention.forecast import disk_of
+from runtime.schedule import every
+from runtime.settings import Settings, SettingsError
+from vigia.self_monitoring.status import status_of
 from vigia.service import Service
-from vigia.settings import Settings, SettingsError
+from vigia.transitions import ON_TRANSITIONS
+
+TEST_CONNECTIONS_MAX = 2
 
 
 @contextmanager
@@ -40,9 +46,7 @@ async def serving(
     if listener is None:
         yield None
         return
-    connections = open_connections(service.settings.trusted_proxies)
-    running = serve(_app(service, connections), listener, connections)
-    server = asyncio.create_task(running, name="http")
+    server = asyncio.create_task(_serve(service, listener), name="http")
     try:
         yield server
     finally:
@@ -51,13 +55,28 @@ async def serving(
         await asyncio.wait([server])
 
 
-def _app(service: Service, connections: Connections) -> Litestar:
-    def obstacle() -> str:
-        return service.obstacle
-
-    auth = Authenticator(service.pool, service.settings, service.refusals, obstacle)
+async def _serve(service: Service, listener: socket.socket) -> None:
+    """Serve until cancelled, and ask for the keys of senders meanwhile."""
+    auth = Authenticator(
+        service.pool, service.settings, service.refusals, lambda: service.start.obstacle
+    )
     service.incarnations.on_change.append(auth.forget)
-    parts = Parts(
+    connections = open_connections(service.settings.trusted_proxies)
+    confirming = asyncio.create_task(
+        every(
+            lambda: CONFIRM_EVERY_S, lambda _: auth.confirm_senders(), service.counted("senders")
+        ),
+        name="senders",
+    )
+    try:
+        await serve(_app(service, auth, connections), listener, connections)
+    finally:
+        confirming.cancel()
+        await asyncio.wait([confirming])
+
+
+def _app(service: Service, auth: Authenticator, connections: Connections) -> Litestar:
+    context = AppContext(
         pool=service.requests,
         own_pool=service.pool,
         reader=service.reader,
@@ -66,15 +85,18 @@ def _app(service: Service, connections: Connections) -> Litestar:
         live=service.live,
         write=service.writer.store,
         is_away=lambda: service.writer.is_away,
-        announce=service.live.ring,
-        config=lambda: service.config,
-        set_config=service.set_config,
-        status=service.status,
+        announce=service.announce,
+        on_transitions=ON_TRANSITIONS,
+        few_connections=PoolShare(service.pool, TEST_CONNECTIONS_MAX),
+        egress=service.egress,
+        secret_keys=service.secret_keys,
+        config=lambda: service.config.value,
+        renew_config=service.config.renew,
+        status=lambda: status_of(service),
         ready=lambda: service.is_ready,
         unready=service.readiness.cause,
-        obstacle=obstacle,
-        storage=service.storage,
-        preview=service.preview,
+        obstacle=lambda: service.start.obstacle,
+        disk=lambda: disk_of(service.settings.data_dir) if service.engine.embedded else None,
         connections=connections,
     )
-    return create_app(parts, [stream_route(service.live, auth)])
+    return create_app(context)

@@ -8,6 +8,6 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     target: "es2023",
-    rolldownOptions: { input: ["index.html", "sign-in.html"].map((name) => `${import.meta.dirname}/${name}`) },
+    rolldownOptions: { input: ["index.html", "link.html", "sign-in.html"].map((name) => `${import.meta.dirname}/${name}`) },
   },
 });

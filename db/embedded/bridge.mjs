@@ -1,4 +1,5 @@
-// Serves an embedded TimescaleDB on a unix socket: `bridge.mjs <data directory> <socket> <deadline in ms> [create]`.
+// Serves an embedded TimescaleDB on a unix socket: `bridge.mjs <data directory> <socket> <deadline in ms>`, and what
+// it may do: `create` a database where there is none; `forget`, of a copy, what was written when the power fails.
 
 import fs from 'node:fs';
 import net from 'node:net';
@@ -11,7 +12,7 @@ import { die, Session } from './session.mjs';
 const CLIENTS_MAX = 100;
 const BEATS_PER_DEADLINE = 6;
 
-const [dataDir, path, deadline, create] = process.argv.slice(2);
+const [dataDir, path, deadline, ...allowed] = process.argv.slice(2);
 const deadlineMs = Number(deadline);
 
 process.on('uncaughtException', die);
@@ -26,7 +27,8 @@ process.umask(0o077);
 const parent = new Worker(new URL('parent.mjs', import.meta.url));
 const parentGone = new Promise((resolve) => parent.once('message', resolve));
 
-const pg = await openEngine(dataDir, { mayCreate: create === 'create' }).catch(die);
+const mayCreate = allowed.includes('create');
+const pg = await openEngine(dataDir, { mayCreate, mayForget: allowed.includes('forget') }).catch(die);
 const checkFiles = watch(dataDir);
 const session = new Session(pg);
 const greeting = await greet(pg);

@@ -33,15 +33,18 @@ const SYNC_MESSAGE = Buffer.from([0x53, 0, 0, 0, 4]);
 /** What the data directory is the cause of; the message is for the operator. */
 export class Unusable extends Error {}
 
-/** Opens a database. Only one that never ran may be made here: another that is missing was lost. */
-export async function openEngine(dataDir, { mayCreate = true } = {}) {
+/**
+ * Opens a database. Only one that never ran may be made here: another that is missing was lost. One that may forget
+ * is never synced to the disk.
+ */
+export async function openEngine(dataDir, { mayCreate = true, mayForget = false } = {}) {
   if (!fs.existsSync(dataDir)) {
     if (!mayCreate) {
       throw new Unusable(GONE);
     }
     await initialise(dataDir);
   }
-  return open(dataDir, { durable });
+  return open(dataDir, mayForget ? {} : { durable });
 }
 
 /** Returns what throws once the directory is no longer the one that was opened. */

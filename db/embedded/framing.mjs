@@ -30,7 +30,7 @@ export class Framer {
   #whole = [];
   #wholeBytes = 0;
 
-  /** Yields `{ startup }` or `{ batch }`, each whole, and neither at the client's farewell. */
+  /** Yields `{ startup }` or `{ batch }`, each whole, and neither once the client ends. */
   *push(chunk) {
     this.#pieces.push(chunk);
     this.#pieceBytes += chunk.length;

@@ -4,6 +4,7 @@
 DROP FUNCTION IF EXISTS history(text, timestamptz, timestamptz, interval, text);
 DROP FUNCTION IF EXISTS history_buckets(text, integer[], timestamptz, timestamptz, interval);
 DROP FUNCTION IF EXISTS history_tier(timestamptz, interval);
+DROP FUNCTION IF EXISTS tier_for(text, text, timestamptz, interval);
 
 -- Rows as types of their own: the columns then have comments, and may have the names of the parameters.
 DO $$
@@ -29,20 +30,68 @@ BEGIN
 END
 $$;
 
--- The coarsest tier of a family that can be put together to the step without loss and still has the start;
--- if none has it, the one that reaches back furthest. Behind a family's roll-ups are the rows of `base`.
-CREATE OR REPLACE FUNCTION tier_for(p_family text, p_base text, p_start timestamptz, p_step interval) RETURNS tiers
+-- Which tier answers for a family of roll-ups. They are tried by their place, and the first one answers whose width
+-- divides the step, so that it can be put together to it without loss, and that answers from the start on, or from
+-- earlier. First come all of them, the coarsest before the finer ones, each from when it was dropped to. Where none has
+-- the start, they come once more and answer nevertheless: the one that reaches back furthest before the others.
+-- tier_for() tries them for the functions below, and history/reader.py for the API, which reads this list with the
+-- series. It is plpgsql because a session keeps the plan of that: planning would take longer than the answer.
+CREATE OR REPLACE FUNCTION tier_choices()
+RETURNS TABLE (family text, relation name, width interval, answers_from timestamptz, place bigint)
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN QUERY
+    SELECT f.family, t.relation, t.width, c.answers_from,
+           row_number() OVER (ORDER BY c.is_last_resort, CASE WHEN c.is_last_resort THEN t.dropped_to END, t.width DESC)
+    FROM (VALUES ('system_metrics', 'system_metrics'), ('system_counters', 'system_metrics'),
+                 ('system_distributions', 'system_distributions')) AS f (family, written)
+    JOIN tiers t ON t.relation = f.written OR starts_with(t.relation, f.family || '_')
+    CROSS JOIN LATERAL (VALUES (false, t.dropped_to), (true, '-infinity')) AS c (is_last_resort, answers_from);
+END
+$$;
+COMMENT ON FUNCTION tier_choices IS 'The tiers that may answer for a family, in the order in which they are tried.';
+
+CREATE OR REPLACE FUNCTION tier_for(p_family text, p_start timestamptz, p_step interval) RETURNS tiers
 LANGUAGE sql STABLE AS $$
-    SELECT tiers
-    FROM tiers
-    WHERE relation = p_base
-       OR starts_with(relation, p_family || '_') AND mod(extract(epoch FROM p_step), extract(epoch FROM width)) = 0
-    ORDER BY dropped_to <= p_start DESC,
-             CASE WHEN dropped_to > p_start THEN dropped_to END,
-             width DESC
+    SELECT t
+    FROM tier_choices() c
+    JOIN tiers t ON t.relation = c.relation
+    WHERE c.family = p_family
+      AND c.answers_from <= p_start
+      -- What was written has no width, and can be put together to any step.
+      AND coalesce(mod(extract(epoch FROM p_step), nullif(extract(epoch FROM c.width), 0)), 0) = 0
+    ORDER BY c.place
     LIMIT 1
 $$;
-COMMENT ON FUNCTION tier_for IS 'Tier that answers for a start and a step.';
+COMMENT ON FUNCTION tier_for IS 'Tier that answers for a family, a start and a step.';
+
+-- What a counter grew by, and in how many seconds, with a part of its samples: one of them, or a bucket of them. Each
+-- sample counts from the one before; that of the part before (`last_before`) only when it is near. A counter that fell
+-- has started again from zero. Both are put into the statements that call them.
+CREATE OR REPLACE FUNCTION counter_increase(
+    first double precision, last double precision, resets double precision, last_before double precision,
+    is_near boolean
+) RETURNS double precision
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT last - first + resets
+               + CASE WHEN is_near THEN first - CASE WHEN first < last_before THEN 0 ELSE last_before END ELSE 0 END
+$$;
+COMMENT ON FUNCTION counter_increase IS 'Growth of a counter over samples, from the one before on when it is near.';
+
+CREATE OR REPLACE FUNCTION counter_seconds(
+    first_time timestamptz, last_time timestamptz, time_before timestamptz, is_near boolean
+) RETURNS numeric
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT extract(epoch FROM last_time - CASE WHEN is_near THEN time_before ELSE first_time END)
+$$;
+COMMENT ON FUNCTION counter_seconds IS 'The seconds in which a counter grew by counter_increase.';
+
+-- The spread of samples from their sum of squared distances from the mean. Old roll-ups do not know it (NaN).
+CREATE OR REPLACE FUNCTION stddev_of(m2 double precision, count double precision) RETURNS double precision
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT nullif(sqrt(m2) / sqrt(count), 'NaN')
+$$;
+COMMENT ON FUNCTION stddev_of IS 'Standard deviation of samples by the sum of squared distances; null: not known.';
 
 -- Series by the names that people give. `is_all` says whether all are of the kind that has roll-ups of its own.
 CREATE OR REPLACE FUNCTION find_series(
@@ -66,7 +115,7 @@ DECLARE
     first_bucket timestamptz := time_bucket(step, start, timestamptz 'epoch');
     end_bucket   timestamptz := time_bucket(step, "end" - interval '1 microsecond', timestamptz 'epoch') + step;
     found        record := find_series(metric, component, labels, 'gauge');
-    tier         tiers := tier_for('system_metrics', 'system_metrics', first_bucket, step);
+    tier         tiers := tier_for('system_metrics', first_bucket, step);
 BEGIN
     RETURN QUERY EXECUTE format(
         'SELECT b.time, s.component, s.labels, b.avg, b.min, b.max, b.sum, b.count, b.first, b.last, b.stddev
@@ -85,15 +134,16 @@ BEGIN
              ELSE 'sum(r.sum) / sum(r.count)::double precision AS avg, min(r.min) AS min, max(r.max) AS max,
                    sum(r.sum) AS sum, sum(r.count)::bigint AS count, first(r.first, r.bucket) AS first,
                    last(r.last, r.bucket) AS last,
-                   nullif(sqrt((merge_moments(ARRAY[r.count, r.sum, r.m2]))[3]) / sqrt(sum(r.count)::double precision),
-                          ''NaN'') AS stddev' END
+                   stddev_of((merge_moments(ARRAY[r.count, r.sum, r.m2]))[3],
+                       sum(r.count)::double precision) AS stddev' END
     ) USING found.ids, first_bucket, end_bucket, step;
 END
 $$;
-COMMENT ON FUNCTION history IS 'A metric in buckets of a step, from the tier that fits: every bucket that has some of start to end.';
+COMMENT ON FUNCTION history IS
+    'A metric in buckets of a step, from the tier that fits: every bucket that has some of start to end.';
 
 -- Increase of counters over the time it took, from each sample to the next one; the sample before a bucket
--- counts when it lies in the bucket before. A counter that fell has started again from zero.
+-- counts when it lies in the bucket before.
 CREATE OR REPLACE FUNCTION rate(
     metric text, start timestamptz, "end" timestamptz, step interval,
     component text DEFAULT NULL, labels jsonb DEFAULT '{}'
@@ -104,7 +154,7 @@ DECLARE
     end_bucket   timestamptz := time_bucket(step, "end" - interval '1 microsecond', timestamptz 'epoch') + step;
     found        record := find_series(metric, component, labels, 'counter');
     family       text := CASE WHEN found.is_all THEN 'system_counters' ELSE 'system_metrics' END;
-    tier         tiers := CASE WHEN found.is_all THEN tier_for(family, 'system_metrics', first_bucket, step)
+    tier         tiers := CASE WHEN found.is_all THEN tier_for(family, first_bucket, step)
                                ELSE (SELECT t FROM tiers t WHERE t.relation = family) END;
 BEGIN
     RETURN QUERY EXECUTE format(
@@ -121,10 +171,8 @@ BEGIN
              WINDOW earlier AS (PARTITION BY series_id ORDER BY first_time)
          ), moved AS (
              SELECT series_id, slot,
-                    last - first + resets
-                        + CASE WHEN is_near THEN first - CASE WHEN first < last_before THEN 0 ELSE last_before END
-                               ELSE 0 END AS increase,
-                    extract(epoch FROM last_time - CASE WHEN is_near THEN time_before ELSE first_time END) AS seconds
+                    counter_increase(first, last, resets, last_before, is_near) AS increase,
+                    counter_seconds(first_time, last_time, time_before, is_near) AS seconds
              FROM pair
              WHERE slot >= $3
          ), added AS (
@@ -144,14 +192,16 @@ BEGIN
     ) USING found.ids, first_bucket - step, first_bucket, end_bucket, step;
 END
 $$;
-COMMENT ON FUNCTION rate IS 'Increase of a counter, and per second, in buckets of a step; a restart from zero is no decrease.';
+COMMENT ON FUNCTION rate IS
+    'Increase of a counter, and per second, in buckets of a step; a restart from zero is no decrease.';
 
 -- Uptime: whole hours come from the aggregate, the hours at both ends from the checks themselves.
 CREATE OR REPLACE FUNCTION uptime(component text, start timestamptz, "end" timestamptz)
 RETURNS SETOF uptime_row
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
     WITH edge AS (
-        SELECT least(uptime."end", time_bucket(interval '1 hour', uptime.start + interval '1 hour' - interval '1 microsecond')) AS first_hour,
+        SELECT least(uptime."end", time_bucket(interval '1 hour', uptime.start + interval '1 hour'
+               - interval '1 microsecond')) AS first_hour,
                greatest(uptime.start, time_bucket(interval '1 hour', uptime."end")) AS last_hour
     ), part AS (
         SELECT coalesce(h.healthy_s, 0) + coalesce(h.warning_s, 0) + coalesce(h.critical_s, 0) AS up_s,
@@ -172,7 +222,8 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_te
                 THEN 100 * total.up_s / (total.up_s + total.down_s) END
     FROM total
 $$;
-COMMENT ON FUNCTION uptime IS 'Seconds up and down of a component, and its availability in percent, as far as it was observed.';
+COMMENT ON FUNCTION uptime IS
+    'Seconds up and down of a component, and its availability in percent, as far as it was observed.';
 
 -- A percentile's value from its rank, and from the buckets of the values right below and above of it.
 CREATE OR REPLACE FUNCTION log_quantile(p_rank double precision, p_below integer, p_above integer)
@@ -181,7 +232,8 @@ LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
     SELECT log_bucket_value(p_below)
            + (p_rank - floor(p_rank)) * (log_bucket_value(p_above) - log_bucket_value(p_below))
 $$;
-COMMENT ON FUNCTION log_quantile IS 'Value at a rank (from 0, may lie between two) given the buckets below and above it.';
+COMMENT ON FUNCTION log_quantile IS
+    'Value at a rank (from 0, may lie between two) given the buckets below and above it.';
 
 -- Distributions from the counts of their sketch, within 1 %; anything else exactly, from its samples.
 CREATE OR REPLACE FUNCTION percentiles(
@@ -193,7 +245,7 @@ DECLARE
     first_bucket timestamptz := time_bucket(step, start, timestamptz 'epoch');
     end_bucket   timestamptz := time_bucket(step, "end" - interval '1 microsecond', timestamptz 'epoch') + step;
     found        record := find_series(metric, component, labels, 'distribution');
-    tier         tiers := tier_for('system_distributions', 'system_distributions', first_bucket, step);
+    tier         tiers := tier_for('system_distributions', first_bucket, step);
 BEGIN
     RETURN QUERY EXECUTE format(
         CASE WHEN found.is_all THEN
@@ -213,7 +265,8 @@ BEGIN
                  SELECT r.series_id, r.time, given.quantile,
                         log_quantile(given.quantile * r.last_rank,
                                      min(r.log_bucket) FILTER (WHERE r.up_to > floor(given.quantile * r.last_rank)),
-                                     min(r.log_bucket) FILTER (WHERE r.up_to > ceil(given.quantile * r.last_rank))) AS value
+                                     min(r.log_bucket)
+                                         FILTER (WHERE r.up_to > ceil(given.quantile * r.last_rank))) AS value
                  FROM ranked r
                  CROSS JOIN unnest($5) AS given (quantile)
                  GROUP BY r.series_id, r.time, given.quantile, r.last_rank
@@ -238,7 +291,8 @@ BEGIN
     ) USING found.ids, first_bucket, end_bucket, step, quantiles;
 END
 $$;
-COMMENT ON FUNCTION percentiles IS 'Percentiles of a metric in buckets of a step: of distributions within 1 percent, for as long as a roll-up is kept.';
+COMMENT ON FUNCTION percentiles IS
+    'Percentiles of a metric in buckets of a step: of distributions within 1 percent, for as long as a roll-up is kept.';
 
 -- Of whatever rows of distributions people put together. An aggregate with a state of its own would copy it
 -- with every row; array_agg does not.
@@ -257,6 +311,7 @@ LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
     FROM ranked
     GROUP BY rank
 $$;
-COMMENT ON FUNCTION percentile IS 'Percentile of rows of distributions, within 1 percent: percentile(0.95, array_agg(log_bucket), array_agg(count)).';
+COMMENT ON FUNCTION percentile IS
+    'Percentile of rows of distributions, within 1 percent: percentile(0.95, array_agg(log_bucket), array_agg(count)).';
 
 REVOKE EXECUTE ON FUNCTION history, rate, percentiles, uptime FROM PUBLIC;

@@ -74,20 +74,23 @@ BEGIN
     );
 END
 $$;
-COMMENT ON FUNCTION refresh_start IS 'First bucket of a tier that can be recomputed without loss; null: its source is empty.';
+COMMENT ON FUNCTION refresh_start IS
+    'First bucket of a tier that can be recomputed without loss; null: its source is empty.';
 
 -- Whole UTC days, so that every roll-up loses whole buckets.
 CREATE OR REPLACE FUNCTION series_ages(p_metrics jsonb, p_moment timestamptz)
 RETURNS TABLE (before timestamptz, series integer[])
 LANGUAGE sql STABLE AS $$
     SELECT age.before, array_agg(s.id ORDER BY s.id)
-    FROM (SELECT key, time_bucket('1 day', p_moment - interval '1 day' * (value ->> 'keep_days')::double precision) AS before
+    FROM (SELECT key, time_bucket('1 day', p_moment
+        - interval '1 day' * (value ->> 'keep_days')::double precision) AS before
           FROM jsonb_each(p_metrics)
           WHERE value ->> 'keep_days' IS NOT NULL) age
     JOIN series s ON s.metric = age.key
     GROUP BY 1
 $$;
-COMMENT ON FUNCTION series_ages IS 'Series whose metrics have an age of their own (the metrics of setting retention), by what goes.';
+COMMENT ON FUNCTION series_ages IS
+    'Series whose metrics have an age of their own (the metrics of setting retention), by what goes.';
 
 CREATE OR REPLACE FUNCTION series_tiers() RETURNS TABLE (name text, hyper regclass, time_column name)
 LANGUAGE sql STABLE AS $$
@@ -103,6 +106,7 @@ COMMENT ON FUNCTION series_tiers IS 'The tiers whose rows belong to a series.';
 CREATE OR REPLACE PROCEDURE pack(p_table regclass)
 LANGUAGE plpgsql AS $$
 BEGIN
+    CALL await_backup();
     EXECUTE format('CLUSTER %s USING %I', p_table,
                    (SELECT relname FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
                     WHERE indrelid = p_table ORDER BY indexrelid LIMIT 1));
@@ -155,7 +159,8 @@ BEGIN
     END LOOP;
 END
 $$;
-COMMENT ON PROCEDURE drop_metrics IS 'Deletes what is older than its metric is to be kept, in chunks that end after p_from.';
+COMMENT ON PROCEDURE drop_metrics IS
+    'Deletes what is older than its metric is to be kept, in chunks that end after p_from.';
 
 -- Refreshes one tier: all of it that its source can still give. A backlog is taken in parts that last about
 -- `p_part`, so that neither a first fill nor a bulk of late samples becomes one long statement. Each part
@@ -178,7 +183,8 @@ BEGIN
     IF part_from IS NULL OR part_from >= last_to THEN
         RETURN;
     END IF;
-    known_to := time_bucket(tier.width, greatest(part_from, least(tier.refreshed_to, tier.late_from)), timestamptz 'epoch');
+    known_to := time_bucket(tier.width, greatest(part_from, least(tier.refreshed_to, tier.late_from)),
+        timestamptz 'epoch');
     part_from := CASE WHEN p_goes_on THEN known_to ELSE part_from END;
     part_to := CASE WHEN known_to < last_to - step THEN known_to ELSE last_to END;
     LOOP
@@ -203,7 +209,8 @@ BEGIN
     END LOOP;
 END
 $$;
-COMMENT ON PROCEDURE refresh_tier IS 'Rolls up everything that its source still gives, in parts where much has changed.';
+COMMENT ON PROCEDURE refresh_tier IS
+    'Rolls up everything that its source still gives, in parts where much has changed.';
 
 -- Compresses the chunks of a tier that are old enough; and again those that got samples since, if they end
 -- before p_quiet_to. A late sample makes its roll-up unpack the rows of every series around it, so the
@@ -220,6 +227,7 @@ BEGIN
         SELECT * FROM tier_chunks(p_tier)
         WHERE end_time <= p_old AND (NOT is_compressed OR end_time <= p_quiet_to AND is_partial(chunk))
     LOOP
+        CALL await_backup();
         PERFORM compress_chunk(part.chunk);
         UPDATE maintenance_runs SET compressed = compressed + 1 WHERE id = p_run;
         COMMIT;
@@ -255,6 +263,7 @@ DECLARE
     drop_to timestamptz;
     chunks  integer;
 BEGIN
+    CALL await_backup();
     -- Locked, so that a retention raised meanwhile waits, and does not promise what is just being dropped.
     SELECT * INTO tier FROM tiers WHERE name = p_tier FOR UPDATE;
     drop_to := drop_limit(p_tier, greatest(tier.keep, tier.keep_applied), p_moment);
@@ -323,7 +332,8 @@ BEGIN
     RETURNING r.id, begin_run.is_due, r.late_from, 0;
 END
 $$;
-COMMENT ON FUNCTION begin_run IS 'The run that is to be gone on with or begun, and the oldest late sample that it takes.';
+COMMENT ON FUNCTION begin_run IS
+    'The run that is to be gone on with or begun, and the oldest late sample that it takes.';
 
 CREATE OR REPLACE PROCEDURE maintain(job_id integer DEFAULT NULL, config jsonb DEFAULT NULL)
 LANGUAGE plpgsql AS $$
@@ -382,4 +392,5 @@ BEGIN
     COMMIT;
 END
 $$;
-COMMENT ON PROCEDURE maintain IS 'Refreshes, compresses and drops, in that order; config may give now, every, force and a budget of time.';
+COMMENT ON PROCEDURE maintain IS
+    'Refreshes, compresses and drops, in that order; config may give now, every, force and a budget of time.';

@@ -41,12 +41,13 @@ BEGIN
     -- What a view computes as it is read, is computed with the rights of who reads it.
     GRANT EXECUTE ON FUNCTION
         series_name, log_bucket, log_bucket_value, log_quantile, merge_moments(double precision[]),
-        counter_resets(double precision[]),
+        stddev_of, counter_resets(double precision[]),
         counter_resets(double precision[], double precision[], double precision[])
     TO vigia_reader;
 END
 $$;
-COMMENT ON PROCEDURE grant_reader IS 'Lets vigia_reader read the documented views and functions; called whenever they are made.';
+COMMENT ON PROCEDURE grant_reader IS
+    'Lets vigia_reader read the documented views and functions; called whenever they are made.';
 
 -- A transaction that only reads can still write any amount of log, and fill the lock table of the whole server. This
 -- holds in this database alone, and only a superuser can say so; elsewhere `vigia doctor` names the statements.
@@ -66,7 +67,8 @@ BEGIN
     END LOOP;
 END
 $$;
-COMMENT ON PROCEDURE revoke_side_effects IS 'Takes functions that act on the whole server from PUBLIC, where this user may.';
+COMMENT ON PROCEDURE revoke_side_effects IS
+    'Takes functions that act on the whole server from PUBLIC, where this user may.';
 CALL revoke_side_effects();
 REVOKE EXECUTE ON PROCEDURE revoke_side_effects FROM PUBLIC;
 

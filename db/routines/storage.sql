@@ -48,7 +48,8 @@ BEGIN
     ORDER BY c.start_time;
 END
 $$;
-COMMENT ON FUNCTION tier_storage IS 'Chunks of a tier with their rows and bytes; unpacked: what they were before they were compressed.';
+COMMENT ON FUNCTION tier_storage IS
+    'Chunks of a tier with their rows and bytes; unpacked: what they were before they were compressed.';
 
 -- Counts without reading a batch, but where a chunk is cut in two.
 CREATE OR REPLACE FUNCTION series_rows(

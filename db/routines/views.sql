@@ -8,28 +8,28 @@ JOIN series s ON s.id = m.series_id;
 CREATE OR REPLACE VIEW metrics_1m AS
 SELECT r.bucket AS time, s.metric, s.component, s.category, s.labels, s.unit, s.kind,
        r.sum / r.count AS avg, r.min, r.max, r.sum, r.count, r.first, r.last, r.series_id,
-       nullif(sqrt(r.m2) / sqrt(r.count), 'NaN') AS stddev
+       stddev_of(r.m2, r.count) AS stddev
 FROM system_metrics_1m r
 JOIN series s ON s.id = r.series_id;
 
 CREATE OR REPLACE VIEW metrics_5m AS
 SELECT r.bucket AS time, s.metric, s.component, s.category, s.labels, s.unit, s.kind,
        r.sum / r.count AS avg, r.min, r.max, r.sum, r.count, r.first, r.last, r.series_id,
-       nullif(sqrt(r.m2) / sqrt(r.count), 'NaN') AS stddev
+       stddev_of(r.m2, r.count) AS stddev
 FROM system_metrics_5m r
 JOIN series s ON s.id = r.series_id;
 
 CREATE OR REPLACE VIEW metrics_1h AS
 SELECT r.bucket AS time, s.metric, s.component, s.category, s.labels, s.unit, s.kind,
        r.sum / r.count AS avg, r.min, r.max, r.sum, r.count, r.first, r.last, r.series_id,
-       nullif(sqrt(r.m2) / sqrt(r.count), 'NaN') AS stddev
+       stddev_of(r.m2, r.count) AS stddev
 FROM system_metrics_1h r
 JOIN series s ON s.id = r.series_id;
 
 CREATE OR REPLACE VIEW metrics_1d AS
 SELECT r.bucket AS time, s.metric, s.component, s.category, s.labels, s.unit, s.kind,
        r.sum / r.count AS avg, r.min, r.max, r.sum, r.count, r.first, r.last, r.series_id,
-       nullif(sqrt(r.m2) / sqrt(r.count), 'NaN') AS stddev
+       stddev_of(r.m2, r.count) AS stddev
 FROM system_metrics_1d r
 JOIN series s ON s.id = r.series_id;
 
@@ -121,7 +121,7 @@ FROM component_status;
 
 CREATE OR REPLACE VIEW alerts AS
 SELECT id, rule, level, category, component, labels, title, message, value, threshold, state,
-       opened_at, acknowledged_at, acknowledged_by, resolved_at, resolved_by, held_by, is_flapping
+       opened_at, acknowledged_at, acknowledged_by, resolved_at, resolved_by, suppressed_by, is_flapping
 FROM system_alerts;
 
 CREATE OR REPLACE VIEW alert_events AS
@@ -155,7 +155,7 @@ BEGIN
             ('uptime_hourly', 'Seconds of each component in each state, by hour.'),
             ('uptime_daily', 'Availability of each component by UTC day.'),
             ('alerts', 'Alerts, open and past.'),
-            ('alert_events', 'Each step in the life of each alert.'),
+            ('alert_events', 'Each transition of each alert.'),
             ('history_row', 'A bucket of history().'),
             ('rate_row', 'A bucket of rate().'),
             ('uptime_row', 'What uptime() answers.'),
@@ -228,20 +228,21 @@ BEGIN
             ('acknowledged_by', 'Who took it on.'),
             ('resolved_at', 'When it ended.'),
             ('resolved_by', 'Who ended it: a key or user, or auto.'),
-            ('held_by', 'What keeps everybody from being told, or did when it ended: silence:3, maintenance:backup, dependency:database.'),
+            ('suppressed_by', 'What suppresses its notifications, or did when it ended: silence:3, maintenance:backup, dependency:database.'),
             ('is_flapping', 'Whether it opened because its rule flaps.'),
-            ('alert_events.id', 'Order of the steps.'),
+            ('alert_events.id', 'Order of the transitions.'),
             ('alert_events.time', 'When it happened.'),
-            ('alert_events.level', 'Level after the step.'),
-            ('alert_events.value', 'Value that led to the step.'),
+            ('alert_events.level', 'Level after the transition.'),
+            ('alert_events.value', 'Value that led to the transition.'),
             ('alert_id', 'The alert.'),
-            ('type', 'opened, escalated, lowered, acknowledged, commented, held, released, resolved or reopened.'),
+            ('type', 'opened, escalated, lowered, acknowledged, commented, suppressed, unsuppressed, resolved or reopened.'),
             ('actor', 'Who did it: a key or user, or auto.'),
             ('comment', 'What that person said, or why the service did it.')
         ) AS given (name, text) ON given.name IN (a.attname, c.relname || '.' || a.attname)
         ORDER BY c.oid, a.attnum, length(given.name) DESC
     LOOP
-        EXECUTE format('COMMENT ON %s %s IS %L', CASE item.kind WHEN 'c' THEN 'TYPE' ELSE 'VIEW' END, item.relation, item.whole);
+        EXECUTE format('COMMENT ON %s %s IS %L', CASE item.kind WHEN 'c' THEN 'TYPE' ELSE 'VIEW' END, item.relation,
+            item.whole);
         EXECUTE format('COMMENT ON COLUMN %s.%I IS %L', item.relation, item.name, item.text);
     END LOOP;
 END

@@ -13,25 +13,30 @@ import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 from msgspec import Struct
 
-from api import server
+from accounts import keys
+from api.accounts.authenticator import Authenticator
 from api.app import create_app
-from api.auth import Authenticator
-from api.feed import Limits
-from api.ingest.newcomers import Newcomers
-from api.live import Live
-from api.parts import Parts
-from db import keys
-from db.config import Config, Retention
+from api.http.context import AppContext
+from api.ingest.admission.series_quota import SeriesQuota
+from api.server import server
+from config.model import Config
+from config.store import read
 from db.engine import Engine
-from db.load import Load
-from db.queries import Connection, Pool
-from db.readiness import Readiness
-from db.storage import Disk, Preview, Storage
-from db.writer import Stored, Writer
-from retention.preview import preview
-from retention.storage import measure
-from vigia.model import Role, Sample, utc_now
-from vigia.settings import Secret, Settings
+from db.queries import Pool
+from live.client import Limits
+from live.hub import Live
+from model.principal import Role
+from model.series import Sample
+from model.times import utc_now
+from notifications.outbox.pool_share import PoolShare
+from retention.usage import Disk
+from runtime.encryption.secret_keys import SecretKeys
+from runtime.network.egress import Egress, open_egress
+from runtime.settings import Secret, Settings
+from samples.database.readiness import Readiness
+from samples.write_batch import Stored, WriteBatch, write_batch_of
+from samples.writer import Writer
+from vigia.transitions import ON_TRANSITIONS
 
 BASE = "/api/v1/monitoring"
 ADMIN_KEY = "an-admin-key-of-more-than-32-characters"
@@ -58,6 +63,11 @@ def check_conforms(
     template = re.sub(r"/alerts/rules/(?!preview)[^/]+", "/alerts/rules/{name}", template)
     template = re.sub(r"/silences/\d+", "/silences/{silence_id}", template)
     template = re.sub(r"/maintenance/\d+", "/maintenance/{window_id}", template)
+    template = re.sub(r"/channels/\d+", "/channels/{channel_id}", template)
+    template = re.sub(r"/deliveries/\d+", "/deliveries/{delivery_id}", template)
+    template = re.sub(r"/contacts/[^/]+", "/contacts/{name}", template)
+    template = re.sub(r"/schedules/[^/]+", "/schedules/{name}", template)
+    template = re.sub(r"/overrides/\d+", "/overrides/{override_id}", template)
     template = re.sub(r"/config/(?!history|retention/preview)[^/]+", "/config/{key}", template)
     operation = document["paths"].get(template, {}).get(method.lower())
     if operation is not None and answer.status != HTTPStatus.METHOD_NOT_ALLOWED:
@@ -71,23 +81,24 @@ class Service:
     """A running API, and the hands to ask it."""
 
     def __init__(
-        self, pool: Pool, port: int, http: aiohttp.ClientSession, *, can_copy: bool
+        self, pool: Pool, port: int, http: aiohttp.ClientSession, egress: Egress, *, can_copy: bool
     ) -> None:
         self.can_copy = can_copy
+        self.egress = egress
         self.url = f"http://127.0.0.1:{port}"
         self.http = http
         # Tests write to the database in every way: no answer is from memory alone.
         self.live = Live(pool, Limits(fresh_s=0, stale_s=0))
-        self.parts = self._parts(pool, Settings(port=port, admin_key=Secret(ADMIN_KEY)))
+        self.context = self._context(pool, Settings(port=port, admin_key=Secret(ADMIN_KEY)))
         self.document: dict[str, Any] = {}
 
     async def begin(self, pool: Pool) -> None:
         """Forget the test before."""
         self.writer = Writer(pool, self.live.publish, can_copy=self.can_copy)
         self.live.forget()
-        self.parts.receivers.horizon.forget()
-        self.parts.receivers.newcomers = Newcomers()
-        self.parts.auth.throttle.forget()
+        self.context.receivers.accepted_times.forget()
+        self.context.receivers.series_quota = SeriesQuota()
+        self.context.auth.throttle.forget()
         self.rings = 0
         self.is_ready = True
         self.config = Config()
@@ -125,31 +136,25 @@ class Service:
         return await self.ask(BASE + path, role, method="POST", json=body)
 
     async def new_key(self, name: str, role: Role) -> str:
-        async with self.parts.pool.connection() as connection:
+        async with self.context.pool.connection() as connection:
             _, secret = await keys.create(connection, name, role, utc_now(), "test")
         return secret.reveal()
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         self.rings += 1
 
     async def write(self, samples: Sequence[Sample]) -> Stored:
-        return await self.writer.write(samples)
+        return await self.writer.store(write_batch_of(samples))
 
-    async def set_config(self, config: Config) -> None:
-        self.config = config
+    async def renew_config(self) -> None:
+        async with self.context.pool.connection() as connection:
+            self.config = await read(connection)
 
-    async def storage(self, connection: Connection) -> Storage:
-        capacity_bytes = self.config.retention.capacity_bytes
-        return await measure(connection, capacity_bytes, self.disk, utc_now())
-
-    async def preview(self, connection: Connection, retention: Retention) -> Preview:
-        return await preview(connection, retention, utc_now())
-
-    async def store(self, load: Load, series_max: int | None) -> Stored:
+    async def store(self, load: WriteBatch, series_max: int | None) -> Stored:
         return await self.writer.store(load, series_max)
 
-    def _parts(self, pool: Pool, settings: Settings) -> Parts:
-        return Parts(
+    def _context(self, pool: Pool, settings: Settings) -> AppContext:
+        return AppContext(
             pool=pool,
             own_pool=pool,
             reader=pool,
@@ -158,14 +163,17 @@ class Service:
             live=self.live,
             write=self.store,
             is_away=lambda: self.writer.is_away,
-            announce=self.ring,
+            announce=self.wake,
+            on_transitions=ON_TRANSITIONS,
+            few_connections=PoolShare(pool, 2),
+            egress=self.egress,
+            secret_keys=SecretKeys(["k" * 32]),
             config=lambda: self.config,
-            set_config=self.set_config,
+            renew_config=self.renew_config,
             status=lambda: {"writer": {"stored": self.writer.stored}},
             ready=lambda: self.is_ready,
             unready=Readiness(pool, str).cause,
-            storage=self.storage,
-            preview=self.preview,
+            disk=lambda: self.disk,
         )
 
 
@@ -174,15 +182,16 @@ async def running_service(engine: Engine, migrated_pool: Pool) -> AsyncIterator[
     timeout = aiohttp.ClientTimeout(total=20)
     connector = aiohttp.TCPConnector(keepalive_timeout=2)
     cookies = aiohttp.DummyCookieJar()
-    async with aiohttp.ClientSession(
-        connector=connector, cookie_jar=cookies, timeout=timeout
-    ) as http:
+    async with (
+        aiohttp.ClientSession(connector=connector, cookie_jar=cookies, timeout=timeout) as http,
+        open_egress(["127.0.0.0/8"]) as egress,
+    ):
         listener = server.listen("127.0.0.1", 0)
         port, can_copy = listener.getsockname()[1], not engine.embedded
-        made = Service(migrated_pool, port, http, can_copy=can_copy)
+        made = Service(migrated_pool, port, http, egress, can_copy=can_copy)
         running = [
             asyncio.create_task(
-                server.serve(create_app(made.parts), listener, made.parts.connections)
+                server.serve(create_app(made.context), listener, made.context.connections)
             ),
             asyncio.create_task(made.live.run()),
         ]

@@ -9,11 +9,11 @@ from itertools import pairwise
 
 import pytest
 
-from collectors.collector import REASON_CHARS_MAX, Turn, collect_every, reason_of
+from collectors.collector import REASON_CHARS_MAX, CollectorRun, collect_every, reason_of
+from collectors.host.thread import OneThread
 from collectors.metrics import Reading, samples_of
-from collectors.thread import OneThread
-from vigia.model import Category, Kind, Sample
-from vigia.schedule import Slots
+from model.series import Category, Kind, Sample
+from runtime.schedule import SlotStats
 
 SLOT = datetime(2026, 1, 1, tzinfo=UTC)
 DEADLINE_S = 0.05
@@ -45,10 +45,12 @@ async def raise_with_a_secret() -> None:
     raise ConnectionError("cannot reach\npostgresql://vigia:hunter2@db.example:5432/vigia?sslkey=k")
 
 
-async def take(turn: Turn, samples: list[Sample], deadline_s: float = DEADLINE_S) -> list[Sample]:
+async def take(
+    run: CollectorRun, samples: list[Sample], deadline_s: float = DEADLINE_S
+) -> list[Sample]:
     """Take a turn and return what it put."""
     samples.clear()
-    await turn.take(SLOT, deadline_s)
+    await run.run(SLOT, deadline_s)
     return list(samples)
 
 
@@ -64,7 +66,7 @@ def failure_of(samples: Sequence[Sample]) -> str:
 async def test_success_puts_the_samples_and_component_up() -> None:
     put: list[Sample] = []
 
-    answer, up = await take(Turn(Scripted(nothing), put.extend), put)
+    answer, up = await take(CollectorRun(Scripted(nothing), put.extend), put)
 
     assert (answer.series.metric, answer.value) == ("scripted_answer", 42)
     assert (up.series.metric, up.value, up.reason, up.time) == ("component_up", 1, "", SLOT)
@@ -76,7 +78,7 @@ async def test_success_puts_the_samples_and_component_up() -> None:
 async def test_an_exception_is_one_failed_sample_with_a_clean_reason() -> None:
     put: list[Sample] = []
 
-    reason = failure_of(await take(Turn(Scripted(raise_with_a_secret), put.extend), put))
+    reason = failure_of(await take(CollectorRun(Scripted(raise_with_a_secret), put.extend), put))
 
     assert reason == "ConnectionError: cannot reach postgresql://db.example:5432"
 
@@ -91,7 +93,7 @@ async def test_a_run_that_waits_for_ever_fails_at_its_deadline_and_is_cancelled(
         finally:
             cancelled.set()
 
-    reason = failure_of(await take(Turn(Scripted(notice_the_end), put.extend), put))
+    reason = failure_of(await take(CollectorRun(Scripted(notice_the_end), put.extend), put))
 
     assert reason == "DeadlineError: no answer within 0.05 s"
     assert cancelled.is_set()
@@ -109,14 +111,14 @@ async def test_a_run_that_ignores_its_cancellation_is_left_behind_and_not_starte
             with contextlib.suppress(asyncio.CancelledError):
                 await release.wait()
 
-    turn = Turn(Scripted(refuse_to_end), put.extend)
+    run = CollectorRun(Scripted(refuse_to_end), put.extend)
 
-    first = failure_of(await take(turn, put))
-    second = failure_of(await take(turn, put))
+    first = failure_of(await take(run, put))
+    second = failure_of(await take(run, put))
     release.set()
-    recovered = await take(turn, put)
+    recovered = await take(run, put)
     while recovered[-1].value == 0:
-        recovered = await take(turn, put)
+        recovered = await take(run, put)
 
     assert first == "DeadlineError: no answer within 0.05 s"
     assert second == "DeadlineError: the previous run still hangs"
@@ -128,14 +130,14 @@ async def test_a_run_blocked_in_a_thread_fails_each_turn_without_another_thread(
     put: list[Sample] = []
     release = threading.Event()
     thread = OneThread("blocked run")
-    turn = Turn(Scripted(lambda: thread.run(release.wait)), put.extend)
+    run = CollectorRun(Scripted(lambda: thread.run(release.wait)), put.extend)
 
-    first = failure_of(await take(turn, put))
-    second = failure_of(await take(turn, put))
+    first = failure_of(await take(run, put))
+    second = failure_of(await take(run, put))
     threads = [each for each in threading.enumerate() if each.name == "blocked run"]
     release.set()
     threads[0].join(5)
-    recovered = await take(turn, put, deadline_s=5)
+    recovered = await take(run, put, deadline_s=5)
 
     assert first == "DeadlineError: no answer within 0.05 s"
     assert second == "BusyError: the previous run still hangs"
@@ -151,7 +153,9 @@ async def test_a_run_cancelled_from_within_is_a_failure_and_not_our_end() -> Non
         inner.cancel()
         await inner
 
-    reason = failure_of(await take(Turn(Scripted(await_something_cancelled), put.extend), put))
+    reason = failure_of(
+        await take(CollectorRun(Scripted(await_something_cancelled), put.extend), put)
+    )
 
     assert reason == "DeadlineError: cancelled from within"
 
@@ -167,7 +171,7 @@ async def test_cancelling_a_turn_cancels_its_run() -> None:
             ended.set()
 
     put: list[Sample] = []
-    task = asyncio.ensure_future(Turn(Scripted(notice_the_end), put.extend).take(SLOT, 5))
+    task = asyncio.ensure_future(CollectorRun(Scripted(notice_the_end), put.extend).run(SLOT, 5))
     await asyncio.wait_for(started.wait(), 5)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -201,7 +205,7 @@ async def test_a_hanging_collector_never_delays_another(hang: str) -> None:
         if len(ups["steady"]) >= slots_wanted:
             enough.set()
 
-    steady, hanging = Slots(name="steady"), Slots(name="hanging")
+    steady, hanging = SlotStats(name="steady"), SlotStats(name="hanging")
     async with running(
         collect_every(lambda: interval_s, Scripted(nothing, "steady"), put, steady),
         collect_every(lambda: interval_s, Scripted(act, "hanging"), put, hanging),

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from psycopg_pool import AsyncConnectionPool
 
-from collectors.collector import Turn
+from collectors.collector import CollectorRun
 from collectors.database import Database
-from vigia.model import Category, Sample
+from model.series import Category, Sample
 
 Pool = AsyncConnectionPool[Any]
 
@@ -178,16 +178,16 @@ async def test_a_frozen_database_is_down_within_the_deadline_and_up_again_after(
         dsn |= {"host": connection.info.host, "port": connection.info.port, "sslmode": "disable"}
     put: list[Sample] = []
     async with freezable(dsn) as (frozen, proxy):
-        turn = Turn(Database(frozen), put.extend)
-        await turn.take(SLOT)
+        run = CollectorRun(Database(frozen), put.extend)
+        await run.run(SLOT)
         started = asyncio.get_running_loop().time()
         proxy.flows.clear()
-        await turn.take(SLOT, deadline_s=0.5)
+        await run.run(SLOT, deadline_s=0.5)
         waited_s = asyncio.get_running_loop().time() - started
         proxy.flows.set()
         async with asyncio.timeout(20):
             while put[-1].value == 0:
-                await turn.take(SLOT, deadline_s=0.5)
+                await run.run(SLOT, deadline_s=0.5)
 
     ups = [sample for sample in put if sample.series.metric == "component_up"]
     assert [up.value for up in ups][:2] == [1, 0]
@@ -200,7 +200,7 @@ async def test_a_pool_that_cannot_be_had_is_a_failure_with_the_reason() -> None:
     put: list[Sample] = []
     pool: Pool = AsyncConnectionPool("host=127.0.0.1 port=1", open=False)
 
-    await Turn(Database(pool), put.extend).take(SLOT)
+    await CollectorRun(Database(pool), put.extend).run(SLOT)
 
     (failure,) = put
     assert failure.value == 0

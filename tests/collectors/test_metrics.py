@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from collectors.metrics import Reading, samples_of, series_of
-from vigia.model import Category, Kind, Sample
+from model.series import Category, Kind, Sample
 
 
 @pytest.mark.parametrize(

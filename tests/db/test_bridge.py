@@ -15,6 +15,7 @@ import pytest
 from psycopg import AsyncConnection, errors
 
 from db.engine import SOCKET, Engine, open_engine
+from runtime.settings import Settings
 from tests.db.wire import (
     FLUSH,
     IDLE,
@@ -28,7 +29,6 @@ from tests.db.wire import (
     simple,
 )
 from tests.db.wire import message as wire_message
-from vigia.settings import Settings
 
 DEADLINE_S = 4.0
 
@@ -230,7 +230,7 @@ def lost_with(*said: bytes) -> tuple[bytes, ...]:
         lost_with(simple("SELECT 1")[:-3]),
         (*lost_with(), wire_message("X")),
     ],
-    ids=["idle", "failed", "before sync", "within a message", "farewell"],
+    ids=["idle", "failed", "before sync", "within a message", "terminate"],
 )
 async def test_lost_clients_work_is_rolled_back(
     engine: Engine, path: Path, said: tuple[bytes, ...]

@@ -7,7 +7,7 @@ import pytest
 
 from db import console
 from db.queries import Connection, Pool
-from vigia.model import InvalidError
+from model.errors import InvalidError
 
 
 async def batches(connection: Connection, statement: str, size: int) -> list[int]:

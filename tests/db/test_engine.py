@@ -22,7 +22,7 @@ from db import engine as engine_module
 from db import supervisor
 from db.engine import Engine, EngineError, open_engine
 from db.engine_packages import EMBEDDED, NODE
-from vigia.settings import Secret, Settings
+from runtime.settings import Secret, Settings
 
 pytestmark = pytest.mark.db  # It starts engines of its own.
 
@@ -66,7 +66,7 @@ PARENT = """
 import asyncio, sys
 from pathlib import Path
 from db.engine import open_engine
-from vigia.settings import Settings
+from runtime.settings import Settings
 
 async def main():
     async with open_engine(Settings(data_dir=Path(sys.argv[1]))) as engine:

@@ -19,7 +19,7 @@ OPEN = """
 import asyncio, sys
 from pathlib import Path
 from db.engine import EngineError, open_engine
-from vigia.settings import Settings
+from runtime.settings import Settings
 
 async def main():
     async with open_engine(Settings(data_dir=Path(sys.argv[1]))):
@@ -84,14 +84,37 @@ async def test_files_that_are_deleted_end_the_engine_and_no_new_ones_are_made(
     assert ended["complaint"].startswith("the directory of the database was deleted or moved")
 
 
-async def test_too_little_memory_is_told_in_one_line(tmp_path: Path) -> None:
+async def open_under(limit: str, place: Path) -> str:
+    """Open an engine under a limit of the shell; return why it could not be, empty if it could."""
     process = await asyncio.create_subprocess_exec(
-        *("bash", "-c", f"ulimit -v 3000000; exec {sys.executable} -c '{OPEN}' {tmp_path}"),
+        *("bash", "-c", f"ulimit {limit}; exec {sys.executable} -c '{OPEN}' {place}"),
         cwd=ROOT,
         stdout=PIPE,
         stderr=PIPE,
     )
     out, _ = await process.communicate()
+    return out.decode()
 
-    assert "out of memory" in out.decode()
-    assert "no limit on addresses (ulimit -v)" in out.decode()
+
+async def test_too_little_memory_is_told_in_one_line(tmp_path: Path) -> None:
+    reported = await open_under("-v 3000000", tmp_path)
+
+    assert "out of memory" in reported
+    assert "no limit on addresses (ulimit -v)" in reported
+
+
+async def test_too_few_files_are_told_in_one_line_before_any_is_made(tmp_path: Path) -> None:
+    reported = await open_under("-n 64", tmp_path)
+
+    assert reported.startswith(
+        "the embedded database needs 256 open files, and this process may have "
+    )
+    assert "64; raise the hard limit: ulimit -Hn 4096" in reported
+    assert reported.count("\n") == 1
+    assert not (tmp_path / "postgres").exists()
+
+
+@pytest.mark.parametrize("limit", ["-n 256", "-Sn 64"])
+async def test_a_few_files_will_do_and_a_soft_limit_is_raised(limit: str, tmp_path: Path) -> None:
+    assert await open_under(limit, tmp_path) == ""
+    assert (tmp_path / "postgres" / "PG_VERSION").exists()

@@ -86,7 +86,7 @@ async def test_a_file_whose_tables_are_there_already_says_what_that_means(
 ) -> None:
     words = "does not list that file; restore the database"
     async with connection.transaction(force_rollback=True):
-        await connection.execute("DELETE FROM schema_migrations WHERE version = 22")
+        await connection.execute("DELETE FROM schema_migrations WHERE version = 21")
         with pytest.raises(MigrationError, match=words):
             await migrate(connection)
 

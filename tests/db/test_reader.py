@@ -14,10 +14,10 @@ from psycopg import errors, sql
 from db.engine import Engine
 from db.migrate import migrate
 from db.queries import Connection, Pool
-from db.series import SeriesNumbers
-from db.tiers import Wanted, maintain, want
-from db.writer import insert
-from vigia.model import Kind, Sample, Series
+from model.series import Kind, Sample, Series
+from retention.tiers import Wanted, maintain, want
+from samples.insert import insert
+from samples.series import SeriesNumbers
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 END = START + timedelta(days=3)
@@ -135,7 +135,8 @@ async def test_a_reader_reads_nothing_else(pool: Pool) -> None:
         "CALL maintain(NULL, '{\"force\": true}')",
         "CALL grant_reader()",
         "SELECT make_reader()",
-        "SELECT tier_for('system_metrics', 'system_metrics', now(), '1 hour')",
+        "SELECT tier_for('system_metrics', now(), '1 hour')",
+        "SELECT tier_choices()",
         "SELECT refresh_start('1h')",
         "SELECT drop_chunks('system_metrics', older_than => now())",
         "INSERT INTO components (component) VALUES ('a')",

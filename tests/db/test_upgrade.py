@@ -14,17 +14,21 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from db import alerts, history, migrate, queries, rules, tiers
-from db.alerts import Filter
+from alerts import store as alerts
+from alerts.rules import store as rules
+from alerts.rules.model import Rule
+from alerts.store import Filter
+from db import migrate, queries
 from db.engine import open_engine
-from db.grid import Grid
-from db.history import Reading
 from db.pool import open_pool
 from db.queries import Connection
-from db.rules import Rule
-from tests.api.recomputation import differences
+from history import reader as history
+from history.grid import Grid
+from history.reader import TierRead
+from retention import tiers
+from runtime.settings import Secret, Settings
+from tests.api.metrics.recomputation import differences
 from tests.conftest import _native_database
-from vigia.settings import Secret, Settings
 
 pytestmark = pytest.mark.db  # It starts engines of its own.
 
@@ -206,7 +210,7 @@ async def check(connection: Connection, samples: Samples, known_from: datetime) 
 
 async def check_what_is_new(connection: Connection, samples: Samples, known_from: datetime) -> None:
     """Rates, percentiles and the spread are there as far as there are samples, and null before."""
-    about = await history.about(connection, list(KINDS), None, [], 10)
+    about = await history.series_and_tiers(connection, list(KINDS), None, [], 10)
     first, end = int((known_from - 3 * DAY).timestamp()), int(NOW.timestamp())
     grid = Grid(range(first, end + 1, 3600), 3600, first - 3600)
     for family, kind, names in (
@@ -215,10 +219,10 @@ async def check_what_is_new(connection: Connection, samples: Samples, known_from
         (history.Family.METRICS, "gauge", ["stddev", "count"]),
     ):
         number = KINDS[kind]
-        reading = Reading(about.tier(family, grid), grid, [number])
+        reading = TierRead(about.tier(family, grid), grid, [number])
         assert reading.tier.name == "1h"
         if kind == "counter":
-            [(_, slots, *columns)] = await history.rates(connection, reading)
+            [(_, slots, *columns)] = await history.rates(connection, reading, names)
         elif kind == "distribution":
             [(_, slots, *columns)] = await history.percentiles(connection, reading, names)
         else:
@@ -228,8 +232,10 @@ async def check_what_is_new(connection: Connection, samples: Samples, known_from
         for name, values in zip(names, columns, strict=True):
             column = dict(zip(slots, values, strict=True))
             found = [column.get(i) for i in range(grid.points)]
-            told = points if name == "count" else kept
-            assert not differences(name, found, [told], grid, sketch=kind == "distribution"), name
+            reported = points if name == "count" else kept
+            assert not differences(name, found, [reported], grid, sketch=kind == "distribution"), (
+                name
+            )
 
 
 async def test_what_was_rolled_up_is_still_answered_and_the_rest_is_rolled_up_anew(
@@ -331,7 +337,7 @@ async def test_rules_lose_what_has_no_meaning_and_a_name_that_is_taken(old: Conn
 
     await migrate.migrate(old)
 
-    one, both = [stored.rule for stored in await rules.read(old)]
+    one, both = [stored.rule for stored in await rules.read_page(old)]
     assert (one.name, one.agg, one.window, one.labels) == ("preview-rule", "max", "5m", {"a": "b"})
     assert both == Rule(name="both", kind="composite", all_of=["preview-rule"])
     [alert] = await alerts.active(old, Filter(), 10)

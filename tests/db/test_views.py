@@ -14,11 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from db import tiers
 from db.queries import Connection, Pool
-from db.series import SeriesNumbers
-from db.writer import insert
-from vigia.model import Kind, Sample, Series
+from model.series import Kind, Sample, Series
+from retention import tiers
+from samples.insert import insert
+from samples.series import SeriesNumbers
 
 RESET = (Path(__file__).parent.parent / "reset.sql").read_bytes()
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -294,7 +294,7 @@ async def test_whole_buckets_answer_whichever_tier_they_come_from(pool: Pool) ->
 async def test_a_tier_that_lost_the_start_gives_way_to_one_that_has_it(pool: Pool) -> None:
     async with pool.connection() as connection:
         await store(connection, END, {GAUGE: {0: 1.0, 86400: 2.0}})
-        tier = "SELECT name FROM tier_for('system_metrics', 'system_metrics', %s, '1 minute')"
+        tier = "SELECT name FROM tier_for('system_metrics', %s, '1 minute')"
         assert await rows(connection, tier, START) == [("1m",)]
         lose = "UPDATE tiers SET dropped_to = %s WHERE name = %s"
         await connection.execute(lose, [START + timedelta(days=9), "1m"])

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from db.queries import Connection
-from tests.docs.weeks import Values, Weeks, bucketed
+from tests.docs.sample_weeks import Values, Weeks, bucketed
 
 HOUR, DAY, WEEK = 3600, 86400, 604800
 

@@ -1,4 +1,4 @@
-"""Every shipped rule has its entry in docs/runbook.md, and what stands there can be run."""
+"""Every built-in rule has an entry in the runbook, whose commands and queries run."""
 
 import re
 from pathlib import Path
@@ -6,27 +6,28 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from alerts.evaluate import shipped_rules
-from db.config import Config, with_value
+from alerts.evaluation.evaluator import built_in_rules
+from alerts.rules.model import Rule
+from config.model import Config
+from config.store import with_value
 from db.queries import Pool
-from db.rules import Rule
 
 ROOT = Path(__file__).parent.parent.parent
-TEXT = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
+TEXT = (ROOT / "docs" / "reference" / "runbook.md").read_text(encoding="utf-8")
 ENTRIES = dict(re.findall(r"^## (\S+)\n(.*?)(?=^## |\Z)", TEXT, re.MULTILINE | re.DOTALL))
 QUESTIONS = re.findall(r"```sql\n(.*?)```", TEXT, re.DOTALL)
 SETTINGS = re.findall(r"^vigia config set (\w+)\.(\w+) '(.*)'$", TEXT, re.MULTILINE)
 
 
-@pytest.mark.parametrize("rule", shipped_rules(), ids=lambda rule: rule.name)
-def test_a_shipped_rule_says_where_its_entry_is(rule: Rule) -> None:
-    assert rule.runbook == f"docs/runbook.md#{rule.name}"
+@pytest.mark.parametrize("rule", built_in_rules(), ids=lambda rule: rule.name)
+def test_a_built_in_rule_says_where_its_entry_is(rule: Rule) -> None:
+    assert rule.runbook == f"docs/reference/runbook.md#{rule.name}"
     entry = ENTRIES[rule.name]
     assert [f"**{word}**" in entry for word in ("Means", "Look", "Do", "Tune")] == [True] * 4
 
 
 def test_there_is_no_entry_without_a_rule() -> None:
-    assert list(ENTRIES) == [rule.name for rule in shipped_rules()]
+    assert list(ENTRIES) == [rule.name for rule in built_in_rules()]
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
@@ -44,7 +45,7 @@ def test_settings_are_what_they_may_be() -> None:
 
 def test_the_thresholds_of_the_brief_are_shipped() -> None:
     limits = Config().thresholds
-    given = {rule.metric: limits[rule.metric] for rule in shipped_rules() if rule.metric in limits}
+    given = {rule.metric: limits[rule.metric] for rule in built_in_rules() if rule.metric in limits}
 
     assert {name: (limit.warning, limit.critical) for name, limit in given.items()} == {
         "server_memory_percent": (70, 90),

@@ -1,4 +1,4 @@
-"""The questions in docs/sql.md run as a reader runs them, and their answers are right."""
+"""The queries of the documentation run as a reader runs them, and their answers are right."""
 
 import re
 from collections import Counter, defaultdict
@@ -14,20 +14,21 @@ import pytest
 
 from db.engine import Engine
 from db.queries import Pool
-from tests.docs import weeks
+from model.series import Kind
+from tests.docs import sample_weeks as weeks
 from tests.docs.asked import DAY, HOUR, WEEK, Asked, Row, floor
-from tests.docs.weeks import SLOT_S, WATCHED, Values, bucketed
-from vigia.model import Kind
+from tests.docs.sample_weeks import SLOT_S, WATCHED, Values, bucketed
 
 ROOT = Path(__file__).parent.parent.parent
-TEXT = (ROOT / "docs" / "sql.md").read_text(encoding="utf-8")
+REFERENCE = (ROOT / "docs" / "reference" / "sql.md").read_text(encoding="utf-8")
+HOW_TO = (ROOT / "docs" / "how-to" / "query-with-sql.md").read_text(encoding="utf-8")
 RESET = (ROOT / "tests" / "reset.sql").read_bytes()
 BLOCK = re.compile(r"```sql\n(.*?)```(?:\n\n```text\n(.*?)\n)?", re.DOTALL)
-BLOCKS = [(sql, answer.split()) for sql, answer in BLOCK.findall(TEXT)]
+BLOCKS = [(sql, answer.split()) for sql, answer in BLOCK.findall(REFERENCE + HOW_TO)]
 QUESTIONS = {
     int(number): sql
     for number, sql in re.findall(
-        r"^### (\d+)\. [^`]*```sql\n(.*?)```", TEXT, re.MULTILINE | re.DOTALL
+        r"^### (\d+)\. [^`]*```sql\n(.*?)```", HOW_TO, re.MULTILINE | re.DOTALL
     )
 }
 
@@ -81,13 +82,13 @@ async def test_the_page_names_each_view_with_its_columns_and_each_function(asked
 
     said = {
         view: re.match(r"`([^`]*)`", row[3].strip())[1].split(", ")  # type: ignore[index]
-        for line in TEXT.split("## Functions")[0].splitlines()
+        for line in REFERENCE.split("## Functions")[0].splitlines()
         if (row := line.split("|"))[0] == "" and len(row) == 5 and "`" in row[1]
         for view in re.findall(r"`(\w+)`", row[1])
     }
     assert said == found
     for (name,) in await cursor.fetchall():
-        assert f"`{name}(" in TEXT, name
+        assert f"`{name}(" in REFERENCE, name
 
 
 async def test_1_the_busiest_five_minutes_are_those_of_the_spike(asked: Asked) -> None:

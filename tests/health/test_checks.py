@@ -7,16 +7,21 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from db import events, health, tiers, windows
-from db.config import Config
-from db.health import Known
-from db.holds import Matcher
+from alerts.suppression import maintenance as windows
+from alerts.suppression.maintenance import Window
+from alerts.suppression.suppress import Matcher
+from config.model import Config
 from db.queries import Connection, Pool
-from db.series import SeriesNumbers
-from db.windows import Window
-from db.writer import insert
+from events import bus
+from health import status as health
 from health.checks import check
-from vigia.model import Category, Level, Sample, Series, Status
+from health.status import ExpectedComponent
+from model.series import Category, Sample, Series
+from model.severity import Level, Status
+from model.times import utc_now
+from retention import tiers
+from samples.insert import insert
+from samples.series import SeriesNumbers
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SLOT = timedelta(seconds=30)
@@ -90,6 +95,32 @@ async def test_a_silent_component_is_not_observed_and_is_ignored_in_the_whole(
     assert whole.components["server"].status is None
 
 
+async def test_a_component_that_stops_is_seen_though_the_clock_was_wrong_before(
+    watch: Watch,
+) -> None:
+    await watch.observe("server")
+    watch.now += timedelta(hours=1)
+    for component in ("server", "agent"):
+        await watch.observe(component)
+    watch.now -= timedelta(hours=1)
+
+    assert await watch.check() == {"server": Status.HEALTHY, "agent": None}
+    watch.now += timedelta(minutes=2)
+    assert await watch.check() == {"server": None}
+
+
+async def test_after_a_wrong_clock_the_reason_is_that_of_what_comes_now(watch: Watch) -> None:
+    watch.now = utc_now().replace(microsecond=0)
+    watch.now += timedelta(hours=1)
+    await watch.observe("server")
+    watch.now -= timedelta(hours=1)
+    await watch.observe("server", up=False)
+
+    assert await watch.check() == {"server": Status.DOWN}
+    [server] = await health.read(watch.connection)
+    assert server.reason == "refused"
+
+
 async def test_nothing_observed_at_all_has_no_status(watch: Watch) -> None:
     assert await watch.check() == {}
     assert health.document([]).status is None
@@ -98,7 +129,7 @@ async def test_nothing_observed_at_all_has_no_status(watch: Watch) -> None:
 async def test_a_component_that_is_known_but_was_never_seen_has_a_reason_and_no_checks(
     watch: Watch,
 ) -> None:
-    known = [Known("trading", Category.TRADING, "not configured")]
+    known = [ExpectedComponent("trading", Category.TRADING, "not configured")]
     await watch.observe("server")
     for _ in range(2):
         found = await check(watch.connection, watch.now, 30, THRESHOLDS, known)
@@ -166,7 +197,7 @@ async def test_a_change_is_on_the_bus_with_the_changed_components_only(watch: Wa
     await watch.observe("database", up=False)
     await watch.check()
 
-    found = await events.after(watch.connection, 1, 10)
+    found = await bus.after(watch.connection, 1, 10)
     assert [event.type for event in found] == ["health"]
     assert found[0].payload["status"] == "down"
     components = found[0].payload["components"]
@@ -221,8 +252,8 @@ async def test_planned_work_is_shown_told_and_known_of_the_past(watch: Watch) ->
         assert shown == {"server": len(changes) == 2, "trading": False}
 
     assert changes == [{"server", "trading"}, {"server"}, {"server"}, set()]
-    told = [e.payload["components"] for e in await events.after(watch.connection, 1, 9)]
-    assert [c["server"]["maintenance"] for c in told if isinstance(c, dict)] == [True, False]
+    reported = [e.payload["components"] for e in await bus.after(watch.connection, 1, 9)]
+    assert [c["server"]["maintenance"] for c in reported if isinstance(c, dict)] == [True, False]
     for slots, during in ((0.5, False), (1.5, True), (2.5, False)):
         then = await health.read_at(watch.connection, START + slots * SLOT)
         assert [(one.component, one.maintenance) for one in then] == [

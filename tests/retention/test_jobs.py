@@ -5,16 +5,21 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from db import alerts, events, tiers
-from db.config import Retention
+from alerts import store as alerts
+from config.model import Retention
 from db.queries import Connection, Pool
-from db.series import SeriesNumbers
-from db.writer import insert
+from events import bus
+from model.series import Category, Sample, Series
+from model.severity import Level
+from model.times import utc_now
+from retention import tiers
 from retention.apply import apply
-from retention.expire import expire
 from retention.jobs import WAL_BYTES_MAX, Jobs
 from retention.plan import plan
-from vigia.model import Category, Level, Sample, Series, utc_now
+from samples.database.incarnation import try_write
+from samples.insert import insert
+from samples.series import SeriesNumbers
+from vigia.housekeeping import expire
 
 SERIES = Series(metric="m", component="a")
 
@@ -60,7 +65,7 @@ async def test_a_turn_rolls_up_and_records_the_run(pool: Pool, connection: Conne
     now = utc_now()
     old = now - timedelta(hours=3)
     await insert(connection, SeriesNumbers(), [Sample(SERIES, old, 1.0)])
-    await Jobs(pool).turn(now)
+    await Jobs(pool).run(now)
 
     run = await tiers.last_run(connection)
     assert run is not None
@@ -73,12 +78,12 @@ async def test_a_turn_rolls_up_and_records_the_run(pool: Pool, connection: Conne
 
 async def test_a_turn_runs_only_what_is_due(pool: Pool, connection: Connection) -> None:
     jobs, now = Jobs(pool), utc_now()
-    await jobs.turn(now)
+    await jobs.run(now)
     await connection.execute("DELETE FROM maintenance_runs")
 
-    await jobs.turn(now + timedelta(seconds=5))
+    await jobs.run(now + timedelta(seconds=5))
     assert await tiers.last_run(connection) is None
-    await jobs.turn(now + timedelta(seconds=20))
+    await jobs.run(now + timedelta(seconds=20))
     assert await tiers.last_run(connection) is not None
 
 
@@ -88,9 +93,9 @@ async def test_a_late_sample_is_rolled_up_at_the_next_turn(
     jobs, now = Jobs(pool), utc_now()
     numbers = SeriesNumbers()
     await insert(connection, numbers, [Sample(SERIES, now - timedelta(hours=3), 1.0)])
-    await jobs.turn(now)
+    await jobs.run(now)
     await insert(connection, numbers, [Sample(SERIES, now - timedelta(hours=2), 5.0)])
-    await jobs.turn(now + timedelta(seconds=15))
+    await jobs.run(now + timedelta(seconds=15))
 
     cursor = await connection.execute("SELECT sum FROM system_metrics_5m ORDER BY bucket")
     assert await cursor.fetchall() == [(1,), (5,)]
@@ -104,17 +109,17 @@ async def test_roll_ups_stay_as_large_as_their_rows_need_however_often_they_are_
     jobs, now, numbers = Jobs(pool), utc_now(), SeriesNumbers()
     series = [Series(metric="m", component=f"c{i}") for i in range(20)]
     sizes = []
-    for turn in range(14):
+    for run in range(14):
         await insert(
             connection,
             numbers,
             [
-                Sample(one, now - timedelta(minutes=20 + 2 * i, milliseconds=turn), float(turn))
+                Sample(one, now - timedelta(minutes=20 + 2 * i, milliseconds=run), float(run))
                 for one in series
                 for i in range(200)
             ],
         )
-        await jobs.turn(now + timedelta(seconds=15 * turn))
+        await jobs.run(now + timedelta(seconds=15 * run))
         cursor = await connection.execute(
             "SELECT sum(pg_total_relation_size(chunk))::bigint FROM tier_chunks('1m')"
         )
@@ -130,17 +135,17 @@ async def test_the_log_is_flushed_before_it_becomes_long(
     pool: Pool, connection: Connection
 ) -> None:
     jobs, now, numbers = Jobs(pool), utc_now(), SeriesNumbers()
-    await jobs.turn(now)
-    for turn in range(3):
+    await jobs.run(now)
+    for run in range(3):
         await insert(
             connection,
             numbers,
             [
-                Sample(SERIES, now - timedelta(milliseconds=100_000 * turn + i), 1.0)
+                Sample(SERIES, now - timedelta(milliseconds=100_000 * run + i), 1.0)
                 for i in range(100_000)
             ],
         )
-        await jobs.turn(now + timedelta(seconds=turn + 1))
+        await jobs.run(now + timedelta(seconds=run + 1))
         assert await tiers.wal_bytes(connection) < WAL_BYTES_MAX
 
 
@@ -151,14 +156,14 @@ async def test_a_failed_run_says_why_and_where_and_the_next_one_succeeds(
     await connection.execute("UPDATE tiers SET relation = 'obstacle' WHERE name = '5m'")
     await insert(connection, SeriesNumbers(), [Sample(SERIES, utc_now() - timedelta(hours=3), 1.0)])
     jobs, now = Jobs(pool), utc_now()
-    await jobs.turn(now)
+    await jobs.run(now)
 
     failed = await tiers.last_run(connection)
     assert failed is not None
     assert (failed.step, failed.finished_at) == ("refresh 5m", None)
     assert "obstacle" in (failed.error or "")
     await connection.execute("UPDATE tiers SET relation = 'system_metrics_5m' WHERE name = '5m'")
-    await jobs.turn(now + timedelta(seconds=15))
+    await jobs.run(now + timedelta(seconds=15))
     mended = await tiers.last_run(connection)
     assert mended is not None
     assert mended.step == "done"
@@ -167,12 +172,12 @@ async def test_a_failed_run_says_why_and_where_and_the_next_one_succeeds(
 async def test_old_events_and_sessions_expire(pool: Pool) -> None:
     now = datetime(2026, 1, 10, tzinfo=UTC)
     async with pool.connection() as connection:
-        await events.append(connection, now - timedelta(days=8), [("old", {})])
-        await events.append(connection, now, [("new", {})])
+        await bus.append(connection, now - timedelta(days=8), [("old", {})])
+        await bus.append(connection, now, [("new", {})])
     await expire(pool, now, Retention())
 
     async with pool.connection() as connection:
-        assert [e.type for e in await events.after(connection, 0, 10)] == ["new"]
+        assert [e.type for e in await bus.after(connection, 0, 10)] == ["new"]
 
 
 async def test_resolved_alerts_expire_with_their_audit_and_open_ones_never(
@@ -189,7 +194,7 @@ async def test_resolved_alerts_expire_with_their_audit_and_open_ones_never(
         fresh = await alerts.open_test(connection, now - timedelta(days=9), *about)
         assert await alerts.resolve(connection, fresh, now - timedelta(days=6), "ana")
         for alert_id in (*old, fresh):
-            await alerts.log_step(connection, alert_id, now, "opened", "ana")
+            await alerts.log_transition(connection, alert_id, now, "opened", "ana")
 
         await expire(pool, now, Retention(alerts_days=7))
 
@@ -197,3 +202,25 @@ async def test_resolved_alerts_expire_with_their_audit_and_open_ones_never(
         assert {alert.id for alert in await alerts.read(connection, [*old, fresh])} == kept
         cursor = await connection.execute("SELECT alert_id FROM system_alert_events")
         assert {row[0] for row in await cursor.fetchall()} == kept
+
+
+async def test_looking_at_the_database_again_and_again_needs_no_more_room(
+    pool: Pool, connection: Connection
+) -> None:
+    """Each look writes a row that is rolled back, and the embedded engine has no autovacuum."""
+
+    async def bytes_after(tries: int) -> int:
+        for _ in range(tries):
+            await try_write(connection)
+        for table in await tiers.updated_tables(connection):
+            await tiers.tidy(connection, table)
+        size = await connection.execute("SELECT pg_relation_size('replica_tokens')")
+        row = await size.fetchone()
+        assert row is not None
+        return int(row[0])
+
+    assert not pool.closed
+    await connection.execute("ALTER TABLE replica_tokens SET (autovacuum_enabled = false)")
+    before = await bytes_after(0)
+    assert await bytes_after(200) <= before
+    await connection.execute("ALTER TABLE replica_tokens RESET (autovacuum_enabled)")

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from db.queries import Pool
-from tests.retention.world import METRICS, RESET, World
+from tests.retention.simulation import METRICS, RESET, Simulation
 
 DAY_S = 86400
 
@@ -89,15 +89,15 @@ async def test_tiers_never_lose_or_invent_a_sample(
 ) -> None:
     async with pool.connection() as connection:
         await connection.execute(RESET)
-        world = World(connection)
+        simulation = Simulation(connection)
         for name, *arguments in steps:
             if name == "pause":
-                world.now += timedelta(seconds=arguments[0])
+                simulation.now += timedelta(seconds=arguments[0])
             else:
-                await getattr(world, name)(*arguments)
+                await getattr(simulation, name)(*arguments)
 
-        world.now += timedelta(minutes=20)
-        await world.maintain()
-        await world.verify()
-        await world.maintain()
-        await world.verify()
+        simulation.now += timedelta(minutes=20)
+        await simulation.maintain()
+        await simulation.verify()
+        await simulation.maintain()
+        await simulation.verify()

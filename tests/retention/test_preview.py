@@ -7,12 +7,12 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from db import storage
-from db.config import MetricRetention, Retention
+from config.model import MetricRetention, Retention
 from db.queries import Connection, Pool
-from db.storage import Preview
+from retention import usage as storage
 from retention.preview import preview
-from tests.retention.world import METRICS, RESET, START, World
+from retention.usage import Preview
+from tests.retention.simulation import METRICS, RESET, START, Simulation
 
 FULL = Retention(
     raw_days=9,
@@ -47,22 +47,22 @@ async def rows_of(connection: Connection, metric: str) -> dict[str, int]:
     return found
 
 
-async def full_world(connection: Connection) -> World:
+async def full_simulation(connection: Connection) -> Simulation:
     await connection.execute(RESET)
-    world = World(connection)
-    await world.apply(Retention(raw_days=30, compress_after_days=1))
-    await world.fill(days=16)
-    await world.maintain()
-    await world.apply(FULL)
-    await world.ingest(age_s=5 * 86400, count=50, spacing_s=60)
-    await world.maintain()
-    await world.maintain()
-    return world
+    simulation = Simulation(connection)
+    await simulation.apply(Retention(raw_days=30, compress_after_days=1))
+    await simulation.fill(days=16)
+    await simulation.maintain()
+    await simulation.apply(FULL)
+    await simulation.ingest(age_s=5 * 86400, count=50, spacing_s=60)
+    await simulation.maintain()
+    await simulation.maintain()
+    return simulation
 
 
-def check(told: Preview, before: Rows, after: Rows) -> None:
+def check(reported: Preview, before: Rows, after: Rows) -> None:
     """Compare what was told with what then was there."""
-    for tier in told.tiers:
+    for tier in reported.tiers:
         own = {start for name, start in before if name == tier.name}
         left = {start for name, start in after if name == tier.name}
         assert {chunk.start for chunk in tier.dropped} == own - left, tier.name
@@ -74,7 +74,7 @@ def check(told: Preview, before: Rows, after: Rows) -> None:
         assert tier.rows_after == sum(after[tier.name, start][0] for start in left), tier.name
         assert tier.bytes_before - tier.bytes_after == sum(c.bytes for c in tier.dropped)
     for name in ("rows_before", "rows_after", "bytes_before", "bytes_after"):
-        assert getattr(told, name) == sum(getattr(tier, name) for tier in told.tiers)
+        assert getattr(reported, name) == sum(getattr(tier, name) for tier in reported.tiers)
 
 
 days = st.floats(4, 18)
@@ -104,36 +104,36 @@ retentions = st.builds(
 @example(wanted=msgspec.structs.replace(FULL, metrics={"m_percent": MetricRetention(keep_days=5)}))
 async def test_a_preview_names_exactly_what_then_disappears(pool: Pool, wanted: Retention) -> None:
     async with pool.connection() as connection:
-        world = await full_world(connection)
+        simulation = await full_simulation(connection)
         before = await chunks(connection)
         rows_before = {metric: await rows_of(connection, metric) for metric in METRICS}
-        told = await preview(connection, wanted, world.now)
+        reported = await preview(connection, wanted, simulation.now)
         assert {k: rows for k, (rows, _) in (await chunks(connection)).items()} == {
             k: rows for k, (rows, _) in before.items()
         }
 
-        await world.apply(wanted)
-        await world.maintain()
-        await world.maintain()
+        await simulation.apply(wanted)
+        await simulation.maintain()
+        await simulation.maintain()
         after = await chunks(connection)
-        check(told, before, after)
-        if not any(tier.dropped for tier in told.tiers):
+        check(reported, before, after)
+        if not any(tier.dropped for tier in reported.tiers):
             for metric in METRICS:
-                gone = {part.tier: part.rows for part in told.metrics if part.metric == metric}
+                gone = {part.tier: part.rows for part in reported.metrics if part.metric == metric}
                 rows = await rows_of(connection, metric)
                 assert {k: n - gone.get(k, 0) for k, n in rows_before[metric].items()} == rows
 
 
 async def test_a_longer_age_drops_nothing_and_tells_when_it_is_reached(pool: Pool) -> None:
     async with pool.connection() as connection:
-        world = await full_world(connection)
+        simulation = await full_simulation(connection)
         wanted = msgspec.structs.replace(FULL, raw_days=13)
-        told = await preview(connection, wanted, world.now)
-        before = await preview(connection, FULL, world.now)
+        reported = await preview(connection, wanted, simulation.now)
+        before = await preview(connection, FULL, simulation.now)
 
-    assert told.rows_after == told.rows_before == before.rows_before
-    assert all(tier.dropped == [] for tier in [*told.tiers, *before.tiers])
-    raw = told.tiers[0]
+    assert reported.rows_after == reported.rows_before == before.rows_before
+    assert all(tier.dropped == [] for tier in [*reported.tiers, *before.tiers])
+    raw = reported.tiers[0]
     assert (raw.keep_days_before, raw.keep_days_after) == (9, 13)
     assert raw.dropped_before is not None
     assert raw.dropped_before < START
@@ -144,7 +144,7 @@ async def test_a_longer_age_drops_nothing_and_tells_when_it_is_reached(pool: Poo
 
 async def test_a_preview_of_an_empty_database_is_empty(pool: Pool) -> None:
     async with pool.connection() as connection:
-        told = await preview(connection, Retention(metrics={"x": MetricRetention(5)}), START)
+        reported = await preview(connection, Retention(metrics={"x": MetricRetention(5)}), START)
 
-    assert (told.rows_before, told.rows_after, told.metrics) == (0, 0, [])
-    assert all(tier.dropped == [] and tier.full_at is None for tier in told.tiers)
+    assert (reported.rows_before, reported.rows_after, reported.metrics) == (0, 0, [])
+    assert all(tier.dropped == [] and tier.full_at is None for tier in reported.tiers)

@@ -2,16 +2,19 @@
 
 import asyncio
 import json
+import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
 from itertools import cycle
+from pathlib import Path
 
 import aiohttp
 from msgspec import Struct, field
 
 from tests.system.conftest import BASE, Program, run
 
+ROOT = Path(__file__).parents[2]
 SERIES = 4500
 AT_ONCE = 60
 INGEST_EVERY_S = 3.0
@@ -113,19 +116,38 @@ async def press(
     """Ask for paths with the first key, `AT_ONCE` at a time; others read with the second."""
     found, end = Pressure(), time.monotonic() + duration_s
     before = await services(program)
-    connector = aiohttp.TCPConnector(limit=0)
     async with (
-        # What is asked for is not looked at: this process measures others.
-        aiohttp.ClientSession(program.url, connector=connector, auto_decompress=False) as http,
+        aiohttp.ClientSession(program.url, auto_decompress=False) as http,
         asyncio.TaskGroup() as group,
     ):
-        for number in range(AT_ONCE):
-            mine = [paths[(number + step) % len(paths)] for step in range(len(paths))]
-            group.create_task(_ask(http, mine, end, keys[0], found))
+        group.create_task(_ask_much(program, paths, duration_s, keys[0], found))
         group.create_task(_read(http, end, keys[1], found))
         group.create_task(_ingest(program, end, found))
     await _look(program, before, found)
     return found
+
+
+async def _ask_much(
+    program: Program,
+    paths: Sequence[str],
+    duration_s: float,
+    key: dict[str, str],
+    found: Pressure,
+) -> None:
+    """Let another process ask, so that its work does not delay the readers of this one."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.system.presser", program.url),
+        *(key["Authorization"].removeprefix("Bearer "), str(duration_s), str(AT_ONCE)),
+        *(BASE + path for path in paths),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+        limit=2**26,
+    )
+    said, _ = await process.communicate()
+    assert process.returncode == 0
+    result = json.loads(said)
+    found.answers.update({int(status): count for status, count in result["answers"].items()})
+    found.latencies_s += result["latencies_s"]
 
 
 async def services(program: Program) -> dict[str, tuple[int, int, int]]:
@@ -134,7 +156,7 @@ async def services(program: Program) -> dict[str, tuple[int, int, int]]:
     found: list[dict[str, object]] = status["services"]["services"]  # type: ignore[index]
     return {
         str(one["name"]): (
-            int(str(one["turns"])),
+            int(str(one["runs"])),
             int(str(one["missed"])),
             int(str(one["failures"])),
         )
@@ -152,24 +174,6 @@ async def _look(program: Program, before: dict[str, tuple[int, int, int]], found
     status = await program.get("/dev/status")
     loop: dict[str, float] = status["services"].get("event_loop", {})  # type: ignore[attr-defined]
     found.lag_s_max = loop.get("lag_s_max", 0.0)
-
-
-async def _ask(
-    http: aiohttp.ClientSession,
-    paths: Sequence[str],
-    end: float,
-    key: dict[str, str],
-    found: Pressure,
-) -> None:
-    for path in cycle(paths):
-        began = time.monotonic()
-        if began > end:
-            return
-        async with http.get(BASE + path, headers=key) as answer:
-            await answer.read()
-        found.answers[answer.status] += 1
-        if answer.status == 200:
-            found.latencies_s.append(time.monotonic() - began)
 
 
 async def _read(

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.system.conftest import Program, run
-from vigia.outbox import Outbox
+from vigia.agent.send_queue import Outbox
 
 CURRENT = "/metrics/current?component=server"
 HOST = "web1"

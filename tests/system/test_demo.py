@@ -22,7 +22,7 @@ async def health(program: Program) -> dict[str, Any]:
     return component
 
 
-async def test_a_newcomer_sees_the_demo_live_and_labelled(program: Program) -> None:
+async def test_a_new_user_sees_the_demo_live_and_labelled(program: Program) -> None:
     await program.start()
     await program.send("/config/intervals", {"value": {"collect_s": 1, "health_s": 5}}, "PUT")
     assert await trading(program) == {}

@@ -12,8 +12,8 @@ import pytest
 
 from db.engine import open_engine
 from db.queries import Connection
+from runtime.settings import load
 from tests.system.conftest import ADMIN_KEY, Program, free_port, run
-from vigia.settings import load
 
 RESET = (Path(__file__).parents[1] / "reset.sql").read_bytes()
 DAY_S = 86400
@@ -97,8 +97,12 @@ async def test_what_is_exported_comes_back_into_an_empty_database_and_stays(
         code, out, err = await run(beside, "import", str(file), "--json")
         assert code == 0, err
         assert "raw_days from 30 to" in err
-        told = json.loads(out)
-        assert (told["accepted"], told["duplicate"], told["rejected"]) == (12 * 400, 0, 0)
+        reported = json.loads(out)
+        assert (reported["accepted"], reported["duplicate"], reported["rejected"]) == (
+            12 * 400,
+            0,
+            0,
+        )
         code, out, err = await run(beside, "import", str(file), "--json")
         assert (code, json.loads(out)["duplicate"]) == (0, 12 * 400)
         assert "raw_days" not in err
@@ -163,10 +167,10 @@ async def test_an_ingest_key_brings_in_what_is_within_the_retention(
 
     code, out, _ = await run(program.environment, *asked)
 
-    told = json.loads(out)
+    reported = json.loads(out)
     assert code == 1
-    assert (told["accepted"], told["rejected"], told["empty"]) == (2, 2, 1)
-    assert "no longer kept" in str(told["reasons"])
+    assert (reported["accepted"], reported["rejected"], reported["empty"]) == (2, 2, 1)
+    assert "no longer kept" in str(reported["reasons"])
 
     code, out, err = await run(program.environment, "import", str(file), "--keep-retention")
     assert (code, out.splitlines()[0]) == (1, "0 accepted, 2 duplicate, 2 rejected, 1 empty")

@@ -23,7 +23,7 @@ from tests.proxy import Proxy
 from tests.system.conftest import BASE, NATIVE_URL, Program, free_port, vigia
 from tests.system.ledger.account import Ledger, identity_of
 from tests.system.ledger.databases import TERMINATE, stored
-from tests.system.ledger.standby import Standby, standby_of
+from tests.system.ledger.standby import Standby, programs_of, standby_of
 
 pytestmark = pytest.mark.skipif(
     not NATIVE_URL, reason="the embedded engine's database cannot be exchanged while it runs"
@@ -33,7 +33,7 @@ log = structlog.get_logger()
 
 PHASE_S = float(os.environ.get("VIGIA_TEST_PHASE_S", "3"))
 """How long each state of the database lasts; 30 in a long run."""
-OUTAGES_S = [10.0, 140.0, *map(float, os.environ.get("VIGIA_TEST_OUTAGES_S", "").split())]
+OUTAGES_S = [7.9, 140.0, *map(float, os.environ.get("VIGIA_TEST_OUTAGES_S", "").split())]
 """And 900 in a long run."""
 READY_S = 2.0
 STARTED_S = 15.0
@@ -42,7 +42,7 @@ COLUMNS = 20
 PASSWORD = "a-password-of-the-tests"
 
 
-class Load:
+class WriteBatch:
     """Sends samples of old and of ever new series, and writes down what is acknowledged."""
 
     def __init__(self, program: Program) -> None:
@@ -52,17 +52,17 @@ class Load:
         self.is_stable = True
         """Whether what is acknowledged now stays: a copy that takes over lacks what was stored
         after it was made, and what waited then was stored in the original."""
-        self._turn = 0
+        self._run_of = 0
 
     async def run(self) -> None:
         while True:
-            self._turn += 1
+            self._run_of += 1
             with suppress(aiohttp.ClientError, TimeoutError):
                 await self._send()
             await asyncio.sleep(0.02)
 
     async def _send(self) -> None:
-        names = [f"old_{n}" for n in range(COLUMNS)] + [f"new_{self._turn // 10}"]
+        names = [f"old_{n}" for n in range(COLUMNS)] + [f"new_{self._run_of // 10}"]
         at = time.time_ns() // 1000
         columns = [
             {"metric": m, "component": "load", "times": [at / 1e6], "values": [hash(m) % 997 + 0.5]}
@@ -93,7 +93,7 @@ class Stage:
         self.name = urlsplit(url).path.strip("/")
         self.sending: asyncio.Task[None] | None = None
         self.proxy = Proxy(url)
-        self.load = Load(program)
+        self.load = WriteBatch(program)
 
     async def do(self, statement: str, *names: str) -> None:
         await self.server.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
@@ -230,7 +230,7 @@ async def standby(stage: Stage) -> AsyncIterator[Standby]:
         yield made
 
 
-async def settle(stage: Stage) -> None:
+async def wait_until_stored(stage: Stage) -> None:
     """Wait until everything that waited is stored, and compare the books."""
     await asyncio.sleep(PHASE_S)
     assert stage.sending is not None
@@ -269,7 +269,7 @@ async def test_a_database_that_turns_read_only_gets_everything_later(stage: Stag
 
     await stage.do("ALTER DATABASE {} RESET default_transaction_read_only", stage.name)
     assert await stage.seconds_to_ready() < STARTED_S
-    await settle(stage)
+    await wait_until_stored(stage)
 
 
 async def test_an_emptied_database_gets_nothing_until_it_is_restored(stage: Stage) -> None:
@@ -280,8 +280,21 @@ async def test_an_emptied_database_gets_nothing_until_it_is_restored(stage: Stag
 
     await stage.exchange(empty, kept)
     assert await stage.seconds_to_ready() < STARTED_S
-    await settle(stage)
+    await wait_until_stored(stage)
     await stage.do("DROP DATABASE {} WITH (FORCE)", empty)
+
+
+async def test_a_database_without_its_rows_gets_nothing_until_it_is_restored(
+    stage: Stage,
+) -> None:
+    """As in the midst of a restore, once the tables are made."""
+    async with await stage.connect() as own:
+        await own.execute("CREATE TABLE kept AS TABLE schema_migrations")
+        await own.execute("TRUNCATE schema_migrations, replica_tokens")
+        await spool_under_load(stage, "being restored")
+        await own.execute("INSERT INTO schema_migrations TABLE kept")
+    assert await stage.seconds_to_ready() < STARTED_S
+    await wait_until_stored(stage)
 
 
 async def test_an_older_copy_gets_its_samples_under_their_own_series_twice_in_a_row(
@@ -298,7 +311,7 @@ async def test_an_older_copy_gets_its_samples_under_their_own_series_twice_in_a_
         await asyncio.sleep(PHASE_S)
         assert await stage.seconds_to_ready() < STARTED_S
         await stage.do("DROP DATABASE {} WITH (FORCE)", replaced)
-    await settle(stage)
+    await wait_until_stored(stage)
 
 
 async def test_a_permission_that_is_lost_costs_nothing(owned_stage: Stage) -> None:
@@ -309,13 +322,14 @@ async def test_a_permission_that_is_lost_costs_nothing(owned_stage: Stage) -> No
         await spool_under_load(stage, "permission")
         await own.execute(sql.SQL("GRANT INSERT ON {} TO {}").format(tables, role))
     assert await stage.seconds_to_ready() < STARTED_S
-    await settle(stage)
+    await wait_until_stored(stage)
 
 
 async def test_a_lagging_standby_that_is_promoted_gets_its_samples_under_their_own_series(
     stage: Stage, standby: Standby
 ) -> None:
     stage.load.is_stable = False
+    await standby.catch_up()
     await standby.stop_following()
     await asyncio.sleep(PHASE_S)
     await stage.proxy.refuse()
@@ -326,7 +340,39 @@ async def test_a_lagging_standby_that_is_promoted_gets_its_samples_under_their_o
 
     await standby.promote()
     assert await stage.seconds_to_ready() < STARTED_S
-    await settle(stage)
+    await wait_until_stored(stage)
+
+
+async def test_a_database_that_is_restored_under_open_connections_is_used_at_once(
+    stage: Stage, tmp_path: Path
+) -> None:
+    """The extension is dropped and made anew, which leaves sessions that fail for ever."""
+    programs, _ = await programs_of(NATIVE_URL)
+    database = ["-d", psycopg.conninfo.make_conninfo(NATIVE_URL, dbname=stage.name)]
+    dump = str(tmp_path / "dump")
+    stage.load.is_stable = False
+    await run_program(programs / "pg_dump", *database, "-Fc", "-f", dump)
+    async with await stage.connect() as own:
+        await own.execute("SELECT timescaledb_pre_restore()")
+    # It says of the extension's own rows that they cannot be dropped, and goes on.
+    await run_program(
+        programs / "pg_restore", *database, "--clean", "--if-exists", dump, codes=(0, 1)
+    )
+    async with await stage.connect() as own:
+        await own.execute("SELECT timescaledb_post_restore()")
+    assert await stage.seconds_to_ready() < READY_S
+    stage.load.is_stable = True
+    sent = len(stage.load.statuses)
+    await wait_until_stored(stage)
+    assert set(stage.load.statuses[sent:]) == {200}
+
+
+async def run_program(program: Path, *arguments: str, codes: tuple[int, ...] = (0,)) -> None:
+    process = await asyncio.create_subprocess_exec(
+        str(program), *arguments, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
+    )
+    _, said = await process.communicate()
+    assert process.returncode in codes, said.decode()
 
 
 @pytest.mark.parametrize(
@@ -342,4 +388,4 @@ async def test_a_database_that_is_back_is_found_within_two_seconds(
     took_s = await stage.seconds_to_ready()
     log.info("ready", outage_s=outage_s, after_s=round(took_s, 2))
     assert took_s < READY_S
-    await settle(stage)
+    await wait_until_stored(stage)

@@ -199,6 +199,8 @@ async def test_keys_are_made_listed_and_revoked_beside_the_running_service(
     assert [(k["name"], k["role"], k["revoked_at"]) for k in listed] == [("ana", "viewer", None)]
     assert key not in json.dumps(listed)
     assert (await run(program.environment, "keys", "create", "ana"))[0] == 1
+    code, _, err = await run(program.environment, "keys", "create", "\x9b31mX\u202e")
+    assert (code, err.splitlines()[-1][:30]) == (1, "vigia: the name of a key must ")
     assert (await run(program.environment, "keys", "revoke", "ana"))[0] == 0
     assert (await run(program.environment, "keys", "revoke", "ana"))[0] == 1
     async with asyncio.timeout(6):
@@ -225,6 +227,8 @@ async def test_doctor_finds_this_machine_able(environment: dict[str, str]) -> No
     findings = {finding["check"]: finding for finding in json.loads(out)}
     assert findings["Python"]["ok"] is True
     assert findings["port"]["ok"] is True
+    assert findings["service"]["found"] == f"none answers on port {environment['VIGIA_PORT']}"
+    assert findings["admin key"]["ok"] is True
     assert code == (0 if all(f["ok"] for f in findings.values()) else 1), err
     assert (await run(environment, "doctor"))[1] != ""
 
@@ -239,6 +243,7 @@ async def test_doctor_says_what_to_do_about_a_taken_port_and_a_dead_server(
     findings = {finding["check"]: finding for finding in json.loads(out)}
     assert code == 1
     assert "VIGIA_PORT" in findings["port"]["advice"]
+    assert findings["service"]["found"] == "ready"
     assert "VIGIA_DATABASE_URL" in findings["TimescaleDB"]["advice"]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.collectors.outside import outside, response
+from tests.collectors.fake_targets import outside, response
 from tests.system.conftest import Program
 
 TIMEOUT_S = 60
@@ -63,4 +63,4 @@ async def test_a_scrape_target_comes_and_goes_with_the_settings(program: Program
         await program.send("/config/scrapes", {"value": []}, "PUT")
         await until(program, "/health", lambda now: "node" not in now)
     async with program.http.get("/metrics") as answer:
-        assert 'vigia_service_turns_total{service="collect scrapes"}' in await answer.text()
+        assert 'vigia_service_runs_total{service="collect scrapes"}' in await answer.text()

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright
 
-from db import keys
+from accounts import sessions as keys
 from db.queries import Pool
-from tests.api.stream import Service, running
-from vigia.model import utc_now
+from model.times import utc_now
+from tests.live.stream import Service, running
 
 ROOT = Path(__file__).parents[2]
 AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
+WORKER_FILE = ROOT / "web" / "public" / "service-worker.js"
 OPTIONS = (
     "--no-sandbox",
     "--disable-gpu",

@@ -17,7 +17,8 @@ DANGEROUS = re.compile(
 
 
 def sources() -> list[Path]:
-    return sorted(path for folder in ("src", "test") for path in (WEB / folder).iterdir())
+    folders = ("src", "test", "public")
+    return sorted(path for folder in folders for path in (WEB / folder).iterdir())
 
 
 async def node(*arguments: object) -> None:
@@ -34,8 +35,9 @@ async def test_the_pure_parts_do_what_they_say() -> None:
     await node("--test", "test/*.test.ts")
 
 
-async def test_the_types_are_right() -> None:
-    await node("node_modules/typescript/bin/tsc", "--project", ".")
+@pytest.mark.parametrize("project", ["tsconfig.json", "tsconfig.worker.json"])
+async def test_the_types_are_right(project: str) -> None:
+    await node("node_modules/typescript/bin/tsc", "--project", project)
 
 
 @pytest.mark.parametrize("path", sources(), ids=lambda path: path.name)

@@ -8,11 +8,15 @@ from typing import Any
 import pytest
 from playwright.async_api import expect
 
-from api.feed import Farewell
-from db import keys
-from db.health import ComponentStatus
-from tests.api.stream import ADMIN_KEY, CPU, Service
-from vigia.model import Role, Sample, Series, Status, utc_now
+from accounts import keys, sessions
+from health.status import ComponentStatus
+from live.client import CloseReason
+from model.principal import Role
+from model.series import Sample, Series
+from model.severity import Status
+from model.times import utc_now
+from samples.write_batch import write_batch_of
+from tests.live.stream import ADMIN_KEY, CPU, Service
 
 LATENCY = Series(metric="external_latency_ms", component="binance", unit="ms")
 SIZE = Series(metric="server_disk_percent", component="server", labels=(("mount", "/"),))
@@ -22,7 +26,7 @@ TRIAL = {"level": "critical", "title": "Trial by fire", "message": "Someone test
 
 async def write(service: Service, series: Series, value: float, age_s: float = 0) -> None:
     time = utc_now() - timedelta(seconds=age_s)
-    await service.writer.write([Sample(series, time, value)])
+    await service.writer.store(write_batch_of([Sample(series, time, value)]))
 
 
 async def act(service: Service, path: str, body: Any = None, method: str = "POST") -> Any:
@@ -40,7 +44,7 @@ def status_of(name: str, status: Status | None, reason: str = "") -> ComponentSt
 
 async def test_a_link_signs_in_once(service: Any, tab: Any, open_tab: Any) -> None:
     async with service.pool.connection() as connection:
-        token = (await keys.offer_link(connection, utc_now())).reveal()
+        token = (await sessions.offer_link(connection, utc_now())).reveal()
     other = await open_tab()
 
     await tab.visit(f"/sign-in?token={token}")
@@ -128,17 +132,17 @@ async def test_an_alert_appears_within_a_second_and_goes_when_resolved(
     await tab.sees("Resolved: Trial by fire")
 
 
-async def test_an_alert_that_is_held_back_says_by_what(service: Any, tab: Any) -> None:
+async def test_an_alert_that_is_suppressed_says_by_what(service: Any, tab: Any) -> None:
     await tab.sign_in()
     await act(service, "/dev/test-alert", TRIAL)
     matcher = {"category": "system"}
     silence = {"matcher": matcher, "duration": "1h", "comment": "a trial"}
     number = (await act(service, "/alerts/silences", silence))["id"]
 
-    await expect(tab.page.get_by_text(f"held back by silence {number}")).to_be_visible()
+    await expect(tab.page.get_by_text(f"suppressed by silence {number}")).to_be_visible()
     other = {**silence, "matcher": {"category": "security"}}
     await act(service, f"/alerts/silences/{number}", other, "PUT")
-    await expect(tab.page.get_by_text("held back by")).not_to_be_visible()
+    await expect(tab.page.get_by_text("suppressed by")).not_to_be_visible()
 
 
 async def test_an_alert_that_someone_else_resolved_goes_too(service: Any, tab: Any) -> None:
@@ -170,7 +174,7 @@ async def test_a_lost_connection_comes_back_where_it_left_off(service: Any, tab:
     await tab.page.get_by_text("Someone tests this.").wait_for()
 
     for client in service.live._all():
-        client.end(Farewell(1012, "the service restarts"))
+        client.end(CloseReason(1012, "the service restarts"))
     await tab.sees("Reconnecting…")
     await write(service, CPU, 77)
     await tab.is_live()

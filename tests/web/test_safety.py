@@ -4,9 +4,12 @@ from typing import Any
 
 import pytest
 
-from db.health import ComponentStatus
+from health.status import ComponentStatus
+from model.series import Sample, Series
+from model.severity import Status
+from model.times import utc_now
+from samples.write_batch import write_batch_of
 from tests.web.conftest import AXE, NARROW, WIDE, Tab
-from vigia.model import Sample, Series, Status, utc_now
 
 PAYLOADS = [
     "<script>alert(1)</script>",
@@ -46,7 +49,7 @@ def alert_of(number: int, payload: str) -> dict[str, object]:
         "acknowledged_by": f"actor{payload}",
         "resolved_at": None,
         "resolved_by": None,
-        "held_by": [f"maintenance:window{payload}"],
+        "suppressed_by": [f"maintenance:window{payload}"],
         "is_flapping": False,
     }
 
@@ -63,7 +66,7 @@ async def fill(tab: Tab, payloads: list[str]) -> None:
         )
         for text in payloads
     ]
-    await tab.service.writer.write([Sample(one, now, 1.0) for one in series])
+    await tab.service.writer.store(write_batch_of([Sample(one, now, 1.0) for one in series]))
     tab.service.live.publish_health(
         [
             ComponentStatus(

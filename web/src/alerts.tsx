@@ -2,15 +2,20 @@
 
 import { useSignal } from "@preact/signals";
 import { labelsText } from "./format.ts";
+import { Rest } from "./search.tsx";
 import { Since } from "./since.tsx";
 import { act, alerts, state } from "./store.ts";
 import type { Alert } from "./types.ts";
-import { heldText } from "./wording.ts";
+import { suppressedText } from "./wording.ts";
 
 const HEADING = "alerts";
+/** So many alerts are shown at first, and with each step more. */
+const SHOWN = 100;
 
 export function Alerts() {
   const count = alerts.value.length;
+  const room = useSignal(SHOWN);
+  const shown = alerts.value.slice(0, room.value);
   return (
     <section aria-labelledby={HEADING}>
       <h2 id={HEADING} tabIndex={-1}>
@@ -18,8 +23,9 @@ export function Alerts() {
       </h2>
       {count === 0 && <p class="quiet">There are none.</p>}
       <ul class="alerts">
-        {alerts.value.map((alert) => <OneAlert key={alert.id} alert={alert} />)}
+        {shown.map((alert) => <OneAlert key={alert.id} alert={alert} />)}
       </ul>
+      <Rest shown={shown.length} total={count} noun="alerts" onMore={() => (room.value += SHOWN)} />
       {state.value.hasMoreAlerts && <p class="quiet">There are more; these are the newest.</p>}
     </section>
   );
@@ -72,7 +78,7 @@ function Origin({ alert }: { alert: Alert }) {
       {alert.component}
       {labels && <> · {labels}</>} · <Since time={alert.opened_at} />
       {alert.acknowledged_by !== null && <> · acknowledged by {alert.acknowledged_by}</>}
-      {alert.held_by.length > 0 && <> · {heldText(alert.held_by)}</>}
+      {alert.suppressed_by.length > 0 && <> · {suppressedText(alert.suppressed_by)}</>}
     </p>
   );
 }

@@ -1,16 +1,15 @@
 /** The chart itself: uPlot on a canvas, which follows the data, the width and the colour scheme. */
 
-import { signal, useSignalEffect } from "@preact/signals";
+import { computed, signal, useSignal, useSignalEffect } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
+import { areaBase, percentRange } from "./axis.ts";
 import { formatTick, formatValue } from "./format.ts";
-import { range, series, type Choice } from "./past.ts";
+import { SILENT_S } from "./limits.ts";
+import { chosen, LINES_MAX, range, series } from "./past.ts";
 import type { Series } from "./series.ts";
 import { now } from "./store.ts";
 
-export const LINES_MAX = 8;
-/** A silence that is longer is no line: so long does a collector have before it counts as silent. */
-const GAP_S = 60;
 const HEIGHT = 280;
 /** Longer units would take the room of the chart. */
 const UNIT_MAX = 8;
@@ -21,9 +20,12 @@ const SECOND_STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7
 /** The bucket under the pointer. */
 export const cursor = signal<number | null>(null);
 
-export function Chart({ choice, label }: { choice: Choice; label: string }) {
+const unit = computed(() => chosen.value?.unit ?? "");
+
+export function Chart({ label }: { label: string }) {
   const box = useRef<HTMLDivElement>(null);
   const drawn = useRef<{ plot: uPlot; structure: string } | undefined>(undefined);
+  const schemes = useSignal(0);
 
   function clear(): void {
     drawn.current?.plot.destroy();
@@ -31,31 +33,32 @@ export function Chart({ choice, label }: { choice: Choice; label: string }) {
     cursor.value = null;
   }
 
-  function draw(current: Series | undefined): void {
-    const structure = JSON.stringify([choice.unit, range.peek().seconds, current?.lines.map((line) => line.key)]);
+  // Everything that a chart is built from is a signal: what a render passed may be out of date here.
+  useSignalEffect(() => {
+    const current = series.value;
+    const lines = current?.lines.map((line) => line.key);
+    const structure = JSON.stringify([unit.value, range.peek().seconds, lines, schemes.value]);
     if (drawn.current?.structure !== structure) clear();
     if (!current || !box.current) return;
     if (drawn.current) drawn.current.plot.setData(columns(current));
-    else drawn.current = { plot: new uPlot(options(box.current, current, choice.unit), columns(current), box.current), structure };
-  }
-
-  useSignalEffect(() => draw(series.value));
-  useEffect(() => watch(box.current, () => drawn.current?.plot, () => { clear(); draw(series.peek()); }), []);
+    else drawn.current = { plot: new uPlot(options(box.current, current), columns(current), box.current), structure };
+  });
+  useEffect(() => watch(box.current, () => drawn.current?.plot, () => (schemes.value += 1)), []);
   useEffect(() => clear, []);
   return <div class="chart" role="img" aria-label={`Line chart: ${label}. The table below has the same values.`} ref={box} />;
 }
 
 /** Follow the width of the box and the colour scheme. */
-function watch(box: Element | null, plot: () => uPlot | undefined, redraw: () => void): () => void {
+function watch(box: Element | null, plot: () => uPlot | undefined, onScheme: () => void): () => void {
   const sizes = new ResizeObserver(() => {
     if (box && box.clientWidth > 0) plot()?.setSize({ width: box.clientWidth, height: HEIGHT });
   });
   if (box) sizes.observe(box);
   const scheme = matchMedia("(prefers-color-scheme: dark)");
-  scheme.addEventListener("change", redraw);
+  scheme.addEventListener("change", onScheme);
   return () => {
     sizes.disconnect();
-    scheme.removeEventListener("change", redraw);
+    scheme.removeEventListener("change", onScheme);
   };
 }
 
@@ -63,7 +66,8 @@ function columns({ times, lines }: Series): uPlot.AlignedData {
   return [[...times], ...lines.slice(0, LINES_MAX).map((line) => [...line.averages])];
 }
 
-function options(box: Element, { step_s, lines }: Series, unit: string): uPlot.Options {
+function options(box: Element, { step_s, lines }: Series): uPlot.Options {
+  const name = unit.peek();
   const style = getComputedStyle(box);
   const color = (name: string) => style.getPropertyValue(name).trim();
   const { seconds } = range.peek();
@@ -73,7 +77,7 @@ function options(box: Element, { step_s, lines }: Series, unit: string): uPlot.O
     grid: { stroke: color("--rule"), width: 1 },
     ticks: { show: false },
   };
-  const steps = unit === "bytes" ? BYTE_STEPS : unit === "seconds" ? SECOND_STEPS : undefined;
+  const steps = name === "bytes" ? BYTE_STEPS : name === "seconds" ? SECOND_STEPS : undefined;
   return {
     width: box.clientWidth,
     height: HEIGHT,
@@ -81,14 +85,14 @@ function options(box: Element, { step_s, lines }: Series, unit: string): uPlot.O
     cursor: { drag: { x: false, y: false }, y: false },
     scales: {
       x: { range: () => [now.peek() - seconds, now.peek()] },
-      ...(unit === "percent" && { y: { range: percentRange } }),
+      ...(name === "percent" && { y: { range: (_, least, most) => percentRange(least, most) } }),
     },
     axes: [
       { ...axis, space: 70, size: 30, values: (_, ticks) => ticks.map((tick) => formatTick(tick, seconds)) },
       {
         ...axis,
         size: (_, texts) => 14 + 7 * Math.max(...(texts ?? [""]).map((text) => text.length), 3),
-        values: (_, ticks) => ticks.map((tick) => formatValue(tick, unit.length > UNIT_MAX ? "" : unit)),
+        values: (_, ticks) => ticks.map((tick) => formatValue(tick, name.length > UNIT_MAX ? "" : name)),
         ...(steps && { incrs: steps }),
       },
     ],
@@ -96,19 +100,26 @@ function options(box: Element, { step_s, lines }: Series, unit: string): uPlot.O
       {},
       ...lines.slice(0, LINES_MAX).map((_, number) => ({
         stroke: color(`--line-${number + 1}`),
-        ...(lines.length === 1 && { fill: color("--line-1") + FAINT }),
+        ...(lines.length === 1 && { fill: color("--line-1") + FAINT, fillTo: areaEnd }),
         width: 1.5,
-        gaps: longGaps(Math.max(GAP_S, 2 * step_s)),
+        points: { show: false, size: 6, fill: color(`--line-${number + 1}`), filter: loneValue },
+        gaps: longGaps(Math.max(SILENT_S, 2 * step_s)),
       })),
     ],
     hooks: { setCursor: [({ cursor: { idx } }) => void (cursor.value = idx ?? null)] },
   };
 }
 
-/** Percent begin at nought, and need no room above a hundred. */
-function percentRange(_: uPlot, __: number, most: number): uPlot.Range.MinMax {
-  const top = Math.max((most || 1) * 1.1, 1);
-  return [0, most <= 100 ? Math.min(top, 100) : top];
+function areaEnd({ scales }: uPlot): number {
+  const { min, max } = scales["y"] ?? {};
+  return areaBase(min ?? 0, max ?? 0);
+}
+
+/** One value alone is no line: it is a point. */
+function loneValue({ data }: uPlot, line: number): number[] | null {
+  const values = data[line] ?? [];
+  const first = values.findIndex((value) => value != null);
+  return first >= 0 && first === values.findLastIndex((value) => value != null) ? [first] : null;
 }
 
 /** Buckets narrower than the pace of the samples are empty in between, which is no interruption. */

@@ -1,10 +1,12 @@
 /** The state of the whole and of each component. */
 
+import { computed, signal } from "@preact/signals";
 import { formatUptime, formatValue, titleOf } from "./format.ts";
+import { Rest } from "./search.tsx";
 import { Since } from "./since.tsx";
 import { keyOf } from "./state.ts";
-import { state } from "./store.ts";
-import type { ComponentHealth } from "./types.ts";
+import { groups, state } from "./store.ts";
+import type { ComponentHealth, SeriesName } from "./types.ts";
 import { coverage, headline, reasonText, statusText } from "./wording.ts";
 
 /** The metrics that a card shows itself. */
@@ -18,6 +20,25 @@ const FOREMOST = [
   "external_latency_ms",
 ];
 const WORST_FIRST = ["down", "critical", "warning", "healthy", null];
+/** So many components are shown at first, and with each step more. */
+const CARDS = 60;
+
+const room = signal(CARDS);
+const health = computed(() => state.value.health);
+const sorted = computed(() =>
+  [...health.value].sort(
+    ([a, one], [b, other]) =>
+      WORST_FIRST.indexOf(one.status) - WORST_FIRST.indexOf(other.status) || a.localeCompare(b),
+  ),
+);
+
+/** The series whose values are on the cards. */
+export const foremost = computed<readonly SeriesName[]>(() => {
+  const shown = new Set(sorted.value.slice(0, room.value).map(([name]) => name));
+  return groups.value
+    .filter(({ component }) => shown.has(component))
+    .flatMap(({ entries }) => entries.filter(({ metric, key }) => FOREMOST.includes(metric) && key === keyOf(metric, {})));
+});
 
 export function Overview() {
   const { status, health, alerts } = state.value;
@@ -32,17 +53,16 @@ export function Overview() {
 }
 
 export function Components() {
-  const sorted = [...state.value.health].sort(
-    ([a, one], [b, other]) =>
-      WORST_FIRST.indexOf(one.status) - WORST_FIRST.indexOf(other.status) || a.localeCompare(b),
-  );
-  if (sorted.length === 0) return null;
+  const all = sorted.value;
+  const shown = all.slice(0, room.value);
+  if (all.length === 0) return null;
   return (
     <section aria-labelledby="components">
       <h2 id="components">Components</h2>
       <ul class="cards">
-        {sorted.map(([name, health]) => <Component key={name} name={name} health={health} />)}
+        {shown.map(([name, health]) => <Component key={name} name={name} health={health} />)}
       </ul>
+      <Rest shown={shown.length} total={all.length} noun="components" onMore={() => (room.value += CARDS)} />
     </section>
   );
 }

@@ -1,7 +1,8 @@
 /** The one WebSocket: it comes back by itself, where it left off, until the session has ended. */
 
 import { backoff } from "./backoff.ts";
-import type { Message } from "./types.ts";
+import { MESSAGE_BYTES_MAX, SUBSCRIBED_SERIES_MAX } from "./limits.ts";
+import type { Message, SeriesName } from "./types.ts";
 
 export type Link = "connecting" | "live" | "reconnecting" | "signed out" | "refused";
 
@@ -10,12 +11,19 @@ const SILENCE_MS = 30_000;
 const PONG_MS = 10_000;
 const NO_KEY = 4401;
 const NO_READER = 4403;
+/** Of the series in a message: the rest is for what stands around them. */
+const LIST_BYTES_MAX = MESSAGE_BYTES_MAX - 4_096;
 
 export class Connection {
   #socket: WebSocket | undefined;
   #seq: number | undefined;
   #attempt = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  /** Which series are wanted, as JSON, empty for all; and which the service knows to be. */
+  #wanted = "";
+  #subscribed = "";
+  /** Whether the first state is here: a subscription would cut it short. */
+  #isWhole = false;
   #onMessage: (message: Message) => void;
   #onLink: (link: Link) => void;
 
@@ -38,14 +46,31 @@ export class Connection {
     this.#watch();
   }
 
+  /** Be sent the values of these series alone, as many as a message can name, or of all. */
+  subscribe(series: readonly SeriesName[] | undefined): void {
+    this.#wanted = series ? fitting(series) : "";
+    if (this.#isWhole && this.#wanted !== this.#subscribed) this.#subscribe();
+  }
+
+  #subscribe(): void {
+    this.#subscribed = this.#wanted;
+    this.#send(this.#wanted ? `{"type":"subscribe","series":${this.#wanted}}` : '{"type":"subscribe"}');
+  }
+
   #take(message: Message): void {
     this.#seq = message.seq;
     this.#watch();
     if (message.type === "hello") {
       this.#attempt = 0;
       this.#onLink("live");
+      this.#isWhole = message.data.resumed;
+      this.#subscribed = "";
       // What happened meanwhile follows by itself, but values are never replayed.
-      if (message.data.resumed) this.#send("subscribe");
+      if (message.data.resumed) this.#subscribe();
+    }
+    if (message.type === "alerts" && message.data.snapshot && !this.#isWhole) {
+      this.#isWhole = true;
+      if (this.#wanted) this.#subscribe();
     }
     this.#onMessage(message);
   }
@@ -56,6 +81,7 @@ export class Connection {
     this.#socket = undefined;
     if (code === NO_KEY) return this.#onLink("signed out");
     if (code === NO_READER) return this.#onLink("refused");
+    this.#isWhole = false;
     this.#onLink("reconnecting");
     this.#timer = setTimeout(() => this.open(), backoff(this.#attempt));
     this.#attempt += 1;
@@ -65,7 +91,7 @@ export class Connection {
   #watch(): void {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
-      this.#send("ping");
+      this.#send('{"type":"ping"}');
       this.#timer = setTimeout(() => this.#abandon(), PONG_MS);
     }, SILENCE_MS);
   }
@@ -78,7 +104,20 @@ export class Connection {
     this.#lose(0);
   }
 
-  #send(type: "ping" | "subscribe"): void {
-    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify({ type }));
+  #send(text: string): void {
+    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(text);
   }
+}
+
+/** The first of these series that fit into a message, as JSON. */
+function fitting(series: readonly SeriesName[]): string {
+  const texts: string[] = [];
+  let left = LIST_BYTES_MAX;
+  for (const one of series.slice(0, SUBSCRIBED_SERIES_MAX)) {
+    const text = JSON.stringify(one);
+    left -= new TextEncoder().encode(text).length + 1;
+    if (left < 0) break;
+    texts.push(text);
+  }
+  return `[${texts.join(",")}]`;
 }

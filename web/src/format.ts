@@ -27,6 +27,11 @@ export function formatValue(value: number, unit: string): string {
   }
 }
 
+/** How many there are of something. */
+export function formatCount(count: number): string {
+  return number(count, 0);
+}
+
 /** The two largest parts of a duration. */
 export function formatDuration(seconds: number): string {
   const length = Math.abs(seconds);

@@ -1,21 +1,16 @@
 /** One chart of the past that goes on live, its controls, and the same as a table. */
 
-import { computed, signal } from "@preact/signals";
+import { signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { Chart, cursor, LINES_MAX } from "./chart.tsx";
-import { formatTime, formatValue, labelsText, titleOf } from "./format.ts";
-import { chosen, choices, follow, keyOfChoice, pick, problem, range, RANGES, series, type Choice } from "./past.ts";
+import { Chart, cursor } from "./chart.tsx";
+import { formatCount, formatTime, formatValue, labelsText, titleOf } from "./format.ts";
+import {
+  CHOICES_MAX, choices, chosen, drawn, follow, LINES_MAX, matching, pick, problem, range, RANGES, search, series, type Choice,
+} from "./past.ts";
+import { Search } from "./search.tsx";
 import type { Line, Series } from "./series.ts";
 
 const isTableOpen = signal(false);
-
-const groups = computed(() => {
-  const found = new Map<string, Choice[]>();
-  for (const choice of choices.value) {
-    found.set(choice.component, [...(found.get(choice.component) ?? []), choice]);
-  }
-  return [...found];
-});
 
 export function Past() {
   useEffect(follow, []);
@@ -29,7 +24,8 @@ export function Past() {
       </div>
       <div class="panel past">
         <p class="problem" role="alert">{problem}</p>
-        <Chart choice={choice} label={describe(choice)} />
+        <Hidden choice={choice} />
+        <Chart label={describe(choice)} />
         {series.value && <Legend series={series.value} choice={choice} />}
         <details onToggle={(event) => (isTableOpen.value = event.currentTarget.open)}>
           <summary>Show as a table</summary>
@@ -41,15 +37,17 @@ export function Past() {
 }
 
 function Controls({ choice }: { choice: Choice }) {
+  const needsSearch = choices.value.length > CHOICES_MAX || choice.entries.length > LINES_MAX || search.value !== "";
   return (
     <div class="controls">
+      {needsSearch && <Search label="Search the history" text={search} />}
       <label>
         <span class="unseen">Metric</span>
-        <select value={keyOfChoice(choice)} onChange={(event) => pick(event.currentTarget.value)}>
-          {groups.value.map(([component, metrics]) => (
+        <select value={choice.key} onChange={(event) => pick(event.currentTarget.value)}>
+          {grouped(offered(choice)).map(([component, metrics]) => (
             <optgroup key={component} label={component}>
               {metrics.map((one) => (
-                <option key={one.metric} value={keyOfChoice(one)}>{component}: {nameOf(one)}</option>
+                <option key={one.metric} value={one.key}>{component}: {nameOf(one)}</option>
               ))}
             </optgroup>
           ))}
@@ -68,6 +66,37 @@ function Controls({ choice }: { choice: Choice }) {
   );
 }
 
+/** What neither the list of metrics nor the chart has room for. */
+function Hidden({ choice }: { choice: Choice }) {
+  const metrics = matching.value.length;
+  const lines = drawn.value.length;
+  const series = choice.entries.length;
+  if (metrics === 0) return <p class="quiet hidden" role="status">Nothing matches. Try fewer or shorter words.</p>;
+  return (
+    <p class="quiet hidden" role="status">
+      {metrics > CHOICES_MAX && `${formatCount(CHOICES_MAX)} of ${formatCount(metrics)} metrics are in the list. `}
+      {lines < series && `${lines} of ${formatCount(series)} series ${lines === 1 ? "is" : "are"} drawn. `}
+      {(metrics > CHOICES_MAX || lines < series) && "Search to find the others."}
+    </p>
+  );
+}
+
+/** As many choices as there is room for; the one that is chosen is among them. */
+function offered(choice: Choice): readonly Choice[] {
+  const first = matching.value.slice(0, CHOICES_MAX);
+  return first.includes(choice) ? first : [choice, ...first];
+}
+
+function grouped(choices: readonly Choice[]): [string, Choice[]][] {
+  const found = new Map<string, Choice[]>();
+  for (const choice of choices) {
+    const known = found.get(choice.component);
+    if (known) known.push(choice);
+    else found.set(choice.component, [choice]);
+  }
+  return [...found];
+}
+
 function Legend({ series, choice }: { series: Series; choice: Choice }) {
   const index = cursor.value ?? series.times.length - 1;
   const time = series.times[index];
@@ -81,7 +110,6 @@ function Legend({ series, choice }: { series: Series; choice: Choice }) {
           </li>
         ))}
       </ul>
-      {series.lines.length > LINES_MAX && <p>{LINES_MAX} of {series.lines.length} series are drawn; the table has all.</p>}
     </div>
   );
 }

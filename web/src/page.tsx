@@ -1,11 +1,13 @@
 /** The page from top to bottom. */
 
+import { useEffect } from "preact/hooks";
 import { Alerts } from "./alerts.tsx";
 import { Components, Overview } from "./components.tsx";
 import { Header, Interruption } from "./header.tsx";
 import { Past } from "./history.tsx";
 import { news, state, version } from "./store.ts";
 import { Values } from "./values.tsx";
+import { watch } from "./watching.ts";
 
 export function Page() {
   return (
@@ -25,6 +27,7 @@ export function Page() {
 }
 
 function Present() {
+  useEffect(watch, []);
   return (
     <>
       <Overview />

@@ -1,14 +1,19 @@
 /** The chart's signals: what is chosen, its past from the API, and what is added live. */
 
 import { computed, effect, signal } from "@preact/signals";
-import { get } from "./api.ts";
-import { append, seriesOf, type Series } from "./series.ts";
-import { valuesOf } from "./state.ts";
-import { asked, connections, now, onMessage, state } from "./store.ts";
-import type { History, Message } from "./types.ts";
+import { found, wordsOf, type Entry } from "./catalogue.ts";
+import { readPast } from "./read_past.ts";
+import { append, type Series } from "./series.ts";
+import { valuesOf, type Value } from "./state.ts";
+import { connections, groups, now, onMessage, state } from "./store.ts";
+import type { Message } from "./types.ts";
 
-const POINTS = 360;
+export const LINES_MAX = 8;
+/** So many metrics are offered at once; a search reaches the others. */
+export const CHOICES_MAX = 100;
 const PREFERRED = "server_cpu_percent";
+/** Somebody who types is not asked about each letter. */
+const TYPING_MS = 300;
 
 export const RANGES = [
   { name: "1 h", long: "the last hour", seconds: 3_600 },
@@ -19,38 +24,53 @@ export const RANGES = [
 
 export type Range = (typeof RANGES)[number];
 
+/** A metric of a component, with its series. */
 export interface Choice {
+  key: string;
   component: string;
   category: string;
   metric: string;
   unit: string;
+  entries: readonly Entry[];
 }
 
 export const range = signal<Range>(RANGES[0]);
 export const series = signal<Series | undefined>(undefined);
 export const problem = signal("");
+/** What the chart's search says. */
+export const search = signal("");
 
 const picked = signal("");
+const words = computed(() => wordsOf(search.value));
 
 /** Every metric there is, once. */
-export const choices = computed<Choice[]>((): Choice[] =>
-  [...state.value.values].sort(([a], [b]) => a.localeCompare(b)).flatMap(([component, { category, values }]) => {
-    const units = new Map([...values.values()].map(({ metric, unit }) => [metric, unit]));
-    return [...units].sort().map(([metric, unit]) => ({ component, category, metric, unit }));
-  }),
+export const choices = computed<readonly Choice[]>(() =>
+  [...groups.value]
+    .sort((a, b) => a.component.localeCompare(b.component))
+    .flatMap(({ component, category, entries }) => choicesOf(component, category, entries)),
 );
 
-const chosenKey = computed(() => {
-  const keys = choices.value.map(keyOfChoice);
-  const preferred = choices.value.find(({ metric }) => metric === PREFERRED);
-  return keys.includes(picked.value) ? picked.value : preferred ? keyOfChoice(preferred) : keys[0];
+/** Those with a series that the search finds. */
+export const matching = computed(() =>
+  words.value.length === 0 ? choices.value : choices.value.filter(({ entries }) => entries.some(isFound)),
+);
+
+export const chosen = computed(() => {
+  const all = matching.value.length > 0 ? matching.value : choices.value;
+  return all.find(({ key }) => key === picked.value) ?? all.find(({ metric }) => metric === PREFERRED) ?? all[0];
 });
 
-export const chosen = computed(() => choices.value.find((choice) => keyOfChoice(choice) === chosenKey.value));
+/** The series that have a line; all of a metric's where they are few. */
+export const drawn = computed<readonly Entry[]>(() => {
+  const entries = chosen.value?.entries ?? [];
+  const wanted = entries.filter(isFound);
+  return (wanted.length > 0 ? wanted : entries).slice(0, LINES_MAX);
+});
 
-export function keyOfChoice({ component, metric }: Choice): string {
-  return JSON.stringify([component, metric]);
-}
+const isAll = computed(() => drawn.value.length === chosen.value?.entries.length);
+
+/** What has to be read anew when it changes. */
+const asking = computed(() => JSON.stringify([chosen.value?.key, isAll.value || drawn.value.map(({ key }) => key)]));
 
 export function pick(key: string): void {
   picked.value = key;
@@ -58,31 +78,40 @@ export function pick(key: string): void {
 
 /** Follow what is chosen; returns how to stop. */
 export function follow(): () => void {
-  onMessage(receive);
+  const stopHearing = onMessage(receive);
   let shown = "";
-  return effect(() => {
-    const key = chosenKey.value;
-    const { seconds } = range.value;
-    if (key === undefined || connections.value === 0) return;
+  let connection = 0;
+  const stopReading = effect(() => {
+    const key = asking.value + range.value.seconds;
+    const choice = chosen.peek();
+    if (!choice || connections.value === 0) return;
     // After each connection what was missed is read again; the same chart stays until then.
-    if (shown !== key + seconds) series.value = undefined;
-    shown = key + seconds;
-    const [component, metric] = JSON.parse(key) as [string, string];
+    if (shown !== key) series.value = undefined;
+    const delay_ms = shown !== "" && connection === connections.value && search.peek() !== "" ? TYPING_MS : 0;
+    [shown, connection] = [key, connections.value];
     const abort = new AbortController();
-    void read(component, metric, seconds, abort.signal);
-    return () => abort.abort();
+    const timer = setTimeout(() => void read(choice, abort.signal), delay_ms);
+    return () => {
+      clearTimeout(timer);
+      abort.abort();
+    };
   });
+  return () => {
+    stopHearing();
+    stopReading();
+  };
 }
 
-async function read(component: string, metric: string, seconds: number, signal: AbortSignal): Promise<void> {
-  const query = new URLSearchParams({ component, metric, start: `-${seconds}s`, points: String(POINTS) });
-  query.append("agg", "avg");
-  query.append("agg", "count");
-  const known = state.peek().values.get(component)?.values ?? new Map();
+async function read(choice: Choice, signal: AbortSignal): Promise<void> {
+  const { component, metric } = choice;
+  const known = state.peek().values.get(component)?.values ?? new Map<string, Value>();
   try {
-    const past = await asked(get<History>("/metrics/history", query, signal));
+    const lines = isAll.peek() ? undefined : { drawn: drawn.peek(), of: choice.entries };
+    const past = await readPast(component, metric, range.peek().seconds, lines, known, signal);
     if (signal.aborted) return;
-    series.value = catchUp(seriesOf(metric, past, known), component, metric);
+    const values = [...(state.peek().values.get(component)?.values.values() ?? [])];
+    // What arrived while the answer was under way is added.
+    series.value = append(past, values.filter((value) => value.metric === metric && isDrawn(value)), from());
     problem.value = "";
   } catch (error) {
     if (signal.aborted) return;
@@ -91,19 +120,33 @@ async function read(component: string, metric: string, seconds: number, signal: 
   }
 }
 
-/** Add what arrived while the answer was under way. */
-function catchUp(past: Series, component: string, metric: string): Series {
-  const values = [...(state.peek().values.get(component)?.values.values() ?? [])];
-  return append(past, values.filter((value) => value.metric === metric), from());
-}
-
 function receive(message: Message): void {
   const choice = chosen.peek();
   const current = series.peek();
   if (message.type !== "metrics" || !choice || !current) return;
-  const metrics = message.data.components[choice.component]?.metrics ?? {};
-  const values = valuesOf(metrics).filter(({ metric }) => metric === choice.metric);
-  series.value = append(current, values, from());
+  const now = message.data.components[choice.component]?.metrics[choice.metric];
+  if (!now) return;
+  series.value = append(current, valuesOf({ [choice.metric]: now }).filter(isDrawn), from());
+}
+
+function choicesOf(component: string, category: string, entries: readonly Entry[]): Choice[] {
+  const metrics = new Map<string, Entry[]>();
+  for (const entry of entries) {
+    const known = metrics.get(entry.metric);
+    if (known) known.push(entry);
+    else metrics.set(entry.metric, [entry]);
+  }
+  return [...metrics].sort(([a], [b]) => (a < b ? -1 : 1)).map(([metric, own]) => ({
+    key: JSON.stringify([component, metric]), component, category, metric, unit: own[0]?.unit ?? "", entries: own,
+  }));
+}
+
+function isFound(entry: Entry): boolean {
+  return found(entry, words.value);
+}
+
+function isDrawn({ key }: Value): boolean {
+  return drawn.peek().some((entry) => entry.key === key);
 }
 
 function from(): number {

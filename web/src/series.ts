@@ -35,7 +35,21 @@ export function seriesOf(metric: string, past: History, newest: ReadonlyMap<stri
   return { step_s: past.step_s, times: past.time, lines };
 }
 
-/** Put new samples into their buckets, and let go of what is older than `from`. */
+/** Several answers as one; each has the buckets of all. */
+export function merged(answers: readonly History[]): History {
+  const time = [...new Set(answers.flatMap((answer) => answer.time))].sort((a, b) => a - b);
+  const series = answers.flatMap((answer) => {
+    const places = new Map(answer.time.map((at, place) => [at, place]));
+    const spread = (column: (number | null)[]) => time.map((at) => column[places.get(at) ?? -1] ?? null);
+    return answer.series.map(({ labels, values }) => ({
+      labels,
+      values: { avg: spread(values.avg), count: spread(values.count) },
+    }));
+  });
+  return { step_s: answers[0]?.step_s ?? 1, time, series };
+}
+
+/** Put new samples into their buckets, and drop what is older than `from`. */
 export function append(series: Series, values: readonly Value[], from: number): Series {
   const added = values.reduce(withValue, series);
   const first = added.times.filter((time) => time + added.step_s <= from).length;

@@ -23,6 +23,8 @@ export interface State {
   status: Status | null;
   health: ReadonlyMap<string, ComponentHealth>;
   values: ReadonlyMap<string, ComponentValues>;
+  /** Another number whenever there are other series, or one has another unit or category. */
+  members: number;
   alerts: ReadonlyMap<number, Alert>;
   hasMoreAlerts: boolean;
   /** What the next message of a topic does not add to but replaces. */
@@ -34,6 +36,7 @@ export const EMPTY: State = {
   status: null,
   health: new Map(),
   values: new Map(),
+  members: 0,
   alerts: new Map(),
   hasMoreAlerts: false,
   replaces: new Set(),
@@ -49,7 +52,7 @@ export function reduce(state: State, message: Message): State {
     case "lagged":
       return { ...state, replaces: WHOLE };
     case "metrics":
-      return withMetrics(state, message.data);
+      return withMetrics(state, [message.data]);
     case "health": {
       const before = state.replaces.has("health") ? [] : state.health;
       const health = new Map([...before, ...Object.entries(message.data.components)]);
@@ -64,7 +67,27 @@ export function reduce(state: State, message: Message): State {
   }
 }
 
-/** Loudest first, newest first among equals. */
+/** As if one came after the other; values that follow each other are put in together. */
+export function reduceAll(state: State, messages: readonly Message[]): State {
+  let now = state;
+  let values: CurrentMetrics[] = [];
+  const put = () => {
+    if (values.length > 0) now = withMetrics(now, values);
+    values = [];
+  };
+  for (const message of messages) {
+    if (message.type === "metrics") {
+      values.push(message.data);
+    } else {
+      put();
+      now = reduce(now, message);
+    }
+  }
+  put();
+  return now;
+}
+
+/** Most severe first, newest first among equals. */
 export function sortedAlerts(alerts: ReadonlyMap<number, Alert>): Alert[] {
   return [...alerts.values()].sort(
     (a, b) => LEVELS.indexOf(b.level) - LEVELS.indexOf(a.level) || b.id - a.id,
@@ -93,15 +116,39 @@ export function keyOf(metric: string, labels: Labels): string {
   return JSON.stringify([metric, ...Object.entries(labels).sort()]);
 }
 
-function withMetrics(state: State, data: CurrentMetrics): State {
-  const values = new Map(state.replaces.has("metrics") ? [] : state.values);
-  for (const [name, { category, metrics }] of Object.entries(data.components)) {
-    const known = new Map(values.get(name)?.values);
-    const fresh = valuesOf(metrics);
-    for (const value of fresh) known.set(value.key, value);
+/** The values as the API tells them all, but for what has arrived live since it did. */
+export function withEverything(state: State, data: CurrentMetrics): State {
+  const whole = withMetrics({ ...state, replaces: WHOLE }, [data]);
+  const values = new Map([...whole.values].map(([name, group]) => {
+    const before = state.values.get(name)?.values;
+    const newest = [...group.values].map(([key, value]): [string, Value] => [key, newer(before?.get(key), value)]);
+    return [name, { ...group, values: new Map(newest) }];
+  }));
+  return { ...whole, values, replaces: state.replaces };
+}
+
+/** A component's values are copied once, however many messages there are about it. */
+function withMetrics(state: State, messages: readonly CurrentMetrics[]): State {
+  const replaces = state.replaces.has("metrics");
+  const values = new Map(replaces ? [] : state.values);
+  const copies = new Map<string, Map<string, Value>>();
+  let isSame = !replaces;
+  for (const [name, { category, metrics }] of messages.flatMap(({ components }) => Object.entries(components))) {
+    const before = values.get(name);
+    const known = copies.get(name) ?? new Map(before?.values);
+    isSame &&= before?.category === category;
+    for (const value of valuesOf(metrics)) {
+      isSame &&= known.get(value.key)?.unit === value.unit;
+      known.set(value.key, value);
+    }
+    copies.set(name, known);
     values.set(name, { category, values: known });
   }
-  return { ...without(state, "metrics"), values };
+  return { ...without(state, "metrics"), values, members: isSame ? state.members : state.members + 1 };
+}
+
+function newer(before: Value | undefined, value: Value): Value {
+  return before && before.time > value.time ? before : value;
 }
 
 function withAlerts(

@@ -4,6 +4,13 @@ export type Status = "healthy" | "warning" | "critical" | "down";
 export type Level = "info" | "warning" | "critical" | "emergency";
 export type Labels = Record<string, string>;
 
+/** How the service is told which series. */
+export interface SeriesName {
+  component: string;
+  metric: string;
+  labels: Labels;
+}
+
 export interface ComponentHealth {
   status: Status | null;
   since: string;
@@ -40,7 +47,7 @@ export interface Alert {
   opened_at: string;
   acknowledged_at: string | null;
   acknowledged_by: string | null;
-  held_by: string[];
+  suppressed_by: string[];
   resolved_at: string | null;
 }
 

@@ -1,72 +1,80 @@
-/** The newest value of every series, by component. */
+/** The newest value of every series, by component: as many as fit, the others by search. */
 
-import { useSignal } from "@preact/signals";
-import { formatAge, formatTime, formatValue, labelsText, titleOf } from "./format.ts";
-import type { ComponentValues, Value } from "./state.ts";
-import { now, state } from "./store.ts";
+import { computed, signal } from "@preact/signals";
+import { wordsOf, type Entry } from "./catalogue.ts";
+import { formatAge, formatCount, formatTime, formatValue } from "./format.ts";
+import { SILENT_S } from "./limits.ts";
+import { listingOf, type Shown, type Steps } from "./listing.ts";
+import { Rest, Search } from "./search.tsx";
+import { groups, now, state } from "./store.ts";
 
-const SHOWN_MAX = 60;
-const STALE_S = 60;
-const CATEGORIES = ["system", "database", "trading", "external", "security"];
-/** Said already, as the status. */
-const STATUS = "component_up";
-const ORDER = new Intl.Collator("en", { numeric: true });
+const NONE: Steps = { groups: new Map(), page: 0 };
+
+const search = signal("");
+const steps = signal(NONE);
+const words = computed(() => wordsOf(search.value));
+
+export const listing = computed(() => listingOf(groups.value, words.value, steps.value));
 
 export function Values() {
-  const sorted = [...state.value.values].sort(
-    ([a, one], [b, other]) => rank(one.category) - rank(other.category) || a.localeCompare(b),
-  );
+  const { groups: shown, components, total, isFull } = listing.value;
+  const isSearching = words.value.length > 0;
   return (
     <section aria-labelledby="values">
-      <h2 id="values">Live values</h2>
-      {sorted.length === 0 && <p class="quiet">There are none yet.</p>}
-      {sorted.map(([name, values]) => <Group key={name} name={name} group={values} />)}
+      <div class="section-head">
+        <h2 id="values">Live values</h2>
+        {groups.value.length > 0 && <Search label="Search the values" text={search} />}
+      </div>
+      <p class="quiet matches" role="status">{isSearching && matchText(total)}</p>
+      {!isSearching && components === 0 && <p class="quiet">There are none yet.</p>}
+      {shown.map((group) => <Group key={group.component} group={group} isFull={isFull} />)}
+      <Rest
+        shown={shown.length}
+        total={components}
+        noun="components"
+        onMore={isFull ? undefined : () => (steps.value = { ...steps.value, page: steps.value.page + 1 })}
+      />
     </section>
   );
 }
 
-function Group({ name, group }: { name: string; group: ComponentValues }) {
-  const isWhole = useSignal(false);
-  const sorted = [...group.values.values()]
-    .filter(({ metric }) => metric !== STATUS)
-    .map((value) => ({
-      value,
-      title: titleOf(value.metric, name, group.category, value.unit),
-      labels: labelsText(value.labels),
-    }))
-    .sort((a, b) => ORDER.compare(a.title, b.title) || ORDER.compare(a.labels, b.labels));
-  const shown = isWhole.value ? sorted : sorted.slice(0, SHOWN_MAX);
-  if (sorted.length === 0) return null;
+function Group({ group: { component, entries, total }, isFull }: { group: Shown; isFull: boolean }) {
   return (
-    <section class="panel group" aria-label={`Values of ${name}`}>
-      <h3>{name}</h3>
+    <section class="panel group" aria-label={`Values of ${component}`}>
+      <h3>{component}</h3>
       <dl class="values">
-        {shown.map((row) => <Row key={row.value.key} {...row} />)}
+        {entries.map((entry) => <Row key={entry.key} entry={entry} />)}
       </dl>
-      {shown.length < sorted.length && (
-        <button type="button" onClick={() => (isWhole.value = true)}>Show all {sorted.length}</button>
-      )}
+      <Rest shown={entries.length} total={total} noun="values" onMore={isFull ? undefined : () => showMore(component)} />
     </section>
   );
 }
 
-function Row({ value, title, labels }: { value: Value; title: string; labels: string }) {
-  const age = now.value - value.time;
+function Row({ entry }: { entry: Entry }) {
+  const value = state.value.values.get(entry.component)?.values.get(entry.key);
+  const age = value ? now.value - value.time : 0;
   return (
     <div>
-      <dt title={value.metric}>
-        {title}
-        {labels && <span class="labels"> {labels}</span>}
+      <dt title={entry.metric}>
+        {entry.title}
+        {entry.detail && <span class="labels"> {entry.detail}</span>}
       </dt>
-      <dd title={formatTime(value.time)}>
-        {formatValue(value.value, value.unit)}
-        {age > STALE_S && <span class="labels"> {formatAge(age)}</span>}
-      </dd>
+      {value && (
+        <dd title={formatTime(value.time)}>
+          {formatValue(value.value, value.unit)}
+          {age > SILENT_S && <span class="labels"> {formatAge(age)}</span>}
+        </dd>
+      )}
     </div>
   );
 }
 
-function rank(category: string): number {
-  const found = CATEGORIES.indexOf(category);
-  return found < 0 ? CATEGORIES.length : found;
+function showMore(component: string): void {
+  const { groups: before, page } = steps.value;
+  steps.value = { page, groups: new Map([...before, [component, (before.get(component) ?? 0) + 1]]) };
+}
+
+function matchText(total: number): string {
+  if (total === 0) return "Nothing matches. Try fewer or shorter words.";
+  return `${formatCount(total)} ${total === 1 ? "value matches" : "values match"}.`;
 }

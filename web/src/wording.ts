@@ -62,9 +62,9 @@ export function alertNews(
   ].join(". ");
 }
 
-/** What keeps people from being told of an alert: `silence:3` is silence 3. */
-export function heldText(heldBy: string[]): string {
-  return heldBy.length === 0 ? "" : `held back by ${listed(heldBy.map((one) => one.replace(":", " ")))}`;
+/** What suppresses an alert: `silence:3` is silence 3. */
+export function suppressedText(suppressedBy: string[]): string {
+  return suppressedBy.length === 0 ? "" : `suppressed by ${listed(suppressedBy.map((one) => one.replace(":", " ")))}`;
 }
 
 function listed(names: string[]): string {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { append, seriesOf, type Series } from "../src/series.ts";
+import { append, merged, seriesOf, type Series } from "../src/series.ts";
 import { keyOf, type Value } from "../src/state.ts";
 
 function value(time: number, amount: number, labels = {}): Value {
@@ -31,7 +31,7 @@ test("a new bucket begins with its first sample, for every line", () => {
   assert.deepEqual(lines.map((line) => line.averages), [[1, 2, 7], [null, null, 5]]);
 });
 
-test("what is older than the range is let go, even all of it", () => {
+test("what is older than the range is dropped, even all of it", () => {
   assert.deepEqual(append(past, [], 61).times, [60]);
   assert.deepEqual(append(past, [value(1000, 1)], 500).lines[0]?.averages, [1]);
   assert.deepEqual(append(past, [], 500).times, []);
@@ -41,4 +41,14 @@ test("an empty past takes its first sample", () => {
   const empty = seriesOf("m", { step_s: 15, time: [], series: [] }, new Map());
 
   assert.deepEqual(append(empty, [value(31, 4)], 0).times, [30]);
+});
+
+test("answers about one series each become one, with the buckets of all", () => {
+  const answer = (time: number[], ...avg: number[]) =>
+    ({ step_s: 60, time, series: [{ labels: { n: String(avg[0]) }, values: { avg, count: avg } }] });
+  const { step_s, time, series } = merged([answer([0, 60], 1, 2), answer([60, 120], 3, 4), { ...answer([0], 5), series: [] }]);
+
+  assert.deepEqual([step_s, time], [60, [0, 60, 120]]);
+  assert.deepEqual(series.map(({ values }) => values.avg), [[1, 2, null], [null, 3, 4]]);
+  assert.deepEqual(merged([]).series, []);
 });

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { EMPTY, keyOf, reduce, sortedAlerts, type State } from "../src/state.ts";
-import type { Alert, Message } from "../src/types.ts";
+import { EMPTY, keyOf, reduce, reduceAll, sortedAlerts, withEverything, type State } from "../src/state.ts";
+import type { Alert, CurrentMetrics, Message } from "../src/types.ts";
 
 const T0 = "2026-11-23T12:00:00Z";
 const alert: Alert = {
   id: 1, level: "warning", component: "server", labels: {}, title: "CPU", message: "", opened_at: T0,
-  acknowledged_at: null, acknowledged_by: null, held_by: [], resolved_at: null,
+  acknowledged_at: null, acknowledged_by: null, suppressed_by: [], resolved_at: null,
 };
 
 function after(state: State, ...contents: Pick<Message, "type" | "data">[]): State {
@@ -78,4 +78,41 @@ test("alerts open, change and go, loudest first", () => {
   const closed = after(open, { type: "alert_resolved", data: { ...loud, resolved_at: T0 } });
   assert.deepEqual(sortedAlerts(closed.alerts).map(({ id }) => id), [3, 1]);
   assert.equal(after(closed, alerts(true)).alerts.size, 0);
+});
+
+test("the number of members changes with the series and not with their values", () => {
+  const first = after(EMPTY, hello(false), metrics("cpu", 1));
+  const members = (state: State, ...more: Pick<Message, "type" | "data">[]) => after(state, ...more).members;
+
+  assert.equal(members(first, metrics("cpu", 2)), first.members);
+  assert.notEqual(members(first, metrics("memory", 2)), first.members);
+  assert.notEqual(members(first, metrics("cpu", 2, "db")), first.members);
+  assert.notEqual(members(first, hello(false), metrics("cpu", 2)), first.members);
+});
+
+test("the answer about everything removes what is gone, and is older than what came live", () => {
+  const whole = (time: string): CurrentMetrics => ({
+    time, components: { server: { category: "system", metrics: { cpu: { unit: "percent", value: 5, time } } } },
+  });
+  const state = after(EMPTY, hello(false), metrics("cpu", 1), metrics("gone", 2), metrics("cpu", 9, "away"));
+  const values = (time: string) => withEverything(state, whole(time)).values;
+
+  assert.deepEqual([...values(T0).keys()], ["server"]);
+  assert.deepEqual([...values(T0).get("server")?.values.values() ?? []].map(({ value }) => value), [5]);
+  const earlier = values("2026-11-23T11:59:00Z");
+  assert.deepEqual([...earlier.get("server")?.values.values() ?? []].map(({ value }) => value), [1]);
+});
+
+test("messages taken together leave what they leave one by one, and the state before as it was", () => {
+  const contents = [
+    hello(false), metrics("cpu", 1), metrics("cpu", 2), metrics("memory", 3, "db"), alerts(true, alert),
+    metrics("cpu", 4), hello(false), metrics("cpu", 5, "db"), metrics("load", 6, "db"), health("db", "down"),
+  ];
+  const messages = contents.map((content) => ({ seq: 1, time: T0, ...content }) as Message);
+  const first = reduceAll(EMPTY, messages.slice(0, 6));
+  const { members: _, ...together } = reduceAll(first, messages.slice(6));
+  const { members: __, ...apart } = after(EMPTY, ...contents);
+
+  assert.deepEqual(together, apart);
+  assert.equal(first.values.get("db")?.values.size, 1);
 });

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { backoff } from "../src/backoff.ts";
 import type { Alert, ComponentHealth, Status } from "../src/types.ts";
-import { alertNews, coverage, headline, heldText, reasonText, statusText } from "../src/wording.ts";
+import { alertNews, coverage, headline, suppressedText, reasonText, statusText } from "../src/wording.ts";
 
 function one(status: Status | null, reason = ""): ComponentHealth {
   return { status, since: "", reason, maintenance: false, uptime_24h: null, last_check: "" };
@@ -35,12 +35,12 @@ test("only what opened or closed is announced", () => {
   assert.equal(alertNews(new Map([[1, a]]), new Map([[1, a]])), "");
 });
 
-test("what holds an alert back is told in words", () => {
-  assert.equal(heldText([]), "");
-  assert.equal(heldText(["silence:3"]), "held back by silence 3");
+test("what suppresses an alert is said in words", () => {
+  assert.equal(suppressedText([]), "");
+  assert.equal(suppressedText(["silence:3"]), "suppressed by silence 3");
   assert.equal(
-    heldText(["dependency:database", "maintenance:backup"]),
-    "held back by dependency database and maintenance backup",
+    suppressedText(["dependency:database", "maintenance:backup"]),
+    "suppressed by dependency database and maintenance backup",
   );
 });
 

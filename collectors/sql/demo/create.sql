@@ -1,6 +1,7 @@
 -- The documented schema of a trading platform, and the users of a simulated one.
 CREATE SCHEMA trading_demo;
-COMMENT ON SCHEMA trading_demo IS 'Simulated by `vigia demo`: none of it ever happened. `vigia demo --drop` removes it.';
+COMMENT ON SCHEMA trading_demo IS
+    'Simulated by `vigia demo`: none of it ever happened. `vigia demo --drop` removes it.';
 
 CREATE TABLE trading_demo.users (
     id         bigint PRIMARY KEY,

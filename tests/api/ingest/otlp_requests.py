@@ -9,12 +9,12 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
 )
 
-from api.ingest import otlp, otlp_json, otlp_protobuf
-from api.ingest.intake import Window
-from api.ingest.otlp import Known, Reading
+from api.ingest.admission.parsed_write import AcceptedTimes
+from api.ingest.formats import otlp, otlp_json, otlp_protobuf
+from api.ingest.formats.otlp import OtlpCache, Reading
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
-WINDOW = Window(NOW - timedelta(days=28), NOW + timedelta(minutes=10))
+WINDOW = AcceptedTimes(NOW - timedelta(days=28), NOW + timedelta(minutes=10))
 T = int(NOW.timestamp()) * 10**9
 DELTA, CUMULATIVE = 1, 2
 SHOP = {"service.name": "shop", "host.name": "h1", "telemetry.sdk.name": "opentelemetry"}
@@ -50,12 +50,12 @@ def gauge(*points: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {"gauge": {"dataPoints": list(points) or [point()]}, **more}
 
 
-def read_protobuf(body: bytes, known: Known | None = None) -> Reading:
-    return otlp.read(otlp_protobuf.request_of(body), WINDOW, known or Known(0))
+def read_protobuf(body: bytes, known: OtlpCache | None = None) -> Reading:
+    return otlp.read(otlp_protobuf.request_of(body), WINDOW, known or OtlpCache(0))
 
 
-def read_json(body: bytes, known: Known | None = None) -> Reading:
-    return otlp.read(otlp_json.request_of(body), WINDOW, known or Known(0))
+def read_json(body: bytes, known: OtlpCache | None = None) -> Reading:
+    return otlp.read(otlp_json.request_of(body), WINDOW, known or OtlpCache(0))
 
 
 HISTOGRAM = {

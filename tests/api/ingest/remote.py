@@ -33,8 +33,8 @@ def sample(value: float, time_ms: int, *, swapped: bool = False) -> bytes:
 
 
 def series(labels: Mapping[str, str], samples: Sequence[tuple[float, int]]) -> bytes:
-    told = [part(1, part(1, name) + part(2, value)) for name, value in labels.items()]
-    return part(1, b"".join(told) + b"".join(sample(*each) for each in samples))
+    reported = [part(1, part(1, name) + part(2, value)) for name, value in labels.items()]
+    return part(1, b"".join(reported) + b"".join(sample(*each) for each in samples))
 
 
 def metadata(name: str, kind: int, unit: str = "") -> bytes:

@@ -60,8 +60,8 @@ def refused_of(path: str, answer: bytes) -> int:
     if path == NATIVE:
         return int(json.loads(answer)["rejected"])
     if path == OTLP:
-        told = ExportMetricsServiceResponse.FromString(answer)
-        return int(told.partial_success.rejected_data_points)
+        reported = ExportMetricsServiceResponse.FromString(answer)
+        return int(reported.partial_success.rejected_data_points)
     return 0
 
 
@@ -98,10 +98,10 @@ def _otlp_metric(metric: Any, component: str, labels: dict[str, str]) -> Iterato
     """Of a histogram, its count is expected in the sketch as well, under its own name."""
     data = getattr(metric, metric.WhichOneof("data"))
     delta = AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA
-    told = "delta" if getattr(data, "aggregation_temporality", None) == delta else ""
+    reported = "delta" if getattr(data, "aggregation_temporality", None) == delta else ""
     for point in data.data_points:
         own, time = labels | _pairs(point.attributes), point.time_unix_nano // 1000
-        marked = own | {"temporality": told}
+        marked = own | {"temporality": reported}
         if metric.HasField("histogram"):
             yield identity_of(f"{metric.name}_count", component, marked), time, float(point.count)
             yield identity_of(f"{metric.name}_sum", component, marked), time, point.sum
@@ -109,7 +109,11 @@ def _otlp_metric(metric: Any, component: str, labels: dict[str, str]) -> Iterato
                 yield identity_of(metric.name, component, own), time, float(point.count)
         else:
             value = getattr(point, point.WhichOneof("value"))
-            yield identity_of(metric.name, component, marked), time, float(value)
+            identity = identity_of(metric.name, component, marked)
+            yield identity, time, float(value)
+            if getattr(data, "is_monotonic", False) and not reported:
+                # A counter was 0 when its sender started, which is stored as well.
+                yield identity, point.start_time_unix_nano // 1000, 0.0
 
 
 def _pairs(attributes: Any) -> dict[str, str]:

@@ -10,10 +10,10 @@ import psutil
 import psycopg
 
 from db.engine import open_engine
+from runtime.settings import load
 from tests.proxy import Proxy
 from tests.system.conftest import NATIVE_URL, Program
 from tests.system.ledger.account import Identity, Ledger, identity_of
-from vigia.settings import load
 
 WATCH_S = 0.1
 

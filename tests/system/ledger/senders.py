@@ -51,13 +51,13 @@ class Exporter:
     """Shows numbers that are others each time one looks."""
 
     def __init__(self) -> None:
-        self._turn = 0
+        self._run_of = 0
 
     async def handle(self, _: web.Request) -> web.Response:
-        self._turn += 1
+        self._run_of += 1
         lines = ["# TYPE ledger_jobs_total counter"]
-        lines += [f'ledger_jobs_total{{queue="{n}"}} {n * self._turn}' for n in range(40)]
-        lines += ["# TYPE ledger_heat gauge", f"ledger_heat {(self._turn % 97) / 7}", ""]
+        lines += [f'ledger_jobs_total{{queue="{n}"}} {n * self._run_of}' for n in range(40)]
+        lines += ["# TYPE ledger_heat gauge", f"ledger_heat {(self._run_of % 97) / 7}", ""]
         return web.Response(text="\n".join(lines))
 
 

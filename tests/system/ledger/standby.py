@@ -40,6 +40,20 @@ class Standby:
             file.write(SETTINGS.format(port=self.port, folder=self._folder))
         await self._run("pg_ctl", "-D", str(data), "-l", f"{data}/log", "-w", "start")
 
+    async def catch_up(self) -> None:
+        """Wait until this server has what the first one has committed by now.
+
+        A commit is streamed after it is acknowledged, so the newest ones are not here at once.
+        """
+        async with await psycopg.AsyncConnection.connect(self._url, autocommit=True) as first:
+            found = await first.execute("SELECT pg_current_wal_insert_lsn()")
+            row = await found.fetchone()
+        assert row is not None
+        has_it = f"SELECT WHERE pg_last_wal_replay_lsn() >= '{row[0]}'"
+        async with asyncio.timeout(20):
+            while not await self._execute(has_it):
+                await asyncio.sleep(0.05)
+
     async def stop_following(self) -> None:
         """Take no more from the first server."""
         await self._execute("ALTER SYSTEM SET primary_conninfo = ''")
@@ -70,9 +84,8 @@ class Standby:
         assert await process.wait() == 0, program
 
 
-@asynccontextmanager
-async def standby_of(url: str, port: int) -> AsyncIterator[Standby]:
-    """Start a standby of a server whose programs and files are on this machine, else skip."""
+async def programs_of(url: str) -> tuple[Path, int]:
+    """Return where the programs of a server are, and who runs it; skip when on another machine."""
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as server:
         found = await server.execute(
             "SELECT setting, current_setting('data_directory') FROM pg_config WHERE name = 'BINDIR'"
@@ -82,6 +95,13 @@ async def standby_of(url: str, port: int) -> AsyncIterator[Standby]:
     programs, user = Path(row[0]), _owner_of(Path(row[1]))
     if user is None or not shutil.which(programs / "pg_basebackup"):
         pytest.skip("the server's programs and files are on another machine")
+    return programs, user
+
+
+@asynccontextmanager
+async def standby_of(url: str, port: int) -> AsyncIterator[Standby]:
+    """Start a standby of a server whose programs and files are on this machine, else skip."""
+    programs, user = await programs_of(url)
     standby = Standby(url, port, programs, user)
     await standby.start()
     try:

@@ -1,0 +1,164 @@
+"""Rules that cannot be evaluated: quarantined with the reason, announced once, tried again."""
+
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import psycopg
+from msgspec import Struct
+
+from alerts.evaluation import cost, rule_series, statement
+from alerts.evaluation.statement import Transition
+from db import queries
+from db.queries import Connection
+from db.unfit import UNFIT
+from model.text import clean
+
+_QUERIES = queries.load(__file__)
+FAIL = _QUERIES["fail"]
+RECOVER = _QUERIES["recover"]
+TO_RETRY = _QUERIES["to_retry"]
+TRIED = _QUERIES["tried"]
+CANDIDATES = _QUERIES["candidates"]
+SYNC_RULE_ERRORS = _QUERIES["sync_rule_errors"]
+
+RULE_FAULTS = (
+    psycopg.DataError,
+    psycopg.InternalError,
+    psycopg.ProgrammingError,
+    psycopg.errors.QueryCanceled,
+    psycopg.errors.ProgramLimitExceeded,
+)
+"""What a rule or its data may be the cause of."""
+RETRIED_MAX = 20
+COST_MINUTES = 5
+"""How often it is looked at whether samples have become too many for the rules."""
+
+
+class Limits(Struct, frozen=True):
+    """How long what is done about rules may take; nothing interrupts the embedded engine."""
+
+    evaluation_ms: int = statement.TIMEOUT_MS
+    probe_ms: int = 2_000
+    """Of a rule by itself, and of several while one is searched for."""
+    together_ms: int = 5_000
+    """Of all rules with some that were quarantined: they come back only where there is room."""
+    search_s: float = 20.0
+    retry_s: float = 5.0
+
+
+LIMITS = Limits()
+
+
+class Candidate(Struct, frozen=True):
+    """A rule that may be at fault."""
+
+    rule_id: int
+    is_composite: bool
+
+
+async def fail(connection: Connection, rule_ids: Sequence[int], reason: str, at: datetime) -> None:
+    """Quarantine rules: from now on they are in the state `error`."""
+    await queries.run(connection, FAIL, rule_ids=list(rule_ids), reason=clean(reason), at=at)
+
+
+async def recover(connection: Connection, rule_ids: Sequence[int]) -> None:
+    """Let rules be evaluated again."""
+    await queries.run(connection, RECOVER, rule_ids=list(rule_ids))
+
+
+async def sync_rule_errors(connection: Connection, at: datetime) -> list[Transition]:
+    """Open an alert for each rule that has come into the state `error`, resolve those of others."""
+    return await queries.rows(connection, Transition, SYNC_RULE_ERRORS, at=at)
+
+
+async def quarantine_costly(connection: Connection, at: datetime) -> None:
+    """Quarantine the rules for which there is no time, before they hold up all others.
+
+    Looked at when there are new rules or series, and every few minutes: samples may have become
+    more.
+    """
+    if at.minute % COST_MINUTES and not await rule_series.is_stale(connection):
+        return
+    alike: dict[str, list[int]] = {}
+    for rule_id, reason in (await cost.too_costly(connection, at)).items():
+        alike.setdefault(reason, []).append(rule_id)
+    for reason, rule_ids in alike.items():
+        await fail(connection, rule_ids, reason, at)
+
+
+class Probe(Struct):
+    """Tries rules at one minute, changes nothing, and counts how often it did."""
+
+    connection: Connection
+    at: datetime
+    thresholds: Mapping[str, object]
+    count: int = 0
+
+    async def fault(
+        self, rule_ids: Sequence[int], timeout_ms: int, *, composites: bool = False
+    ) -> psycopg.Error | None:
+        """Return why some rules cannot be evaluated together, or None."""
+        self.count += 1
+        judge = statement.probe_composites if composites else statement.probe
+        try:
+            async with self.connection.transaction(force_rollback=True):
+                await judge(self.connection, self.at, self.thresholds, rule_ids, timeout_ms)
+        except UNFIT:
+            raise
+        except RULE_FAULTS as error:
+            return error
+        return None
+
+
+def reason_of(fault: psycopg.Error) -> str:
+    return fault.diag.message_primary or str(fault)
+
+
+async def retry(
+    connection: Connection,
+    at: datetime,
+    thresholds: Mapping[str, object],
+    limits: Limits = LIMITS,
+) -> None:
+    """Try again some of those that were quarantined, for as long as there is time."""
+    ends = time.monotonic() + limits.retry_s
+    due = await queries.rows(connection, Candidate, TO_RETRY, at=at, limit=RETRIED_MAX)
+    hopeless = await cost.too_costly(connection, at) if due else {}
+    probe = Probe(connection, at, thresholds)
+    well: list[int] = []
+    for one in due:
+        if time.monotonic() >= ends:
+            break
+        await queries.run(connection, TRIED, rule_id=one.rule_id, at=at)
+        if one.rule_id in hopeless:
+            continue
+        fault = await probe.fault([one.rule_id], limits.probe_ms, composites=one.is_composite)
+        if fault is None and one.is_composite:
+            await recover(connection, [one.rule_id])
+        elif fault is None:
+            well.append(one.rule_id)
+    await _recover_together(probe, well, limits)
+
+
+async def _recover_together(probe: Probe, well: Sequence[int], limits: Limits) -> None:
+    """Let those back, or the cheaper half of them, that can be evaluated with all the others.
+
+    Or rules that are too slow only together would come and go.
+    """
+    if not well:
+        return
+    others, costs = await candidates(probe.connection, probe.at)
+    well = sorted(well, key=lambda rule_id: costs.get(rule_id, 0))
+    alone = [one.rule_id for one in others if not one.is_composite]
+    while well and await probe.fault([*alone, *well], limits.together_ms):
+        well = well[: len(well) // 2]
+    await recover(probe.connection, well)
+
+
+async def candidates(
+    connection: Connection, at: datetime
+) -> tuple[list[Candidate], Mapping[int, int]]:
+    """Return the rules that are evaluated, and about what each of them reads."""
+    found = await queries.rows(connection, Candidate, CANDIDATES)
+    return found, await cost.rows_by_rule(connection, at)

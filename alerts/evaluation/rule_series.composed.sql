@@ -1,0 +1,100 @@
+-- The statements of alerts/evaluation/rule_series.py as they are sent, put together from the parts in .sql files.
+-- Written by `make schema`: change the parts, not this file.
+--
+-- In psql, `\i alerts/evaluation/rule_series.composed.sql` runs all of them on what is there, and undoes it. What stands
+-- here as a variable of psql, such as :rule_ids, the service binds as a parameter.
+
+\set rule_ids 'ARRAY(SELECT id FROM alert_rules)'
+\set series_ids 'ARRAY(SELECT id FROM series ORDER BY id LIMIT 3)'
+
+BEGIN;
+
+-- COVER
+WITH found AS MATERIALIZED (
+    SELECT *
+    FROM (
+        -- Which series each rule looks at, and what has to be known of them: one aggregate, of a change that of the past
+        -- as well, of a ratio that of the other metric, of a burn rate that of the short window, of an SQL rule how
+        -- many rows it returned.
+        SELECT r.id AS rule_id, r.series_id, r.kind,
+               CASE WHEN r.agg LIKE 'p__' AND r.series_kind = 'distribution' THEN 'distributions'
+                    WHEN r.window_s % 60 <> 0 OR r.agg IN ('rate', 'p50', 'p90', 'p95', 'p99') THEN 'samples'
+                    WHEN r.agg IN ('first', 'last', 'stddev') THEN 'extended_aggregates'
+                    ELSE 'basic_aggregates' END AS source,
+               array_position(ARRAY['avg', 'min', 'max', 'sum', 'count', 'first', 'last', 'stddev', 'rate',
+                   'p50', 'p90', 'p95', 'p99'], r.agg) AS aggregate,
+               r.window_s,
+               CASE WHEN r.kind IN ('ratio', 'sql') THEN o.id WHEN r.kind IN ('change', 'burn')
+                   THEN r.series_id END AS other_id,
+               CASE r.kind WHEN 'burn' THEN r.short_window_s ELSE r.window_s END AS other_window_s,
+               CASE r.kind WHEN 'change' THEN r.offset_s ELSE 0 END AS other_shift_s,
+               r.is_relative, 1 - r.objective / 100 AS budget, d.sign, r.op IN ('>', '<') AS is_strict,
+               coalesce(l.limits[1], l.limits[2], l.limits[3], l.limits[4]) * d.sign AS least_severe,
+               CASE WHEN r.levels IS NULL AND r.kind = 'threshold' THEN r.metric END AS settings,
+               'alert' IN (r.no_data, r.on_error) AS is_known
+        FROM (
+            SELECT
+                -- Named, because the planner computes every column of an arm of a union, used or not.
+                r.id, r.kind, r.metric, r.labels, r.over, r.agg, r.window_s, r.short_window_s, r.offset_s, r.op, r.limits, r.levels,
+                r.is_relative, r.objective, r.no_data, r.on_error,
+                s.id AS series_id, s.component AS of, s.labels AS series_labels, s.kind AS series_kind
+            FROM (SELECT * FROM alert_rules WHERE error IS NULL) r
+            JOIN series s ON s.metric = r.metric AND s.component = r.component
+            WHERE r.enabled
+            UNION ALL
+            SELECT
+                -- Named, because the planner computes every column of an arm of a union, used or not.
+                r.id, r.kind, r.metric, r.labels, r.over, r.agg, r.window_s, r.short_window_s, r.offset_s, r.op, r.limits, r.levels,
+                r.is_relative, r.objective, r.no_data, r.on_error,
+                s.id, s.component, s.labels, s.kind
+            FROM (SELECT * FROM alert_rules WHERE error IS NULL) r
+            JOIN series s ON s.metric = r.metric
+            WHERE r.enabled AND r.component IS NULL
+        ) r
+        LEFT JOIN series o
+            ON r.kind IN ('ratio', 'sql')
+           AND o.metric = CASE r.kind WHEN 'sql' THEN 'sql_rule_rows' ELSE r.over END
+           AND o.component = CASE r.kind WHEN 'sql' THEN 'rules' ELSE r.of END
+           AND o.labels = CASE r.kind WHEN 'sql' THEN jsonb_build_object('metric', r.metric) ELSE r.series_labels END
+        CROSS JOIN LATERAL (SELECT CASE WHEN r.op IN ('>', '>=') THEN 1 ELSE -1 END AS sign) d
+        CROSS JOIN LATERAL (SELECT coalesce(r.limits, level_limits(r.levels)) AS limits) l
+        -- As a case, of which the planner expects that many fit.
+        WHERE CASE WHEN r.labels = '{}' THEN true ELSE r.series_labels @> r.labels END
+    ) t
+    WHERE rule_id = ANY (:rule_ids::integer[]) OR series_id = ANY (:series_ids::integer[])
+       OR other_id = ANY (:series_ids::integer[])
+), wanted AS (
+    -- The inputs that they read, each once.
+    SELECT series_id, window_s, 0 AS shift_s, source
+    FROM found
+    UNION
+    SELECT other_id, other_window_s, other_shift_s, source
+    FROM found
+    WHERE other_id IS NOT NULL
+), made AS (
+    INSERT INTO rule_inputs (series_id, window_s, shift_s, source)
+    SELECT * FROM wanted
+    ON CONFLICT DO NOTHING
+    RETURNING *
+), inputs AS MATERIALIZED (
+    SELECT * FROM made
+    UNION ALL
+    SELECT n.*
+    FROM rule_inputs n
+    JOIN wanted a USING (series_id, window_s, shift_s, source)
+)
+INSERT INTO rule_series (rule_id, series_id, input_id, other_input_id, kind, aggregate, is_relative, budget, sign,
+                         is_strict,
+                           least_severe, settings, is_known)
+SELECT f.rule_id, f.series_id, n.id, o.id, f.kind, f.aggregate, f.is_relative, f.budget, f.sign, f.is_strict,
+       f.least_severe, f.settings, f.is_known
+FROM found f
+JOIN inputs n
+    ON n.series_id = f.series_id AND n.window_s = f.window_s AND n.shift_s = 0 AND n.source = f.source
+LEFT JOIN inputs o
+    ON o.series_id = f.other_id AND o.window_s = f.other_window_s AND o.shift_s = f.other_shift_s
+        AND o.source = f.source
+ON CONFLICT (rule_id, series_id) DO UPDATE
+SET input_id = excluded.input_id, other_input_id = excluded.other_input_id;
+
+ROLLBACK;

@@ -1,0 +1,859 @@
+-- The statements of alerts/preview/range_evaluation.py as they are sent, put together from the parts in .sql files.
+-- Written by `make schema`: change the parts, not this file.
+--
+-- In psql, `\i alerts/preview/range_evaluation.composed.sql` runs all of them on what is there, and undoes it. What stands
+-- here as a variable of psql, such as :end, the service binds as a parameter.
+
+\set end 'date_trunc(''minute'', now())'
+\set grace_s '600'
+\set minutes '60'
+\set rules '(SELECT coalesce(jsonb_agg(r), ''[]'') FROM alert_rules r)'
+\set shard '0'
+\set shards '1'
+\set spans '''[]'''
+\set start '(date_trunc(''minute'', now()) - interval ''1 hour'')'
+\set states '''[]'''
+\set swept_from 'NULL'
+\set thresholds '(SELECT value FROM monitoring_config WHERE key = ''thresholds'')'
+\set tolerance_s '3600'
+
+BEGIN;
+
+-- EVALUATE_RANGE
+-- The same life over many instants at once: the states given, then each minute of the range that was evaluated.
+WITH RECURSIVE
+-- The rules as numbers: limits are turned round where smaller is worse, so that larger always is.
+rules AS NOT MATERIALIZED (
+    SELECT r.id, r.name, r.kind, r.metric, r.component, r.category, r.agg, r.over, r.is_relative,
+           d.op, CASE WHEN d.op IN ('>', '>=') THEN 1 ELSE -1 END AS sign, d.op IN ('>', '<') AS is_strict,
+           d.limits, coalesce(r.recoveries, level_limits(r.recovery)) AS leaves,
+           make_interval(secs => r.for_s) AS wait_for, make_interval(secs => r.keep_firing_for_s) AS keep_for,
+           make_interval(secs => r.escalate_after_s) AS escalate_after,
+           r.flap_count, make_interval(secs => r.flap_window_s) AS flap_window,
+           r.no_data, r.on_error, r.error, 'alert' IN (r.no_data, r.on_error) AS remembers,
+           array_position(alert_levels(), r.no_data_level) AS no_data_rank,
+           r.all_of, r.any_of, r.none_of, r.by_component,
+           array_position(alert_levels(), r.level) AS level_rank
+    FROM jsonb_populate_recordset(NULL::alert_rules, :rules::jsonb) r
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN r.levels IS NULL AND r.kind = 'threshold'
+               THEN :thresholds::jsonb -> r.metric END AS settings
+    ) t
+    CROSS JOIN LATERAL (
+        SELECT coalesce(t.settings ->> 'op', r.op) AS op,
+               coalesce(r.limits, level_limits(coalesce(r.levels, t.settings))) AS limits
+    ) d
+    WHERE r.enabled
+),
+-- What rules look at, with the limits of the settings; and what has to be known for it.
+settings AS (
+    SELECT key AS metric, CASE WHEN value ->> 'op' IN ('>', '>=') THEN 1 WHEN value ->> 'op' IS NOT NULL
+           THEN -1 END AS sign,
+           value ->> 'op' IN ('>', '<') AS is_strict, level_limits(value) AS limits
+    FROM jsonb_each(:thresholds::jsonb)
+),
+-- As alerts/evaluation/rule_series.py keeps it of rules that are there.
+found AS MATERIALIZED (
+    -- Which series each rule looks at, and what has to be known of them: one aggregate, of a change that of the past
+    -- as well, of a ratio that of the other metric, of a burn rate that of the short window, of an SQL rule how
+    -- many rows it returned.
+    SELECT r.id AS rule_id, r.series_id, r.kind,
+           CASE WHEN r.agg LIKE 'p__' AND r.series_kind = 'distribution' THEN 'distributions'
+                WHEN r.window_s % 60 <> 0 OR r.agg IN ('rate', 'p50', 'p90', 'p95', 'p99') THEN 'samples'
+                WHEN r.agg IN ('first', 'last', 'stddev') THEN 'extended_aggregates'
+                ELSE 'basic_aggregates' END AS source,
+           array_position(ARRAY['avg', 'min', 'max', 'sum', 'count', 'first', 'last', 'stddev', 'rate',
+               'p50', 'p90', 'p95', 'p99'], r.agg) AS aggregate,
+           r.window_s,
+           CASE WHEN r.kind IN ('ratio', 'sql') THEN o.id WHEN r.kind IN ('change', 'burn')
+               THEN r.series_id END AS other_id,
+           CASE r.kind WHEN 'burn' THEN r.short_window_s ELSE r.window_s END AS other_window_s,
+           CASE r.kind WHEN 'change' THEN r.offset_s ELSE 0 END AS other_shift_s,
+           r.is_relative, 1 - r.objective / 100 AS budget, d.sign, r.op IN ('>', '<') AS is_strict,
+           coalesce(l.limits[1], l.limits[2], l.limits[3], l.limits[4]) * d.sign AS least_severe,
+           CASE WHEN r.levels IS NULL AND r.kind = 'threshold' THEN r.metric END AS settings,
+           'alert' IN (r.no_data, r.on_error) AS is_known
+    FROM (
+        SELECT
+            -- Named, because the planner computes every column of an arm of a union, used or not.
+            r.id, r.kind, r.metric, r.labels, r.over, r.agg, r.window_s, r.short_window_s, r.offset_s, r.op, r.limits, r.levels,
+            r.is_relative, r.objective, r.no_data, r.on_error,
+            s.id AS series_id, s.component AS of, s.labels AS series_labels, s.kind AS series_kind
+        FROM jsonb_populate_recordset(NULL::alert_rules, :rules::jsonb) r
+        JOIN series s ON s.metric = r.metric AND s.component = r.component
+        WHERE r.enabled
+        UNION ALL
+        SELECT
+            -- Named, because the planner computes every column of an arm of a union, used or not.
+            r.id, r.kind, r.metric, r.labels, r.over, r.agg, r.window_s, r.short_window_s, r.offset_s, r.op, r.limits, r.levels,
+            r.is_relative, r.objective, r.no_data, r.on_error,
+            s.id, s.component, s.labels, s.kind
+        FROM jsonb_populate_recordset(NULL::alert_rules, :rules::jsonb) r
+        JOIN series s ON s.metric = r.metric
+        WHERE r.enabled AND r.component IS NULL
+    ) r
+    LEFT JOIN series o
+        ON r.kind IN ('ratio', 'sql')
+       AND o.metric = CASE r.kind WHEN 'sql' THEN 'sql_rule_rows' ELSE r.over END
+       AND o.component = CASE r.kind WHEN 'sql' THEN 'rules' ELSE r.of END
+       AND o.labels = CASE r.kind WHEN 'sql' THEN jsonb_build_object('metric', r.metric) ELSE r.series_labels END
+    CROSS JOIN LATERAL (SELECT CASE WHEN r.op IN ('>', '>=') THEN 1 ELSE -1 END AS sign) d
+    CROSS JOIN LATERAL (SELECT coalesce(r.limits, level_limits(r.levels)) AS limits) l
+    -- As a case, of which the planner expects that many fit.
+    WHERE CASE WHEN r.labels = '{}' THEN true ELSE r.series_labels @> r.labels END
+), inputs AS MATERIALIZED (
+    SELECT row_number() OVER ()::integer AS id, n.*
+    FROM (
+        -- The inputs that they read, each once.
+        SELECT series_id, window_s, 0 AS shift_s, source
+        FROM found
+        UNION
+        SELECT other_id, other_window_s, other_shift_s, source
+        FROM found
+        WHERE other_id IS NOT NULL
+    ) n
+), looked_at AS NOT MATERIALIZED (
+    SELECT f.*, n.id AS input_id, o.id AS other_input_id
+    FROM found f
+    JOIN inputs n
+        ON n.series_id = f.series_id AND n.window_s = f.window_s AND n.shift_s = 0 AND n.source = f.source
+    LEFT JOIN inputs o
+        ON o.series_id = f.other_id AND o.window_s = f.other_window_s AND o.shift_s = f.other_shift_s
+            AND o.source = f.source
+), covered AS NOT MATERIALIZED (
+    SELECT t.rule_id, t.series_id, t.input_id, t.other_input_id, t.kind, t.aggregate,
+           t.is_relative, t.budget, coalesce(d.sign, t.sign) AS sign, coalesce(d.is_strict, t.is_strict) AS is_strict,
+           coalesce(coalesce(d.limits[1], d.limits[2], d.limits[3], d.limits[4]) * coalesce(d.sign, t.sign),
+                    t.least_severe) AS least_severe, t.is_known
+    FROM looked_at t
+    LEFT JOIN settings d ON d.metric = t.settings
+    LEFT JOIN series s ON s.id = t.series_id
+    WHERE in_shard(t.rule_id, s.component, s.labels, :shard, :shards)
+      AND true
+), needed AS MATERIALIZED (
+    SELECT n.id, n.series_id, n.source, make_interval(secs => n.window_s) AS length,
+           make_interval(secs => n.shift_s) AS shift,
+           :start::timestamptz - make_interval(secs => n.window_s + n.shift_s) AS start_at,
+           :end::timestamptz - make_interval(secs => n.shift_s) AS end_at,
+           coalesce(:start::timestamptz - make_interval(secs => n.window_s + n.shift_s)
+                    >= :swept_from::timestamptz,
+                    false) AS is_swept
+    FROM inputs n
+    WHERE :shards = 1 OR n.id IN (SELECT input_id FROM covered UNION ALL SELECT other_input_id FROM covered)
+),
+-- Each needed aggregate at each instant, in the order of `positions`. What no rule asks for is not read: of the minutes
+-- the ends and the spread cost as much as all the rest.
+window_aggregates AS MATERIALIZED (
+    -- A sweep is of one instant, and reads all series of a few minutes at once, which suits many rules; else each is
+    -- looked up. A minute counts for every instant in whose window it lies.
+    SELECT m.input_id, m.at, ARRAY[sum(m.sum) / sum(m.count::double precision), min(m.min), max(m.max), sum(m.sum),
+        sum(m.count::double precision)]::double precision[] AS aggregates
+    FROM (
+        SELECT n.id AS input_id, :start::timestamptz AS at, m.bucket, m.count, m.sum, m.min, m.max
+        FROM system_metrics_1m m
+        JOIN needed n ON n.series_id = m.series_id AND m.bucket >= n.start_at AND m.bucket < n.end_at
+        WHERE n.is_swept AND n.source = 'basic_aggregates'
+          AND EXISTS (SELECT FROM needed WHERE is_swept AND source = 'basic_aggregates')
+          AND m.bucket >= :swept_from::timestamptz AND m.bucket < :end::timestamptz
+          AND m.bucket >= (SELECT min(start_at) FROM needed WHERE is_swept AND source = 'basic_aggregates')
+        UNION ALL
+        SELECT n.id, i.at, m.*
+        FROM needed n
+        CROSS JOIN LATERAL (
+            SELECT m.bucket, m.count, m.sum, m.min, m.max
+            FROM system_metrics_1m m
+            WHERE m.series_id = n.series_id AND m.bucket >= n.start_at AND m.bucket < n.end_at
+            OFFSET 0
+        ) m
+        -- Each instant in whose window a row lies: from the end of its minute on, for as long as the window reaches back.
+        CROSS JOIN LATERAL generate_series(
+            greatest(m.bucket + interval '1 minute' + n.shift, :start::timestamptz),
+            least(m.bucket + n.length + n.shift, :end::timestamptz), interval '1 minute'
+        ) i (at)
+        WHERE n.source = 'basic_aggregates' AND NOT n.is_swept
+    ) m
+    GROUP BY m.input_id, m.at
+    UNION ALL
+    -- A sweep is of one instant, and reads all series of a few minutes at once, which suits many rules; else each is
+    -- looked up. A minute counts for every instant in whose window it lies.
+    SELECT m.input_id, m.at, array_fill(NULL::double precision, ARRAY[5]) || ARRAY[first(m.first, m.bucket), last(m.last, m.bucket),
+            stddev_of((merge_moments(ARRAY[m.count::double precision, m.sum, m.m2]))[3], sum(m.count::double precision))]::double precision[] AS aggregates
+    FROM (
+        SELECT n.id AS input_id, :start::timestamptz AS at, m.bucket, m.count, m.sum, m.m2, m.first, m.last
+        FROM system_metrics_1m m
+        JOIN needed n ON n.series_id = m.series_id AND m.bucket >= n.start_at AND m.bucket < n.end_at
+        WHERE n.is_swept AND n.source = 'extended_aggregates'
+          AND EXISTS (SELECT FROM needed WHERE is_swept AND source = 'extended_aggregates')
+          AND m.bucket >= :swept_from::timestamptz AND m.bucket < :end::timestamptz
+          AND m.bucket >= (SELECT min(start_at) FROM needed WHERE is_swept AND source = 'extended_aggregates')
+        UNION ALL
+        SELECT n.id, i.at, m.*
+        FROM needed n
+        CROSS JOIN LATERAL (
+            SELECT m.bucket, m.count, m.sum, m.m2, m.first, m.last
+            FROM system_metrics_1m m
+            WHERE m.series_id = n.series_id AND m.bucket >= n.start_at AND m.bucket < n.end_at
+            OFFSET 0
+        ) m
+        -- Each instant in whose window a row lies: from the end of its minute on, for as long as the window reaches back.
+        CROSS JOIN LATERAL generate_series(
+            greatest(m.bucket + interval '1 minute' + n.shift, :start::timestamptz),
+            least(m.bucket + n.length + n.shift, :end::timestamptz), interval '1 minute'
+        ) i (at)
+        WHERE n.source = 'extended_aggregates' AND NOT n.is_swept
+    ) m
+    GROUP BY m.input_id, m.at
+    UNION ALL
+    SELECT n.id, i.at,
+           ARRAY[avg(m.value), min(m.value), max(m.value), sum(m.value), count(*)::double precision,
+                 first(m.value, m.time), last(m.value, m.time), stddev_pop(m.value),
+                 (last(m.value, m.time) - first(m.value, m.time) + counter_resets(array_agg(m.value ORDER BY m.time)))
+                 / nullif(extract(epoch FROM max(m.time) - min(m.time)), 0)::double precision
+           ] || percentile_cont(ARRAY[0.5, 0.9, 0.95, 0.99]) WITHIN GROUP (ORDER BY m.value)
+    FROM needed n
+    CROSS JOIN LATERAL (
+        SELECT m.time, m.value
+        FROM system_metrics m
+        WHERE m.series_id = n.series_id
+          AND m.time >= n.start_at AND m.time < n.end_at
+        OFFSET 0
+    ) m
+    -- Each instant in whose window a row lies: from the end of its minute on, for as long as the window reaches back.
+    CROSS JOIN LATERAL generate_series(
+        greatest(date_trunc('minute', m.time) + interval '1 minute' + n.shift, :start::timestamptz),
+        least(m.time + n.length + n.shift, :end::timestamptz), interval '1 minute'
+    ) i (at)
+    WHERE n.source = 'samples'
+    GROUP BY n.id, i.at
+    UNION ALL
+    SELECT n.id, i.at,
+           array_fill(NULL::double precision, ARRAY[9])
+           || percentile(0.5, array_agg(m.log_bucket), array_agg(m.count))
+           || percentile(0.9, array_agg(m.log_bucket), array_agg(m.count))
+           || percentile(0.95, array_agg(m.log_bucket), array_agg(m.count))
+           || percentile(0.99, array_agg(m.log_bucket), array_agg(m.count))
+    FROM needed n
+    CROSS JOIN LATERAL (
+        SELECT m.time, m.log_bucket, m.count
+        FROM system_distributions m
+        WHERE m.series_id = n.series_id
+          AND m.time >= n.start_at AND m.time < n.end_at
+        OFFSET 0
+    ) m
+    -- Each instant in whose window a row lies: from the end of its minute on, for as long as the window reaches back.
+    CROSS JOIN LATERAL generate_series(
+        greatest(date_trunc('minute', m.time) + interval '1 minute' + n.shift, :start::timestamptz),
+        least(m.time + n.length + n.shift, :end::timestamptz), interval '1 minute'
+    ) i (at)
+    WHERE n.source = 'distributions'
+    GROUP BY n.id, i.at
+),
+-- What each rule says of each thing at each instant: the rank of the most severe limit that is breached, and the levels
+-- that would not be left, a bit each (state_machine.sql).
+measured AS MATERIALIZED (
+    SELECT found.rule_id, found.series_id, found.at, found.value, found.is_unanswered
+    FROM (
+        SELECT c.*, instant.at, c.kind = 'sql' AND other.aggregates IS NULL AS is_unanswered,
+               nullif(CASE c.kind
+                   WHEN 'change' THEN (now.aggregates[c.aggregate] - other.aggregates[c.aggregate])
+                       * CASE WHEN c.is_relative THEN 100 / nullif(abs(other.aggregates[c.aggregate]), 0) ELSE 1 END
+                   WHEN 'ratio' THEN now.aggregates[c.aggregate] / nullif(other.aggregates[c.aggregate], 0)
+                   WHEN 'burn' THEN CASE WHEN other.aggregates IS NOT NULL THEN
+                       (1 - greatest(now.aggregates[c.aggregate], other.aggregates[c.aggregate])) / c.budget END
+                   ELSE now.aggregates[c.aggregate]
+               END, 'NaN') AS value
+        FROM covered c
+        -- Counted, because the planner takes any series of times for a thousand rows.
+        CROSS JOIN (
+            SELECT :start::timestamptz + number * interval '1 minute' AS at
+            FROM generate_series(0, :minutes::integer) minute (number)
+            OFFSET 0
+        ) instant
+        LEFT JOIN window_aggregates now ON now.input_id = c.input_id AND now.at = instant.at
+        LEFT JOIN window_aggregates other ON other.input_id = c.other_input_id AND other.at = instant.at
+        OFFSET 0
+    ) found
+    CROSS JOIN LATERAL (
+        SELECT found.value * found.sign > found.least_severe
+               OR NOT found.is_strict AND found.value * found.sign = found.least_severe AS is_breached
+    ) mildest
+    WHERE true
+), breaches AS MATERIALIZED (
+    SELECT m.rule_id, s.component, s.labels, m.at, m.value,
+           CASE WHEN m.value IS NOT NULL THEN 'value'
+                WHEN m.is_unanswered THEN 'unanswered'
+                ELSE 'missing' END AS status,
+           CASE WHEN l.measure > l.enters[4] OR NOT r.is_strict AND l.measure = l.enters[4] THEN 4
+                WHEN l.measure > l.enters[3] OR NOT r.is_strict AND l.measure = l.enters[3] THEN 3
+                WHEN l.measure > l.enters[2] OR NOT r.is_strict AND l.measure = l.enters[2] THEN 2
+                WHEN l.measure > l.enters[1] OR NOT r.is_strict AND l.measure = l.enters[1] THEN 1
+                ELSE 0 END AS breached_rank,
+           CASE WHEN l.measure > l.leaves[4] OR NOT r.is_strict AND l.measure = l.leaves[4] THEN 8 ELSE 0 END
+           + CASE WHEN l.measure > l.leaves[3] OR NOT r.is_strict AND l.measure = l.leaves[3] THEN 4 ELSE 0 END
+           + CASE WHEN l.measure > l.leaves[2] OR NOT r.is_strict AND l.measure = l.leaves[2] THEN 2 ELSE 0 END
+           + CASE WHEN l.measure > l.leaves[1] OR NOT r.is_strict AND l.measure = l.leaves[1] THEN 1 ELSE 0 END
+           AS retained_bits
+    FROM measured m
+    JOIN series s ON s.id = m.series_id
+    JOIN rules r ON r.id = m.rule_id AND r.id = ANY (ARRAY(SELECT rule_id FROM measured))
+    CROSS JOIN LATERAL (
+        SELECT m.value * r.sign AS measure,
+               ARRAY[r.limits[1] * r.sign, r.limits[2] * r.sign, r.limits[3] * r.sign, r.limits[4] * r.sign] AS enters,
+               ARRAY[coalesce(r.leaves[1], r.limits[1]) * r.sign, coalesce(r.leaves[2], r.limits[2]) * r.sign,
+                     coalesce(r.leaves[3], r.limits[3]) * r.sign, coalesce(r.leaves[4], r.limits[4]) * r.sign] AS leaves
+        OFFSET 0
+    ) l
+), looked AS MATERIALIZED (
+    SELECT i.at
+    FROM generate_series(0, :minutes::integer) minute (number)
+    CROSS JOIN LATERAL (SELECT :start::timestamptz + minute.number * interval '1 minute' AS at) i
+    -- Of gaps, which do not overlap, only the newest that has begun can hold it.
+    WHERE (i.at < (SELECT g.end_time FROM evaluation_gaps g WHERE g.start_time <= i.at ORDER BY g.start_time DESC
+        LIMIT 1)) IS NOT TRUE
+), instances AS MATERIALIZED (
+    SELECT b.rule_id, b.component, b.labels, array_agg(b.at ORDER BY b.at) AS instants,
+           array_agg(b.status ORDER BY b.at) AS statuses,
+           array_agg(b.breached_rank ORDER BY b.at) AS breached_ranks,
+           array_agg(b.retained_bits ORDER BY b.at) AS retained_bits,
+           array_agg(b.value ORDER BY b.at) AS readings
+    FROM breaches b
+    JOIN looked l ON l.at = b.at
+    GROUP BY b.rule_id, b.component, b.labels
+), numbered AS MATERIALIZED (
+    SELECT row_number() OVER () AS number, i.*, r.no_data, r.on_error, r.no_data_rank, r.wait_for, r.keep_for,
+           r.escalate_after, r.flap_count, r.flap_window, r.sign
+    FROM instances i
+    JOIN rules r ON r.id = i.rule_id
+), walk AS (
+    SELECT n.number, 0 AS minute, NULL::double precision AS value, given.last_at,
+           given.is_known IS NOT NULL AS is_known,
+           coalesce(given.phase, 'ok') AS phase, given.since, given.clear_since, given.missing_since,
+           coalesce(given.value_rank, 0) AS value_rank, coalesce(given.floor_rank, 0) AS floor_rank, given.raised_at,
+           coalesce(given.acknowledged, false) AS acknowledged, coalesce(given.opens, '{}') AS opens,
+           coalesce(given.is_flapping, false) AS is_flapping, 0 AS rank, NULL::text AS transition, '' AS reason,
+           given.peak
+    FROM numbered n
+    LEFT JOIN jsonb_to_recordset(:states::jsonb) AS given (
+        rule_id integer, component text, labels jsonb, last_at timestamptz, is_known boolean, phase text,
+        since timestamptz,
+        clear_since timestamptz, missing_since timestamptz, value_rank integer, floor_rank integer,
+        raised_at timestamptz, acknowledged boolean, opens timestamptz[], is_flapping boolean, peak double precision
+    ) ON given.rule_id = n.rule_id AND given.component = n.component AND given.labels = n.labels
+    UNION ALL
+    SELECT before.number, before.minute, before.value, before.at, after.is_known, after.phase, after.since,
+           after.clear_since, after.missing_since, after.value_rank, after.floor_rank, after.raised_at,
+           after.acknowledged, after.opens, after.is_flapping,
+           CASE WHEN after.transition = 'resolved' THEN greatest(before.value_rank, before.floor_rank)
+               ELSE after.rank END,
+           after.transition, after.reason,
+           CASE WHEN after.transition = 'opened' THEN before.value
+                WHEN before.phase = 'firing' THEN
+                    CASE WHEN before.sign > 0 THEN greatest(before.peak, before.value)
+                         ELSE least(before.peak, before.value) END END
+    FROM (
+        SELECT w.number, w.minute + 1 AS minute, n.readings[w.minute + 1] AS value, n.statuses[w.minute + 1] AS status,
+               n.breached_ranks[w.minute + 1] AS breached_rank, n.retained_bits[w.minute + 1] AS retained_bits,
+               n.instants[w.minute + 1] AS at, w.last_at,
+               w.is_known, w.phase, w.since, w.clear_since, w.missing_since, w.value_rank, w.floor_rank, w.raised_at,
+               w.acknowledged, w.opens, w.is_flapping, n.no_data, n.on_error, n.no_data_rank, n.wait_for, n.keep_for,
+               n.escalate_after, n.flap_count, n.flap_window, n.sign, w.peak
+        FROM walk w
+        JOIN numbered n ON n.number = w.number
+        WHERE w.minute < cardinality(n.instants)
+    ) before
+    -- One minute in the life of an alert, from `before` to `after`. docs/reference/alerts.md tells it as a table.
+    --
+    -- `before` is a row for each rule and what it looks at: its state (phase, since, clear_since, ...), what this minute
+    -- says (status, value, breached_rank, retained_bits), what the rule asks (wait_for, keep_for, ...), and two times: this
+    -- minute (`at`), and the newest that was evaluated before it (`last_at`). The rank of a level is its place in
+    -- alert_levels(), 1 info to 4 emergency, and 0 is none. `breached_rank` is that of the most severe limit that is
+    -- breached. `retained_bits` are the levels that would not be left, a bit each: 1 info, 2 warning, 4 critical, 8
+    -- emergency.
+    --
+    --  1. gap        How long nobody looked. That time counts neither as breached nor as clear.
+    --  2. timers     Since when it is pending, clear or without a value, moved by the gap; a long one restarts them.
+    --  3. policy     What to go by: a value, or, without one, what the policy of the rule makes of that.
+    --  4. reading    What that says: the ranks, and how long there was no value, which does not count either.
+    --  5. retained   The most severe level that it reached and that is not left.
+    --  6. due        The rank that it is due, 0 for clear; and the timers that count for it.
+    --  7. entered    The phase.
+    --  8. change     Whether it opens or is clear, and the rank of its value.
+    --  9. escalated  The rank below which it does not fall, because nobody acknowledged it in time; and when it opened.
+    -- 10. shown      The rank and the flapping that people see.
+    -- 11. after      The new state, the transition, and why.
+    --
+    -- OFFSET 0 keeps the steps apart: folded into one expression they would be planned and computed many times over.
+    
+    -- 1. gap
+    CROSS JOIN LATERAL (
+        SELECT coalesce(before.at - before.last_at > interval '2 minutes', false) AS is_gap,
+               coalesce(before.at - before.last_at > make_interval(secs => :tolerance_s), false) AS is_lost,
+               coalesce(before.missing_since, before.last_at) AS seen_to,
+               make_interval(secs => :grace_s) AS grace
+    ) gap
+    
+    -- 2. timers
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN before.phase <> 'pending' OR NOT gap.is_gap THEN before.since
+                    WHEN gap.is_lost OR before.wait_for < gap.grace THEN before.at
+                    WHEN before.wait_for - (gap.seen_to - before.since) > interval '0'
+                     AND before.wait_for - (gap.seen_to - before.since) < gap.grace
+                    THEN before.at + gap.grace - before.wait_for
+                    ELSE before.since + (before.at - gap.seen_to) END AS since,
+               CASE WHEN before.clear_since IS NULL OR NOT gap.is_gap THEN before.clear_since
+                    WHEN gap.is_lost THEN before.at
+                    ELSE before.clear_since + (before.at - gap.seen_to) END AS clear_since,
+               CASE WHEN before.missing_since IS NOT NULL AND gap.is_gap THEN before.at
+                    ELSE before.missing_since END AS missing_since
+        OFFSET 0
+    ) timers
+    
+    -- 3. policy: until a rule with no_data = 'alert' has seen a value, it waits for one.
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN before.status IS NULL THEN 'gone'
+                    WHEN before.status = 'value' THEN 'value'
+                    WHEN before.status = 'error' THEN before.on_error
+                    WHEN before.status = 'unanswered' THEN 'keep'
+                    WHEN before.no_data = 'alert' AND NOT before.is_known THEN 'keep'
+                    ELSE before.no_data END AS reading
+    ) policy
+    
+    -- 4. reading: of the levels only those are retained that the value reached before.
+    CROSS JOIN LATERAL (
+        SELECT policy.reading = 'keep' AS is_kept,
+               CASE policy.reading WHEN 'value' THEN before.breached_rank
+                                   WHEN 'alert' THEN before.no_data_rank ELSE 0 END AS breached_rank,
+               CASE policy.reading WHEN 'value' THEN before.retained_bits WHEN 'alert' THEN 15 ELSE 0 END
+                   & ((1 << before.value_rank) - 1) AS retained_bits,
+               CASE WHEN policy.reading = 'keep' THEN interval '0'
+                    ELSE coalesce(before.at - timers.missing_since, interval '0') END AS unseen_for
+    ) reading
+    
+    -- 5. retained
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN reading.retained_bits >= 8 THEN 4
+                    WHEN reading.retained_bits >= 4 THEN 3
+                    WHEN reading.retained_bits >= 2 THEN 2
+                    ELSE reading.retained_bits END AS rank
+    ) retained
+    
+    -- 6. due
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN before.phase = 'pending' THEN least(timers.since + reading.unseen_for, before.at)
+                    ELSE before.since END AS since,
+               least(timers.clear_since + reading.unseen_for, before.at) AS clear_since,
+               CASE WHEN before.phase = 'firing' THEN greatest(reading.breached_rank, retained.rank)
+                    ELSE reading.breached_rank END AS rank,
+               CASE WHEN before.is_flapping THEN greatest(before.keep_for, before.flap_window)
+                    ELSE before.keep_for END AS keep_for
+        OFFSET 0
+    ) due
+    
+    -- 7. entered
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN reading.is_kept THEN before.phase
+                    WHEN policy.reading = 'gone' THEN 'ok'
+                    WHEN before.phase = 'firing' THEN
+                        CASE WHEN due.rank = 0 AND before.at - coalesce(due.clear_since, before.at) >= due.keep_for
+                            THEN 'ok'
+                             ELSE 'firing' END
+                    WHEN due.rank = 0 THEN 'ok'
+                    WHEN before.at - CASE WHEN before.phase = 'pending' THEN due.since ELSE before.at END >= before.wait_for
+                    THEN 'firing'
+                    ELSE 'pending' END AS phase
+        OFFSET 0
+    ) entered
+    
+    -- 8. change
+    CROSS JOIN LATERAL (
+        SELECT entered.phase = 'firing' AND before.phase <> 'firing' AS is_opening,
+               entered.phase = 'firing' AND NOT reading.is_kept AND due.rank = 0 AS is_clear,
+               CASE WHEN entered.phase <> 'firing' THEN 0
+                    WHEN reading.is_kept OR due.rank = 0 THEN before.value_rank
+                    ELSE due.rank END AS value_rank,
+               greatest(before.value_rank, before.floor_rank) AS old_rank
+        OFFSET 0
+    ) change
+    
+    -- 9. escalated: by one rank for each time that nobody acknowledged it, up to the highest.
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN entered.phase <> 'firing' OR change.is_opening THEN 0
+                    WHEN before.escalate_after IS NOT NULL AND NOT before.acknowledged
+                     AND NOT reading.is_kept AND NOT change.is_clear
+                     AND change.value_rank <= change.old_rank AND greatest(change.value_rank, before.floor_rank) < 4
+                     AND before.at - before.raised_at >= before.escalate_after
+                    THEN greatest(change.value_rank, before.floor_rank) + 1
+                    ELSE before.floor_rank END AS floor_rank,
+               CASE WHEN change.is_opening AND before.flap_count > 0
+                    THEN (before.opens || before.at)[greatest(1, cardinality(before.opens) + 2 - before.flap_count):]
+                    ELSE before.opens END AS opens
+        OFFSET 0
+    ) escalated
+    
+    -- 10. shown
+    CROSS JOIN LATERAL (
+        SELECT greatest(change.value_rank, escalated.floor_rank) AS rank,
+               CASE WHEN change.is_opening
+                    THEN before.flap_count > 0 AND cardinality(escalated.opens) >= before.flap_count
+                         AND escalated.opens[1] > before.at - before.flap_window
+                    ELSE before.is_flapping AND entered.phase = 'firing' END AS is_flapping
+    ) shown
+    
+    -- 11. after
+    CROSS JOIN LATERAL (
+        SELECT entered.phase,
+               CASE WHEN entered.phase = 'ok' THEN NULL
+                    WHEN entered.phase <> before.phase AND (change.is_opening OR before.phase = 'ok') THEN before.at
+                    ELSE due.since END AS since,
+               CASE WHEN entered.phase <> 'firing' THEN NULL
+                    WHEN reading.is_kept THEN timers.clear_since
+                    WHEN change.is_clear THEN coalesce(due.clear_since, before.at) END AS clear_since,
+               CASE WHEN reading.is_kept AND entered.phase <> 'ok'
+                    THEN coalesce(timers.missing_since, CASE WHEN NOT gap.is_gap THEN before.last_at END, before.at)
+                    END AS missing_since,
+               change.value_rank, escalated.floor_rank,
+               CASE WHEN entered.phase <> 'firing' THEN NULL
+                    WHEN change.is_opening OR shown.rank > change.old_rank THEN before.at
+                    ELSE before.raised_at END AS raised_at,
+               before.acknowledged AND entered.phase = 'firing' AS acknowledged,
+               escalated.opens, shown.is_flapping, shown.rank,
+               CASE WHEN change.is_opening THEN 'opened'
+                    WHEN before.phase = 'firing' AND entered.phase = 'ok' THEN 'resolved'
+                    WHEN entered.phase = 'firing' AND shown.rank > change.old_rank THEN 'escalated'
+                    WHEN entered.phase = 'firing' AND shown.rank < change.old_rank THEN 'lowered' END AS transition,
+               CASE WHEN policy.reading = 'gone' THEN 'the rule no longer looks at it'
+                    WHEN escalated.floor_rank > before.floor_rank THEN 'nobody acknowledged it'
+                    WHEN before.status = 'missing' THEN 'no data'
+                    WHEN before.status = 'error' THEN 'the rule cannot be evaluated'
+                    WHEN change.is_opening AND shown.is_flapping THEN 'it flaps'
+                    ELSE '' END AS reason,
+               -- Whether there is a state to keep: nothing is known of what is well, unless its past matters.
+               entered.phase <> 'ok' OR policy.reading <> 'gone' AND (
+                   cardinality(escalated.opens) > 0
+                   OR 'alert' IN (before.no_data, before.on_error) AND (before.is_known OR before.status = 'value')
+               ) AS is_known
+    ) after
+)
+SELECT n.rule_id, n.component, n.labels, w.last_at AS at, w.value, w.is_known, w.phase, w.since, w.clear_since,
+       w.missing_since, w.value_rank, w.floor_rank, w.raised_at, w.acknowledged, w.opens, w.is_flapping, w.rank,
+       w.transition, w.reason, w.peak
+FROM walk w
+JOIN numbered n ON n.number = w.number
+WHERE w.minute > 0 AND (w.transition IS NOT NULL OR w.minute = cardinality(n.instants))
+ORDER BY w.last_at, w.number;
+
+-- EVALUATE_RANGE_OF_COMPOSITES
+-- The same life over many instants at once: the states given, then each minute of the range that was evaluated.
+WITH RECURSIVE
+-- The rules as numbers: limits are turned round where smaller is worse, so that larger always is.
+rules AS NOT MATERIALIZED (
+    SELECT r.id, r.name, r.kind, r.metric, r.component, r.category, r.agg, r.over, r.is_relative,
+           d.op, CASE WHEN d.op IN ('>', '>=') THEN 1 ELSE -1 END AS sign, d.op IN ('>', '<') AS is_strict,
+           d.limits, coalesce(r.recoveries, level_limits(r.recovery)) AS leaves,
+           make_interval(secs => r.for_s) AS wait_for, make_interval(secs => r.keep_firing_for_s) AS keep_for,
+           make_interval(secs => r.escalate_after_s) AS escalate_after,
+           r.flap_count, make_interval(secs => r.flap_window_s) AS flap_window,
+           r.no_data, r.on_error, r.error, 'alert' IN (r.no_data, r.on_error) AS remembers,
+           array_position(alert_levels(), r.no_data_level) AS no_data_rank,
+           r.all_of, r.any_of, r.none_of, r.by_component,
+           array_position(alert_levels(), r.level) AS level_rank
+    FROM jsonb_populate_recordset(NULL::alert_rules, :rules::jsonb) r
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN r.levels IS NULL AND r.kind = 'threshold'
+               THEN :thresholds::jsonb -> r.metric END AS settings
+    ) t
+    CROSS JOIN LATERAL (
+        SELECT coalesce(t.settings ->> 'op', r.op) AS op,
+               coalesce(r.limits, level_limits(coalesce(r.levels, t.settings))) AS limits
+    ) d
+    WHERE r.enabled
+),
+-- What each composite says: of all of its rules together, or of each component by itself.
+members AS MATERIALIZED (
+    SELECT r.id AS rule_id, m.role, m.name
+    FROM rules r
+    CROSS JOIN LATERAL (
+        SELECT 'all' AS role, unnest(r.all_of) AS name
+        UNION ALL
+        SELECT 'any', unnest(r.any_of)
+        UNION ALL
+        SELECT 'none', unnest(r.none_of)
+    ) m
+    WHERE r.kind = 'composite' AND r.error IS NULL
+),
+spans AS MATERIALIZED (
+    SELECT name, component, rank, since, coalesce(until, 'infinity') AS until
+    FROM jsonb_to_recordset(:spans::jsonb)
+         AS span (name text, component text, rank integer, since timestamptz, until timestamptz)
+), fires AS MATERIALIZED (
+    SELECT m.rule_id, CASE WHEN r.by_component THEN f.component ELSE coalesce(r.component, '') END AS component,
+           i.at, m.role, m.name, max(f.rank) AS rank
+    FROM members m
+    JOIN rules r ON r.id = m.rule_id
+    JOIN spans f ON f.name = m.name AND (r.component IS NULL OR f.component = r.component)
+    CROSS JOIN generate_series(0, :minutes::integer) minute (number)
+    CROSS JOIN LATERAL (SELECT :start::timestamptz + minute.number * interval '1 minute' AS at) i
+    WHERE i.at >= f.since AND i.at < f.until
+    GROUP BY m.rule_id, 2, i.at, m.role, m.name
+), breaches AS MATERIALIZED (
+    SELECT t.rule_id, t.component, '{}'::jsonb AS labels, t.at, t.value, 'value' AS status,
+           CASE WHEN t.holds THEN coalesce(r.level_rank, t.rank) ELSE 0 END AS breached_rank,
+           CASE WHEN t.holds THEN (1 << coalesce(r.level_rank, t.rank)) - 1 ELSE 0 END AS retained_bits
+    FROM (
+        SELECT k.rule_id, k.component, i.at, max(f.rank) FILTER (WHERE f.role <> 'none') AS rank,
+               nullif(count(*) FILTER (WHERE f.role <> 'none'), 0)::double precision AS value,
+               count(*) FILTER (WHERE f.role = 'all') = cardinality(min(r.all_of))
+               AND (min(r.any_of) = '{}' OR count(*) FILTER (WHERE f.role = 'any') > 0)
+               AND count(*) FILTER (WHERE f.role = 'none') = 0 AS holds
+        FROM (
+            SELECT rule_id, component FROM fires WHERE role <> 'none'
+            UNION
+            SELECT rule_id, component FROM jsonb_to_recordset(:states::jsonb) AS state (rule_id integer, component text)
+        ) k
+        JOIN rules r ON r.id = k.rule_id
+        CROSS JOIN generate_series(0, :minutes::integer) minute (number)
+        CROSS JOIN LATERAL (SELECT :start::timestamptz + minute.number * interval '1 minute' AS at) i
+        LEFT JOIN fires f ON f.rule_id = k.rule_id AND f.component = k.component AND f.at = i.at
+        GROUP BY k.rule_id, k.component, i.at
+    ) t
+    JOIN rules r ON r.id = t.rule_id
+), looked AS MATERIALIZED (
+    SELECT i.at
+    FROM generate_series(0, :minutes::integer) minute (number)
+    CROSS JOIN LATERAL (SELECT :start::timestamptz + minute.number * interval '1 minute' AS at) i
+    -- Of gaps, which do not overlap, only the newest that has begun can hold it.
+    WHERE (i.at < (SELECT g.end_time FROM evaluation_gaps g WHERE g.start_time <= i.at ORDER BY g.start_time DESC
+        LIMIT 1)) IS NOT TRUE
+), instances AS MATERIALIZED (
+    SELECT b.rule_id, b.component, b.labels, array_agg(b.at ORDER BY b.at) AS instants,
+           array_agg(b.status ORDER BY b.at) AS statuses,
+           array_agg(b.breached_rank ORDER BY b.at) AS breached_ranks,
+           array_agg(b.retained_bits ORDER BY b.at) AS retained_bits,
+           array_agg(b.value ORDER BY b.at) AS readings
+    FROM breaches b
+    JOIN looked l ON l.at = b.at
+    GROUP BY b.rule_id, b.component, b.labels
+), numbered AS MATERIALIZED (
+    SELECT row_number() OVER () AS number, i.*, r.no_data, r.on_error, r.no_data_rank, r.wait_for, r.keep_for,
+           r.escalate_after, r.flap_count, r.flap_window, r.sign
+    FROM instances i
+    JOIN rules r ON r.id = i.rule_id
+), walk AS (
+    SELECT n.number, 0 AS minute, NULL::double precision AS value, given.last_at,
+           given.is_known IS NOT NULL AS is_known,
+           coalesce(given.phase, 'ok') AS phase, given.since, given.clear_since, given.missing_since,
+           coalesce(given.value_rank, 0) AS value_rank, coalesce(given.floor_rank, 0) AS floor_rank, given.raised_at,
+           coalesce(given.acknowledged, false) AS acknowledged, coalesce(given.opens, '{}') AS opens,
+           coalesce(given.is_flapping, false) AS is_flapping, 0 AS rank, NULL::text AS transition, '' AS reason,
+           given.peak
+    FROM numbered n
+    LEFT JOIN jsonb_to_recordset(:states::jsonb) AS given (
+        rule_id integer, component text, labels jsonb, last_at timestamptz, is_known boolean, phase text,
+        since timestamptz,
+        clear_since timestamptz, missing_since timestamptz, value_rank integer, floor_rank integer,
+        raised_at timestamptz, acknowledged boolean, opens timestamptz[], is_flapping boolean, peak double precision
+    ) ON given.rule_id = n.rule_id AND given.component = n.component AND given.labels = n.labels
+    UNION ALL
+    SELECT before.number, before.minute, before.value, before.at, after.is_known, after.phase, after.since,
+           after.clear_since, after.missing_since, after.value_rank, after.floor_rank, after.raised_at,
+           after.acknowledged, after.opens, after.is_flapping,
+           CASE WHEN after.transition = 'resolved' THEN greatest(before.value_rank, before.floor_rank)
+               ELSE after.rank END,
+           after.transition, after.reason,
+           CASE WHEN after.transition = 'opened' THEN before.value
+                WHEN before.phase = 'firing' THEN
+                    CASE WHEN before.sign > 0 THEN greatest(before.peak, before.value)
+                         ELSE least(before.peak, before.value) END END
+    FROM (
+        SELECT w.number, w.minute + 1 AS minute, n.readings[w.minute + 1] AS value, n.statuses[w.minute + 1] AS status,
+               n.breached_ranks[w.minute + 1] AS breached_rank, n.retained_bits[w.minute + 1] AS retained_bits,
+               n.instants[w.minute + 1] AS at, w.last_at,
+               w.is_known, w.phase, w.since, w.clear_since, w.missing_since, w.value_rank, w.floor_rank, w.raised_at,
+               w.acknowledged, w.opens, w.is_flapping, n.no_data, n.on_error, n.no_data_rank, n.wait_for, n.keep_for,
+               n.escalate_after, n.flap_count, n.flap_window, n.sign, w.peak
+        FROM walk w
+        JOIN numbered n ON n.number = w.number
+        WHERE w.minute < cardinality(n.instants)
+    ) before
+    -- One minute in the life of an alert, from `before` to `after`. docs/reference/alerts.md tells it as a table.
+    --
+    -- `before` is a row for each rule and what it looks at: its state (phase, since, clear_since, ...), what this minute
+    -- says (status, value, breached_rank, retained_bits), what the rule asks (wait_for, keep_for, ...), and two times: this
+    -- minute (`at`), and the newest that was evaluated before it (`last_at`). The rank of a level is its place in
+    -- alert_levels(), 1 info to 4 emergency, and 0 is none. `breached_rank` is that of the most severe limit that is
+    -- breached. `retained_bits` are the levels that would not be left, a bit each: 1 info, 2 warning, 4 critical, 8
+    -- emergency.
+    --
+    --  1. gap        How long nobody looked. That time counts neither as breached nor as clear.
+    --  2. timers     Since when it is pending, clear or without a value, moved by the gap; a long one restarts them.
+    --  3. policy     What to go by: a value, or, without one, what the policy of the rule makes of that.
+    --  4. reading    What that says: the ranks, and how long there was no value, which does not count either.
+    --  5. retained   The most severe level that it reached and that is not left.
+    --  6. due        The rank that it is due, 0 for clear; and the timers that count for it.
+    --  7. entered    The phase.
+    --  8. change     Whether it opens or is clear, and the rank of its value.
+    --  9. escalated  The rank below which it does not fall, because nobody acknowledged it in time; and when it opened.
+    -- 10. shown      The rank and the flapping that people see.
+    -- 11. after      The new state, the transition, and why.
+    --
+    -- OFFSET 0 keeps the steps apart: folded into one expression they would be planned and computed many times over.
+    
+    -- 1. gap
+    CROSS JOIN LATERAL (
+        SELECT coalesce(before.at - before.last_at > interval '2 minutes', false) AS is_gap,
+               coalesce(before.at - before.last_at > make_interval(secs => :tolerance_s), false) AS is_lost,
+               coalesce(before.missing_since, before.last_at) AS seen_to,
+               make_interval(secs => :grace_s) AS grace
+    ) gap
+    
+    -- 2. timers
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN before.phase <> 'pending' OR NOT gap.is_gap THEN before.since
+                    WHEN gap.is_lost OR before.wait_for < gap.grace THEN before.at
+                    WHEN before.wait_for - (gap.seen_to - before.since) > interval '0'
+                     AND before.wait_for - (gap.seen_to - before.since) < gap.grace
+                    THEN before.at + gap.grace - before.wait_for
+                    ELSE before.since + (before.at - gap.seen_to) END AS since,
+               CASE WHEN before.clear_since IS NULL OR NOT gap.is_gap THEN before.clear_since
+                    WHEN gap.is_lost THEN before.at
+                    ELSE before.clear_since + (before.at - gap.seen_to) END AS clear_since,
+               CASE WHEN before.missing_since IS NOT NULL AND gap.is_gap THEN before.at
+                    ELSE before.missing_since END AS missing_since
+        OFFSET 0
+    ) timers
+    
+    -- 3. policy: until a rule with no_data = 'alert' has seen a value, it waits for one.
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN before.status IS NULL THEN 'gone'
+                    WHEN before.status = 'value' THEN 'value'
+                    WHEN before.status = 'error' THEN before.on_error
+                    WHEN before.status = 'unanswered' THEN 'keep'
+                    WHEN before.no_data = 'alert' AND NOT before.is_known THEN 'keep'
+                    ELSE before.no_data END AS reading
+    ) policy
+    
+    -- 4. reading: of the levels only those are retained that the value reached before.
+    CROSS JOIN LATERAL (
+        SELECT policy.reading = 'keep' AS is_kept,
+               CASE policy.reading WHEN 'value' THEN before.breached_rank
+                                   WHEN 'alert' THEN before.no_data_rank ELSE 0 END AS breached_rank,
+               CASE policy.reading WHEN 'value' THEN before.retained_bits WHEN 'alert' THEN 15 ELSE 0 END
+                   & ((1 << before.value_rank) - 1) AS retained_bits,
+               CASE WHEN policy.reading = 'keep' THEN interval '0'
+                    ELSE coalesce(before.at - timers.missing_since, interval '0') END AS unseen_for
+    ) reading
+    
+    -- 5. retained
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN reading.retained_bits >= 8 THEN 4
+                    WHEN reading.retained_bits >= 4 THEN 3
+                    WHEN reading.retained_bits >= 2 THEN 2
+                    ELSE reading.retained_bits END AS rank
+    ) retained
+    
+    -- 6. due
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN before.phase = 'pending' THEN least(timers.since + reading.unseen_for, before.at)
+                    ELSE before.since END AS since,
+               least(timers.clear_since + reading.unseen_for, before.at) AS clear_since,
+               CASE WHEN before.phase = 'firing' THEN greatest(reading.breached_rank, retained.rank)
+                    ELSE reading.breached_rank END AS rank,
+               CASE WHEN before.is_flapping THEN greatest(before.keep_for, before.flap_window)
+                    ELSE before.keep_for END AS keep_for
+        OFFSET 0
+    ) due
+    
+    -- 7. entered
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN reading.is_kept THEN before.phase
+                    WHEN policy.reading = 'gone' THEN 'ok'
+                    WHEN before.phase = 'firing' THEN
+                        CASE WHEN due.rank = 0 AND before.at - coalesce(due.clear_since, before.at) >= due.keep_for
+                            THEN 'ok'
+                             ELSE 'firing' END
+                    WHEN due.rank = 0 THEN 'ok'
+                    WHEN before.at - CASE WHEN before.phase = 'pending' THEN due.since ELSE before.at END >= before.wait_for
+                    THEN 'firing'
+                    ELSE 'pending' END AS phase
+        OFFSET 0
+    ) entered
+    
+    -- 8. change
+    CROSS JOIN LATERAL (
+        SELECT entered.phase = 'firing' AND before.phase <> 'firing' AS is_opening,
+               entered.phase = 'firing' AND NOT reading.is_kept AND due.rank = 0 AS is_clear,
+               CASE WHEN entered.phase <> 'firing' THEN 0
+                    WHEN reading.is_kept OR due.rank = 0 THEN before.value_rank
+                    ELSE due.rank END AS value_rank,
+               greatest(before.value_rank, before.floor_rank) AS old_rank
+        OFFSET 0
+    ) change
+    
+    -- 9. escalated: by one rank for each time that nobody acknowledged it, up to the highest.
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN entered.phase <> 'firing' OR change.is_opening THEN 0
+                    WHEN before.escalate_after IS NOT NULL AND NOT before.acknowledged
+                     AND NOT reading.is_kept AND NOT change.is_clear
+                     AND change.value_rank <= change.old_rank AND greatest(change.value_rank, before.floor_rank) < 4
+                     AND before.at - before.raised_at >= before.escalate_after
+                    THEN greatest(change.value_rank, before.floor_rank) + 1
+                    ELSE before.floor_rank END AS floor_rank,
+               CASE WHEN change.is_opening AND before.flap_count > 0
+                    THEN (before.opens || before.at)[greatest(1, cardinality(before.opens) + 2 - before.flap_count):]
+                    ELSE before.opens END AS opens
+        OFFSET 0
+    ) escalated
+    
+    -- 10. shown
+    CROSS JOIN LATERAL (
+        SELECT greatest(change.value_rank, escalated.floor_rank) AS rank,
+               CASE WHEN change.is_opening
+                    THEN before.flap_count > 0 AND cardinality(escalated.opens) >= before.flap_count
+                         AND escalated.opens[1] > before.at - before.flap_window
+                    ELSE before.is_flapping AND entered.phase = 'firing' END AS is_flapping
+    ) shown
+    
+    -- 11. after
+    CROSS JOIN LATERAL (
+        SELECT entered.phase,
+               CASE WHEN entered.phase = 'ok' THEN NULL
+                    WHEN entered.phase <> before.phase AND (change.is_opening OR before.phase = 'ok') THEN before.at
+                    ELSE due.since END AS since,
+               CASE WHEN entered.phase <> 'firing' THEN NULL
+                    WHEN reading.is_kept THEN timers.clear_since
+                    WHEN change.is_clear THEN coalesce(due.clear_since, before.at) END AS clear_since,
+               CASE WHEN reading.is_kept AND entered.phase <> 'ok'
+                    THEN coalesce(timers.missing_since, CASE WHEN NOT gap.is_gap THEN before.last_at END, before.at)
+                    END AS missing_since,
+               change.value_rank, escalated.floor_rank,
+               CASE WHEN entered.phase <> 'firing' THEN NULL
+                    WHEN change.is_opening OR shown.rank > change.old_rank THEN before.at
+                    ELSE before.raised_at END AS raised_at,
+               before.acknowledged AND entered.phase = 'firing' AS acknowledged,
+               escalated.opens, shown.is_flapping, shown.rank,
+               CASE WHEN change.is_opening THEN 'opened'
+                    WHEN before.phase = 'firing' AND entered.phase = 'ok' THEN 'resolved'
+                    WHEN entered.phase = 'firing' AND shown.rank > change.old_rank THEN 'escalated'
+                    WHEN entered.phase = 'firing' AND shown.rank < change.old_rank THEN 'lowered' END AS transition,
+               CASE WHEN policy.reading = 'gone' THEN 'the rule no longer looks at it'
+                    WHEN escalated.floor_rank > before.floor_rank THEN 'nobody acknowledged it'
+                    WHEN before.status = 'missing' THEN 'no data'
+                    WHEN before.status = 'error' THEN 'the rule cannot be evaluated'
+                    WHEN change.is_opening AND shown.is_flapping THEN 'it flaps'
+                    ELSE '' END AS reason,
+               -- Whether there is a state to keep: nothing is known of what is well, unless its past matters.
+               entered.phase <> 'ok' OR policy.reading <> 'gone' AND (
+                   cardinality(escalated.opens) > 0
+                   OR 'alert' IN (before.no_data, before.on_error) AND (before.is_known OR before.status = 'value')
+               ) AS is_known
+    ) after
+)
+SELECT n.rule_id, n.component, n.labels, w.last_at AS at, w.value, w.is_known, w.phase, w.since, w.clear_since,
+       w.missing_since, w.value_rank, w.floor_rank, w.raised_at, w.acknowledged, w.opens, w.is_flapping, w.rank,
+       w.transition, w.reason, w.peak
+FROM walk w
+JOIN numbered n ON n.number = w.number
+WHERE w.minute > 0 AND (w.transition IS NOT NULL OR w.minute = cardinality(n.instants))
+ORDER BY w.last_at, w.number;
+
+ROLLBACK;

@@ -1,0 +1,113 @@
+"""What suppresses an alert: silences, maintenance windows, and components that it depends on."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Annotated
+
+from msgspec import Meta, Struct, field
+from psycopg.types.json import Jsonb
+
+from alerts.announcing import OnTransitions, announce
+from alerts.evaluation.statement import Transition
+from alerts.rules.model import Rule
+from db import queries
+from db.queries import Connection
+from model.series import Category
+from model.severity import Level
+from model.text import Text, TextLabels
+
+_QUERIES = queries.load(__file__)
+_PARTS = queries.load_parts(__file__)
+APPLY_SUPPRESSION = queries.fill(_QUERIES["apply_suppression"], matches=_PARTS["matches"])
+COUNT_SUPPRESSED = queries.fill(_QUERIES["count_suppressed"], matches=_PARTS["matches"])
+
+TRANSITIONS_TOGETHER_MAX = 1000
+
+Several = Meta(min_length=1, max_length=100)
+
+
+class Matcher(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Which alerts: those that have everything that is given, and of a list one of its values."""
+
+    rule: Text | Annotated[list[Text], Several] | None = None
+    component: Text | Annotated[list[Text], Several] | None = None
+    category: Category | Annotated[list[Category], Several] | None = None
+    level: Level | Annotated[list[Level], Several] | None = None
+    labels: TextLabels = field(default_factory=dict)
+
+
+class PreviewedTransition(Struct, frozen=True):
+    """A transition that an alert would have; of the last one, `level` is that it ended with."""
+
+    time: datetime
+    type: str
+    level: Level
+    component: str
+    labels: dict[str, str]
+    value: float | None
+    comment: str
+
+
+async def count_suppressed(
+    connection: Connection, rule: Rule, transitions: Sequence[PreviewedTransition]
+) -> int:
+    """Return how many of a rule's transitions, in their order, would have been suppressed.
+
+    By silences and maintenance windows as they are known now; not by dependencies.
+    """
+    suppressed = 0
+    for number in range(0, len(transitions), TRANSITIONS_TOGETHER_MAX):
+        some = transitions[number : number + TRANSITIONS_TOGETHER_MAX]
+        suppressed += await queries.value(
+            connection,
+            COUNT_SUPPRESSED,
+            start=some[0].time,
+            end=some[-1].time,
+            rule=rule.name,
+            category=rule.category,
+            metric=rule.metric,
+            transitions=Jsonb(some),
+        )
+    return suppressed
+
+
+async def apply_suppression(
+    connection: Connection,
+    at: datetime,
+    dependencies: Mapping[str, Sequence[str]],
+    actor: str = "auto",
+    at_most: int | None = None,
+) -> list[Transition]:
+    """Suppress what should be at an instant, unsuppress the rest; return what changed.
+
+    `dependencies` has what each component stands on. Of more than `at_most` changes the first are
+    made. In a transaction that holds the clock.
+    """
+    stands_on = {component: list(parents) for component, parents in dependencies.items()}
+    return await queries.rows(
+        connection,
+        Transition,
+        APPLY_SUPPRESSION,
+        at=at,
+        dependencies=Jsonb(stands_on),
+        actor=actor,
+        at_most=at_most,
+    )
+
+
+async def apply_and_announce(
+    connection: Connection,
+    at: datetime,
+    dependencies: Mapping[str, Sequence[str]],
+    actor: str,
+    on_transitions: Sequence[OnTransitions],
+    ids: Sequence[int] = (),
+) -> None:
+    """Apply suppression, and announce what changed, and the alerts with some ids besides.
+
+    In a transaction that holds the clock.
+    """
+    transitions = await apply_suppression(connection, at, dependencies, actor)
+    changed = [*ids, *(transition.alert_id for transition in transitions)]
+    if changed:
+        await announce(connection, at, on_transitions, alert_ids=changed)

@@ -1,0 +1,139 @@
+"""Looking up keys and sessions: few at a time, known ones apart, and addresses in turns."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import psycopg
+
+from accounts import tokens as keys
+from api.http.limiter import Limiter
+from db.pool import AwayError, BusyError, DatabasePool
+from db.queries import Connection
+from model.errors import UnavailableError
+
+STRANGERS_AT_ONCE = 1
+KNOWN_AT_ONCE = 2
+LOOKUPS_AT_ONCE = STRANGERS_AT_ONCE + KNOWN_AT_ONCE
+"""So few that made-up keys never take the connections of the service's other work."""
+WAITING_MAX = 512
+ADDRESS_WAITING_MAX = 32
+"""How many look-ups of one address wait, of what was not known to be valid."""
+KEY_WAITING_MAX = 256
+"""The same for one key or session that was valid a short while ago."""
+KNOWN_S = 3600.0
+"""How long a key or session that was valid is looked up apart from those of strangers."""
+KNOWN_MAX = 10_000
+REFUSED_S = 3.0
+"""How long what nobody knew is refused without asking again."""
+REFUSED_MAX = 1000
+
+
+class CrowdedError(UnavailableError):
+    """Too many keys of an address wait to be looked up."""
+
+    def __init__(self, _words: str = "") -> None:
+        super().__init__("too many keys wait to be looked up; try again soon")
+
+
+class Recent:
+    """Tokens of a short while ago, by hash; the oldest leaves when it is full."""
+
+    def __init__(self, life_s: float, most: int) -> None:
+        self._life_s = life_s
+        self._most = most
+        self._until: dict[bytes, float] = {}
+
+    def add(self, token: str, now: float) -> None:
+        digest = keys.hash_of(token)
+        self._until.pop(digest, None)
+        if len(self._until) >= self._most:
+            del self._until[next(iter(self._until))]
+        self._until[digest] = now + self._life_s
+
+    def discard(self, token: str) -> None:
+        self._until.pop(keys.hash_of(token), None)
+
+    def has(self, token: str, now: float) -> bool:
+        return now < self._until.get(keys.hash_of(token), now)
+
+    def clear(self) -> None:
+        self._until.clear()
+
+
+class Lookups:
+    """Lends connections for looking up who holds a key or session.
+
+    Whoever makes up keys waits in the queue of his address, and addresses take turns. What was
+    valid within the last hour never waits for strangers, from whatever address it comes.
+    """
+
+    def __init__(self, pool: DatabasePool, obstacle: Callable[[], str]) -> None:
+        """Until `obstacle` is empty, nothing is looked up, and it is the reason."""
+        self._pool = pool
+        self._obstacle = obstacle
+        self._strangers = Limiter(
+            STRANGERS_AT_ONCE, WAITING_MAX, ADDRESS_WAITING_MAX, refusal=CrowdedError
+        )
+        self._holders = Limiter(KNOWN_AT_ONCE, WAITING_MAX, KEY_WAITING_MAX, refusal=CrowdedError)
+        self._known = Recent(KNOWN_S, KNOWN_MAX)
+        self._refused = Recent(REFUSED_S, REFUSED_MAX)
+
+    @property
+    def refused(self) -> int:
+        """How many look-ups were refused because too many waited."""
+        return self._strangers.refused + self._holders.refused
+
+    def forget(self) -> None:
+        """Forget what was valid and what was not: the database has become another one."""
+        self._known.clear()
+        self._refused.clear()
+
+    def is_refused(self, token: str) -> bool:
+        """Whether nobody knew a token a moment ago."""
+        return self._refused.has(token, time.monotonic())
+
+    def learn(self, token: str, *, is_valid: bool) -> None:
+        """Remember what a look-up found."""
+        now = time.monotonic()
+        (self._known if is_valid else self._refused).add(token, now)
+        if not is_valid:
+            self._known.discard(token)
+
+    @asynccontextmanager
+    async def connect(
+        self, timeout_s: float, asker: str, token: str | None = None
+    ) -> AsyncIterator[Connection]:
+        """Lend a connection to look up a token, for an address. Raises UnavailableError."""
+        limiter, queue = self._strangers, asker
+        if token is not None and self._known.has(token, time.monotonic()):
+            limiter, queue = self._holders, keys.hash_of(token).hex()
+        async with self._lend(timeout_s, limiter, queue) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def connect_holder(self, timeout_s: float) -> AsyncIterator[Connection]:
+        """Lend a connection on behalf of somebody whose key is valid. Raises UnavailableError."""
+        async with self._lend(timeout_s, self._holders, "") as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def _lend(
+        self, timeout_s: float, limiter: Limiter, queue: str
+    ) -> AsyncIterator[Connection]:
+        if obstacle := self._obstacle():
+            raise UnavailableError(obstacle)
+        try:
+            async with (
+                asyncio.timeout(timeout_s),
+                limiter.slot(queue),
+                self._pool.connection() as connection,
+            ):
+                yield connection
+        except AwayError as error:
+            raise UnavailableError(f"{error}; try again soon") from error
+        except BusyError as error:
+            raise UnavailableError("the database is busy; try again soon") from error
+        except (psycopg.OperationalError, TimeoutError) as error:
+            raise UnavailableError("the database does not answer; try again soon") from error

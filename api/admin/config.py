@@ -1,0 +1,117 @@
+"""Settings that people change at run time."""
+
+from typing import Annotated, Any
+
+from litestar import get, put
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody, QueryParameter
+from msgspec import UNSET, Struct
+from msgspec.structs import replace
+
+from alerts.store import ID_MAX
+from api.alerts.suppression import changing
+from api.http.access import ROLE
+from api.http.context import AppContext, KnownRequest
+from api.http.errors import documented
+from api.http.pagination import LIMIT, Cursor, Limit, Page, page, position
+from api.probes import BASE
+from config import store as config
+from model.principal import Role
+from model.text import host_of
+from model.times import utc_now
+
+OnlyKey = Annotated[str | None, QueryParameter(description="Only changes of this setting.")]
+
+
+ADDRESSED = {"targets", "scrapes"}
+CHANGED = {409: documented("It is not `previous` any more: somebody has changed it since.")}
+
+
+def _shown(value: Any, key: str, role: Role) -> Any:
+    """Return a value as a role may see it: the inside of addresses, for admins alone."""
+    if role is Role.ADMIN or key not in ADDRESSED or not isinstance(value, list):
+        return value
+    return [
+        {**one, "url": host_of(one["url"])} if isinstance(one, dict) and "url" in one else one
+        for one in value
+    ]
+
+
+def _entry_for(entry: config.Entry, role: Role) -> config.Entry:
+    return replace(
+        entry,
+        value=_shown(entry.value, entry.key, role),
+        default=_shown(entry.default, entry.key, role),
+    )
+
+
+class Wanted(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a setting is to be; with `previous`, only if it is still that."""
+
+    value: Any
+    previous: Any = UNSET
+
+
+@get(f"{BASE}/config", tags=["config"], summary="Every setting")
+async def every(request: KnownRequest, context: NamedDependency[AppContext]) -> Page[config.Entry]:
+    async with context.connect() as connection:
+        found = await config.entries(connection)
+    return Page([_entry_for(entry, request.user.role) for entry in found], None)
+
+
+@get(f"{BASE}/config/history", tags=["config"], summary="Changes of settings, newest first")
+async def history(
+    request: KnownRequest,
+    context: NamedDependency[AppContext],
+    key: OnlyKey = None,
+    limit: Limit = LIMIT,
+    cursor: Cursor = None,
+) -> Page[config.Change]:
+    async with context.connect() as connection:
+        found = await config.history(connection, key, position(cursor, ID_MAX), limit + 1)
+    role = request.user.role
+    shown = [
+        replace(
+            change,
+            old_value=_shown(change.old_value, change.key, role),
+            new_value=_shown(change.new_value, change.key, role),
+        )
+        for change in found
+    ]
+    return page(shown, limit, lambda change: change.id)
+
+
+@get(f"{BASE}/config/{{key:str}}", tags=["config"], summary="One setting")
+async def one(
+    request: KnownRequest, context: NamedDependency[AppContext], key: FromPath[str]
+) -> config.Entry:
+    async with context.connect() as connection:
+        return _entry_for(await config.entry(connection, key), request.user.role)
+
+
+@put(
+    f"{BASE}/config/{{key:str}}",
+    opt={ROLE: Role.ADMIN},
+    tags=["config"],
+    summary="Change it",
+    responses=CHANGED,
+)
+async def change(
+    request: KnownRequest,
+    context: NamedDependency[AppContext],
+    key: FromPath[str],
+    data: JSONBody[Wanted],
+) -> config.Entry:
+    async with context.connect() as connection:
+        author = (utc_now(), request.user.name)
+        if data.previous is UNSET:
+            await config.write(connection, key, data.value, *author)
+        else:
+            await config.replace(connection, key, data.value, data.previous, *author)
+        entry = await config.entry(connection, key)
+    await context.renew_config()
+    context.receivers.accepted_times.forget()
+    if key == "dependencies":
+        async with changing(context, request.user.name):
+            pass
+    return entry

@@ -1,0 +1,46 @@
+"""What is stored, what it takes, and what another retention would drop."""
+
+from litestar import get, post
+from litestar.di import NamedDependency
+from litestar.params import JSONBody
+from litestar.status_codes import HTTP_200_OK
+
+from api.admin.config import Wanted
+from api.http.access import ROLE
+from api.http.context import AppContext
+from api.http.limits import CONCURRENCY, Concurrency
+from api.probes import BASE
+from config.model import Config
+from config.store import with_value
+from db.pool import LONG_DEADLINE_S
+from model.principal import Role
+from model.times import utc_now
+from retention.forecast import measure
+from retention.preview import preview as dropped_by
+from retention.usage import Preview, Storage
+
+
+@get(
+    f"{BASE}/storage",
+    opt={CONCURRENCY: Concurrency.ANALYSIS},
+    tags=["retention"],
+    summary="Rows and bytes of every tier, and their growth",
+)
+async def storage(context: NamedDependency[AppContext]) -> Storage:
+    capacity_bytes = context.config().retention.capacity_bytes
+    async with context.connect(LONG_DEADLINE_S) as connection:
+        return await measure(connection, capacity_bytes, context.disk(), utc_now())
+
+
+@post(
+    f"{BASE}/config/retention/preview",
+    opt={ROLE: Role.OPERATOR, CONCURRENCY: Concurrency.ANALYSIS},
+    status_code=HTTP_200_OK,
+    tags=["retention"],
+    summary="What a retention would drop: tiers, chunks, rows and bytes",
+)
+async def preview(context: NamedDependency[AppContext], data: JSONBody[Wanted]) -> Preview:
+    """Answer for a value as `PUT /config/retention` takes it; nothing is changed."""
+    wanted = with_value(Config(), "retention", data.value).retention
+    async with context.connect(LONG_DEADLINE_S) as connection:
+        return await dropped_by(connection, wanted, utc_now())

@@ -1,0 +1,140 @@
+"""Channels: where messages go. Addresses and secrets go in and never come out."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+
+from litestar import get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath
+from msgspec import UNSET
+
+from api.http.access import ROLE
+from api.http.context import AppContext
+from api.http.errors import documented
+from api.http.limits import CONCURRENCY, Concurrency
+from api.http.pagination import LIMIT, Cursor, Limit, Page, page, position
+from api.http.resource import Change, ReadOnly, Resource
+from api.probes import BASE
+from audit import log as audit_log
+from db.queries import Connection
+from model.errors import ConflictError
+from model.principal import Role
+from model.times import utc_now
+from notifications import channel_store
+from notifications.channel_store import ID_MAX, Shown, Terms
+from notifications.channel_test import Tested, send_test
+from notifications.contacts import contact_store
+
+CHANNELS = f"{BASE}/channels"
+TAKEN = {409: documented("Another channel has this name.")}
+USED = {409: documented("Another channel has this name, or contacts are reached by it.")}
+REACHING = {409: documented("Contacts are reached by the channel.")}
+PEOPLE_SHOWN_MAX = 10
+
+
+class ChannelDraft(Terms, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A channel to make, or what one becomes.
+
+    What GET says of a channel besides may be given back. A change without `url` or `secret` leaves
+    these as they are.
+    """
+
+    id: ReadOnly = UNSET
+    updated_at: ReadOnly = UNSET
+    updated_by: ReadOnly = UNSET
+
+
+@get(CHANNELS, opt={ROLE: Role.OPERATOR}, tags=["channels"], summary="Channels, newest first")
+async def every(
+    context: NamedDependency[AppContext], limit: Limit = LIMIT, cursor: Cursor = None
+) -> Page[Shown]:
+    before = position(cursor, ID_MAX)
+    async with context.connect() as connection:
+        found = await channel_store.read_all(connection, before, limit + 1)
+    return page([one.shown() for one in found], limit, lambda channel: channel.id)
+
+
+@post(
+    f"{CHANNELS}/{{channel_id:int}}/test",
+    status_code=200,
+    opt={ROLE: Role.ADMIN, CONCURRENCY: Concurrency.CHANNEL_TEST},
+    tags=["channels"],
+    summary="Send a test message now, and show what was sent and what was answered",
+)
+async def test(context: NamedDependency[AppContext], channel_id: FromPath[int]) -> Tested:
+    return await send_test(
+        context.few_connections, context.egress, context.secret_keys, channel_id, utc_now()
+    )
+
+
+@asynccontextmanager
+async def _changing(context: AppContext, actor: str) -> AsyncIterator[Change]:
+    async with context.connect() as connection, connection.transaction():
+        yield Change(context, connection, utc_now(), actor)
+
+
+async def _read(connection: Connection, channel_id: int, _: datetime) -> Shown:
+    return (await channel_store.read(connection, channel_id)).shown()
+
+
+async def _insert(change: Change, draft: ChannelDraft) -> int:
+    keys = change.context.secret_keys
+    channel_id = await channel_store.insert(
+        change.connection, keys, draft, change.now, change.actor
+    )
+    await _log(change, f"channel {draft.name} made, of type {draft.type}")
+    return channel_id
+
+
+async def _update(change: Change, before: Shown, draft: ChannelDraft) -> None:
+    if draft.type != before.type:
+        await _check_unused(change, before, "another type would not understand it: make a channel")
+    stored = await channel_store.read(change.connection, before.id)
+    keys = change.context.secret_keys
+    await channel_store.update(change.connection, keys, stored, draft, change.now, change.actor)
+    await _log(change, f"channel {draft.name} changed")
+
+
+async def _remove(change: Change, before: Shown) -> None:
+    await _check_unused(change, before, "remove it from them first")
+    await channel_store.delete(change.connection, before.id)
+    await _log(change, f"channel {before.name} deleted")
+
+
+async def _check_unused(change: Change, channel: Shown, advice: str) -> None:
+    """Raise ConflictError while people are reached by a channel."""
+    people = await contact_store.people_of_channel(change.connection, channel.id)
+    if people:
+        shown = ", ".join(people[:PEOPLE_SHOWN_MAX])
+        raise ConflictError(f"{channel.name} has addresses of the contacts {shown}; {advice}")
+
+
+async def _log(change: Change, detail: str) -> None:
+    event = audit_log.Event(change.now, audit_log.Type.CHANNEL_CHANGED, change.actor, detail=detail)
+    await audit_log.log(change.connection, event)
+
+
+RESOURCE = Resource(
+    path=CHANNELS,
+    noun="channel",
+    number="channel_id",
+    tag="channels",
+    role=Role.ADMIN,
+    reader=Role.OPERATOR,
+    draft=ChannelDraft,
+    item=Shown,
+    read=_read,
+    changing=_changing,
+    insert=_insert,
+    update=_update,
+    remove=_remove,
+)
+ROUTES = (
+    every,
+    RESOURCE.one("One channel"),
+    RESOURCE.create("Make a channel", responses=TAKEN),
+    RESOURCE.replace("Replace a channel", responses=USED),
+    RESOURCE.delete("Delete a channel; what waits for it is never sent", responses=REACHING),
+    test,
+)

@@ -1,0 +1,43 @@
+-- name: log
+INSERT INTO security_events (time, type, actor, address, detail, count)
+SELECT *
+FROM unnest(%(times)s::timestamptz[], %(types)s::text[], %(actors)s::text[], %(addresses)s::text[],
+            %(details)s::text[], %(counts)s::bigint[])
+
+-- name: count
+-- What nobody has counted yet, by type and actor: each row once, whenever it was committed. Types without an
+-- event count zero, and so does for an hour who had one. Empty when another replica has counted this slot; a
+-- clock that was set back by more than `set_back_max` is believed.
+WITH slot AS (
+    UPDATE security_clock SET counted_at = %(at)s::timestamptz
+    WHERE counted_at < %(at)s::timestamptz OR counted_at > %(at)s::timestamptz + %(set_back_max)s::interval
+    RETURNING counted_at
+), counted AS (
+    UPDATE security_events e SET counted_at = slot.counted_at
+    FROM slot
+    WHERE e.counted_at IS NULL
+    RETURNING e.type, e.actor, e.count
+)
+SELECT type, actor, sum(count)::double precision AS count
+FROM (
+    SELECT type, actor, count FROM counted
+    UNION ALL
+    SELECT type, actor, 0 FROM security_events
+    WHERE counted_at > %(at)s::timestamptz - interval '1 hour' AND counted_at < %(at)s::timestamptz
+    UNION ALL
+    SELECT type, '', 0 FROM unnest(%(types)s::text[]) AS t (type)
+) AS found
+WHERE EXISTS (SELECT FROM slot)
+GROUP BY type, actor
+ORDER BY type, actor
+
+-- name: past
+SELECT id, time, type, actor, address, detail, count
+FROM security_events
+WHERE id < %(before)s AND time >= %(start)s::timestamptz AND time < %(end)s::timestamptz
+  AND (%(type)s::text IS NULL OR type = %(type)s)
+ORDER BY id DESC
+LIMIT %(limit)s
+
+-- name: drop_old
+DELETE FROM security_events WHERE time < %(before)s AND type = ANY (%(types)s)

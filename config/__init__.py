@@ -1,0 +1,1 @@
+"""Settings that people change at run time, kept in the database."""

@@ -1,0 +1,1 @@
+"""Backups of the embedded engine: the files of its database as they are at one moment."""

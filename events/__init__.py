@@ -1,0 +1,1 @@
+"""The bus: the one table of transitions that clients and replicas follow."""

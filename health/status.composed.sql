@@ -1,0 +1,197 @@
+-- The statements of health/status.py as they are sent, put together from the parts in .sql files.
+-- Written by `make schema`: change the parts, not this file.
+--
+-- In psql, `\i health/status.composed.sql` runs all of them on what is there, and undoes it. What stands
+-- here as a variable of psql, such as :at, the service binds as a parameter.
+
+\set at 'date_trunc(''minute'', now())'
+\set categories 'ARRAY[''system'']'
+\set components 'ARRAY[''server'']'
+\set future 'interval ''10 minutes'''
+\set interval_s '30'
+\set reasons 'ARRAY['''']'
+\set stale 'interval ''1 minute'''
+\set thresholds '(SELECT value FROM monitoring_config WHERE key = ''thresholds'')'
+
+BEGIN;
+
+-- CHECK
+-- The state of every component at one slot, from its newest component_up and the newest minute of each
+-- metric that has thresholds; writes the check, the state and its uptime, and returns what changed. A
+-- component that is known but was never observed has a state too, and no checks.
+WITH
+known AS (
+    SELECT * FROM unnest(:components::text[], :categories::text[], :reasons::text[])
+                  AS k (component, category, reason)
+), seen AS (
+    -- A newest sample too far in the future is of a clock that was wrong. It says nothing of now, and until another
+    -- one comes, the newest before it has to be looked up.
+    SELECT s.component, s.category,
+           CASE WHEN is_ahead THEN coalesce(past.time, '-infinity') ELSE st.last_time END AS last_time,
+           CASE WHEN is_ahead THEN past.value ELSE st.last_value END AS last_value,
+           CASE WHEN NOT is_ahead THEN st.reason WHEN past.value = 0 THEN 'it did not answer' ELSE '' END AS reason
+    FROM series s
+    JOIN series_state st ON st.series_id = s.id
+    CROSS JOIN LATERAL (SELECT st.last_time > :at::timestamptz + :future::interval AS is_ahead) clock
+    LEFT JOIN LATERAL (
+        SELECT m.time, m.value
+        FROM system_metrics m
+        WHERE is_ahead AND m.series_id = s.id
+          AND m.time > :at::timestamptz - :stale::interval AND m.time <= :at::timestamptz
+        ORDER BY m.time DESC
+        LIMIT 1
+    ) past ON true
+    WHERE s.metric = 'component_up' AND s.labels = '{}'
+), up AS (
+    SELECT component, coalesce(seen.category, known.category) AS category, seen.last_time, seen.last_value,
+           seen.reason, coalesce(known.reason, 'not observed') AS unobserved
+    FROM seen
+    FULL JOIN known USING (component)
+), observed AS (
+    SELECT s.component, s.metric, s.labels, s.unit, t.value AS levels, newest.value
+    FROM series s
+    JOIN jsonb_each(:thresholds::jsonb) t ON t.key = s.metric
+    CROSS JOIN LATERAL (
+        SELECT m.sum / m.count AS value
+        FROM system_metrics_1m m
+        WHERE m.series_id = s.id AND m.bucket > :at::timestamptz - :stale::interval - interval '1 minute'
+            AND m.bucket <= :at::timestamptz
+        ORDER BY m.bucket DESC
+        LIMIT 1
+    ) newest
+), broken AS (
+    SELECT DISTINCT ON (o.component)
+           o.component,
+           CASE WHEN l.key IN ('critical', 'emergency') THEN 'critical' ELSE 'warning' END AS status,
+           breach_message(series_name(o.metric, o.labels), o.value, o.unit, coalesce(o.levels ->> 'op', '>'),
+                        l.value::double precision) AS reason
+    FROM observed o
+    CROSS JOIN LATERAL jsonb_each_text(o.levels - 'op' - 'info') l
+    WHERE CASE WHEN coalesce(o.levels ->> 'op', '>') = '>'
+               THEN o.value > l.value::double precision ELSE o.value < l.value::double precision END
+    ORDER BY o.component, array_position(alert_levels(), l.key) DESC, o.metric, o.labels
+), verdict AS (
+    SELECT up.component, up.category,
+           CASE WHEN up.last_time IS NULL OR up.last_time < :at::timestamptz - :stale::interval
+                THEN NULL
+                WHEN up.last_value = 0 THEN 'down'
+                ELSE coalesce(broken.status, 'healthy') END AS status,
+           CASE WHEN up.last_time IS NULL OR up.last_time < :at::timestamptz - :stale::interval
+                THEN up.unobserved
+                WHEN up.last_value = 0 THEN up.reason
+                ELSE coalesce(broken.reason, up.reason) END AS reason,
+           up.last_time IS NOT NULL AS was_seen
+    FROM up
+    LEFT JOIN broken USING (component)
+), planned AS MATERIALIZED (
+    SELECT matcher
+    FROM maintenance_spans(:at::timestamptz, :at::timestamptz + interval '1 microsecond')
+    WHERE matcher - 'component' = '{}'
+), checked AS (
+    INSERT INTO component_checks (time, component, status, stands_for_s, reason)
+    SELECT :at::timestamptz, component, status, CASE WHEN status IS NULL THEN 0
+           ELSE :interval_s::double precision END, reason
+    FROM verdict
+    WHERE was_seen
+    ON CONFLICT DO NOTHING
+    RETURNING component, status, stands_for_s
+), before AS (
+    SELECT component, status, maintenance FROM component_status
+), written AS (
+    INSERT INTO component_status (component, category, status, since, reason, maintenance, last_check, uptime_24h)
+    SELECT v.component, v.category, v.status, :at::timestamptz, v.reason,
+           EXISTS (SELECT FROM planned p WHERE coalesce(p.matcher -> 'component' ? v.component, true)),
+           :at::timestamptz,
+           -- The check of this very statement is not visible to the function yet.
+           100 * (u.up_s + CASE WHEN v.status <> 'down' THEN :interval_s::double precision ELSE 0 END)
+               / nullif(u.up_s + u.down_s + CASE WHEN v.status IS NULL THEN 0 ELSE :interval_s::double precision END,
+                   0)
+    FROM verdict v
+    CROSS JOIN LATERAL uptime(v.component, :at::timestamptz - interval '24 hours'
+        + make_interval(secs => :interval_s::double precision), :at::timestamptz) u
+    ORDER BY v.component
+    ON CONFLICT (component) DO UPDATE
+    SET category = excluded.category,
+        status = excluded.status,
+        since = CASE WHEN component_status.status IS NOT DISTINCT FROM excluded.status
+                     THEN component_status.since ELSE excluded.since END,
+        reason = excluded.reason,
+        maintenance = excluded.maintenance,
+        last_check = excluded.last_check,
+        uptime_24h = excluded.uptime_24h
+    RETURNING component, category, status, since, reason, maintenance, last_check, uptime_24h
+)
+SELECT w.*, b.component IS NULL OR b.status IS DISTINCT FROM w.status OR b.maintenance <> w.maintenance AS changed
+FROM written w
+LEFT JOIN before b USING (component)
+ORDER BY w.component;
+
+-- RECORD_MISSED
+-- The check of a slot that was missed, from what was collected at it and stored since.
+WITH
+known AS (
+    SELECT * FROM unnest(:components::text[], :categories::text[], :reasons::text[])
+                  AS k (component, category, reason)
+), seen AS (
+    -- As it was at the slot; only the newest reason of a collector is kept.
+    SELECT s.component, s.category, newest.time AS last_time, newest.value AS last_value,
+           CASE WHEN newest.value = 0 THEN 'it did not answer' ELSE '' END AS reason
+    FROM series s
+    CROSS JOIN LATERAL (
+        SELECT m.time, m.value
+        FROM system_metrics m
+        WHERE m.series_id = s.id AND m.time > :at::timestamptz - :stale::interval AND m.time <= :at::timestamptz
+        ORDER BY m.time DESC
+        LIMIT 1
+    ) newest
+    WHERE s.metric = 'component_up' AND s.labels = '{}'
+), up AS (
+    SELECT component, coalesce(seen.category, known.category) AS category, seen.last_time, seen.last_value,
+           seen.reason, coalesce(known.reason, 'not observed') AS unobserved
+    FROM seen
+    FULL JOIN known USING (component)
+), observed AS (
+    SELECT s.component, s.metric, s.labels, s.unit, t.value AS levels, newest.value
+    FROM series s
+    JOIN jsonb_each(:thresholds::jsonb) t ON t.key = s.metric
+    CROSS JOIN LATERAL (
+        SELECT m.sum / m.count AS value
+        FROM system_metrics_1m m
+        WHERE m.series_id = s.id AND m.bucket > :at::timestamptz - :stale::interval - interval '1 minute'
+            AND m.bucket <= :at::timestamptz
+        ORDER BY m.bucket DESC
+        LIMIT 1
+    ) newest
+), broken AS (
+    SELECT DISTINCT ON (o.component)
+           o.component,
+           CASE WHEN l.key IN ('critical', 'emergency') THEN 'critical' ELSE 'warning' END AS status,
+           breach_message(series_name(o.metric, o.labels), o.value, o.unit, coalesce(o.levels ->> 'op', '>'),
+                        l.value::double precision) AS reason
+    FROM observed o
+    CROSS JOIN LATERAL jsonb_each_text(o.levels - 'op' - 'info') l
+    WHERE CASE WHEN coalesce(o.levels ->> 'op', '>') = '>'
+               THEN o.value > l.value::double precision ELSE o.value < l.value::double precision END
+    ORDER BY o.component, array_position(alert_levels(), l.key) DESC, o.metric, o.labels
+), verdict AS (
+    SELECT up.component, up.category,
+           CASE WHEN up.last_time IS NULL OR up.last_time < :at::timestamptz - :stale::interval
+                THEN NULL
+                WHEN up.last_value = 0 THEN 'down'
+                ELSE coalesce(broken.status, 'healthy') END AS status,
+           CASE WHEN up.last_time IS NULL OR up.last_time < :at::timestamptz - :stale::interval
+                THEN up.unobserved
+                WHEN up.last_value = 0 THEN up.reason
+                ELSE coalesce(broken.reason, up.reason) END AS reason,
+           up.last_time IS NOT NULL AS was_seen
+    FROM up
+    LEFT JOIN broken USING (component)
+)
+INSERT INTO component_checks (time, component, status, stands_for_s, reason)
+SELECT :at::timestamptz, component, status, CASE WHEN status IS NULL THEN 0
+       ELSE :interval_s::double precision END, reason
+FROM verdict
+WHERE was_seen
+ON CONFLICT DO NOTHING;
+
+ROLLBACK;

@@ -1,0 +1,1 @@
+"""The read path: questions about the past, and exports."""

@@ -1,0 +1,1 @@
+"""What clients follow as it happens."""

@@ -1,0 +1,218 @@
+"""The newest value of every series, in memory: fed by commits, corrected by the database."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from model.limits import FUTURE_MAX
+from model.series import Labels, Sample, labels_of
+from model.times import utc_now
+from samples import current
+from samples.current import Current
+
+Identity = tuple[str, str, Labels]
+"""Component, metric and labels: in this order answers list the series."""
+SLICE_SERIES = 500
+"""How many series are looked at, read or removed at a time: a few milliseconds at most."""
+
+
+class NewestEntry(Struct, gc=False):
+    """The newest value of one series, and the version in which it is released.
+
+    `is_announced` is False while only the database has said so: the replica that committed the
+    sample announces it, and that may be this one, a moment later.
+    """
+
+    version: int
+    value: Current
+    is_announced: bool
+    identity: Identity
+    """One object for each series as long as it is known: whatever waits for clients names it."""
+
+
+class Newest:
+    """The newest values in the order of their change, and by component.
+
+    Values are released in versions, for live clients; `changes` counts every change at once. There
+    are as many as the database has series, which are limited.
+    """
+
+    def __init__(self, clock: Callable[[], datetime] = utc_now) -> None:
+        self._clock = clock
+        self.version = 0
+        self.changes = 0
+        self._entries: dict[Identity, NewestEntry] = {}
+        self._components: dict[str, dict[Identity, Current]] = {}
+        self._changed: dict[str, int] = {}
+        self._versions: dict[str, int] = {}
+        self._identities: dict[int, Identity] = {}
+        self._names: Sequence[str] | None = None
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def put(self, samples: Iterable[Sample]) -> list[Sample]:
+        """Take committed samples into the version to come, and return those that are newer.
+
+        A sample that was stored before, or comes late, is no change; but one that is known and
+        lies in the future, of a clock that was wrong, gives way.
+        """
+        newer, latest = [], self._clock() + FUTURE_MAX
+        for sample in samples:
+            series = sample.series
+            identity = series.component, series.metric, series.labels
+            known = self._entries.get(identity)
+            if known is None or _gives_way(known.value.time, sample.time, latest):
+                self._set(identity, current.of_sample(sample), is_announced=True)
+            elif sample.time == known.value.time and not known.is_announced:
+                known.is_announced = True
+            else:
+                continue
+            newer.append(sample)
+        return newer
+
+    def merge(self, values: Iterable[Current], *, is_announced: bool) -> None:
+        """Take what the database has; a commit of ours may be newer than this reading."""
+        latest = self._clock() + FUTURE_MAX
+        for value in values:
+            identity = value.component, value.metric, labels_of(value.labels)
+            known = self._entries.get(identity)
+            self._identities[value.id] = identity if known is None else known.identity
+            if known is None:
+                self._set(identity, value, is_announced=is_announced)
+                continue
+            ours = known.value
+            is_older = value.time < ours.time and not _gives_way(ours.time, value.time, latest)
+            merged = replace(value, time=ours.time, value=ours.value) if is_older else value
+            if _shown(merged) != _shown(ours):
+                is_same = merged.time == ours.time
+                self._set(identity, merged, is_announced=is_announced or is_same)
+
+    def count_read(self) -> int:
+        """Return how many series were read from the database."""
+        return len(self._identities)
+
+    def numbers(self) -> list[int]:
+        """Return the numbers of all series that were read from the database."""
+        return list(self._identities)
+
+    def remove(self, numbers: Iterable[int]) -> None:
+        """Remove some of these."""
+        for number in numbers:
+            identity = self._identities.pop(number, None)
+            if identity is None:
+                continue
+            component = identity[0]
+            self._entries.pop(identity, None)
+            self._components.get(component, {}).pop(identity, None)
+            self._note_change(component)
+            if not self._components.get(component):
+                self._components.pop(component, None)
+                self._names = None
+                self._changed.pop(component, None)
+                self._versions.pop(component, None)
+
+    def forget(self) -> None:
+        """Remove everything; versions and counts go on, so that clients keep their places."""
+        self._entries, self._identities = {}, {}
+        self._components, self._changed, self._versions = {}, {}, {}
+        self._names = None
+        self.changes += 1
+
+    def release(self) -> None:
+        self.version += 1
+
+    def find(self, series: Iterable[Identity]) -> list[Current]:
+        """Return the values of some series; those that are not known are left out."""
+        found = (self._entries.get(identity) for identity in series)
+        return [entry.value for entry in found if entry is not None]
+
+    def released_after(self, version: int, series: Iterable[Identity]) -> list[Identity]:
+        """Return which of some series were released after a version."""
+        known = ((identity, self._entries.get(identity)) for identity in series)
+        return [name for name, one in known if one and version < one.version <= self.version]
+
+    def released_of(self, component: str, version: int) -> Iterator[list[Identity]]:
+        """Yield which series of a component were released after a version, the newest first.
+
+        They come in lists, each of those among the next `SLICE_SERIES`: it may have none.
+        """
+        series = self.series(component)
+        for end in range(len(series), 0, -SLICE_SERIES):
+            found: list[Identity] = []
+            for identity in reversed(series[max(0, end - SLICE_SERIES) : end]):
+                entry = self._entries.get(identity)
+                # It may be removed, or change once more, while this goes on.
+                if entry is not None and entry.version <= version:
+                    yield found
+                    return
+                if entry is not None and entry.version <= self.version:
+                    found.append(identity)
+            yield found
+
+    def components_after(self, version: int) -> Iterator[str]:
+        """Yield which components changed after a version, the newest first, as they are asked for.
+
+        There may be 100,000, and the caller lets others have their turn meanwhile. Also those of
+        which nothing is released yet.
+        """
+        # The copy takes a millisecond; what changes or is removed meanwhile moves no name in it.
+        for name in reversed(list(self._versions)):
+            changed_in = self._versions.get(name)
+            if changed_in is not None and changed_in <= version:
+                return
+            if changed_in is not None:
+                yield name
+
+    def components(self) -> Sequence[str]:
+        """Return the names of the components in no order: the same ones until there are others."""
+        if self._names is None:
+            self._names = tuple(self._components)
+        return self._names
+
+    def changed(self, component: str) -> int:
+        """Return the count of changes at a component's last one, 0 for an unknown component."""
+        return self._changed.get(component, 0)
+
+    def of(self, component: str) -> dict[Identity, Current]:
+        """Return a copy of a component's values, for a thread to read."""
+        return dict(self._components.get(component, {}))
+
+    def series(self, component: str) -> list[Identity]:
+        """Return a component's series in the order of their change."""
+        return list(self._components.get(component, {}))
+
+    def size(self, component: str) -> int:
+        """Return how many series a component has."""
+        return len(self._components.get(component, {}))
+
+    def _set(self, identity: Identity, value: Current, *, is_announced: bool) -> None:
+        name, version = identity[0], self.version + 1
+        known = self._entries.get(identity)
+        identity = identity if known is None else known.identity
+        self._entries[identity] = NewestEntry(version, value, is_announced, identity)
+        # What changed last stands last, so that a client's changes are found from the end.
+        component = self._components.get(name)
+        if component is None:
+            component = self._components[name] = {}
+            self._names = None
+        component.pop(identity, None)
+        component[identity] = value
+        self._versions.pop(name, None)
+        self._versions[name] = version
+        self._note_change(name)
+
+    def _note_change(self, component: str) -> None:
+        self.changes += 1
+        self._changed[component] = self.changes
+
+
+def _gives_way(known: datetime, time: datetime, latest: datetime) -> bool:
+    """Whether a sample takes the place of the newest one; none may be later than `latest`."""
+    return time > known or time <= latest < known
+
+
+def _shown(value: Current) -> Sequence[object]:
+    return value.time, value.value, value.unit, value.category

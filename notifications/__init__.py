@@ -1,0 +1,1 @@
+"""Tells people what happened: messages, the channels they go by, and who is on call."""

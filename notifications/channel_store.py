@@ -1,0 +1,242 @@
+"""Channels in the database: their addresses and secrets are encrypted, and never given back."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+import psycopg
+from msgspec import UNSET, Meta, Struct, UnsetType, structs
+from psycopg.types.json import Jsonb
+
+from db import queries
+from db.queries import Connection
+from model.errors import ConflictError, InvalidError, NotFoundError
+from model.severity import Level
+from model.text import Text
+from notifications.delivery import Channel, ChannelType
+from notifications.message import Language
+from notifications.registry import type_of
+from runtime.encryption.secret_keys import SecretKeys
+
+_QUERIES = queries.load(__file__)
+NEW_ID = _QUERIES["new_id"]
+INSERT = _QUERIES["insert"]
+UPDATE = _QUERIES["update"]
+DELETE = _QUERIES["delete"]
+READ = _QUERIES["read"]
+
+ID_MAX = 2**63 - 1
+URL_CHARS_MAX = 2000
+SECRET_CHARS_MAX = 4000
+
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,100}$", description="Unique name.")]
+Url = Annotated[
+    str, Meta(max_length=URL_CHARS_MAX, description="Where messages go; never given back.")
+]
+Credential = Annotated[
+    str,
+    Meta(
+        max_length=SECRET_CHARS_MAX,
+        description="The key, token or password of its type; never given back.",
+    ),
+]
+
+
+class Terms(Struct, frozen=True, kw_only=True):
+    """What people say of a channel. Without `url` or `secret` a change leaves these as they are."""
+
+    name: Name
+    type: str
+    url: Url | UnsetType = UNSET
+    secret: Credential | UnsetType = UNSET
+    title: Text = ""
+    settings: dict[str, Any] = {}
+    min_level: Level = Level.WARNING
+    language: Language = Language.ENGLISH
+    tz: str = "UTC"
+    enabled: bool = True
+
+
+class Shown(Struct, frozen=True, kw_only=True):
+    """A channel as everybody may see it: without its address and its secret."""
+
+    id: int
+    name: str
+    title: str
+    type: str
+    settings: Mapping[str, Any]
+    min_level: Level
+    language: Language
+    tz: str
+    enabled: bool
+    updated_at: datetime
+    updated_by: str
+
+
+class Stored(Shown, frozen=True, kw_only=True):
+    """A channel as its row is; `url` and `secret` are ciphertexts."""
+
+    url: str
+    secret: str
+
+    def shown(self) -> Shown:
+        """Return what everybody may see."""
+        return Shown(**{name: getattr(self, name) for name in Shown.__struct_fields__})
+
+
+async def insert(
+    connection: Connection, keys: SecretKeys, terms: Terms, now: datetime, actor: str
+) -> int:
+    """Store a new channel and return its number. Raises InvalidError or ConflictError."""
+    channel_id: int = await queries.value(connection, NEW_ID)
+    url, secret = terms.url or "", terms.secret or ""
+    _check(channel_id, terms, url, secret)
+    row = _row(channel_id, terms, keys, url, secret, now, actor)
+    await _write(connection, INSERT, terms.name, row)
+    return channel_id
+
+
+async def update(
+    connection: Connection,
+    keys: SecretKeys,
+    before: Stored,
+    terms: Terms,
+    now: datetime,
+    actor: str,
+) -> None:
+    """Replace a channel. Raises InvalidError or ConflictError.
+
+    An address that is given anew needs its secret anew: else whoever may change a channel could
+    have its secret sent to a server of their own.
+    """
+    opened = opened_by(keys, before)
+    if terms.type != before.type and terms.url is UNSET:
+        raise InvalidError("url: a channel of another type needs its own url")
+    is_moved = terms.type != before.type or terms.url not in {UNSET, opened.url}
+    if is_moved and terms.secret is UNSET and opened.secret:
+        raise InvalidError("secret: give it again, because the channel gets another url")
+    url = opened.url if terms.url is UNSET else terms.url
+    secret = opened.secret if terms.secret is UNSET else terms.secret
+    _check(before.id, terms, url, secret)
+    row = _row(before.id, terms, keys, url, secret, now, actor)
+    await _write(connection, UPDATE, terms.name, row)
+
+
+async def delete(connection: Connection, channel_id: int) -> None:
+    """Delete a channel; what waits for it is never sent.
+
+    Raises ConflictError while contacts or routes need it.
+    """
+    try:
+        await queries.run(connection, DELETE, id=channel_id)
+    except psycopg.errors.ForeignKeyViolation:
+        raise ConflictError(
+            "contacts or routes send by this channel; take it out of them first"
+        ) from None
+
+
+async def read_all(
+    connection: Connection, before: int = ID_MAX, limit: int | None = None
+) -> list[Stored]:
+    """Return channels, newest first, those below a number."""
+    return await queries.rows(connection, Stored, READ, id=None, before=before, limit=limit)
+
+
+async def read(connection: Connection, channel_id: int) -> Stored:
+    """Return one channel. Raises NotFoundError."""
+    found = await queries.first(
+        connection, Stored, READ, id=min(channel_id, ID_MAX), before=ID_MAX, limit=1
+    )
+    if found is None:
+        raise NotFoundError(f"there is no channel {channel_id}")
+    return found
+
+
+def opened_by(keys: SecretKeys, stored: Stored) -> Channel:
+    """Return a channel with its address and secret. Raises DecryptionError."""
+    owner = _owner(stored.id)
+    return Channel(
+        id=stored.id,
+        name=stored.name,
+        type=stored.type,
+        url=keys.decrypt(stored.url, owner) if stored.url else type_of(stored.type).url_default,
+        secret=keys.decrypt(stored.secret, owner) if stored.secret else "",
+        settings=stored.settings,
+    )
+
+
+def _owner(channel_id: int) -> str:
+    return f"channel:{channel_id}"
+
+
+def _check(channel_id: int, terms: Terms, url: str, secret: str) -> None:
+    """Check what the type asks for. Raises InvalidError with what to write."""
+    kind = type_of(terms.type)
+    if not url and not kind.url_default:
+        raise InvalidError(f"url: a {kind.title} channel needs one, such as {kind.url_example}")
+    if kind.needs_secret and not secret:
+        raise InvalidError(f"secret: a {kind.title} channel needs {kind.credential}")
+    if secret and not kind.credential:
+        raise InvalidError(f"secret: a {kind.title} channel has none")
+    _check_zone(terms.tz)
+    _check_settings(kind, terms.settings)
+    kind.check(
+        Channel(
+            id=channel_id,
+            name=terms.name,
+            type=terms.type,
+            url=url or kind.url_default,
+            secret=secret,
+            settings=terms.settings,
+        )
+    )
+
+
+def _check_zone(tz: str) -> None:
+    try:
+        ZoneInfo(tz)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise InvalidError(f"tz: {tz!r} is no time zone; write one such as Europe/Lisbon") from None
+
+
+def _check_settings(kind: ChannelType, settings: Mapping[str, Any]) -> None:
+    try:
+        msgspec.convert(settings, kind.settings)
+    except msgspec.ValidationError as error:
+        known = ", ".join(kind.settings.__struct_encode_fields__) or "none"
+        raise InvalidError(
+            f"settings: {error}; those of a {kind.title} channel are: {known}"
+        ) from None
+
+
+def _row(
+    channel_id: int,
+    terms: Terms,
+    keys: SecretKeys,
+    url: str,
+    secret: str,
+    now: datetime,
+    actor: str,
+) -> dict[str, Any]:
+    owner = _owner(channel_id)
+    return structs.asdict(terms) | {
+        "id": channel_id,
+        "url": keys.encrypt(url, owner) if url else "",
+        "secret": keys.encrypt(secret, owner) if secret else "",
+        "settings": Jsonb(terms.settings),
+        "updated_at": now,
+        "updated_by": actor,
+    }
+
+
+async def _write(
+    connection: Connection, query: queries.Query, name: str, row: Mapping[str, Any]
+) -> None:
+    try:
+        await queries.run(connection, query, **row)
+    except psycopg.errors.UniqueViolation:
+        raise ConflictError(
+            f"a channel named {name!r} already exists; choose another name"
+        ) from None

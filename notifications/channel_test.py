@@ -1,0 +1,100 @@
+"""Sends a test message by a channel at once, and says what was sent and what was answered."""
+
+from datetime import datetime
+from uuid import uuid4
+from zoneinfo import ZoneInfo
+
+from msgspec import Struct
+
+from db import queries
+from db.queries import Connection
+from notifications import channel_store
+from notifications.channel_store import Stored
+from notifications.delivery import Channel, DeliveryError, Receipt
+from notifications.message import Event, Message
+from notifications.outbox.pool_share import PoolShare
+from notifications.posting import recording
+from notifications.registry import type_of
+from notifications.wording.compose import compose
+from notifications.wording.situation import Reader, Situation
+from runtime.encryption.secret_keys import SecretKeys
+from runtime.network.egress import Egress
+
+_QUERIES = queries.load(__file__)
+RECORD = _QUERIES["record"]
+
+SENT_CHARS_MAX = 10_000
+HIDDEN = "[secret]"
+
+
+class Tested(Struct, frozen=True, kw_only=True):
+    """A test message; `error` is empty when the provider took it."""
+
+    key: str
+    channel: str
+    state: str
+    """sent or failed"""
+    sent: str
+    """The beginning of what was sent, without the secret."""
+    status: int
+    """The HTTP status or SMTP code; 0 without an answer."""
+    answer: str
+    error: str
+
+
+async def send_test(
+    pool: PoolShare, egress: Egress, keys: SecretKeys, channel_id: int, now: datetime
+) -> Tested:
+    """Send a test message and write it to the delivery log. Raises NotFoundError."""
+    async with pool.connection() as connection:
+        stored = await channel_store.read(connection, channel_id)
+    channel = channel_store.opened_by(keys, stored)
+    situation = Situation(event=Event.TEST, key=f"test-{uuid4().hex}", now=now)
+    message = compose(situation, Reader(language=stored.language, zone=ZoneInfo(stored.tz)))
+    tested = await _try(egress, channel, message, now)
+    async with pool.connection() as connection:
+        await _record(connection, stored, tested, now)
+    return tested
+
+
+async def _try(egress: Egress, channel: Channel, message: Message, now: datetime) -> Tested:
+    outcome: Receipt | DeliveryError
+    with recording() as bodies:
+        try:
+            outcome = await type_of(channel.type).send(egress, channel, message, now)
+        except DeliveryError as error:
+            outcome = error
+    is_sent = isinstance(outcome, Receipt)
+    texts = [body.decode("utf-8", "replace") for body in bodies] or [message.title, message.text]
+    return Tested(
+        key=message.key,
+        channel=channel.name,
+        state="sent" if is_sent else "failed",
+        sent=_hide("\n".join(texts), channel)[:SENT_CHARS_MAX],
+        status=outcome.status,
+        answer=_hide(outcome.answer, channel),
+        error="" if is_sent else _hide(str(outcome), channel),
+    )
+
+
+def _hide(text: str, channel: Channel) -> str:
+    """Return a text without the channel's secret, which some providers want in the body."""
+    for secret in (channel.secret, channel.url):
+        text = text.replace(secret, HIDDEN) if secret else text
+    return text
+
+
+async def _record(connection: Connection, stored: Stored, tested: Tested, now: datetime) -> None:
+    await queries.run(
+        connection,
+        RECORD,
+        key=tested.key,
+        channel_id=stored.id,
+        channel=stored.name,
+        state=tested.state,
+        now=now,
+        sent_at=now if tested.state == "sent" else None,
+        status=tested.status,
+        answer=tested.answer,
+        error=tested.error or None,
+    )

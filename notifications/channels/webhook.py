@@ -1,0 +1,62 @@
+"""Signed webhook: Vigia's own JSON, sent to any HTTP address.
+
+Docs: docs/reference/notifications/webhook.md has the format and a test vector of the signature.
+"""
+
+import hashlib
+import hmac
+from datetime import datetime
+
+import msgspec
+from msgspec import Struct
+
+from notifications.delivery import Channel, ChannelType, Receipt
+from notifications.message import Event, Message
+from notifications.posting import post
+from runtime.network.egress import Egress
+
+
+class WebhookSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """A webhook has nothing but its address and its secret."""
+
+
+def body_of(message: Message) -> bytes:
+    """Return the JSON: one whole alert, or all those of a group."""
+    document: dict[str, object] = {"key": message.key, "event": message.event}
+    if message.event is Event.GROUP:
+        document["alerts"] = message.alerts
+    else:
+        document["alert"] = message.alerts[0] if message.alerts else None
+    document |= {
+        "kind": message.kind,
+        "title": message.title,
+        "text": message.text,
+        "links": message.links,
+    }
+    return msgspec.json.encode(document)
+
+
+def signature(secret: str, body: bytes, now: datetime) -> str:
+    """Return the header's value: HMAC-SHA256 of "<epoch seconds>.<body>" in hex."""
+    sent_at = int(now.timestamp())
+    digest = hmac.new(secret.encode(), f"{sent_at}.".encode() + body, hashlib.sha256)
+    return f"v1,t={sent_at},s={digest.hexdigest()}"
+
+
+async def send(egress: Egress, channel: Channel, message: Message, now: datetime) -> Receipt:
+    """Post the message; a receiver without a secret gets no signature."""
+    body = body_of(message)
+    headers = {"Content-Type": "application/json", "Idempotency-Key": message.key}
+    if channel.secret:
+        headers["X-Vigia-Signature"] = signature(channel.secret, body, now)
+    return await post(egress, channel.url, body, headers=headers, now=now)
+
+
+TYPE = ChannelType(
+    name="webhook",
+    title="Webhook",
+    send=send,
+    settings=WebhookSettings,
+    url_example="https://example.org/hooks/vigia",
+    credential="the key that signs each request",
+)

@@ -1,0 +1,91 @@
+"""Contacts: people, where each is reached, and when a message to one may go."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from model.severity import Level
+from model.text import Name, Text
+from notifications.message import Language
+from notifications.oncall.rotation import ACTIVE_MAX, ActiveHours, activity
+from notifications.oncall.wall_clock import Moment, ZoneName, zone_of
+
+ADDRESSES_MAX = 20
+ADDRESS_CHARS_MAX = 1500
+"""An index holds it, and PostgreSQL refuses an entry of more than 2,704 bytes."""
+QUIET_MAX = timedelta(days=7)
+"""A message waits no longer, whatever the quiet hours are."""
+LEVELS = tuple(Level)
+
+AddressText = Annotated[
+    str,
+    Meta(
+        pattern=r"^[ -~]*(?!\n)$",
+        max_length=ADDRESS_CHARS_MAX,
+        description="A mail address, a phone number and the like; empty: the channel's own.",
+    ),
+]
+
+
+class Address(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a person is reached: by a channel, at an address that its type understands."""
+
+    channel: Annotated[str, Meta(max_length=100)]
+    address: AddressText = ""
+
+
+class Quiet(Struct, frozen=True, kw_only=True):
+    """When a person is not to be disturbed."""
+
+    tz: ZoneName = "UTC"
+    mute_until: Moment | None = None
+    """Nothing is sent before."""
+    quiet_hours: Annotated[Sequence[ActiveHours], Meta(max_length=ACTIVE_MAX)] = ()
+    """Messages wait for their end."""
+    quiet_min_level: Level = Level.CRITICAL
+    """Alerts of at least this level are sent in quiet hours too."""
+
+
+class Contact(Quiet, frozen=True, kw_only=True):
+    """A person who is told of alerts."""
+
+    name: Name
+    title: Text = ""
+    language: Language = Language.ENGLISH
+    addresses: Annotated[Sequence[Address], Meta(max_length=ADDRESSES_MAX)] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse an unknown time zone, and an address that is there twice."""
+        zone_of(self.tz)
+        for name in ("addresses", "quiet_hours"):
+            msgspec.structs.force_setattr(self, name, tuple(getattr(self, name)))
+        places = [(one.channel, one.address) for one in self.addresses]
+        for place in places:
+            if places.count(place) > 1:
+                raise ValueError(f"addresses: {place[1]!r} of {place[0]} is there twice")
+
+
+def send_at(person: Quiet, level: Level | None, now: datetime) -> datetime | None:
+    """Return when a message to a person may go; None: it is not sent, because the person is muted.
+
+    A message without a level is not urgent: it waits for the end of quiet hours.
+    """
+    if person.mute_until is not None and now < person.mute_until:
+        return None
+    if level is not None and LEVELS.index(level) >= LEVELS.index(person.quiet_min_level):
+        return now
+    return quiet_until(person.quiet_hours, person.tz, now)
+
+
+def quiet_until(hours: Sequence[ActiveHours], tz: str, at: datetime) -> datetime:
+    """Return the end of quiet hours, which may follow each other; `at` where they are over."""
+    zone, moment = zone_of(tz), at
+    while hours and moment < at + QUIET_MAX:
+        is_quiet, edges = activity(hours, moment, zone)
+        if not is_quiet:
+            return moment
+        moment = min(edges)
+    return min(moment, at + QUIET_MAX)

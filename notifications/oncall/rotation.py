@@ -1,0 +1,189 @@
+"""Rotations: people who take turns, with hand-overs at fixed times on the clocks of a zone."""
+
+import calendar
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, time, timedelta
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
+
+import msgspec
+from msgspec import Meta, Struct
+
+from model.text import Name
+from notifications.oncall.wall_clock import Local, first_moment, local_time
+
+LENGTH_MAX = {"hour": 8760, "day": 365, "week": 52, "month": 12}
+"""The longest turn of each unit: about a year."""
+YEARS = range(1970, 2201)
+PEOPLE_MAX = 100
+ACTIVE_MAX = 20
+DAY, WEEK = timedelta(days=1), timedelta(days=7)
+A_MONDAY = datetime(2026, 1, 5, tzinfo=UTC)
+UTC_ZONE = ZoneInfo("UTC")
+
+Unit = Literal["hour", "day", "week", "month"]
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+Clock = Annotated[str, Meta(pattern=r"^(([01]\d|2[0-3]):[0-5]\d|24:00)(?!\n)$")]
+"""A time of day, `09:00`; `24:00` is the end of the day."""
+
+
+class ActiveHours(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Hours in which a rotation has somebody on call; without weekdays, those of every day.
+
+    Hours whose end is not after their start end on the next day.
+    """
+
+    weekdays: Annotated[Sequence[Weekday], Meta(max_length=7)] = ()
+    start: Clock = "00:00"
+    end: Clock = "24:00"
+
+    def __post_init__(self) -> None:
+        """Keep the weekdays as a tuple, so that the struct cannot change."""
+        msgspec.structs.force_setattr(self, "weekdays", tuple(self.weekdays))
+        if self.start == "24:00":
+            raise ValueError("active: start must be from 00:00 to 23:59")
+
+
+class Rotation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """People who take turns of `length` units from `start` on, in order and again and again.
+
+    `start` is a local time of the schedule's zone. Every hand-over is computed from it on the
+    clock, so that turns of days, weeks and months keep their hour when the clocks change, and turns
+    of hours keep the hours of the day. Before `start` nobody is on call.
+    """
+
+    start: Local
+    unit: Unit = "week"
+    length: Annotated[int, Meta(ge=1)] = 1
+    people: Annotated[Sequence[Name], Meta(min_length=1, max_length=PEOPLE_MAX)]
+    active: Annotated[Sequence[ActiveHours], Meta(max_length=ACTIVE_MAX)] = ()
+    """Without any, always. Outside of them nobody is on call, and turns go on."""
+
+    def __post_init__(self) -> None:
+        """Refuse turns that are too long, and a start that no clock shows."""
+        for name in ("people", "active"):
+            msgspec.structs.force_setattr(self, name, tuple(getattr(self, name)))
+        if not 1 <= self.length <= LENGTH_MAX[self.unit]:
+            raise ValueError(f"length must be from 1 to {LENGTH_MAX[self.unit]} {self.unit}s")
+        if not self.people:
+            raise ValueError("people must name at least one person")
+        if self.start.second or self.start.microsecond or self.start.year not in YEARS:
+            raise ValueError("start must be a whole minute of the years 1970 to 2200")
+
+
+class Duty(Struct, frozen=True):
+    """Who is on call by a rotation, if anybody; asking again before `until` changes nothing."""
+
+    person: str | None
+    until: datetime | None
+
+
+def duty_at(rotation: Rotation, at: datetime, zone: ZoneInfo) -> Duty:
+    """Return who is on call by a rotation at a moment."""
+    number = _number(rotation, at, zone)
+    if number < 0:
+        return Duty(None, handover(rotation, 0, zone))
+    is_active, changes_at = activity(rotation.active, at, zone)
+    ends = [] if len(set(rotation.people)) == 1 else [handover(rotation, number + 1, zone)]
+    person = rotation.people[number % len(rotation.people)] if is_active else None
+    return Duty(person, min(ends + changes_at, default=None))
+
+
+def handover(rotation: Rotation, number: int, zone: ZoneInfo) -> datetime:
+    """Return when the turn of a number begins; the first has number 0."""
+    return first_moment(_local_handover(rotation, number), zone)
+
+
+def begun_by(rotation: Rotation, at: datetime, zone: ZoneInfo) -> Rotation:
+    """Return a rotation that has begun at a moment, and is the same from its former start on."""
+    number, start = 0, rotation.start
+    # A month can be too short for the start's day: such a start would move all later hand-overs.
+    while first_moment(start, zone) > at or (
+        rotation.unit == "month" and start.day != rotation.start.day
+    ):
+        number -= 1
+        start = _local_handover(rotation, number)
+    first = number % len(rotation.people)
+    people = [*rotation.people[first:], *rotation.people[:first]]
+    return msgspec.structs.replace(rotation, start=start, people=people)
+
+
+def _number(rotation: Rotation, at: datetime, zone: ZoneInfo) -> int:
+    """Return which turn a moment belongs to; negative before the start.
+
+    The clock gives an estimate. It is one too low where the clocks show a time twice, or jump over
+    a hand-over; turns that lie in a jump wholly have no length and are passed over.
+    """
+    number = _estimate(rotation, local_time(at, zone))
+    while handover(rotation, number, zone) > at:
+        number -= 1
+    while handover(rotation, number + 1, zone) <= at:
+        number += 1
+    return number
+
+
+def _estimate(rotation: Rotation, local: datetime) -> int:
+    start = rotation.start
+    if rotation.unit == "month":
+        return (12 * (local.year - start.year) + local.month - start.month) // rotation.length
+    return (local - start) // _step(rotation)
+
+
+def _local_handover(rotation: Rotation, number: int) -> datetime:
+    """Return the local time of a hand-over; a day that a month has not is its last."""
+    start = rotation.start
+    if rotation.unit != "month":
+        return start + number * _step(rotation)
+    years, month = divmod(start.month - 1 + number * rotation.length, 12)
+    year = start.year + years
+    day = min(start.day, calendar.monthrange(year, month + 1)[1])
+    return start.replace(year=year, month=month + 1, day=day)
+
+
+def _step(rotation: Rotation) -> timedelta:
+    return timedelta(**{f"{rotation.unit}s": rotation.length})
+
+
+def activity(
+    active: Sequence[ActiveHours], at: datetime, zone: ZoneInfo
+) -> tuple[bool, list[datetime]]:
+    """Return whether a moment lies in active hours, and until when that is known at least.
+
+    Only the days around it are looked at: further ones are when the day after tomorrow begins.
+    """
+    if not active:
+        return True, []
+    today = datetime.combine(local_time(at, zone), time())
+    spans = [span for hours in active for span in _spans(hours, today, zone)]
+    edges = [edge for span in spans for edge in span if edge > at]
+    is_active = any(start <= at < end for start, end in spans)
+    return is_active, [min([*edges, first_moment(today + 2 * DAY, zone)])]
+
+
+def leave_no_time(active: Sequence[ActiveHours]) -> bool:
+    """Return whether hours cover each moment of every week on a clock that nobody changes."""
+    at = A_MONDAY
+    while at < A_MONDAY + 2 * WEEK:
+        is_active, changes_at = activity(active, at, UTC_ZONE)
+        if not is_active:
+            return False
+        at = min(changes_at)
+    return True
+
+
+def _spans(
+    hours: ActiveHours, today: datetime, zone: ZoneInfo
+) -> Iterator[tuple[datetime, datetime]]:
+    """Yield the hours of yesterday, which may still last, of today and of tomorrow."""
+    start, end = since_midnight(hours.start), since_midnight(hours.end)
+    end += DAY if end <= start else timedelta()
+    for day in (today - DAY, today, today + DAY):
+        if not hours.weekdays or WEEKDAYS[day.weekday()] in hours.weekdays:
+            yield first_moment(day + start, zone), first_moment(day + end, zone)
+
+
+def since_midnight(clock: str) -> timedelta:
+    """Return how long after midnight a clock shows a time of day."""
+    hour, minute = clock.split(":")
+    return timedelta(hours=int(hour), minutes=int(minute))

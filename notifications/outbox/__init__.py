@@ -1,0 +1,1 @@
+"""The outbox: deliveries are written with the alert's own transaction, and sent after it."""

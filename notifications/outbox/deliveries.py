@@ -1,0 +1,98 @@
+"""The delivery log: what was sent to whom, what waits, and what failed; and sending it again."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from msgspec import Struct
+
+from db import queries
+from db.queries import Connection
+from model.errors import ConflictError, NotFoundError
+
+_QUERIES = queries.load(__file__)
+READ = _QUERIES["read"]
+REPLAY = _QUERIES["replay"]
+DROP_OLD = _QUERIES["drop_old"]
+
+ID_MAX = 2**63 - 1
+DROPPED_TOGETHER = 1000
+
+
+class State(StrEnum):
+    """What has become of a delivery."""
+
+    PENDING = "pending"
+    GROUPED = "grouped"
+    """Another delivery, `group_id`, carries it with others."""
+    SENT = "sent"
+    FAILED = "failed"
+    """For good: it can be sent again by hand."""
+
+
+class Delivery(Struct, frozen=True, kw_only=True):
+    """One message to one address, and what has become of it."""
+
+    id: int
+    key: str
+    kind: str
+    event: str
+    channel: str
+    address: str
+    person: str | None
+    step: int
+    state: State
+    attempts: int
+    created_at: datetime
+    next_at: datetime
+    sent_at: datetime | None
+    status: int | None
+    answer: str | None
+    last_error: str | None
+    group_id: int | None
+    alert: dict[str, Any] | None
+
+
+class Filter(Struct, frozen=True, kw_only=True):
+    """What a list is limited to; `before` is the cursor: ids below it."""
+
+    state: State | None = None
+    channel: str | None = None
+    alert_id: int | None = None
+    before: int = ID_MAX
+
+
+async def read_all(connection: Connection, wanted: Filter, limit: int) -> list[Delivery]:
+    """Return deliveries, newest first."""
+    return await queries.rows(
+        connection, Delivery, READ, id=None, state=wanted.state, channel=wanted.channel,
+        alert_id=wanted.alert_id, before=wanted.before, limit=limit,
+    )  # fmt: skip
+
+
+async def read(connection: Connection, delivery_id: int) -> Delivery:
+    """Return one delivery. Raises NotFoundError."""
+    found = await queries.first(
+        connection, Delivery, READ, id=min(delivery_id, ID_MAX), state=None, channel=None,
+        alert_id=None, before=ID_MAX, limit=1,
+    )  # fmt: skip
+    if found is None:
+        raise NotFoundError(f"there is no delivery {delivery_id}")
+    return found
+
+
+async def replay(connection: Connection, delivery_id: int, now: datetime) -> Delivery:
+    """Send a delivery again, with the same key. Raises NotFoundError or ConflictError."""
+    if not await queries.value(connection, REPLAY, id=min(delivery_id, ID_MAX), now=now):
+        found = await read(connection, delivery_id)
+        raise ConflictError(
+            f"delivery {delivery_id} is {found.state}; only sent or failed deliveries of a "
+            "channel that still exists can be sent again"
+        )
+    return await read(connection, delivery_id)
+
+
+async def drop_old(connection: Connection, before: datetime) -> None:
+    """Delete what was said before a time and waits no longer, some at a time."""
+    while await queries.run(connection, DROP_OLD, before=before, limit=DROPPED_TOGETHER):
+        pass

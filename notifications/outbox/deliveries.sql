@@ -1,0 +1,43 @@
+-- name: read
+SELECT d.id, d.key, n.kind, n.event, d.channel, d.address, d.person, d.step, d.state, d.attempts, d.created_at,
+       d.next_at,
+       d.sent_at, d.status, d.answer, d.last_error, d.group_id, n.payload -> 'alert' AS alert
+FROM deliveries d
+JOIN notifications n ON n.id = d.notification_id
+WHERE d.id < %(before)s
+  AND (%(id)s::bigint IS NULL OR d.id = %(id)s)
+  AND (%(state)s::text IS NULL OR d.state = %(state)s)
+  AND (%(channel)s::text IS NULL OR d.channel = %(channel)s)
+  AND (%(alert_id)s::bigint IS NULL OR n.alert_id = %(alert_id)s)
+ORDER BY d.id DESC
+LIMIT %(limit)s
+
+-- name: replay
+-- With the same key, so that a receiver that had it already can tell. Others that were in a group with it stay as they
+-- are.
+WITH replayed AS (
+    UPDATE deliveries
+    SET state = 'pending', next_at = %(now)s, created_at = %(now)s, last_error = NULL, group_id = NULL
+    WHERE id = %(id)s AND state IN ('failed', 'sent') AND channel_id IS NOT NULL
+    RETURNING channel_id, address
+), served AS (
+    UPDATE delivery_addresses a
+    SET retry_at = '-infinity'
+    FROM replayed r
+    WHERE a.channel_id = r.channel_id AND a.address = r.address
+)
+SELECT count(*) FROM replayed
+
+-- name: drop_old
+-- Notifications take their deliveries with them. What still waits stays, and what was said of an alert that is open:
+-- whoever was told of it is to hear of its end.
+DELETE FROM notifications
+WHERE id IN (
+    SELECT n.id
+    FROM notifications n
+    WHERE n.time < %(before)s
+      AND NOT EXISTS (SELECT FROM deliveries d WHERE d.notification_id = n.id AND d.state IN ('pending', 'grouped'))
+      AND NOT EXISTS (SELECT FROM system_alerts a WHERE a.id = n.alert_id AND a.state <> 'resolved')
+    ORDER BY n.time
+    LIMIT %(limit)s
+)

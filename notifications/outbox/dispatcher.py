@@ -1,0 +1,80 @@
+"""Sends what waits in the outbox: claims addresses, sends outside any transaction, marks after.
+
+A crash between sending and marking leads to another try with the same idempotency key. The lease of
+an address keeps two processes from serving it at the same time, so that its messages keep their
+order.
+"""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+
+import structlog
+from msgspec import Struct, field
+
+from db.failures import FAILURES
+from notifications.outbox import queue
+from notifications.outbox.pool_share import PoolShare
+from notifications.outbox.sender import LEASE, Sender
+
+log = structlog.get_logger()
+
+ADDRESSES_AT_ONCE = 32
+"""So that providers that hang keep nobody else waiting."""
+POLL_S = 1.0
+"""How often to look for what other replicas have written, and for what is due again."""
+
+
+class Dispatcher(Struct, kw_only=True):
+    """Serves every address that something waits for; each replica may run one."""
+
+    pool: PoolShare
+    sender: Sender
+    now: Callable[[], datetime]
+    _awake: asyncio.Event = field(default_factory=asyncio.Event)
+    _serving: set[asyncio.Task[None]] = field(default_factory=set)
+    _has_begun: bool = False
+
+    def wake(self) -> None:
+        """Look at once: something was committed."""
+        self._awake.set()
+
+    async def run(self) -> None:
+        """Run until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                await self._claim(group)
+                await self._wait()
+
+    async def _wait(self) -> None:
+        try:
+            async with asyncio.timeout(POLL_S):
+                await self._awake.wait()
+        except TimeoutError:
+            return
+        finally:
+            self._awake.clear()
+
+    async def _claim(self, group: asyncio.TaskGroup) -> None:
+        """Begin to serve as many addresses as there are free places."""
+        free, now = ADDRESSES_AT_ONCE - len(self._serving), self.now()
+        if not free:
+            return
+        try:
+            async with self.pool.connection() as connection:
+                if not self._has_begun:
+                    await queue.release_all(connection, self.sender.lease)
+                    self._has_begun = True
+                claimed = await queue.claim(connection, now, self.sender.lease, now + LEASE, free)
+        except FAILURES as error:
+            # What waits is in the database, and is sent when the database is back.
+            log.warning("outbox_unreachable", reason=str(error))
+            return
+        for address in claimed:
+            task = group.create_task(self.sender.serve(address))
+            self._serving.add(task)
+            task.add_done_callback(self._finish)
+
+    def _finish(self, task: asyncio.Task[None]) -> None:
+        self._serving.discard(task)
+        self.wake()

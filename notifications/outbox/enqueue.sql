@@ -1,0 +1,100 @@
+-- name: announce
+-- What transitions of alerts say. Each that people hear of becomes one notification, whether a channel takes it or not.
+WITH announced AS (
+    SELECT e.id, e.alert_id, e.time, e.level, e.value, e.threshold, e.comment, e.actor,
+           CASE e.type WHEN 'reopened' THEN 'opened' WHEN 'unsuppressed' THEN 'opened' ELSE e.type END AS event, e.type
+    FROM system_alert_events e
+    WHERE e.id = ANY (%(ids)s::bigint[])
+      AND e.type IN ('opened', 'escalated', 'lowered', 'acknowledged', 'resolved', 'reopened', 'unsuppressed')
+), said AS (
+    INSERT INTO notifications (kind, event, time, alert_id, transition_id, payload)
+    SELECT 'alert', n.event, n.time, n.alert_id, n.id,
+           jsonb_build_object(
+               'alert', alert_document(a) || jsonb_build_object('level', n.level, 'value', n.value, 'threshold',
+                   n.threshold),
+               'actor', n.actor, 'comment', n.comment)
+    FROM announced n
+    JOIN system_alerts a ON a.id = n.alert_id
+    ORDER BY n.id
+    RETURNING id, transition_id
+)
+SELECT s.id AS notification_id, s.transition_id, n.alert_id, n.type, n.level, a.rule, a.category, a.component, a.labels,
+       a.opened_at, a.suppressed_by <> '{}' AS is_suppressed
+FROM said s
+JOIN announced n ON n.id = s.transition_id
+JOIN system_alerts a ON a.id = n.alert_id
+ORDER BY s.id
+
+-- name: tell
+-- To whom announced transitions go at once.
+--   1. Whoever was told of an alert hears of what follows: every address that has a delivery about it. An address that
+--      is told by a group of the alert is left out; its message says so.
+--   2. Where alerts are not routed, every enabled channel whose lowest level it reaches is told besides.
+--   3. A suppressed alert opens nothing. When it is no longer suppressed, those that were not told of it are.
+--   4. What a step of an escalation told of an alert, the next escalation tells again when it is reopened.
+WITH said AS (
+    SELECT n.id, n.event, n.alert_id, n.transition_id, e.type, e.level, a.suppressed_by <> '{}' AS is_suppressed
+    FROM notifications n
+    JOIN system_alert_events e ON e.id = n.transition_id
+    JOIN system_alerts a ON a.id = n.alert_id
+    WHERE n.transition_id = ANY (%(ids)s::bigint[])
+), told AS (
+    SELECT earlier.alert_id, d.channel_id, d.address, min(d.person) AS person, bool_and(d.step > 0) AS is_by_step
+    FROM notifications earlier
+    JOIN deliveries d ON d.notification_id = earlier.id
+    WHERE earlier.alert_id IN (SELECT alert_id FROM said)
+    GROUP BY earlier.alert_id, d.channel_id, d.address
+), facing AS (
+    SELECT s.*, c.id AS channel_id, c.name AS channel, t.address, t.person, true AS is_told, t.is_by_step,
+           false AS is_wanted
+    FROM said s
+    JOIN told t ON t.alert_id = s.alert_id
+    JOIN channels c ON c.id = t.channel_id AND c.enabled
+    WHERE NOT EXISTS (
+        SELECT
+        FROM notification_group_members m
+        JOIN notification_groups g ON g.id = m.group_id
+        JOIN route_channels o ON o.route_id = g.route_id
+        WHERE m.alert_id = s.alert_id AND o.channel_id = c.id AND t.address = ''
+    )
+    UNION ALL
+    SELECT s.*, c.id, c.name, '', NULL,
+           -- Of the same transaction, whose deliveries are not there yet.
+           EXISTS (
+               SELECT
+               FROM said before
+               WHERE before.alert_id = s.alert_id AND before.id < s.id AND NOT s.is_suppressed
+                 AND before.event IN ('opened', 'escalated') AND array_position(alert_levels(), before.level)
+                     >= array_position(alert_levels(), c.min_level)
+           ),
+           false, array_position(alert_levels(), s.level) >= array_position(alert_levels(), c.min_level)
+    FROM said s
+    JOIN channels c ON c.enabled AND NOT %(is_routed)s
+    WHERE NOT EXISTS (SELECT FROM told t WHERE t.alert_id = s.alert_id AND t.channel_id = c.id AND t.address = '')
+), addressed AS (
+    SELECT *
+    FROM facing
+    WHERE CASE
+              WHEN event = 'resolved' THEN is_told
+              WHEN is_suppressed THEN false
+              WHEN event IN ('acknowledged', 'lowered') THEN is_told
+              WHEN type = 'unsuppressed' THEN is_wanted AND NOT is_told
+              WHEN type = 'reopened' AND is_by_step THEN false
+              ELSE is_wanted OR is_told
+          END
+), written AS (
+    INSERT INTO deliveries (
+        key, notification_id, alert_id, channel_id, channel, address, person, priority, created_at, next_at)
+    SELECT concat_ws('-', 'alert', alert_id, transition_id, 0, channel_id, left(md5(nullif(address, '')), 12)), id,
+           alert_id,
+           channel_id, channel, address, person, CASE WHEN is_told THEN 3 ELSE 2 END, %(now)s, %(now)s
+    FROM addressed
+    ORDER BY id, channel_id, address
+    ON CONFLICT (key) DO NOTHING
+    RETURNING channel_id, address
+), served AS (
+    INSERT INTO delivery_addresses (channel_id, address)
+    SELECT DISTINCT channel_id, address FROM written
+    ON CONFLICT DO NOTHING
+)
+SELECT count(*) FROM written

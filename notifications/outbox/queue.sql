@@ -1,0 +1,158 @@
+-- name: claim
+-- Addresses that something waits for, whoever waited longest first. A lease keeps others from them, so that each
+-- address is served by one process at a time and in order; SKIP LOCKED keeps two claims from waiting for each other.
+WITH free AS (
+    SELECT a.channel_id, a.address
+    FROM delivery_addresses a
+    JOIN channels c ON c.id = a.channel_id AND c.enabled
+    WHERE a.retry_at <= %(now)s AND a.lease_until <= %(now)s
+      AND EXISTS (
+          SELECT
+          FROM deliveries d
+          WHERE d.channel_id = a.channel_id AND d.address = a.address AND d.state = 'pending' AND d.next_at <= %(now)s
+      )
+    ORDER BY a.served_at
+    LIMIT %(at_most)s
+    FOR UPDATE OF a SKIP LOCKED
+)
+UPDATE delivery_addresses a
+SET lease = %(lease)s, lease_until = %(lease_until)s, served_at = %(now)s
+FROM free
+WHERE a.channel_id = free.channel_id AND a.address = free.address
+RETURNING a.channel_id, a.address, a.failures
+
+-- name: release_all
+-- What the process of the same data directory still held when it died.
+UPDATE delivery_addresses SET lease = NULL, lease_until = '-infinity' WHERE lease = %(lease)s
+
+-- name: renew
+UPDATE delivery_addresses
+SET lease_until = %(lease_until)s
+WHERE channel_id = %(channel_id)s AND address = %(address)s AND lease = %(lease)s AND lease_until > %(now)s
+
+-- name: release
+UPDATE delivery_addresses
+SET lease = NULL, lease_until = '-infinity', failures = %(failures)s, retry_at = %(retry_at)s
+WHERE channel_id = %(channel_id)s AND address = %(address)s AND lease = %(lease)s
+
+-- name: waiting
+SELECT count(*) AS waiting, min(created_at) AS oldest
+FROM deliveries
+WHERE channel_id = %(channel_id)s AND address = %(address)s AND state = 'pending' AND next_at <= %(now)s
+
+-- name: attempts
+-- The tries of an address within the period of its limit.
+SELECT attempted_at
+FROM deliveries
+WHERE channel_id = %(channel_id)s AND address = %(address)s AND attempted_at > %(since)s
+ORDER BY attempted_at DESC
+LIMIT %(at_most)s
+
+-- name: next
+-- What is sent next, with the reference of the first message about the same alert to this address. What failed before
+-- waits for what was never tried, so that one message that a provider refuses again and again holds up no other; but
+-- what is said of one alert, or of one group of a route, keeps its order.
+SELECT d.id, d.key, d.notification_id, d.step, d.person, d.attempts, d.created_at, n.kind, n.event, n.time, n.payload,
+       n.alert_id,
+       coalesce((
+           SELECT first.reference
+           FROM notifications earlier
+           JOIN deliveries first ON first.notification_id = earlier.id
+           WHERE earlier.alert_id = n.alert_id AND first.channel_id = d.channel_id AND first.address = d.address
+             AND first.state = 'sent' AND first.reference <> ''
+           ORDER BY first.id
+           LIMIT 1
+       ), '') AS earlier
+FROM deliveries d
+JOIN notifications n ON n.id = d.notification_id
+WHERE d.channel_id = %(channel_id)s AND d.address = %(address)s AND d.state = 'pending' AND d.next_at <= %(now)s
+  AND NOT EXISTS (
+      SELECT
+      FROM deliveries sooner
+      WHERE sooner.channel_id = d.channel_id AND sooner.address = d.address AND sooner.alert_id = d.alert_id
+        AND sooner.id < d.id AND sooner.state = 'pending'
+  )
+  AND NOT EXISTS (
+      SELECT
+      FROM deliveries sooner
+      WHERE sooner.channel_id = d.channel_id AND sooner.address = d.address
+        AND sooner.notification_group_id = d.notification_group_id AND sooner.id < d.id AND sooner.state = 'pending'
+  )
+ORDER BY d.attempts > 0, d.priority, d.id
+LIMIT 1
+
+-- name: form_group
+-- One delivery that carries the next ones; they are its members from here on, whatever becomes of it.
+WITH member AS (
+    SELECT d.id, d.channel, d.person
+    FROM deliveries d
+    JOIN notifications n ON n.id = d.notification_id AND n.kind = 'alert'
+    WHERE d.channel_id = %(channel_id)s AND d.address = %(address)s AND d.state = 'pending' AND d.next_at <= %(now)s
+      AND d.group_id IS NULL
+    ORDER BY d.priority, d.id
+    LIMIT %(at_most)s
+), said AS (
+    INSERT INTO notifications (kind, event, time, payload)
+    SELECT 'alert', 'group', %(now)s, '{}' FROM member LIMIT 1
+    RETURNING id
+), carrier AS (
+    INSERT INTO deliveries (key, notification_id, channel_id, channel, address, person, priority, created_at, next_at)
+    SELECT 'group-' || %(token)s::text, said.id, %(channel_id)s, min(member.channel), %(address)s, min(member.person),
+           0,
+           %(now)s, %(now)s
+    FROM said, member
+    GROUP BY said.id
+    RETURNING id
+), joined AS (
+    -- With what they carry themselves, as messages of groups do.
+    UPDATE deliveries d
+    SET state = 'grouped', group_id = carrier.id
+    FROM carrier
+    WHERE d.id = ANY (ARRAY(SELECT id FROM member)) OR d.group_id = ANY (ARRAY(SELECT id FROM member))
+)
+SELECT id FROM carrier
+
+-- name: members
+-- What the message of a group lists: each alert once, as it was when the newest of what is said of it was written. A
+-- group of a route names alerts that have not changed as well.
+WITH whole AS (
+    SELECT n.id, n.alert_id, n.payload
+    FROM deliveries d
+    JOIN notifications n ON n.id = d.notification_id
+    WHERE d.id = %(id)s OR d.group_id = %(id)s
+), listed AS (
+    SELECT alert_id, id FROM whole WHERE alert_id IS NOT NULL
+    UNION ALL
+    SELECT a.alert_id::bigint, (
+               SELECT max(earlier.id)
+               FROM notifications earlier
+               WHERE earlier.alert_id = a.alert_id::bigint AND earlier.id <= w.id
+           )
+    FROM whole w
+    CROSS JOIN LATERAL jsonb_array_elements_text(w.payload -> 'alert_ids') a (alert_id)
+)
+SELECT n.event, n.payload
+FROM (SELECT max(id) AS id FROM listed GROUP BY alert_id) l
+JOIN notifications n ON n.id = l.id
+ORDER BY n.id
+
+-- name: sent
+-- Of a delivery whose address is still leased to this process; the members of a group with it.
+UPDATE deliveries d
+SET state = 'sent', attempts = d.attempts + 1, attempted_at = CASE WHEN d.id = %(id)s THEN %(now)s::timestamptz END,
+    sent_at = %(now)s,
+    status = %(status)s, answer = %(answer)s, last_error = NULL, reference = %(reference)s
+WHERE d.id = %(id)s AND d.state = 'pending' OR d.group_id = %(id)s AND d.state = 'grouped'
+
+-- name: postpone
+UPDATE deliveries
+SET attempts = attempts + 1, attempted_at = %(now)s, next_at = %(next_at)s, status = %(status)s, answer = %(answer)s,
+    last_error = %(error)s
+WHERE id = %(id)s AND state = 'pending'
+
+-- name: fail
+-- For good; the members of a group with it.
+UPDATE deliveries d
+SET state = 'failed', attempts = d.attempts + 1, attempted_at = CASE WHEN d.id = %(id)s THEN %(now)s::timestamptz END,
+    status = %(status)s, answer = %(answer)s, last_error = %(error)s
+WHERE d.id = %(id)s AND d.state = 'pending' OR d.group_id = %(id)s AND d.state = 'grouped'

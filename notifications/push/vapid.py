@@ -1,0 +1,69 @@
+"""Says to a push service who sends: VAPID, RFC 8292. Each browser subscribes to one key pair."""
+
+from datetime import datetime, timedelta
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ec import (
+    ECDSA,
+    SECP256R1,
+    EllipticCurvePrivateKey,
+    derive_private_key,
+    generate_private_key,
+)
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA256
+
+from notifications.push.base64url import decoded, encoded
+from notifications.push.encryption import point_of
+
+GOOD_FOR = timedelta(hours=12)
+"""RFC 8292 allows 24 hours; half of it leaves room for clocks that differ."""
+NUMBER_BYTES = 32
+
+
+class KeyPair(NamedTuple):
+    """Both keys in base64url; browsers are given the public one as `applicationServerKey`."""
+
+    private: str
+    public: str
+
+
+def make_key_pair() -> KeyPair:
+    """Make the keys of a service, once: a new pair ends every subscription."""
+    key = generate_private_key(SECP256R1())
+    number = key.private_numbers().private_value
+    return KeyPair(encoded(number.to_bytes(NUMBER_BYTES, "big")), public_key_of(key))
+
+
+def private_key_of(text: str) -> EllipticCurvePrivateKey:
+    """Read a private key: 32 bytes in base64url. Raises ValueError."""
+    raw = decoded(text)
+    if len(raw) != NUMBER_BYTES:
+        raise ValueError(f"a private key has {NUMBER_BYTES} bytes")
+    return derive_private_key(int.from_bytes(raw, "big"), SECP256R1())
+
+
+def public_key_of(key: EllipticCurvePrivateKey) -> str:
+    """Return the public key of a private one."""
+    return encoded(point_of(key.public_key()))
+
+
+def authorization(key: EllipticCurvePrivateKey, endpoint: str, subject: str, now: datetime) -> str:
+    """Return the header `Authorization` for an endpoint: a signed token, and the public key.
+
+    `subject` is `mailto:` or `https:`; a push service writes there when something is wrong.
+    """
+    parts = urlsplit(endpoint)
+    claims = {
+        "aud": f"{parts.scheme}://{parts.netloc}",
+        "exp": int((now + GOOD_FOR).timestamp()),
+        "sub": subject,
+    }
+    head = encoded(msgspec.json.encode({"typ": "JWT", "alg": "ES256"}))
+    signed = f"{head}.{encoded(msgspec.json.encode(claims))}"
+    # A token holds the two numbers of a signature side by side (RFC 7518, section 3.4).
+    numbers = decode_dss_signature(key.sign(signed.encode(), ECDSA(SHA256())))
+    signature = b"".join(number.to_bytes(NUMBER_BYTES, "big") for number in numbers)
+    return f"vapid t={signed}.{encoded(signature)}, k={public_key_of(key)}"

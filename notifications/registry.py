@@ -1,0 +1,64 @@
+"""The types of channels there are."""
+
+from collections.abc import Mapping
+
+from model.errors import InvalidError
+from notifications.channels import (
+    apprise,
+    discord,
+    email,
+    ntfy,
+    opsgenie,
+    pagerduty,
+    slack,
+    teams,
+    telegram,
+    twilio,
+    webhook,
+    webpush,
+)
+from notifications.delivery import Channel, ChannelType
+
+TYPES: Mapping[str, ChannelType] = {
+    one.name: one
+    for one in (
+        apprise.TYPE,
+        discord.TYPE,
+        email.TYPE,
+        ntfy.TYPE,
+        opsgenie.TYPE,
+        pagerduty.TYPE,
+        slack.TYPE,
+        teams.TYPE,
+        telegram.TYPE,
+        twilio.TYPE,
+        webhook.TYPE,
+        webpush.TYPE,
+    )
+}
+
+
+def type_of(name: str) -> ChannelType:
+    """Return a type of channel. Raises InvalidError with the names there are."""
+    try:
+        return TYPES[name]
+    except KeyError:
+        known = ", ".join(sorted(TYPES))
+        raise InvalidError(f"there is no channel type {name!r}; the types are {known}") from None
+
+
+def channel_to(channel: Channel, address: str) -> Channel:
+    """Return a channel as it sends to one address; an empty one is the channel's own.
+
+    Raises InvalidError for what is no address of its type, and for a type that has none.
+    """
+    kind = type_of(channel.type)
+    if not address:
+        return channel
+    if kind.readdress is None:
+        several = ", ".join(sorted(one.name for one in TYPES.values() if one.readdress))
+        raise InvalidError(
+            f"the {kind.title} channel {channel.name!r} sends to one place only: leave the address "
+            f"empty, or name a channel of one of the types {several}"
+        )
+    return kind.readdress(channel, address)

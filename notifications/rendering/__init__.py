@@ -1,0 +1,1 @@
+"""What several channels make of a message: text of a limited length, buttons, a mail."""

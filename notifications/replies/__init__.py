@@ -1,0 +1,1 @@
+"""What people answer to a message, without opening Vigia: a button, or a word."""

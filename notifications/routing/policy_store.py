@@ -1,0 +1,144 @@
+"""Escalation policies in the database."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+import psycopg
+from msgspec import Struct
+from psycopg.types.json import Jsonb
+
+from db import queries
+from db.queries import Connection
+from model.errors import ConflictError, InvalidError
+from model.times import duration_text, whole_seconds
+from notifications.oncall.escalation import Policy, Step
+
+_QUERIES = queries.load(__file__)
+INSERT = _QUERIES["insert"]
+UPDATE = _QUERIES["update"]
+DELETE = _QUERIES["delete"]
+READ = _QUERIES["read"]
+NAMES = _QUERIES["names"]
+NAMING = _QUERIES["naming"]
+MISSING = _QUERIES["missing"]
+
+POLICIES_MAX = 200
+NOUNS = {"person": "contact", "schedule": "schedule", "channel": "channel"}
+
+
+class StoredPolicy(Policy, frozen=True, kw_only=True):
+    """A policy as it is stored."""
+
+    id: int
+    updated_at: datetime
+    updated_by: str
+
+    def policy(self) -> Policy:
+        """Return the policy alone."""
+        return Policy(**{name: getattr(self, name) for name in Policy.__struct_fields__})
+
+
+class _Row(Struct, frozen=True, kw_only=True):
+    id: int
+    name: str
+    title: str
+    steps: list[Step]
+    repeat: int
+    acknowledgement_expires_s: int
+    updated_at: datetime
+    updated_by: str
+
+    def stored(self) -> StoredPolicy:
+        fields = msgspec.structs.asdict(self)
+        expires = duration_text(fields.pop("acknowledgement_expires_s"))
+        return StoredPolicy(acknowledgement_expires=expires, **fields)
+
+
+class _Target(Struct, frozen=True):
+    kind: str
+    name: str
+
+
+async def insert(connection: Connection, policy: Policy, now: datetime, actor: str) -> None:
+    """Store a new policy. Raises InvalidError for an unknown target, and ConflictError."""
+    await _check(connection, policy)
+    if len(await names(connection)) >= POLICIES_MAX:
+        raise ConflictError(f"there may be {POLICIES_MAX} policies; delete one first")
+    try:
+        await queries.run(connection, INSERT, **_parameters(policy), now=now, actor=actor)
+    except psycopg.errors.UniqueViolation:
+        raise ConflictError(
+            f"a policy named {policy.name!r} already exists; choose another name"
+        ) from None
+
+
+async def update(connection: Connection, policy: Policy, now: datetime, actor: str) -> None:
+    """Replace the policy of this name. Raises InvalidError for an unknown target.
+
+    Escalations that are under way keep the policy that they began with.
+    """
+    await _check(connection, policy)
+    await queries.run(connection, UPDATE, **_parameters(policy), now=now, actor=actor)
+
+
+async def delete(connection: Connection, name: str) -> None:
+    """Delete a policy. Raises ConflictError while a route leads to it."""
+    try:
+        await queries.run(connection, DELETE, name=name)
+    except psycopg.errors.ForeignKeyViolation:
+        raise ConflictError(
+            f"a route leads to the policy {name!r}; change the route first"
+        ) from None
+
+
+async def read_all(
+    connection: Connection, after: int = 0, limit: int | None = None
+) -> list[StoredPolicy]:
+    """Return policies in the order in which they were made, those after a number."""
+    found = await queries.rows(connection, _Row, READ, name=None, after=after, limit=limit)
+    return [row.stored() for row in found]
+
+
+async def read(connection: Connection, name: str) -> StoredPolicy | None:
+    """Return one policy."""
+    found = await queries.first(connection, _Row, READ, name=name, after=0, limit=1)
+    return found.stored() if found else None
+
+
+async def names(connection: Connection) -> list[str]:
+    """Return the name of every policy."""
+    cursor = await connection.execute(NAMES)
+    return [name for (name,) in await cursor.fetchall()]
+
+
+async def naming(
+    connection: Connection, kind: Literal["person", "schedule", "channel"], target: str
+) -> list[str]:
+    """Return the policies that name a person, a schedule or a channel."""
+    cursor = await connection.execute(NAMING, {"kind": kind, "target": target})
+    return [name for (name,) in await cursor.fetchall()]
+
+
+async def _check(connection: Connection, policy: Policy) -> None:
+    targets = [target for step in policy.steps for target in step.targets]
+    missing = await queries.rows(
+        connection,
+        _Target,
+        MISSING,
+        kinds=[target.kind for target in targets],
+        names=[target.name for target in targets],
+    )
+    if missing:
+        first = missing[0]
+        raise InvalidError(f"steps: there is no {NOUNS[first.kind]} {first.name!r}")
+
+
+def _parameters(policy: Policy) -> dict[str, Any]:
+    return {
+        "name": policy.name,
+        "title": policy.title,
+        "steps": Jsonb(policy.steps),
+        "repeat": policy.repeat,
+        "acknowledgement_expires_s": whole_seconds(policy.acknowledgement_expires),
+    }

@@ -1,0 +1,159 @@
+"""Numbers with their units, as people of each language write them.
+
+They read as on the pages: a test compares them with `web/src/format.ts`. Here spaces and the minus
+are plain, because a character outside of its alphabet halves what fits into a short message.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from decimal import ROUND_HALF_UP, Context, Decimal
+
+from msgspec import Struct
+
+from model.times import DAY_S, HOUR_S, MINUTE_S
+from notifications.message import Language
+
+THOUSAND = 1000
+BYTE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+PLAIN_MAX, PLAIN_MIN = 1e12, 1e-4
+"""Numbers without a unit are written with an exponent beyond these."""
+WRITTEN_OUT_MAX = 1e15
+"""All others are from here on: hundreds of digits fit nowhere."""
+EXACT = Context(prec=40)
+"""Holds every double below that with all the decimals that anybody asks for."""
+
+
+class Marks(Struct, frozen=True):
+    """What stands before decimals, and between thousands."""
+
+    decimal: str
+    group: str
+
+
+MARKS: Mapping[Language, Marks] = {
+    Language.ENGLISH: Marks(".", ","),
+    Language.BRAZILIAN_PORTUGUESE: Marks(",", "."),
+}
+DAYS: Mapping[Language, tuple[str, str]] = {
+    Language.ENGLISH: ("day", "days"),
+    Language.BRAZILIAN_PORTUGUESE: ("dia", "dias"),
+}
+"""One, and any other number of them."""
+
+
+def number(value: float, decimals: int, language: Language) -> str:
+    """Return a number with at most so many decimals; half is rounded away from zero."""
+    if not abs(value) < WRITTEN_OUT_MAX:
+        return _scientific(value, language)
+    # By the shortest text of the double: 1.005 is meant, not 1.00499999999999989.
+    step = Decimal(1).scaleb(-decimals)
+    rounded = Decimal(repr(value)).quantize(step, ROUND_HALF_UP, EXACT)
+    # Adding zero takes the minus from it.
+    whole, _, rest = f"{rounded + 0 if rounded else Decimal():,f}".partition(".")
+    marks, rest = MARKS[language], rest.rstrip("0")
+    return whole.replace(",", marks.group) + (f"{marks.decimal}{rest}" if rest else "")
+
+
+def count_text(count: int, language: Language) -> str:
+    """Return how many there are of something."""
+    return number(count, 0, language)
+
+
+def value_text(value: float, unit: str, language: Language, finer: int = 0) -> str:
+    """Return a value with its unit, short; `finer` asks for so many decimals more."""
+    if unit in WRITERS:
+        return WRITERS[unit](value, language, finer)
+    return f"{_plain(value, language, finer)} {unit}".rstrip()
+
+
+FINER_MAX = 4
+
+
+def pair_text(value: float, limit: float, unit: str, language: Language) -> tuple[str, str]:
+    """Return a value and its limit so that they differ in the text when they differ at all."""
+    shown, against = value_text(value, unit, language), value_text(limit, unit, language)
+    for finer in range(1, FINER_MAX + 1):
+        if shown != against or value == limit:
+            break
+        shown = value_text(value, unit, language, finer)
+    return shown, against
+
+
+def duration_text(seconds: float, language: Language) -> str:
+    """Return the two largest parts of a duration, such as "1 h 5 min"."""
+    length, sign = abs(seconds), "-" if seconds < 0 else ""
+    if not length < WRITTEN_OUT_MAX:
+        return f"{_scientific(seconds, language)} s"
+    if length < MINUTE_S:
+        short = _digits(length, language) if 0 < length < 1 else number(length, 0, language)
+        return f"{sign}{short} s"
+    if length < HOUR_S:
+        return sign + _parts(length, MINUTE_S, "min", 1, "s")
+    if length < DAY_S:
+        return sign + _parts(length, HOUR_S, "h", MINUTE_S, "min")
+    return sign + _parts(length, DAY_S, "d", HOUR_S, "h")
+
+
+def _parts(seconds: float, large: int, name: str, small: int, rest: str) -> str:
+    left = int(seconds % large // small)
+    return f"{int(seconds // large)} {name}" + (f" {left} {rest}" if left else "")
+
+
+def _percent(value: float, language: Language, finer: int) -> str:
+    return f"{number(value, (1 if abs(value) >= 10 else 2) + finer, language)} %"  # noqa: PLR2004 (ten)
+
+
+def _ms(value: float, language: Language, finer: int) -> str:
+    if abs(value) < THOUSAND:
+        return f"{_digits(value, language, finer)} ms"
+    return f"{_digits(value / THOUSAND, language, finer)} s"
+
+
+def _seconds(value: float, language: Language, finer: int) -> str:
+    return f"{number(value, finer, language)} s" if finer else duration_text(value, language)
+
+
+def _days(value: float, language: Language, finer: int) -> str:
+    return f"{_plain(value, language, finer)} {DAYS[language][value != 1]}"
+
+
+def _bytes(value: float, language: Language, finer: int) -> str:
+    if not math.isfinite(value):
+        return f"{_scientific(value, language)} B"
+    power = min(int(math.log2(max(abs(value), 1)) // 10), len(BYTE_UNITS) - 1)
+    scaled = value / 1024**power
+    shown = _digits(scaled, language, finer) if power else number(value, finer, language)
+    return f"{shown} {BYTE_UNITS[power]}"
+
+
+def _plain(value: float, language: Language, finer: int = 0) -> str:
+    size = abs(value)
+    if not size < PLAIN_MAX or 0 < size < PLAIN_MIN:
+        return _scientific(value, language, finer)
+    if size >= THOUSAND or value.is_integer():
+        return number(value, finer, language)
+    return _digits(value, language, finer)
+
+
+def _scientific(value: float, language: Language, finer: int = 0) -> str:
+    """Return such as "1.23e+12"; "inf" and "nan" as they are."""
+    mantissa, _, power = f"{value:.{2 + finer}e}".partition("e")
+    places = f"e{power[0]}{power[1:].lstrip('0')}" if power else ""
+    return mantissa.replace(".", MARKS[language].decimal) + places
+
+
+def _digits(value: float, language: Language, finer: int = 0) -> str:
+    """Three digits, fewer where they are zeros."""
+    size = abs(value)
+    decimals = 3 if size < 1 else 2 if size < 10 else 1 if size < 100 else 0  # noqa: PLR2004
+    return number(value, decimals + finer, language)
+
+
+Write = Callable[[float, Language, int], str]
+WRITERS: Mapping[str, Write] = {
+    "percent": _percent,
+    "bytes": _bytes,
+    "ms": _ms,
+    "seconds": _seconds,
+    "days": _days,
+}

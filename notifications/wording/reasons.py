@@ -1,0 +1,52 @@
+"""Why the evaluation did something, in the reader's language."""
+
+from collections.abc import Mapping
+
+from notifications.message import Event
+from notifications.wording.naming import metric_text
+from notifications.wording.situation import ShownAlert, Situation, one_line
+from notifications.wording.templates import Words
+
+REASONS: Mapping[str, str] = {
+    "no data": "no_data",
+    "nobody acknowledged it": "unacknowledged",
+    "it flaps": "flapping",
+    "the rule cannot be evaluated": "not_evaluated",
+    "the rule no longer looks at it": "not_covered",
+    "no longer watched": "not_watched",
+    "the rule was deleted": "rule_deleted",
+}
+"""Comments that Vigia itself writes into the audit, and the template of each."""
+WITHOUT_VALUE = frozenset({"no data", "the rule cannot be evaluated"})
+"""With these the value of the alert is an old one."""
+TYPES: Mapping[Event, tuple[str, ...]] = {
+    Event.OPENED: ("opened",),
+    Event.ESCALATED: ("escalated",),
+    Event.LOWERED: ("lowered",),
+    Event.RESOLVED: ("resolved",),
+    Event.REMINDER: ("opened", "escalated", "lowered"),
+    Event.ACKNOWLEDGED: ("opened", "escalated", "lowered"),
+}
+"""The rows of the audit that say why it is as it is."""
+
+
+def comment_of(situation: Situation, alert: ShownAlert) -> str:
+    """Return what Vigia wrote about the newest step; "" where the value says it all."""
+    comment = alert.last(*TYPES.get(situation.event, ())).comment
+    return comment if comment in REASONS else ""
+
+
+def reason_text(situation: Situation, alert: ShownAlert, words: Words) -> str:
+    """Return why, to be put behind a colon; "" where the value says it all."""
+    comment = comment_of(situation, alert)
+    if not comment:
+        return ""
+    measure = situation.measure
+    # Without a measure the alert's own message names what has no data.
+    metric = metric_text(measure, alert.component, words) if measure else one_line(alert.title)
+    return words(f"reason.{REASONS[comment]}", metric=metric)
+
+
+def sentence(text: str) -> str:
+    """Return a text with its first letter large."""
+    return text[:1].upper() + text[1:]

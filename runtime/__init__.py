@@ -1,0 +1,1 @@
+"""What a process needs whatever it serves: settings, log, schedule, disk, network."""

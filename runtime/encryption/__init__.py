@@ -1,0 +1,1 @@
+"""Keeps secrets that have to be read again, and the keys by which it does."""

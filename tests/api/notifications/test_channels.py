@@ -1,0 +1,149 @@
+"""Channels over HTTP: made, changed, tried; their addresses and secrets never come back."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from model.principal import Role
+from tests.notifications.mail_server import open_mail_server
+from tests.notifications.provider import Provider, open_provider
+
+MAIL = {"to": ["ana@example.org"], "from": "vigia@example.org"}
+URL_PATH, SECRET = "/hooks/T0-very-secret-path", "s3cret-signing-key"
+
+
+@pytest.fixture
+async def provider() -> AsyncIterator[Provider]:
+    async with open_provider() as opened:
+        yield opened
+
+
+async def make(service: Any, **terms: Any) -> Any:
+    wanted = {"name": "ops", "type": "webhook", "url": "http://127.0.0.1:9/x"} | terms
+    return await service.post("/channels", wanted)
+
+
+async def test_a_channel_is_made_read_changed_and_deleted(service: Any) -> None:
+    made = await make(service, min_level="critical", title="On-call chat")
+    path = f"/channels/{made.body['id']}"
+    assert made.status == 201
+    assert (made.body["enabled"], made.body["min_level"]) == (True, "critical")
+
+    changed = made.body | {"enabled": False, "title": "Chat"}
+    answer = await service.ask(f"/api/v1/monitoring{path}", method="PUT", json=changed)
+    assert (answer.status, answer.body["enabled"], answer.body["title"]) == (200, False, "Chat")
+    listed = await service.get("/channels", Role.OPERATOR)
+    assert [one["name"] for one in listed.body["items"]] == ["ops"]
+
+    gone = await service.ask(f"/api/v1/monitoring{path}", method="DELETE")
+    assert gone.status == 204
+    assert (await service.get(path, Role.OPERATOR)).status == 404
+
+
+async def test_neither_address_nor_secret_is_given_back_or_stored_as_it_is(service: Any) -> None:
+    made = await make(service, url=f"https://hooks.example{URL_PATH}", secret=SECRET)
+    answers = [
+        made,
+        await service.get(f"/channels/{made.body['id']}", Role.ADMIN),
+        await service.get("/channels", Role.ADMIN),
+    ]
+    async with service.context.pool.connection() as connection:
+        rows = await (await connection.execute("SELECT channels::text FROM channels")).fetchall()
+
+    for text in [*(str(answer.body) for answer in answers), *(str(row) for row in rows)]:
+        assert URL_PATH not in text
+        assert SECRET not in text
+
+
+async def test_a_test_shows_what_was_sent_and_answered_without_the_secret(
+    service: Any, provider: Provider
+) -> None:
+    provider.body = f"thanks, {SECRET}".encode()
+    made = await make(service, url=provider.url + URL_PATH, secret=SECRET)
+    answer = await service.post(f"/channels/{made.body['id']}/test")
+
+    assert (answer.status, answer.body["state"], answer.body["answer"]) == (
+        200, "sent", "thanks, [secret]",
+    )  # fmt: skip
+    assert answer.body["key"] in answer.body["sent"]
+    [request] = provider.requests
+    assert request.headers["Idempotency-Key"] == answer.body["key"]
+    logged = (await service.get("/deliveries", Role.OPERATOR)).body["items"]
+    assert [(one["kind"], one["state"]) for one in logged] == [("test", "sent")]
+
+
+async def test_a_test_that_fails_says_why(service: Any, provider: Provider) -> None:
+    provider.status = 403
+    made = await make(service, url=provider.url)
+    answer = await service.post(f"/channels/{made.body['id']}/test")
+
+    assert (answer.status, answer.body["state"], answer.body["status"]) == (200, "failed", 403)
+    assert answer.body["error"] == "the provider answered 403"
+
+
+async def test_a_test_of_mail_shows_the_mail(service: Any) -> None:
+    async with open_mail_server(tls="none") as server:
+        made = await make(
+            service, type="email", url=f"smtp://127.0.0.1:{server.port}", settings=MAIL
+        )
+        answer = await service.post(f"/channels/{made.body['id']}/test")
+
+    [received] = server.received
+    assert (answer.body["state"], answer.body["answer"]) == ("sent", "queued as 1")
+    assert answer.body["sent"] == received.data.decode()
+    assert received.mail["To"] == "ana@example.org"
+
+
+@pytest.mark.parametrize(
+    ("terms", "words"),
+    [
+        ({"type": "pigeon"}, "the types are"),
+        ({"url": ""}, "a Webhook channel needs one, such as https://"),
+        ({"tz": "Mars/Base"}, "Europe/Lisbon"),
+        ({"settings": {"room": 1}}, "those of a Webhook channel are: none"),
+        ({"type": "email", "settings": MAIL | {"cc": "x"}}, "are: to, from, plain"),
+        ({"type": "email", "settings": MAIL | {"to": ["ana"]}}, "'ana' is no mail address"),
+        ({"type": "email", "settings": MAIL}, "the url must be smtp:// or smtps://"),
+        ({"type": "email", "settings": MAIL, "url": "smtp://a@b.example"}, "set secret"),
+        ({"type": "ntfy", "url": "https://ntfy.sh/"}, "the url must be that of the server"),
+        ({"name": "two words"}, "name"),
+        ({"min_level": "loud"}, "min_level"),
+    ],
+)
+async def test_a_wrong_channel_is_refused_with_what_to_write(
+    service: Any, terms: dict[str, Any], words: str
+) -> None:
+    answer = await make(service, **terms)
+
+    assert answer.status == 400
+    assert words in answer.detail
+
+
+async def test_names_are_unique(service: Any) -> None:
+    await make(service)
+    again = await make(service)
+
+    assert (again.status, again.detail) == (
+        409, "a channel named 'ops' already exists; choose another name",
+    )  # fmt: skip
+
+
+async def test_a_secret_does_not_follow_a_channel_to_another_address(service: Any) -> None:
+    made = await make(service, secret=SECRET)
+    path = f"/api/v1/monitoring/channels/{made.body['id']}"
+    moved = {"name": "ops", "type": "webhook", "url": "https://evil.example"}
+    refused = await service.ask(path, method="PUT", json=moved)
+    allowed = await service.ask(path, method="PUT", json=moved | {"secret": "another"})
+
+    assert (refused.status, allowed.status) == (400, 200)
+    assert refused.detail.startswith("secret: give it again")
+
+
+async def test_each_change_is_in_the_audit(service: Any) -> None:
+    made = await make(service)
+    await service.ask(f"/api/v1/monitoring/channels/{made.body['id']}", method="DELETE")
+    events = (await service.get("/security/events", Role.ADMIN)).body["items"]
+
+    details = [one["detail"] for one in events if one["type"] == "channel_changed"]
+    assert details == ["channel ops deleted", "channel ops made, of type webhook"]

@@ -1,0 +1,1 @@
+"""Backups as the service and its commands make them."""

@@ -1,0 +1,53 @@
+"""Makes and restores a backup of the database that the settings name."""
+
+from pathlib import Path
+
+from db.backup import making, restoring
+from db.backup.making import Made, Wanted
+from db.backup.manifest import Manifest
+from db.backup.progress import Progress
+from db.backup.restoring import Target
+from db.engine import FILES, open_engine
+from db.queries import Connection
+from model.errors import ConflictError
+from runtime.settings import Settings
+
+FOLDER = "backups"
+SPOOL = "spool"
+
+
+async def back_up(settings: Settings, to: Path | None, reason: str, progress: Progress) -> Made:
+    """Back up the database of the running service, or one that is started for this alone.
+
+    Raises ConflictError where there is none; else as `making.make`.
+    """
+    if settings.database_url is None and not (settings.data_dir / FILES).exists():
+        raise ConflictError(
+            f"there is no database in {settings.data_dir.resolve()}; run this with the "
+            "VIGIA_DATA_DIR or the VIGIA_DATABASE_URL of the service"
+        )
+    wanted = Wanted(
+        folder=to or await folder_of(settings),
+        reason=reason,
+        spool=settings.data_dir / SPOOL,
+        closing=(),
+    )
+    async with open_engine(settings, share=True) as engine:
+        return await making.make(engine, settings, wanted, progress)
+
+
+async def folder_of(settings: Settings) -> Path:
+    """Return the folder of backups."""
+    return settings.data_dir / FOLDER
+
+
+async def restore(settings: Settings, path: Path, progress: Progress, *, replace: bool) -> Manifest:
+    """Restore a backup. Raises as `restoring.restore`."""
+
+    async def finish(_: Connection) -> None:
+        """Leave it as it was."""
+
+    target = Target(
+        settings=settings, spool=settings.data_dir / SPOOL, replace=replace, finish=finish
+    )
+    return await restoring.restore(path, target, progress)

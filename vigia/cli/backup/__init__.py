@@ -1,0 +1,1 @@
+"""`vigia backup …` and `vigia restore`."""

@@ -1,0 +1,152 @@
+"""`vigia backup …` and `vigia restore`: the database in one file, and back."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import click
+
+from db.backup import folder as backups
+from db.backup.making import verify
+from db.backup.manifest import Manifest
+from vigia.backups import backup as service
+from vigia.cli import terminal
+
+FOLDER = click.Path(file_okay=False, path_type=Path)
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+BY_HAND = "by hand"
+MEGABYTE = 1e6
+
+
+class Stages:
+    """Shows each stage of a work as a bar of its own."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self._advance: Callable[[float], None] = lambda _: None
+
+    def begin(self, what: str, total: int) -> None:
+        self._stack.close()
+        self._advance = self._stack.enter_context(terminal.progress(what, total, shown=True))
+
+    def advance(self, more: int) -> None:
+        self._advance(more)
+
+
+@contextmanager
+def _stages() -> Iterator[Stages]:
+    with ExitStack() as stack:
+        yield Stages(stack)
+
+
+to_option = click.option(
+    "--to",
+    type=FOLDER,
+    help="The folder of backups; by default `backups` in the data directory.",
+)
+
+
+@click.group("backup", invoke_without_command=True)
+@to_option
+@terminal.json_option
+@click.pass_context
+def backup_group(context: click.Context, to: Path | None, *, as_json: bool) -> None:
+    """Back the database up into one file, which is read back and verified.
+
+    The service may run meanwhile. Every sample that it acknowledged before the time of the backup
+    is in it.
+    """
+    if context.invoked_subcommand is not None:
+        return
+
+    async def go() -> None:
+        with _stages() as stages:
+            made = await service.back_up(terminal.settings(), to, BY_HAND, stages)
+        if as_json:
+            terminal.print_json(made)
+            return
+        terminal.echo(f"{made.path}: {made.bytes / MEGABYTE:.1f} MB, {_described(made.manifest)}")
+
+    terminal.run(go)
+
+
+@backup_group.command("list")
+@to_option
+@terminal.json_option
+def list_backups(to: Path | None, *, as_json: bool) -> None:
+    """List the backups in a folder, newest first."""
+
+    async def go() -> None:
+        folder = to or await service.folder_of(terminal.settings())
+        found = backups.read_all(folder)
+        if as_json:
+            terminal.print_json({"items": found})
+            return
+        terminal.print_table(
+            ["file", "MB", "of", "rows", "made for"],
+            [
+                [one.path, f"{one.bytes / MEGABYTE:.1f}", *_row(one.manifest, one.damage)]
+                for one in found
+            ],
+        )
+
+    terminal.run(go)
+
+
+def _row(manifest: Manifest | None, damage: str) -> list[str]:
+    if manifest is None:
+        return ["", "", f"damaged: {damage}"]
+    return [f"{manifest.time:%Y-%m-%d %H:%M:%S} UTC", str(manifest.rows), manifest.reason]
+
+
+@backup_group.command("verify")
+@click.argument("file", type=FILE)
+@terminal.json_option
+def verify_backup(file: Path, *, as_json: bool) -> None:
+    """Read FILE, and compare every byte and row with what it says it holds."""
+
+    async def go() -> None:
+        with _stages() as stages:
+            manifest = await asyncio.to_thread(verify, file, stages)
+        if as_json:
+            terminal.print_json(manifest)
+            return
+        terminal.echo(f"{file} is whole: {_described(manifest)}")
+
+    terminal.run(go)
+
+
+@click.command("restore")
+@click.argument("file", type=FILE)
+@click.option(
+    "--replace",
+    is_flag=True,
+    help="Replace the embedded database in the data directory; a server's is never replaced.",
+)
+@terminal.json_option
+def restore_command(file: Path, *, replace: bool, as_json: bool) -> None:
+    """Make a database of the backup FILE: a fresh data directory, or an empty one of a server.
+
+    The file is verified first, and what was restored is counted.
+    """
+
+    async def go() -> None:
+        with _stages() as stages:
+            manifest = await service.restore(terminal.settings(), file, stages, replace=replace)
+        if as_json:
+            terminal.print_json(manifest)
+            return
+        terminal.echo(f"restored and counted: {_described(manifest)}")
+
+    terminal.run(go)
+
+
+def _described(manifest: Manifest) -> str:
+    rows = (
+        f"{manifest.rows} rows"
+        if not manifest.unproven
+        else f"rows not counted: {manifest.unproven}"
+    )
+    left = f"; not in it: {', '.join(manifest.left_out)}" if manifest.left_out else ""
+    return f"{rows},\n  as at {manifest.time:%Y-%m-%d %H:%M:%S.%f} UTC{left}"

@@ -1,0 +1,57 @@
+"""`vigia deliveries`: what was sent to whom, what waits, and what failed."""
+
+import click
+
+from api.http.pagination import LIMIT, LIMIT_MAX
+from api.probes import BASE
+from model.principal import Role
+from notifications.outbox.deliveries import State
+from vigia.cli import terminal
+from vigia.cli.asking import Answer, Caller, asks
+
+PATH = f"{BASE}/deliveries"
+
+
+@click.group("deliveries")
+def deliveries_group() -> None:
+    """Messages: what was sent to whom, what waits, and what failed."""
+
+
+@deliveries_group.command("list")
+@asks
+@click.option("--state", type=click.Choice([one.value for one in State]), help="Only these.")
+@click.option("--channel", help="Only those of this channel.")
+@click.option("--alert", type=int, help="Only those about this alert.")
+@click.option("--limit", type=click.IntRange(1, LIMIT_MAX), default=LIMIT)
+def list_deliveries(caller: Caller, **given: object) -> None:
+    """List deliveries, newest first."""
+    query = [(name, str(value)) for name, value in given.items() if value is not None]
+    caller.ask("GET", PATH, _print_list, query, role=Role.OPERATOR)
+
+
+@deliveries_group.command("replay")
+@asks
+@click.argument("number", type=int)
+def replay(caller: Caller, number: int) -> None:
+    """Send a delivery again, with the same key."""
+    caller.ask("POST", f"{PATH}/{number}/replay", _print_replayed)
+
+
+def _print_list(found: Answer) -> None:
+    terminal.print_table(
+        ["id", "channel", "event", "alert", "state", "tries", "next or sent", "last error"],
+        [_row(one) for one in found["items"]],
+    )
+
+
+def _row(one: Answer) -> list[str]:
+    time = one["sent_at"] or ("" if one["state"] == State.FAILED else one["next_at"])
+    alert = one["alert"]["title"] if one["alert"] else ""
+    return [
+        str(one["id"]), one["channel"], one["event"], alert, one["state"], str(one["attempts"]),
+        time, one["last_error"] or "",
+    ]  # fmt: skip
+
+
+def _print_replayed(one: Answer) -> None:
+    terminal.echo(f"delivery {one['id']} waits to be sent again by {one['channel']}")

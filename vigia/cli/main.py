@@ -1,0 +1,36 @@
+"""`vigia …`: the service, and what administers it from a terminal."""
+
+import click
+
+from runtime.version import __version__
+from vigia.cli.commands import Commands
+
+COMMANDS = {
+    "agent": "vigia.cli.groups.agent:agent_command",
+    "alerts": "vigia.cli.groups.alerts:alerts_group",
+    "backup": "vigia.cli.backup.command:backup_group",
+    "channels": "vigia.cli.groups.channels:channels_group",
+    "config": "vigia.cli.groups.config:config_group",
+    "contacts": "vigia.cli.on_call.contacts:contacts_group",
+    "deliveries": "vigia.cli.groups.deliveries:deliveries_group",
+    "demo": "vigia.cli.groups.demo:demo_command",
+    "doctor": "vigia.cli.groups.service:doctor_command",
+    "history": "vigia.cli.groups.history:history_command",
+    "import": "vigia.cli.importing.command:import_command",
+    "keys": "vigia.cli.groups.keys:keys_group",
+    "oncall": "vigia.cli.on_call.oncall:oncall_group",
+    "restore": "vigia.cli.backup.command:restore_command",
+    "retention": "vigia.cli.groups.retention:retention_group",
+    "rules": "vigia.cli.groups.rules:rules_group",
+    "serve": "vigia.cli.groups.service:serve_command",
+    "spool": "vigia.cli.groups.spool:spool_group",
+    "sql": "vigia.cli.sql.command:sql_command",
+    "storage": "vigia.cli.groups.retention:storage_command",
+}
+"""Where each command is. One that is not called is not imported."""
+
+
+@click.group(cls=Commands, places=COMMANDS)
+@click.version_option(__version__)
+def main() -> None:
+    """Self-hosted real-time monitoring on TimescaleDB."""

@@ -1,0 +1,1 @@
+"""Commands about people: contacts, and who is on call."""

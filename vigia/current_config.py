@@ -1,0 +1,89 @@
+"""The run-time settings in force: read from the database, and brought to all that follows them."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+
+from msgspec import Struct, field
+
+from alerts.evaluation.evaluator import drop_component
+from config.model import Config, Retention
+from config.store import read
+from db.queries import Connection, Pool
+from health import watched
+from health.monitor import CheckSettings
+from health.status import forget
+from model.times import utc_now
+from retention.apply import apply
+from vigia.transitions import ON_TRANSITIONS
+
+
+class CurrentConfig(Struct):
+    """Holds the settings in force; `announce` is called when a removal has resolved alerts."""
+
+    pool: Pool
+    announce: Callable[[], None]
+    value: Config = field(default_factory=Config)
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _applied: Retention | None = None
+    _is_outdated: bool = False
+
+    async def begin(self, connection: Connection) -> None:
+        """Put in force what is stored in a database that has just been prepared."""
+        async with self._lock:
+            await self._read(connection)
+
+    async def renew(self) -> None:
+        """Put changed settings in force."""
+        async with self._lock, self.pool.connection() as connection:
+            await self._read(connection)
+
+    async def renew_outdated(self) -> None:
+        """Read the settings of a database that has just taken the place of another."""
+        if self._is_outdated:
+            await self.follow(utc_now())
+
+    async def follow(self, now: datetime) -> None:
+        """Put in force what was changed here or elsewhere, and forget the targets removed by it."""
+        async with self._lock, self.pool.connection() as connection:
+            await self._read(connection)
+            for name in await watched.remove_others(connection, self._targets(), now):
+                await forget(connection, name)
+                if await drop_component(connection, name, now, ON_TRANSITIONS):
+                    self.announce()
+
+    def forget(self) -> None:
+        """Forget what was read from a database that was replaced by another one."""
+        self._applied, self._is_outdated = None, True
+
+    def checks(self) -> CheckSettings:
+        """Return what checks of components follow."""
+        config = self.value
+        return CheckSettings(
+            interval_s=config.intervals.health_s,
+            collect_s=config.intervals.collect_s,
+            thresholds=config.thresholds_document(),
+            targets=self._targets(),
+        )
+
+    def resolution(self, metric: str, declared: float | None) -> float | None:
+        """Return what values of a metric are rounded to."""
+        return self.value.retention.resolution(metric, declared)
+
+    def _targets(self) -> set[str]:
+        """Return the components outside that are to be probed or scraped."""
+        return {target.name for target in self.value.outside if target.enabled}
+
+    async def _read(self, connection: Connection) -> None:
+        """Read the settings, and bring tiers and watched components to them.
+
+        The caller holds the lock: without it, settings that were read before a change could come
+        into force after it.
+        """
+        self.value = await read(connection)
+        self._is_outdated = False
+        await watched.watch(connection, self._targets())
+        wanted = self.value.retention
+        if self._applied != wanted:
+            await apply(connection, wanted)
+            self._applied = wanted

@@ -1,0 +1,52 @@
+"""What the service tells of itself: its status, and the samples that it stores."""
+
+from datetime import datetime
+
+from audit import log as audit_log
+from model.series import Sample, Series
+from runtime import log
+from vigia.service import Service
+
+QUARANTINED = Series(metric="service_spool_quarantined_records", component="server")
+
+
+def status_of(service: Service) -> dict[str, object]:
+    """Return what every part reports, as `/dev/status` shows it."""
+    writer, live = service.writer, service.live
+    return {
+        "engine": {"embedded": service.engine.embedded, "restarts": service.engine.restarts},
+        "services": list(service.slot_stats.values()),
+        "writer": {
+            "stored": writer.stored,
+            "pending": writer.pending,
+            "dropped": writer.dropped,
+        },
+        "spool": service.spool.status(),
+        "live": {
+            "clients": live.clients,
+            "lagged": live.lagged,
+            "dead": live.dead,
+            "skipped": live.skipped,
+        },
+        "event_loop": service.loop_lag.status(),
+        "subscribers": {one.name: one.dropped for one in service.subscribers.subscribers},
+        "pool": service.pool.get_stats(),
+        "requests_pool": service.requests.get_stats(),
+        "sql_rules": {"lingering": service.sql_rules.lingering},
+        "evaluation": service.evaluations.lag.status(),
+        "missed_checks": len(service.monitor.missed.slots),
+        "log": {"lines_lost": log.lost.lines},
+    }
+
+
+async def measure(service: Service, at: datetime) -> None:
+    """Store how late the event loop was since the slot before, and what is in quarantine."""
+    quarantined = Sample(QUARANTINED, at, service.spool.quarantined)
+    service.writer.put([service.loop_lag.sample(at), quarantined])
+
+
+async def count_security(service: Service, at: datetime) -> None:
+    """Let rules, clients and subscribers see what the security audit has that is new."""
+    async with service.pool.connection() as connection:
+        samples = await audit_log.count(connection, at)
+    service.live.publish(samples)
