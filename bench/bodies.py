@@ -46,16 +46,16 @@ class Batch(Struct, frozen=True, eq=False):
         return ids, np.tile(self.times * 1_000_000, self.shape.series), self.values.ravel()
 
 
-def batches(shape: Shape, start_s: int) -> Iterator[Batch]:
+def batches(shape: Shape, start_s: int, step_s: int = STEP_S) -> Iterator[Batch]:
     """Yield samples of the same series without end; no time comes twice.
 
     Values have all their digits, which is the most that there can be to read.
     """
     random = np.random.default_rng([SEED, shape.series])
     while True:
-        times = np.arange(start_s, start_s + shape.each * STEP_S, STEP_S, dtype=np.int64)
+        times = np.arange(start_s, start_s + shape.each * step_s, step_s, dtype=np.int64)
         yield Batch(shape, times, random.normal(50, 20, (shape.series, shape.each)))
-        start_s = int(times[-1]) + STEP_S
+        start_s = int(times[-1]) + step_s
 
 
 def to_json(component: str, batch: Batch) -> bytes:

@@ -2,29 +2,36 @@
 
 import asyncio
 import hashlib
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import timedelta
-from urllib.parse import urlsplit
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 import numpy as np
-import psycopg
+from msgspec import Struct
 from numpy.typing import NDArray
 from psycopg import sql
 
 from bench import named
+from bench.cpu import process_s
+from bench.databases import address, connect, drop, stop_workers
 from bench.reference import STEP_S, Reference
-from db import config, queries, series, tiers
-from db.config import Retention
+from config import store as config
+from config.model import Retention
+from db import queries
 from db.migrate import migrate, shipped
 from db.queries import Connection
+from model.series import Column, Kind, labels_of
+from retention import tiers
 from retention.apply import apply
-from vigia.model import labels_of
+from samples import series
+from samples.insert import insert_batch
+from samples.write_batch import WriteBatch
 
 _QUERIES = named.load(__file__)
 NAMES = _QUERIES["names"]
-STOP_WORKERS = _QUERIES["stop_workers"]
+COMMENT = _QUERIES["comment"]
 COPY = _QUERIES["copy"]
 STATES = _QUERIES["states"]
 
@@ -39,9 +46,30 @@ COPY_ROW = np.dtype(
 POSTGRES_EPOCH_S = 946_684_800
 
 
+class Filled(Struct, frozen=True):
+    """What it took to fill a database: seconds on the clock, and of its backends' CPU."""
+
+    samples: int
+    copy_s: float
+    copy_cpu_s: float
+    maintain_s: float
+    maintain_cpu_s: float
+
+    @property
+    def copy_cpu_us(self) -> float:
+        """A sample."""
+        return self.copy_cpu_s / self.samples * 1_000_000
+
+    @property
+    def maintain_cpu_us(self) -> float:
+        """A sample, to roll up, compress and drop."""
+        return self.maintain_cpu_s / self.samples * 1_000_000
+
+
 def _name(purpose: str, data: Reference) -> str:
-    """Return a name that changes with the data and with our tables."""
-    tables = hashlib.sha256(b"".join(migration.sql for migration in shipped())).hexdigest()
+    """Return a name that changes with the data, with our tables, and with what is kept of both."""
+    parts = [*(migration.sql for migration in shipped()), repr(Filled.__struct_fields__).encode()]
+    tables = hashlib.sha256(b"".join(parts)).hexdigest()
     return f"vigia_bench_{purpose}_{data.fingerprint}_{tables[:8]}"
 
 
@@ -49,38 +77,38 @@ def _name(purpose: str, data: Reference) -> str:
 async def loaded(url: str, purpose: str, data: Reference, *, keep: bool) -> AsyncIterator[str]:
     """Hand out the address of a database with the data; `keep` leaves it for the next run."""
     name = _name(purpose, data)
-    async with await _connect(url) as server:
+    async with await connect(url) as server:
         names = await _names(server, f"vigia_bench_{purpose}_")
         for other in names - ({name} if keep else set()):
-            await _drop(server, other)
+            await drop(server, other)
         try:
             if not keep or name not in names:
                 await _create(server, url, name, data)
-            yield _address(url, name)
+            yield address(url, name)
         finally:
             if not keep:
-                await _drop(server, name)
+                await drop(server, name)
 
 
 @asynccontextmanager
 async def empty(url: str, purpose: str) -> AsyncIterator[str]:
     """Hand out the address of a database in which nothing is, or happens by itself."""
     name = f"vigia_bench_{purpose}"
-    async with await _connect(url) as server:
-        await _drop(server, name)
+    async with await connect(url) as server:
+        await drop(server, name)
         try:
             await server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-            async with await _connect(_address(url, name)) as connection:
+            async with await connect(address(url, name)) as connection:
                 await _install(connection)
-            yield _address(url, name)
+            yield address(url, name)
         finally:
-            await _drop(server, name)
+            await drop(server, name)
 
 
 async def _install(connection: Connection) -> None:
     # Nothing is to happen by itself, neither between two measurements nor during one.
     await connection.execute("CREATE EXTENSION timescaledb")
-    await queries.run(connection, STOP_WORKERS)
+    await stop_workers(connection)
 
 
 async def _create(server: Connection, url: str, name: str, data: Reference) -> None:
@@ -89,67 +117,95 @@ async def _create(server: Connection, url: str, name: str, data: Reference) -> N
     old, new = sql.Identifier(unfinished), sql.Identifier(name)
     await server.execute(sql.SQL("CREATE DATABASE {}").format(old))
     try:
-        await _fill(_address(url, unfinished), data)
+        filled = await _fill(address(url, unfinished), data)
+        # It stays with the data, for the runs that find it there.
+        comment = sql.SQL("COMMENT ON DATABASE {} IS {}")
+        said = sql.Literal(msgspec.json.encode(filled).decode())
+        await server.execute(comment.format(old, said))
     except BaseException:
-        await _drop(server, unfinished)
+        await drop(server, unfinished)
         raise
     await server.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(old, new))
 
 
-async def _fill(dsn: str, data: Reference) -> None:
+async def read_filled(connection: Connection) -> Filled:
+    """Return what it took to fill the database of a connection."""
+    return msgspec.json.decode(await queries.value(connection, COMMENT), type=Filled)
+
+
+async def _fill(dsn: str, data: Reference) -> Filled:
     """Migrate, widen the raw retention, copy, and let the maintenance do what it does for users."""
-    async with await _connect(dsn) as connection:
+    async with await connect(dsn) as connection:
         await _install(connection)
         await migrate(connection)
         await config.write(connection, "retention", msgspec.to_builtins(WIDE), data.end, "bench")
         await apply(connection, WIDE)
         ids = await _number(connection, data)
         days = np.array_split(np.arange(len(data.times)), (data.end - data.start).days)
-        async with asyncio.TaskGroup() as group:
-            for first in range(COPIERS):
-                group.create_task(_copy(dsn, data, ids, days[first::COPIERS]))
+        began = time.perf_counter()
+        copies = [_copy(dsn, data, ids, days[first::COPIERS]) for first in range(COPIERS)]
+        copy_cpu_s = sum(await asyncio.gather(*copies))
+        await _distribute(connection, data, ids)
+        copy_s = time.perf_counter() - began
+        backend = connection.info.backend_pid
+        before_s, began = process_s(backend), time.perf_counter()
         await tiers.maintain(connection, data.end)
+        maintain_s, used_s = time.perf_counter() - began, process_s(backend) - before_s
         await connection.execute("ANALYZE")
+    return Filled(data.samples, copy_s, copy_cpu_s, maintain_s, used_s)
 
 
 async def _number(connection: Connection, data: Reference) -> NDArray[np.int64]:
     rows = await series.upsert(connection, data.series)
     numbers = {(row.metric, row.component, labels_of(row.labels)): row.id for row in rows}
     ids = [numbers[one.metric, one.component, one.labels] for one in data.series]
-    first, last = data.start, data.end - timedelta(seconds=STEP_S)
-    values = data.values[:, -1].tolist()
-    await queries.run(connection, STATES, ids=ids, values=values, first=first, last=last)
+    first = data.times[np.argmin(np.isnan(data.values), axis=1)]
+    await queries.run(
+        connection,
+        STATES,
+        ids=ids,
+        values=data.values[:, -1].tolist(),
+        first=[datetime.fromtimestamp(time, UTC) for time in first.tolist()],
+        last=data.end - timedelta(seconds=STEP_S),
+    )
     return np.array(ids)
+
+
+async def _distribute(connection: Connection, data: Reference, ids: NDArray[np.int64]) -> None:
+    """Store the samples of distributions as the writer does: they are counted in buckets, too."""
+    rows = [n for n, one in enumerate(data.series) if one.kind is Kind.DISTRIBUTION]
+    if rows:
+        there = [~np.isnan(data.values[row]) for row in rows]
+        columns = [
+            Column(data.series[row], data.times[where] * 1_000_000, data.values[row][where])
+            for row, where in zip(rows, there, strict=True)
+        ]
+        known = {data.series[row]: int(ids[row]) for row in rows}
+        async with connection.transaction():
+            await insert_batch(connection, known, WriteBatch(columns), can_copy=True)
 
 
 async def _copy(
     dsn: str, data: Reference, ids: NDArray[np.int64], days: Sequence[NDArray[np.int64]]
-) -> None:
-    """Copy slot by slot, as the writer stores them: the order decides how full the pages are."""
-    async with await _connect(dsn) as connection, connection.cursor() as cursor:
+) -> float:
+    """Copy slot by slot, as the writer stores them: the order decides how full the pages are.
+
+    Return the CPU seconds of the backend.
+    """
+    plain = [n for n, one in enumerate(data.series) if one.kind is not Kind.DISTRIBUTION]
+    ids, values = ids[plain], data.values[plain]
+    async with await connect(dsn) as connection, connection.cursor() as cursor:
         for day in days:
             rows = np.empty((len(day), len(ids)), COPY_ROW)
             rows["fields"], rows["time_bytes"], rows["id_bytes"], rows["value_bytes"] = 3, 8, 4, 8
             rows["time"] = ((data.times[day] - POSTGRES_EPOCH_S) * 1_000_000)[:, None]
-            rows["id"], rows["value"] = ids, data.values[:, day].T
+            rows["id"], rows["value"] = ids, values[:, day].T
+            rows = rows[~np.isnan(rows["value"])]
             async with cursor.copy(COPY) as copy:
                 await copy.write(COPY_HEADER + rows.tobytes() + COPY_END)
+        return process_s(connection.info.backend_pid)
 
 
 async def _names(server: Connection, prefix: str) -> set[str]:
     cursor = await server.execute(NAMES, {"prefix": prefix})
     return {name for (name,) in await cursor.fetchall()}
-
-
-def _address(url: str, database: str) -> str:
-    return urlsplit(url)._replace(path=f"/{database}").geturl()
-
-
-async def _drop(server: Connection, name: str) -> None:
-    statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
-    await server.execute(statement.format(sql.Identifier(name)))
-
-
-async def _connect(dsn: str) -> Connection:
-    connection: Connection = await psycopg.AsyncConnection.connect(dsn, autocommit=True)
-    return connection

@@ -10,14 +10,14 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
 
-import aiohttp
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.processes import POLL_S, Server, fetch, serving
+from bench.processes import POLL_S, Running, Server, fetch, running
 from bench.reference import Reference
-from vigia.model import Series
+from bench.shapes import Values
+from model.series import Kind, Series
 
 BLOCK_S = 54 * 3600
 """What a Prometheus that keeps 30 days merges its blocks to: at most a tenth of that, in steps."""
@@ -25,6 +25,8 @@ TOOLS = 2
 KEEP = "100y"
 MERGED = b"has been successfully finished"
 MERGE_S = 120.0
+LIMITS = [*np.geomspace(20, 600, 23).tolist(), np.inf]
+"""Of the buckets of a histogram, as a careful client would have them."""
 
 
 class Peer(ABC):
@@ -49,10 +51,10 @@ class Peer(ABC):
     @abstractmethod
     def stored_bytes(self, folder: Path) -> int: ...
 
-    def serving(self, folder: Path) -> AbstractAsyncContextManager[aiohttp.ClientSession]:
-        """Run it on a folder it has filled while the block lasts."""
+    def running(self, folder: Path, connections: int = 1) -> AbstractAsyncContextManager[Running]:
+        """Run it on a folder, filled or empty, while the block lasts."""
         server = Server(partial(self.command, folder), self.ready)
-        return serving(server, folder / "server.log")
+        return running(server, folder / "server.log", connections)
 
 
 class Prometheus(Peer):
@@ -71,6 +73,7 @@ class Prometheus(Peer):
             # More than that, and it would begin to merge the blocks into larger ones.
             "--storage.tsdb.retention.time=33d",
             f"--web.listen-address=127.0.0.1:{port}",
+            "--web.enable-remote-write-receiver",
         ]
 
     async def fill(self, folder: Path, data: Reference) -> None:
@@ -111,13 +114,14 @@ class VictoriaMetrics(Peer):
         ]
 
     async def fill(self, folder: Path, data: Reference) -> None:
-        times = msgspec.json.encode((data.times * 1000).tolist())
-        async with self.serving(folder) as session:
-            for series, values in zip(data.series, data.values, strict=True):
+        async with self.running(folder) as started:
+            session = started.http
+            for labels, values in _peer_series(data):
+                there = ~np.isnan(values)
                 body = b'{"metric":%s,"values":%s,"timestamps":%s}\n' % (
-                    msgspec.json.encode(labels_of(series)),
-                    msgspec.json.encode(values.tolist()),
-                    times,
+                    msgspec.json.encode(labels),
+                    msgspec.json.encode(values[there].tolist()),
+                    msgspec.json.encode((data.times[there] * 1000).tolist()),
                 )
                 async with session.post("/api/v1/import", data=body) as response:
                     response.raise_for_status()
@@ -133,6 +137,7 @@ class VictoriaMetrics(Peer):
 
 
 PEERS: tuple[Peer, ...] = (Prometheus(), VictoriaMetrics())
+PROMETHEUS, VICTORIA_METRICS = (peer.name for peer in PEERS)
 
 
 def installed() -> list[Peer]:
@@ -164,18 +169,37 @@ def labels_of(series: Series) -> dict[str, str]:
     return {"__name__": series.metric, "component": series.component, **dict(series.labels)}
 
 
+def _peer_series(data: Reference) -> Iterator[tuple[dict[str, str], Values]]:
+    """Yield labels and values; of a distribution those of a histogram, as its client would count.
+
+    A bucket counts the samples so far that are not above its limit, `le`.
+    """
+    for series, values in zip(data.series, data.values, strict=True):
+        labels = labels_of(series)
+        if series.kind is not Kind.DISTRIBUTION:
+            yield labels, values
+            continue
+        for limit in LIMITS:
+            counts = np.cumsum(values <= limit).astype(np.float64)
+            name = {
+                "__name__": f"{series.metric}_bucket",
+                "le": f"{limit:g}".replace("inf", "+Inf"),
+            }
+            yield labels | name, np.where(np.isnan(values), np.nan, counts)
+
+
 def _write_openmetrics(file: Path, data: Reference, where: NDArray[np.bool_]) -> None:
-    times = [f" {time}\n" for time in data.times[where].tolist()]
     with file.open("w", encoding="utf-8") as output:
-        for row in sorted(range(len(data.series)), key=lambda row: data.series[row].metric):
-            output.writelines(_lines(data.series[row], data.values[row, where].tolist(), times))
+        for labels, values in sorted(_peer_series(data), key=lambda one: one[0]["__name__"]):
+            there = where & ~np.isnan(values)
+            output.writelines(_lines(labels, values[there].tolist(), data.times[there].tolist()))
         output.write("# EOF\n")
 
 
-def _lines(series: Series, values: list[float], times: list[str]) -> Iterator[str]:
-    labels = ",".join(f'{k}="{v}"' for k, v in labels_of(series).items() if k != "__name__")
-    head = f"{series.metric}{{{labels}}} "
-    return (f"{head}{value!r}{time}" for value, time in zip(values, times, strict=True))
+def _lines(labels: dict[str, str], values: list[float], times: list[int]) -> Iterator[str]:
+    matchers = ",".join(f'{k}="{v}"' for k, v in labels.items() if k != "__name__")
+    head = f"{labels['__name__']}{{{matchers}}} "
+    return (f"{head}{value!r} {time}\n" for value, time in zip(values, times, strict=True))
 
 
 async def _run(*command: str) -> None:

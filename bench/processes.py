@@ -17,7 +17,7 @@ READY_S = 60.0
 STOP_S = 20.0
 REQUEST_S = 60.0
 POLL_S = 0.1
-LAST_WORDS_CHARS = 2000
+OUTPUT_CHARS_SHOWN = 2000
 KEY = "a-key-for-measuring-0123456789abcdef"
 OK = 200
 
@@ -29,18 +29,30 @@ class Server(Struct, frozen=True):
     ready: str
     key: str = ""
     environment: Callable[[int], dict[str, str]] | None = None
+    directory: Path | None = None
 
 
-def vigia(dsn: str | None, folder: Path, roles: str = "api") -> Server:
+class Running(Struct, frozen=True):
+    """A server that is ready: its process, and a session of kept connections to it."""
+
+    pid: int
+    http: aiohttp.ClientSession
+
+
+def vigia(
+    dsn: str | None, folder: Path, roles: str = "api", checkout: Path | None = None
+) -> Server:
     """Return the real service, which only answers by default: it neither collects nor maintains.
 
-    Without an address it has the embedded engine.
+    Without an address it has the embedded engine. With a checkout it is the one installed there.
     """
     others = {name: text for name, text in os.environ.items() if not name.startswith("VIGIA_")}
+    python = str(checkout / ".venv" / "bin" / "python") if checkout else sys.executable
     return Server(
-        lambda _: [sys.executable, "-m", "vigia", "serve"],
+        lambda _: [python, "-m", "vigia", "serve"],
         ready="/readyz",
         key=KEY,
+        directory=checkout,
         environment=lambda port: {
             **others,
             **({"VIGIA_DATABASE_URL": dsn} if dsn else {}),
@@ -57,6 +69,13 @@ async def serving(
     server: Server, log: Path, connections: int = 1
 ) -> AsyncIterator[aiohttp.ClientSession]:
     """Run a server while the block lasts, and hand out a session of kept connections to it."""
+    async with running(server, log, connections) as started:
+        yield started.http
+
+
+@asynccontextmanager
+async def running(server: Server, log: Path, connections: int = 1) -> AsyncIterator[Running]:
+    """Do the same, and hand out its process as well."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with log.open("wb") as output:
@@ -65,11 +84,12 @@ async def serving(
             stdout=output,
             stderr=output,
             env=server.environment(port) if server.environment else None,
+            cwd=server.directory,
         )
     try:
         async with _session(port, server.key, connections) as session:
             await _await_ready(session, server.ready, process, log)
-            yield session
+            yield Running(process.pid, session)
     finally:
         await _end(process)
 
@@ -83,7 +103,8 @@ def _session(port: int, key: str, connections: int) -> aiohttp.ClientSession:
         f"http://127.0.0.1:{port}",
         headers=headers,
         timeout=aiohttp.ClientTimeout(total=REQUEST_S),
-        connector=aiohttp.TCPConnector(limit=connections),
+        # A server may close an idle connection after 5 s, and a request in that moment is lost.
+        connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=2.0),
     )
 
 
@@ -100,7 +121,7 @@ async def _await_ready(
             pass
         await asyncio.sleep(POLL_S)
     said = await asyncio.to_thread(log.read_text, errors="replace")
-    raise RuntimeError(f"a server is not ready: {said[-LAST_WORDS_CHARS:]}")
+    raise RuntimeError(f"a server is not ready: {said[-OUTPUT_CHARS_SHOWN:]}")
 
 
 async def _end(process: Process) -> None:

@@ -12,13 +12,15 @@ from numpy.typing import NDArray
 from bench import shapes
 from bench.shapes import DAY_S, Shape, Values
 from collectors.metrics import series_of
-from vigia.model import Category, Labels, Series, labels_of
+from model.series import Category, Kind, Labels, Series, labels_of
 
 SEED = 20_240_601
 STEP_S = 15
 DAYS = 30
 CORES = 20
 GIB = 2.0**30
+CROWD, ROUTES, PODS = 100, 10, 4
+WAIT = "crowd_wait_ms"
 EXTERNAL = ("binance", "bybit", "openai", "ngrok")
 PHASES_MS = {"dns": 0.6, "connect": 9.0, "tls": 14.0, "first_byte": 31.0}
 
@@ -26,7 +28,10 @@ Part = tuple[str, Labels, Shape]
 
 
 class Reference(Struct, frozen=True):
-    """Series with their values: a row for each series, a column for each time (epoch seconds)."""
+    """Series with their values: a row for each series, a column for each time (epoch seconds).
+
+    Where a series has no sample its value is NaN.
+    """
 
     series: list[Series]
     times: NDArray[np.int64]
@@ -42,7 +47,7 @@ class Reference(Struct, frozen=True):
 
     @property
     def samples(self) -> int:
-        return self.values.size
+        return int(np.count_nonzero(~np.isnan(self.values)))
 
     @property
     def fingerprint(self) -> str:
@@ -59,16 +64,24 @@ class Reference(Struct, frozen=True):
         ]
 
 
-def make(end_s: int, days: int = DAYS, *, rounded: bool = True) -> Reference:
-    """Return the samples of the days before `end_s`, rounded to what each series declares."""
+def make(
+    end_s: int, days: int = DAYS, *, rounded: bool = True, with_crowd: bool = False
+) -> Reference:
+    """Return the samples of the days before `end_s`, rounded to what each series declares.
+
+    The crowd are 100 series of one metric, and a distribution of four pods, of the last day alone.
+    """
     times = np.arange(end_s - days * DAY_S, end_s, STEP_S, dtype=np.int64)
     parts = list(_series())
+    own = len(parts)
+    parts += _crowd() if with_crowd else ()
     values = np.empty((len(parts), len(times)))
     for number, (series, shape) in enumerate(parts):
         column = shape(np.random.default_rng([SEED, number]), times.astype(np.float64))
         if rounded and series.resolution is not None:
             column = np.round(column / series.resolution) * series.resolution
         values[number] = column
+    values[own:, : -DAY_S // STEP_S] = np.nan
     return Reference([series for series, _ in parts], times, values)
 
 
@@ -157,3 +170,16 @@ def _external() -> Iterator[Part]:
         yield "external_phase_ms", labels, partial(shapes.latency, median=median)
     yield "external_status_code", (), shapes.status_code
     yield "external_certificate_days", (), shapes.days_left
+
+
+def _crowd() -> Iterator[tuple[Series, Shape]]:
+    for number in range(CROWD):
+        labels = labels_of({"n": f"{number:02}", "route": str(number % ROUTES)})
+        shape = partial(shapes.percent, base=40, swing=20, noise=6)
+        yield series_of("crowd_percent", "crowd", Category.SYSTEM, labels), shape
+    for pod in range(PODS):
+        labels = labels_of({"pod": str(pod), "zone": "a"})
+        yield (
+            Series(metric=WAIT, component="crowd", labels=labels, kind=Kind.DISTRIBUTION),
+            partial(shapes.latency, median=80.0),
+        )

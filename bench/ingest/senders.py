@@ -15,7 +15,7 @@ from bench.bodies import Batch, Shape
 from db.arrays import Array, Doubles, Integers, Timestamps, copy_rows
 from db.queries import Connection
 
-_QUERIES = named.load(__file__.replace("senders", "ingest"))
+_QUERIES = named.load(__file__)
 TABLES = _QUERIES["tables"]
 COPY = _QUERIES["copy"]
 UNNEST = _QUERIES["unnest"]
@@ -29,13 +29,15 @@ IN_FLIGHT = 2
 OK, NO_CONTENT = 200, 204
 ACCEPTED, DUPLICATE = "accepted", "duplicate"
 
-Turn = Callable[[], Awaitable[None]]
+PreparedRun = Callable[[], Awaitable[None]]
+CpuCounter = Callable[[], Awaitable[float]]
+"""Returns the CPU seconds that everyone who works for a sender has used so far."""
 
 
 class Way(Struct, frozen=True):
     """A format, and how the service is to answer it.
 
-    `told` is the field of the answer that counts the samples.
+    `counted` is the field of the answer that counts the samples.
     """
 
     name: str
@@ -43,7 +45,7 @@ class Way(Struct, frozen=True):
     encode: Callable[[str, Batch], bytes]
     headers: dict[str, str]
     status: int = OK
-    told: str = ""
+    counted: str = ""
 
 
 JSON = Way(
@@ -51,17 +53,17 @@ JSON = Way(
     f"{BASE}/metrics",
     bodies.to_json,
     {"Content-Type": "application/json"},
-    told=ACCEPTED,
+    counted=ACCEPTED,
 )
 GZIP = Way(
     "JSON gzip",
     JSON.path,
     bodies.to_gzip,
     {**JSON.headers, "Content-Encoding": "gzip"},
-    told=ACCEPTED,
+    counted=ACCEPTED,
 )
-AGAIN = Way("JSON again", JSON.path, bodies.to_json, JSON.headers, told=DUPLICATE)
-FLAT = Way("flat", JSON.path, bodies.to_json, JSON.headers, told=ACCEPTED)
+AGAIN = Way("JSON again", JSON.path, bodies.to_json, JSON.headers, counted=DUPLICATE)
+FLAT = Way("flat", JSON.path, bodies.to_json, JSON.headers, counted=ACCEPTED)
 OTLP = Way(
     "OTLP",
     f"{BASE}/ingest/otlp/v1/metrics",
@@ -80,6 +82,7 @@ REMOTE_WRITE = Way(
     NO_CONTENT,
 )
 WAYS = (JSON, GZIP, OTLP, REMOTE_WRITE)
+PEER_PATH, PEER_QUERY = "/api/v1/write", "/api/v1/query"
 
 
 class Ledger(Struct):
@@ -100,12 +103,13 @@ class Sender(ABC):
 
     name: str
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: Shape, cpu_s: CpuCounter) -> None:
         self.shape = shape
+        self.cpu_s = cpu_s
         self.ledger = Ledger()
 
     @abstractmethod
-    def prepare(self, some: Sequence[Batch]) -> Turn:
+    def prepare(self, some: Sequence[Batch]) -> PreparedRun:
         """Return what stores the batches; all that is a client's affair is done before."""
 
     @abstractmethod
@@ -126,8 +130,12 @@ class Sender(ABC):
 class Posted(Sender):
     """Requests to the service, some in flight at a time."""
 
-    def __init__(self, way: Way, shape: Shape, http: aiohttp.ClientSession) -> None:
-        super().__init__(shape)
+    in_flight = IN_FLIGHT
+
+    def __init__(
+        self, way: Way, shape: Shape, http: aiohttp.ClientSession, cpu_s: CpuCounter
+    ) -> None:
+        super().__init__(shape, cpu_s)
         self.name = way.name
         self._way = way
         self._component = f"{way.name}_{shape.series}".replace(" ", "_")
@@ -137,31 +145,31 @@ class Posted(Sender):
         """Return the body of a request."""
         return self._way.encode(self._component, batch)
 
-    def prepare(self, some: Sequence[Batch]) -> Turn:
+    def prepare(self, some: Sequence[Batch]) -> PreparedRun:
         requests = [(batch, self.encode(batch)) for batch in some]
-        return lambda: self.post_all(iter(requests), self._way.told)
+        return lambda: self.post_all(iter(requests), self._way.counted)
 
-    async def post_all(self, requests: Iterator[tuple[Batch, bytes]], told: str) -> None:
-        """Send all that there is; `told` is as in Way."""
+    async def post_all(self, requests: Iterator[tuple[Batch, bytes]], counted: str) -> None:
+        """Send all that there is; `counted` is as in Way."""
 
         async def lane() -> None:
             for batch, body in requests:
-                await self._post(batch, body, told)
+                await self._post(batch, body, counted)
 
         async with asyncio.TaskGroup() as group:
-            for _ in range(IN_FLIGHT):
+            for _ in range(self.in_flight):
                 group.create_task(lane())
 
-    async def _post(self, batch: Batch, body: bytes, told: str) -> None:
+    async def _post(self, batch: Batch, body: bytes, counted: str) -> None:
         way = self._way
         async with self._http.post(way.path, data=body, headers=way.headers) as response:
             answer = await response.read()
         is_stored = response.status == way.status
-        if told and is_stored:
-            is_stored = msgspec.json.decode(answer)[told] == batch.shape.samples
+        if counted and is_stored:
+            is_stored = msgspec.json.decode(answer)[counted] == batch.shape.samples
         if not is_stored:
             raise RuntimeError(f"{way.name} was answered {response.status}: {answer[:500]!r}")
-        if told != DUPLICATE:
+        if counted != DUPLICATE:
             self.ledger.enter(batch)
 
     def stored(self) -> tuple[bytes, dict[str, Any]]:
@@ -171,14 +179,39 @@ class Posted(Sender):
 class Again(Posted):
     """The first requests, and then again and again the same."""
 
-    def __init__(self, shape: Shape, http: aiohttp.ClientSession) -> None:
-        super().__init__(AGAIN, shape, http)
+    def __init__(self, shape: Shape, http: aiohttp.ClientSession, cpu_s: CpuCounter) -> None:
+        super().__init__(AGAIN, shape, http, cpu_s)
         self._first: list[tuple[Batch, bytes]] = []
 
-    def prepare(self, some: Sequence[Batch]) -> Turn:
-        told = DUPLICATE if self._first else ACCEPTED
+    def prepare(self, some: Sequence[Batch]) -> PreparedRun:
+        counted = DUPLICATE if self._first else ACCEPTED
         self._first = self._first or [(batch, self.encode(batch)) for batch in some]
-        return lambda: self.post_all(iter(self._first), told)
+        return lambda: self.post_all(iter(self._first), counted)
+
+
+class ToPeer(Posted):
+    """The bodies of remote write, to another database.
+
+    They come one after the other: Prometheus refuses what is older than its series' newest.
+    """
+
+    in_flight = 1
+
+    def __init__(
+        self, name: str, shape: Shape, http: aiohttp.ClientSession, cpu_s: CpuCounter
+    ) -> None:
+        way = msgspec.structs.replace(REMOTE_WRITE, name=name, path=PEER_PATH)
+        super().__init__(way, shape, http, cpu_s)
+
+    async def audit(self, connection: Connection) -> None:  # noqa: ARG002 (it is not there)
+        """Raise RuntimeError unless as many samples are there as were acknowledged."""
+        query = f'sum(count_over_time({bodies.METRIC}{{job="{self._component}"}}[7d]))'
+        asked = {"query": query, "time": str(self.ledger.newest_s + 1), "nocache": "1"}
+        async with self._http.get(PEER_QUERY, params=asked) as answer:
+            found = msgspec.json.decode(await answer.read())["data"]["result"]
+        samples = int(found[0]["value"][1]) if found else 0
+        if samples != self.ledger.samples:
+            raise RuntimeError(f"{self.name}, {self.shape}: {samples}, not {self.ledger}")
 
 
 class Copied(Sender):
@@ -186,20 +219,20 @@ class Copied(Sender):
 
     name = "COPY"
 
-    def __init__(self, shape: Shape, connection: Connection) -> None:
-        super().__init__(shape)
+    def __init__(self, shape: Shape, connection: Connection, cpu_s: CpuCounter) -> None:
+        super().__init__(shape, cpu_s)
         self._connection = connection
 
-    def prepare(self, some: Sequence[Batch]) -> Turn:
+    def prepare(self, some: Sequence[Batch]) -> PreparedRun:
         rows = [(batch, copy_rows(*batch.rows())) for batch in some]
 
-        async def turn() -> None:
+        async def prepared() -> None:
             for batch, data in rows:
                 async with self._connection.cursor() as cursor, cursor.copy(COPY) as copy:
                     await copy.write(data)
                 self.ledger.enter(batch)
 
-        return turn
+        return prepared
 
     def stored(self) -> tuple[bytes, dict[str, Any]]:
         return COPIED, {"first": self.shape.series}
@@ -210,19 +243,19 @@ class Inserted(Sender):
 
     name = "unnest"
 
-    def __init__(self, shape: Shape, connection: Connection) -> None:
-        super().__init__(shape)
+    def __init__(self, shape: Shape, connection: Connection, cpu_s: CpuCounter) -> None:
+        super().__init__(shape, cpu_s)
         self._connection = connection
 
-    def prepare(self, some: Sequence[Batch]) -> Turn:
+    def prepare(self, some: Sequence[Batch]) -> PreparedRun:
         arrays = [(batch, _arrays(batch)) for batch in some]
 
-        async def turn() -> None:
+        async def prepared() -> None:
             for batch, parameters in arrays:
                 await self._connection.execute(UNNEST, parameters)
                 self.ledger.enter(batch)
 
-        return turn
+        return prepared
 
     def stored(self) -> tuple[bytes, dict[str, Any]]:
         return INSERTED, {"first": self.shape.series}

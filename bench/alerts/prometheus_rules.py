@@ -18,11 +18,18 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
+from bench.alerts.alert_workload import (
+    BEFORE,
+    EVALUATIONS,
+    MINUTE_SAMPLES,
+    SERIES,
+    WARM_UP,
+    Workload,
+)
 from bench.bodies import write_request
-from bench.fleet import BEFORE, EVALUATIONS, MINUTE_SAMPLES, SERIES, WARM_UP, Fleet
 from bench.peers import labels_of
 from bench.processes import Server, fetch, serving
-from vigia.model import Series
+from model.series import Series
 
 MINUTE_MS = {100: 2000, 1_000: 2000, 10_000: 6000}
 MINUTE_MS_DEFAULT = 6000
@@ -53,9 +60,9 @@ def is_installed() -> bool:
     return True
 
 
-async def evaluate(fleet: Fleet) -> Ruled:
+async def evaluate(workload: Workload) -> Ruled:
     """Write the samples, then let the rules be evaluated until the trouble ends."""
-    minute_ms = MINUTE_MS.get(fleet.size, MINUTE_MS_DEFAULT)
+    minute_ms = MINUTE_MS.get(workload.size, MINUTE_MS_DEFAULT)
     with tempfile.TemporaryDirectory(prefix="vigia-bench-") as name:
         folder = Path(name)
         config, rules = folder / "prometheus.yml", folder / "rules.yml"
@@ -63,9 +70,9 @@ async def evaluate(fleet: Fleet) -> Ruled:
         server = Server(partial(_command, folder, config), "/-/ready")
         async with serving(server, folder / "server.log") as http:
             start_ms = int(time.time() * 1000) + LEAD_MS
-            await _write(http, fleet, start_ms, minute_ms)
+            await _write(http, workload, start_ms, minute_ms)
             # JSON is YAML.
-            rules.write_bytes(msgspec.json.encode(_group(fleet, minute_ms)))
+            rules.write_bytes(msgspec.json.encode(_group(workload, minute_ms)))
             config.write_bytes(msgspec.json.encode({"rule_files": [str(rules)]}))
             async with http.post("/-/reload") as answer:
                 assert answer.status == 200, await answer.text()  # noqa: PLR2004 (HTTP)
@@ -83,9 +90,11 @@ def _command(folder: Path, config: Path, port: int) -> list[str]:
     ]
 
 
-async def _write(http: aiohttp.ClientSession, fleet: Fleet, start_ms: int, minute_ms: int) -> None:
+async def _write(
+    http: aiohttp.ClientSession, workload: Workload, start_ms: int, minute_ms: int
+) -> None:
     step_ms = minute_ms // MINUTE_SAMPLES
-    count = fleet.values.shape[1]
+    count = workload.values.shape[1]
     times = start_ms - BEFORE * minute_ms + np.arange(count) * step_ms
     for first in range(0, count, REQUEST_SAMPLES):
         some = slice(first, first + REQUEST_SAMPLES)
@@ -93,7 +102,7 @@ async def _write(http: aiohttp.ClientSession, fleet: Fleet, start_ms: int, minut
             write_request,
             (
                 (labels_of(series), times[some][there].tolist(), values[there].tolist())
-                for series, values in zip(SERIES, fleet.values[:, some], strict=True)
+                for series, values in zip(SERIES, workload.values[:, some], strict=True)
                 if (there := ~np.isnan(values)).any()
             ),
         )
@@ -102,16 +111,17 @@ async def _write(http: aiohttp.ClientSession, fleet: Fleet, start_ms: int, minut
     assert time.time() * 1000 < start_ms, "it took longer to write the samples than was allowed"
 
 
-def _group(fleet: Fleet, minute_ms: int) -> dict[str, object]:
-    rules = [_rule(fleet, number, minute_ms) for number in range(fleet.size)]
+def _group(workload: Workload, minute_ms: int) -> dict[str, object]:
+    rules = [_rule(workload, number, minute_ms) for number in range(workload.rules)]
     return {"groups": [{"name": "bench", "interval": f"{minute_ms}ms", "rules": rules}]}
 
 
-def _rule(fleet: Fleet, number: int, minute_ms: int) -> dict[str, object]:
-    kind = fleet.kind(number)
-    expression = kind.expression.format(
-        m=_selector(fleet.series(number)),
-        over=_selector(fleet.partner(number)),
+def _rule(workload: Workload, number: int, minute_ms: int) -> dict[str, object]:
+    kind = workload.kind(number)
+    expression = (workload.vector and kind.vector) or kind.expression
+    expression = expression.format(
+        m=_selector(workload.series(number)),
+        over=_selector(workload.partner(number)),
         m1=f"{minute_ms}ms",
         m5=f"{5 * minute_ms}ms",
     )
@@ -125,7 +135,7 @@ def _rule(fleet: Fleet, number: int, minute_ms: int) -> dict[str, object]:
 
 
 def _selector(series: Series) -> str:
-    labels = ",".join(f'{name}="{text}"' for name, text in labels_of(series).items())
+    labels = ",".join(f'{name}="{text}"' for name, text in labels_of(series).items() if text)
     return f"{{{labels}}}"
 
 
@@ -143,10 +153,14 @@ async def _watch(http: aiohttp.ClientSession, start_ms: int, minute_ms: int) -> 
         missed = found.get("iterations_missed_total", 0.0)
     assert not missed, f"Prometheus missed {missed} evaluations: its minute is too short"
     seconds = [taken[at] for at in sorted(taken) if at * 1000 >= start_ms + WARM_UP * minute_ms]
-    end, step = end_ms / 1000 - minute_ms / 1000, f"{minute_ms}ms"
-    span = {"start": end - (EVALUATIONS - WARM_UP - 1) * minute_ms / 1000, "end": end, "step": step}
-    opened = await _counts(http, f"count({FIRING} unless {FIRING} offset {step})", span)
-    resolved = await _counts(http, f"count({FIRING} offset {step} unless {FIRING})", span)
+    end, transition = end_ms / 1000 - minute_ms / 1000, f"{minute_ms}ms"
+    span = {
+        "start": end - (EVALUATIONS - WARM_UP - 1) * minute_ms / 1000,
+        "end": end,
+        "step": transition,
+    }
+    opened = await _counts(http, f"count({FIRING} unless {FIRING} offset {transition})", span)
+    resolved = await _counts(http, f"count({FIRING} offset {transition} unless {FIRING})", span)
     return Ruled(seconds, opened, resolved)
 
 

@@ -26,9 +26,9 @@ import aiohttp
 import psutil
 import psycopg
 
-from bench.folders import log_mib, mib
+from bench.soak.folders import log_mib, mib
 from db.engine import open_engine
-from vigia.settings import load
+from runtime.settings import load
 
 KEY = "a-key-for-the-soak-run-0123456789abcdef"
 BASE = "/api/v1/monitoring"
@@ -54,7 +54,7 @@ PATHS = (
 SQL = dict(
     re.findall(
         r"-- name: (\w+)\n(.*?)(?=\n-- name|\Z)",
-        Path(__file__).with_suffix(".sql").read_text(encoding="utf-8"),
+        Path(__file__).with_name("soak.sql").read_text(encoding="utf-8"),
         re.DOTALL,
     )
 )

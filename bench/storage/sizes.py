@@ -12,7 +12,7 @@ from bench import named
 from bench.reference import Reference
 from db import queries
 from db.queries import Connection
-from db.tiers import Wanted
+from retention.tiers import Wanted
 
 _QUERIES = named.load(__file__)
 FUNCTIONS = _QUERIES["functions"]

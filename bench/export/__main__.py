@@ -33,13 +33,14 @@ from bench.loading import loaded
 from bench.reference import STEP_S, Reference
 from bench.shapes import DAY_S
 from bench.tables import print_table
-from db import tiers, writer
 from db.engine import open_engine
 from db.migrate import migrate
 from db.queries import Connection
-from db.series import SeriesNumbers
-from vigia.model import Sample
-from vigia.settings import Settings
+from model.series import Sample
+from retention import tiers
+from runtime.settings import Settings
+from samples import insert
+from samples.series import SeriesNumbers
 
 KEY = "a-key-for-measuring-0123456789abcdef"
 BASE = "/api/v1/monitoring"
@@ -75,7 +76,7 @@ class Result(Struct, frozen=True):
         return (max(self.watch.rss) - self.watch.rss[0]) / MB
 
 
-class Service:
+class ExportService:
     """The real service on a database; it collects every second."""
 
     def __init__(self, folder: Path, dsn: str | None) -> None:
@@ -154,8 +155,8 @@ class Service:
                 lines += chunk.count(b"\n")
         seconds = time.monotonic() - began
         watching.cancel()
-        told = lines - (form == "csv") if form != "arrow" else rows
-        return Result(engine, form, told, size, seconds, seen)
+        reported = lines - (form == "csv") if form != "arrow" else rows
+        return Result(engine, form, reported, size, seconds, seen)
 
     async def end(self, process: Process) -> None:
         await self.http.close()
@@ -164,8 +165,8 @@ class Service:
 
 
 @asynccontextmanager
-async def serving(dsn: str | None, folder: Path) -> AsyncIterator[Service]:
-    service = Service(folder, dsn)
+async def serving(dsn: str | None, folder: Path) -> AsyncIterator[ExportService]:
+    service = ExportService(folder, dsn)
     process = await service.start()
     try:
         yield service
@@ -200,7 +201,7 @@ async def embedded(folder: Path) -> list[Result]:
         numbers = SeriesNumbers()
         for samples in batches(data):
             async with connection.transaction():
-                await writer.insert(connection, numbers, samples)
+                await insert.insert(connection, numbers, samples)
         await tiers.maintain(connection, data.end)
     return await measure("embedded", None, data, EMBEDDED_ROWS, folder)
 
@@ -226,7 +227,7 @@ async def main(*, keep: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:
         results += await embedded(Path(folder))
     report(results)
-    told = {
+    reported = {
         "bench": "export",
         "ratio": round(max(of_limit(result) for result in results if result.format == "csv"), 3),
         "rows_per_s": {f"{r.engine} {r.format}": round(r.rows / r.seconds) for r in results},
@@ -234,7 +235,7 @@ async def main(*, keep: bool) -> None:
         "delay_s": round(max(result.watch.delay_s for result in results), 3),
         "seconds": round(time.monotonic() - began),
     }
-    print(json.dumps(told))
+    print(json.dumps(reported))
 
 
 def of_limit(result: Result) -> float:

@@ -19,17 +19,19 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
+from alerts.rules import store as rules
+from alerts.rules.model import Rule
 from bench import named
-from bench.fleet import CALM, HOT, SERIES, STEP_S
+from bench.alerts.alert_workload import CALM, HOT, SERIES, STEP_S
 from bench.loading import empty
 from bench.processes import OK, fetch, serving, vigia
 from bench.tables import print_table
-from db import queries, rules
+from db import queries
 from db.engine import open_engine
 from db.queries import Connection
-from db.rules import Rule
-from vigia.model import Level, utc_now
-from vigia.settings import Settings
+from model.severity import Level
+from model.times import utc_now
+from runtime.settings import Settings
 
 BASE = "/api/v1/monitoring"
 HEALTH, ACTIVE, DASHBOARD, ACKNOWLEDGE = (
@@ -59,8 +61,8 @@ class Recorded(Struct, frozen=True):
     """How many alerts there are, steps in their audit, and alerts in messages on the bus."""
 
     alerts: int
-    steps: int
-    told: int
+    transitions: int
+    announced: int
 
 
 class Asked(Struct, frozen=True):
@@ -71,7 +73,7 @@ class Asked(Struct, frozen=True):
     ms: float
 
 
-class Storm(Struct, frozen=True):
+class AlertStorm(Struct, frozen=True):
     """What came of it."""
 
     engine: str
@@ -105,7 +107,7 @@ class Storm(Struct, frozen=True):
         }
 
 
-async def measure(engine: str, url: str) -> Storm:
+async def measure(engine: str, url: str) -> AlertStorm:
     async with _service(engine, url) as (http, sql):
         await _make_rules(sql)
         old = await _raise_alerts(http)
@@ -117,7 +119,7 @@ async def measure(engine: str, url: str) -> Storm:
         asked = await _ask(http, old, start_s + EVALUATED_AT_S)
         seconds = await _duration(http, start_s + 60)
         [recorded] = await queries.rows(sql, Recorded, RECORDED)
-    return Storm(engine, seconds, recorded, asked)
+    return AlertStorm(engine, seconds, recorded, asked)
 
 
 @asynccontextmanager
@@ -163,7 +165,7 @@ async def _make_rules(sql: Connection) -> None:
 
 
 async def _post(http: aiohttp.ClientSession, value: float, start_s: float, minutes: int) -> None:
-    times = [start_s + step for step in range(0, 60 * minutes, STEP_S)]
+    times = [start_s + transition for transition in range(0, 60 * minutes, STEP_S)]
     columns = [
         {
             "metric": series.metric,
@@ -234,7 +236,7 @@ async def _until(moment_s: float) -> None:
     await asyncio.sleep(max(0.0, moment_s - time.time()))
 
 
-def report(storms: Sequence[Storm]) -> None:
+def report(storms: Sequence[AlertStorm]) -> None:
     if not storms:
         return
     print(
@@ -244,7 +246,7 @@ def report(storms: Sequence[Storm]) -> None:
     rows = []
     for each in storms:
         found = each.recorded
-        whole = f"{found.alerts:,} / {found.steps:,} / {found.told:,}"
+        whole = f"{found.alerts:,} / {found.transitions:,} / {found.announced:,}"
         for name, what in [("all", ASKED), *((one, (one,)) for one in ASKED)]:
             some = each.ms_of(*what)
             figures = [f"{ms:.1f}" for ms in np.quantile(some, [0.5, 0.99, 1])]

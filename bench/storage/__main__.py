@@ -13,20 +13,23 @@ from pathlib import Path
 import psycopg
 from msgspec import Struct
 
-from bench import peers, reference, sizes
+from bench import peers, reference
 from bench.command import run
-from bench.loading import loaded
+from bench.loading import Filled, loaded, read_filled
 from bench.reference import STEP_S, Reference
 from bench.shapes import DAY_S
-from bench.sizes import YEAR_DAYS, Tier, Year
+from bench.storage import sizes
+from bench.storage.sizes import YEAR_DAYS, Tier, Year
 from bench.tables import print_table
-from db.config import Retention
+from config.model import Retention
 from retention.plan import plan
 
 ALIGNED_S = 28 * DAY_S
 """The data ends where the widest chunks end that it can fill."""
 SAMPLE_BYTES_MAX = 2.7
 YEAR_BYTES_MAX = 3e6
+MAINTENANCE_CPU_US_MAX = 4.5
+"""A sample."""
 SAMPLES_A_YEAR = YEAR_DAYS * DAY_S / STEP_S
 WANTED = {wanted.name: wanted for wanted in plan(Retention())}
 METADATA = ("_ts_meta_", "series_id")
@@ -38,6 +41,7 @@ class Weighed(Struct, frozen=True):
 
     tiers: dict[str, Tier]
     peers: dict[str, float]
+    filled: Filled
 
     @property
     def sample(self) -> float:
@@ -64,6 +68,7 @@ async def main(url: str, keep: bool) -> None:
     report_tiers(rounded, measured)
     report_columns(rounded, measured)
     report_samples(rounded, measured)
+    report_filled(rounded, measured)
     seconds = round(time.monotonic() - began)
     print(json.dumps({"bench": "storage", **summary(rounded, measured), "seconds": seconds}))
 
@@ -75,11 +80,12 @@ async def _weigh(url: str, data: Reference, variant: str, *, keep: bool) -> Weig
             connection = await psycopg.AsyncConnection.connect(dsn, autocommit=True)
             async with connection:
                 tiers = await sizes.measure(connection, data)
+                filled = await read_filled(connection)
         bytes_by_peer = {}
         for peer in peers.installed():
             place = await peers.stored(peer, home, data)
             bytes_by_peer[peer.name] = peer.stored_bytes(place) / data.samples
-    return Weighed({tier.name: tier for tier in tiers}, bytes_by_peer)
+    return Weighed({tier.name: tier for tier in tiers}, bytes_by_peer, filled)
 
 
 def report_tiers(rounded: Weighed, measured: Weighed) -> None:
@@ -164,9 +170,28 @@ def report_samples(rounded: Weighed, measured: Weighed) -> None:
     print_table(["", "rounded", "unrounded", "year rounded", "year unrounded"], rows)
 
 
+def report_filled(rounded: Weighed, measured: Weighed) -> None:
+    print("What it took to copy the samples in, and to roll up and compress them all.\n")
+    print_table(
+        ["", "copy s", "CPU s", "maintenance s", "CPU s", "CPU \N{MICRO SIGN}s a sample"],
+        [
+            [
+                name, f"{one.copy_s:.0f}", f"{one.copy_cpu_s:.1f}", f"{one.maintain_s:.0f}",
+                f"{one.maintain_cpu_s:.1f}", f"{one.maintain_cpu_us:.2f}",
+            ]
+            for name, one in (("rounded", rounded.filled), ("unrounded", measured.filled))
+        ],
+    )  # fmt: skip
+
+
 def summary(rounded: Weighed, measured: Weighed) -> dict[str, object]:
     """Return the figures that have limits; `ratio` is the worst of them over its limit."""
-    ratio = max(rounded.sample / SAMPLE_BYTES_MAX, rounded.year / YEAR_BYTES_MAX)
+    filled = rounded.filled
+    ratio = max(
+        rounded.sample / SAMPLE_BYTES_MAX,
+        rounded.year / YEAR_BYTES_MAX,
+        filled.maintain_cpu_us / MAINTENANCE_CPU_US_MAX,
+    )
     return {
         "ratio": round(ratio, 3),
         "sample_bytes": round(rounded.sample, 3),
@@ -175,6 +200,10 @@ def summary(rounded: Weighed, measured: Weighed) -> dict[str, object]:
         "year_bytes_at_worst": round(sum(year.worst for year in rounded.years.values())),
         "year_bytes_unrounded": round(measured.year),
         "peers_sample_bytes": {peer: round(size, 3) for peer, size in rounded.peers.items()},
+        "copy_s": round(filled.copy_s, 1),
+        "copy_cpu_us": round(filled.copy_cpu_us, 3),
+        "maintain_s": round(filled.maintain_s, 1),
+        "maintain_cpu_us": round(filled.maintain_cpu_us, 3),
         "is_met": ratio <= 1,
     }
 

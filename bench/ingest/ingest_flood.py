@@ -11,12 +11,13 @@ import numpy as np
 import psutil
 from msgspec import Struct
 
+from accounts import keys
 from bench.command import execute
-from bench.ingest import MB, Contest, embedded, native
+from bench.ingest.competitors import MB, IngestCompetitors, embedded, native
 from bench.tables import print_table
-from db import keys
-from db.series import SERIES_MAX
-from vigia.model import Role, utc_now
+from model.principal import Role
+from model.times import utc_now
+from samples.series import SERIES_MAX
 
 PATH = "/api/v1/monitoring/metrics"
 REQUEST_SERIES = 10_000
@@ -59,66 +60,68 @@ def body(names: Iterator[int], component: str, label: str) -> bytes:
     return msgspec.json.encode({"series": columns})
 
 
-async def post(contest: Contest, content: bytes, key: str) -> dict[str, int]:
+async def post(competitors: IngestCompetitors, content: bytes, key: str) -> dict[str, int]:
     headers = {"Authorization": f"Bearer {key}"}
-    async with contest.http.post(PATH, data=content, headers=headers) as answer:
+    async with competitors.http.post(PATH, data=content, headers=headers) as answer:
         found: dict[str, int] = msgspec.json.decode(await answer.read())
         if answer.status != 200:  # noqa: PLR2004 (everything else is a failure)
             raise RuntimeError(f"{answer.status}: {found}")
         return found
 
 
-async def known(contest: Contest, key: str, taken: list[float], count: float) -> None:
+async def known(competitors: IngestCompetitors, key: str, taken: list[float], count: float) -> None:
     """Send samples of series that are there, one request after the other."""
     while len(taken) < count:
         content = body(iter(range(KNOWN_SERIES)), "known", "n")
         began = time.perf_counter()
-        await post(contest, content, key)
+        await post(competitors, content, key)
         taken.append((time.perf_counter() - began) * 1000)
 
 
-async def key_of(contest: Contest, name: str) -> str:
+async def key_of(competitors: IngestCompetitors, name: str) -> str:
     """Make a key that may only send."""
-    _, secret = await keys.create(contest.sql, name, Role.INGEST, utc_now(), "bench")
+    _, secret = await keys.create(competitors.sql, name, Role.INGEST, utc_now(), "bench")
     return secret.reveal()
 
 
-async def flood(contest: Contest, key: str) -> tuple[int, int]:
+async def flood(competitors: IngestCompetitors, key: str) -> tuple[int, int]:
     """Send every request of the flood; return how many samples were accepted and refused."""
     accepted = refused = 0
     for start in range(0, FLOOD_SERIES, REQUEST_SERIES):
         names = iter(range(start, start + REQUEST_SERIES))
         content = await asyncio.to_thread(body, names, "flood", "request_id")
-        verdict = await post(contest, content, key)
+        verdict = await post(competitors, content, key)
         accepted += verdict["accepted"]
         refused += verdict["rejected"]
     return accepted, refused
 
 
-async def measure(contest: Contest) -> Found:
-    [service] = psutil.Process().children()
-    steady, flooding = [await key_of(contest, name) for name in ("steady", "flooding")]
+async def measure(competitors: IngestCompetitors) -> Found:
+    service = psutil.Process(competitors.service.pid)
+    steady, flooding = [await key_of(competitors, name) for name in ("steady", "flooding")]
     quiet: list[float] = []
     flooded: list[float] = []
-    await known(contest, steady, quiet, WARM_UPS + QUIET_REQUESTS)
+    await known(competitors, steady, quiet, WARM_UPS + QUIET_REQUESTS)
     before = service.memory_info().rss
-    beside = asyncio.create_task(known(contest, steady, flooded, float("inf")))
+    beside = asyncio.create_task(known(competitors, steady, flooded, float("inf")))
     try:
-        accepted, refused = await flood(contest, flooding)
+        accepted, refused = await flood(competitors, flooding)
     finally:
         beside.cancel()
     growth_mb = (service.memory_info().rss - before) / MB
-    cursor = await contest.sql.execute("SELECT count(*) FROM series", prepare=False)
+    cursor = await competitors.sql.execute("SELECT count(*) FROM series", prepare=False)
     row = await cursor.fetchone()
     series = row[0] if row else 0
-    return Found(contest.engine, quiet[WARM_UPS:], flooded, accepted, refused, series, growth_mb)
+    return Found(
+        competitors.engine, quiet[WARM_UPS:], flooded, accepted, refused, series, growth_mb
+    )
 
 
 async def main() -> None:
     found = []
     url = os.environ.get("VIGIA_TEST_DATABASE_URL", "")
-    for contest in [native(url)] if url else []:
-        async with contest as opened:
+    for competitors in [native(url)] if url else []:
+        async with competitors as opened:
             found.append(await measure(opened))
     async with embedded() as opened:
         found.append(await measure(opened))

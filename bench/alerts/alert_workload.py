@@ -7,7 +7,8 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from vigia.model import Level, Series, labels_of
+from model.series import Series, labels_of
+from model.severity import Level
 
 METRICS = ("cpu", "memory", "disk", "network", "swap", "load", "io", "threads", "files", "queue")
 HOSTS = 100
@@ -30,6 +31,8 @@ class Kind(Struct, frozen=True):
     fields: Mapping[str, object]
     expression: str
     waits: int = 0
+    vector: str = ""
+    """The expression over a vector, where it is another one."""
 
 
 def _above(warning: float, critical: float, agg: str = "avg", **more: object) -> Kind:
@@ -46,7 +49,12 @@ KINDS = (
     _above(65, 85, no_data="keep"),
     Kind({"levels": {Level.WARNING: 70}, "for": "2m"}, "avg_over_time({m}[{m1}]) > 70", waits=2),
     Kind({"levels": {Level.WARNING: 57}, "window": "5m"}, "avg_over_time({m}[{m5}]) > 57"),
-    Kind({"kind": "absence", "no_data": "alert"}, "absent_over_time({m}[{m1}])"),
+    Kind(
+        {"kind": "absence", "no_data": "alert"},
+        "absent_over_time({m}[{m1}])",
+        # Of a vector, absent_over_time only tells that all of it is absent.
+        vector="last_over_time({m}[{m5}]) unless last_over_time({m}[{m1}])",
+    ),
     Kind(
         {"kind": "change", "offset": "5m", "levels": {Level.WARNING: 20}},
         "avg_over_time({m}[{m1}]) - avg_over_time({m}[{m1}] offset {m5}) > 20",
@@ -70,13 +78,30 @@ def _series(number: int) -> Series:
 SERIES = [_series(number) for number in range(len(METRICS) * HOSTS)]
 
 
-class Fleet(Struct, frozen=True, dict=True):
+class Workload(Struct, frozen=True, dict=True):
     """Rules, each over one of the series; and the values of these, a row each, a column a time.
 
     The trouble of a series: it is hot for some minutes, silent for some, and calm again.
     """
 
     size: int
+    vector: bool = False
+    """Whether rules cover a metric of all hosts, instead of one series each."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether each series has a rule of each kind: only then there is a vector form."""
+        return self.size == len(SERIES) * len(KINDS)
+
+    @property
+    def forms(self) -> "list[Workload]":
+        """Return what makes the same comparisons."""
+        return [self, Workload(self.size, vector=True)] if self.is_whole else [self]
+
+    @property
+    def rules(self) -> int:
+        """How many rules make the comparisons."""
+        return len(METRICS) * len(KINDS) if self.vector else self.size
 
     @property
     def covered(self) -> int:
@@ -84,24 +109,31 @@ class Fleet(Struct, frozen=True, dict=True):
 
     def kind(self, number: int) -> Kind:
         """Return what a rule asks; ten rules over a series are of all kinds."""
+        if self.vector:
+            return KINDS[number // len(METRICS)]
         return KINDS[(number // len(SERIES) + number) % len(KINDS)]
 
     def series(self, number: int) -> Series:
+        """Return what a rule covers: a series, or a metric without component and labels."""
+        if self.vector:
+            return Series(metric=f"host_{METRICS[number % len(METRICS)]}", component="", labels=())
         return SERIES[number % len(SERIES)]
 
     def partner(self, number: int) -> Series:
         """Return another series with the same component and labels, which is calm meanwhile."""
+        if self.vector:
+            return self.series(number + len(METRICS) // 2)
         return SERIES[(number + len(SERIES) // 2) % len(SERIES)]
 
     def rule(self, number: int) -> dict[str, object]:
         series, fields = self.series(number), dict(self.kind(number).fields)
         if fields.get("kind") == "ratio":
             fields["over"] = self.partner(number).metric
+        where = {"component": series.component, "labels": dict(series.labels)}
         return {
             "name": f"r{number:05}",
             "metric": series.metric,
-            "component": series.component,
-            "labels": dict(series.labels),
+            **({} if self.vector else where),
             **fields,
         }
 

@@ -1,0 +1,1 @@
+"""The evaluation of rules, beside Prometheus, and a storm of alerts."""

@@ -1,0 +1,1 @@
+"""Two checkouts of Vigia side by side, in CPU seconds."""

@@ -1,0 +1,1 @@
+"""Exports of millions of rows while the service collects."""

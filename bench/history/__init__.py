@@ -1,0 +1,1 @@
+"""Questions about the past, beside plain SQL and other databases."""

@@ -1,0 +1,1 @@
+"""Samples in every format, beside bare statements and other databases."""

@@ -1,0 +1,1 @@
+"""What samples and roll-ups take on disk, beside other databases."""
