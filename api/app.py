@@ -33,6 +33,7 @@ from api.notifications import (
     verification,
 )
 from api.pages import docs, pages
+from api.push import browsers
 
 BODY_BYTES_MAX = 64 * 1024
 
@@ -79,6 +80,7 @@ ROUTES: Sequence[ControllerRouterHandler] = (
     *silences.ROUTES,
     *maintenance.ROUTES,
     *channels.ROUTES,
+    *browsers.ROUTES,
     *deliveries.ROUTES,
     *contacts.ROUTES,
     *verification.ROUTES,

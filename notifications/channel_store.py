@@ -26,6 +26,7 @@ INSERT = _QUERIES["insert"]
 UPDATE = _QUERIES["update"]
 DELETE = _QUERIES["delete"]
 READ = _QUERIES["read"]
+READ_NAMED = _QUERIES["read_named"]
 
 ID_MAX = 2**63 - 1
 URL_CHARS_MAX = 2000
@@ -152,6 +153,11 @@ async def read(connection: Connection, channel_id: int) -> Stored:
     if found is None:
         raise NotFoundError(f"there is no channel {channel_id}")
     return found
+
+
+async def read_named(connection: Connection, name: str) -> Stored | None:
+    """Return the channel of a name."""
+    return await queries.first(connection, Stored, READ_NAMED, name=name)
 
 
 def opened_by(keys: SecretKeys, stored: Stored) -> Channel:

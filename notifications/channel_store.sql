@@ -29,3 +29,8 @@ FROM channels
 WHERE (%(id)s::bigint IS NULL OR id = %(id)s) AND id < %(before)s
 ORDER BY id DESC
 LIMIT %(limit)s
+
+-- name: read_named
+SELECT id, name, title, type, url, secret, settings, min_level, language, tz, enabled, updated_at, updated_by
+FROM channels
+WHERE name = %(name)s

@@ -10,8 +10,9 @@ from db import queries
 from db.queries import Connection
 from notifications import channel_store
 from notifications.channel_store import Stored
-from notifications.delivery import Channel, DeliveryError, Receipt
+from notifications.delivery import Channel, DeliveryError, GoneError, Receipt
 from notifications.message import Event, Message
+from notifications.outbox import gone
 from notifications.outbox.pool_share import PoolShare
 from notifications.posting import recording
 from notifications.registry import type_of
@@ -51,13 +52,17 @@ async def send_test(
     channel = channel_store.opened_by(keys, stored)
     situation = Situation(event=Event.TEST, key=f"test-{uuid4().hex}", now=now)
     message = compose(situation, Reader(language=stored.language, zone=ZoneInfo(stored.tz)))
-    tested = await _try(egress, channel, message, now)
+    outcome, tested = await _try(egress, channel, message, now)
     async with pool.connection() as connection:
         await _record(connection, stored, tested, now)
+        if isinstance(outcome, GoneError):
+            await gone.remove(connection, stored.id, stored.type, "", now)
     return tested
 
 
-async def _try(egress: Egress, channel: Channel, message: Message, now: datetime) -> Tested:
+async def _try(
+    egress: Egress, channel: Channel, message: Message, now: datetime
+) -> tuple[Receipt | DeliveryError, Tested]:
     outcome: Receipt | DeliveryError
     with recording() as bodies:
         try:
@@ -66,7 +71,7 @@ async def _try(egress: Egress, channel: Channel, message: Message, now: datetime
             outcome = error
     is_sent = isinstance(outcome, Receipt)
     texts = [body.decode("utf-8", "replace") for body in bodies] or [message.title, message.text]
-    return Tested(
+    return outcome, Tested(
         key=message.key,
         channel=channel.name,
         state="sent" if is_sent else "failed",

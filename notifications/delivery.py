@@ -127,3 +127,5 @@ class ChannelType(Struct, frozen=True, kw_only=True):
     """None: a channel sends to one place only."""
     can_acknowledge: bool = False
     """Whether a reader can act within the message, without opening a link."""
+    is_dropped_when_gone: bool = False
+    """Whether an address that does not exist any more is removed, because a machine made it."""

@@ -30,6 +30,8 @@ DIST = web_folder() / "dist"
 MANIFEST = ".vite/manifest.json"
 FIRST, SIGN_IN, LINK = "index.html", "sign-in.html", "link.html"
 WORKER = "service-worker.js"
+PAGES = ["/", "/settings"]
+"""The addresses of the pages, which web/src/page.tsx tells apart."""
 NOTICE = b"<!-- notice -->"
 """The place in the sign-in page for what the service has to say."""
 CONTENT = b"<!-- content -->"
@@ -125,8 +127,9 @@ def refusal(status: int, detail: str) -> Response[bytes]:
     return page(SIGN_IN, status, "" if is_unauthenticated else detail)
 
 
-@get("/", opt={REFUSAL: refusal, CONCURRENCY: Concurrency.NONE}, include_in_schema=False)
+@get(PAGES, opt={REFUSAL: refusal, CONCURRENCY: Concurrency.NONE}, include_in_schema=False)
 async def first_page() -> Response[bytes]:
+    """Serve the document of every page: its script looks at the address."""
     return page(FIRST)
 
 

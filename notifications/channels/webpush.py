@@ -209,4 +209,5 @@ TYPE = ChannelType(
     check=check,
     readdress=readdress,
     can_acknowledge=True,
+    is_dropped_when_gone=True,
 )

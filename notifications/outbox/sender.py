@@ -11,9 +11,15 @@ from msgspec import Struct, field
 
 from db.failures import FAILURES
 from model.errors import DomainError
-from notifications.delivery import Channel, DeliveryError, PermanentError, TemporaryError
+from notifications.delivery import (
+    Channel,
+    DeliveryError,
+    GoneError,
+    PermanentError,
+    TemporaryError,
+)
 from notifications.message import Event, Message
-from notifications.outbox import pacing, queue
+from notifications.outbox import gone, pacing, queue
 from notifications.outbox.pool_share import PoolShare
 from notifications.outbox.queue import LeasedAddress, PendingDelivery, Said
 from notifications.registry import type_of
@@ -97,7 +103,7 @@ class Sender(Struct, kw_only=True, frozen=True):
             delivery = await self._next(address, plan, now)
             if delivery is None:
                 return failures, now
-            retry_at = await self._try(channel, delivery, failures)
+            retry_at = await self._try(channel, address.address, delivery, failures)
             if retry_at is not None:
                 return failures + 1, retry_at
             failures = 0
@@ -128,7 +134,7 @@ class Sender(Struct, kw_only=True, frozen=True):
             return await queue.following(connection, address, now)
 
     async def _try(
-        self, channel: Channel, delivery: PendingDelivery, failures: int
+        self, channel: Channel, address: str, delivery: PendingDelivery, failures: int
     ) -> datetime | None:
         """Send one delivery; return when to try it again, or None when it is done with."""
         now = self.now()
@@ -136,6 +142,10 @@ class Sender(Struct, kw_only=True, frozen=True):
             message = await self._message(channel, delivery, now)
             self.reach("before_send")
             receipt = await type_of(channel.type).send(self.egress, channel, message, now)
+        except GoneError as error:
+            retry_at = await self._note_failure(delivery, error, failures)
+            await self._remove(channel, address)
+            return retry_at
         except DeliveryError as error:
             return await self._note_failure(delivery, error, failures)
         except (psycopg.Error, TimeoutError, DomainError):
@@ -158,6 +168,10 @@ class Sender(Struct, kw_only=True, frozen=True):
             async with self.pool.connection() as connection:
                 members = await queue.members(connection, delivery)
         return await self.compose(channel, delivery, members, now)
+
+    async def _remove(self, channel: Channel, address: str) -> None:
+        async with self.pool.connection() as connection:
+            await gone.remove(connection, channel.id, channel.type, address, self.now())
 
     async def _note_failure(
         self, delivery: PendingDelivery, error: DeliveryError, failures: int

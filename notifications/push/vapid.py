@@ -17,10 +17,13 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from notifications.push.base64url import decoded, encoded
 from notifications.push.encryption import point_of
+from runtime.encryption.secret_keys import SecretKeys
 
 GOOD_FOR = timedelta(hours=12)
 """RFC 8292 allows 24 hours; half of it leaves room for clocks that differ."""
 NUMBER_BYTES = 32
+PURPOSES = ("web push 1", "web push 2")
+"""Of the bytes of the secret key that the service's own pair is made of."""
 
 
 class KeyPair(NamedTuple):
@@ -31,8 +34,24 @@ class KeyPair(NamedTuple):
 
 
 def make_key_pair() -> KeyPair:
-    """Make the keys of a service, once: a new pair ends every subscription."""
-    key = generate_private_key(SECP256R1())
+    """Make a pair by chance."""
+    return _pair_of(generate_private_key(SECP256R1()))
+
+
+def service_key_pair(keys: SecretKeys) -> KeyPair:
+    """Return the pair that browsers subscribe to: of the first secret key, so alike on replicas.
+
+    After another secret key there is another pair. Subscriptions outlive it, because each channel
+    keeps the private key that its browser subscribed to.
+    """
+    # FIPS 186-5, A.2.1: bits beyond those of the order, so that no number is likelier than others.
+    seed = b"".join(keys.derive(purpose)[0] for purpose in PURPOSES)
+    curve = SECP256R1()
+    number = int.from_bytes(seed, "big") % (curve.group_order - 1) + 1
+    return _pair_of(derive_private_key(number, curve))
+
+
+def _pair_of(key: EllipticCurvePrivateKey) -> KeyPair:
     number = key.private_numbers().private_value
     return KeyPair(encoded(number.to_bytes(NUMBER_BYTES, "big")), public_key_of(key))
 

@@ -64,6 +64,7 @@ def check_conforms(
     template = re.sub(r"/silences/\d+", "/silences/{silence_id}", template)
     template = re.sub(r"/maintenance/\d+", "/maintenance/{window_id}", template)
     template = re.sub(r"/channels/\d+", "/channels/{channel_id}", template)
+    template = re.sub(r"/push/browsers/[^/]+", "/push/browsers/{browser_id}", template)
     template = re.sub(r"/deliveries/\d+", "/deliveries/{delivery_id}", template)
     template = re.sub(r"/contacts/[^/]+", "/contacts/{name}", template)
     template = re.sub(r"/schedules/[^/]+", "/schedules/{name}", template)

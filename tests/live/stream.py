@@ -30,6 +30,7 @@ from runtime.network.egress import Egress
 from runtime.settings import Secret, Settings
 from samples.database.readiness import Readiness
 from samples.writer import Writer
+from vigia.transitions import ON_TRANSITIONS
 
 ADMIN_KEY = "an-admin-key-of-more-than-32-characters"
 BEARER = {"Authorization": f"Bearer {ADMIN_KEY}"}
@@ -49,7 +50,8 @@ class Service:
         self.port = port
         self.writer = Writer(pool, live.publish)
         self.http = aiohttp.ClientSession()
-        self.egress = Egress()
+        self.egress = Egress(["127.0.0.0/8"])
+        self.secret_keys = SecretKeys(["k" * 32])
         self.refusals = Refusals()
         self.connections = Connections()
         self.opened: list[asyncio.StreamWriter] = []
@@ -124,10 +126,10 @@ def app_of(service: Service) -> Litestar:
         write=service.writer.store,
         is_away=lambda: service.writer.is_away,
         announce=service.live.wake,
-        on_transitions=(),
+        on_transitions=ON_TRANSITIONS,
         few_connections=PoolShare(service.pool, 2),
         egress=service.egress,
-        secret_keys=SecretKeys(["k" * 32]),
+        secret_keys=service.secret_keys,
         config=Config,
         renew_config=_ignore,
         status=dict,

@@ -18,7 +18,8 @@ DANGEROUS = re.compile(
 
 def sources() -> list[Path]:
     folders = ("src", "test", "public")
-    return sorted(path for folder in folders for path in (WEB / folder).iterdir())
+    found = sorted(path for folder in folders for path in (WEB / folder).rglob("*"))
+    return [path for path in found if path.is_file()]
 
 
 async def node(*arguments: object) -> None:

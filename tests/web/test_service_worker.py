@@ -1,6 +1,5 @@
 """The service worker in a real browser: what it shows, what its buttons do, and where they lead."""
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,14 +7,15 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from playwright.async_api import Browser, CDPSession, Page, Worker
+from playwright.async_api import Browser
 
 from api.http.headers import PAGE_POLICY, WORKER_POLICY
 from notifications.channels.webpush import payload_of
 from notifications.message import Event
 from tests.notifications.hostile import HOSTILE
 from tests.notifications.messages import message
-from tests.web.conftest import WAIT_MS, WORKER_FILE, Tab
+from tests.web.conftest import WORKER_FILE, Tab
+from tests.web.phone import Listening, Phone
 
 REGISTER = """async () => {
     const policy = trustedTypes.createPolicy("service-worker", {
@@ -26,28 +26,6 @@ REGISTER = """async () => {
     return new URL(scope).pathname;
 }"""
 """As a page has to: its policy takes no text for the address of a script."""
-RECORD = """() => {
-    self.opened = [];
-    self.clients.openWindow = async (url) => { self.opened.push(url); return null; };
-    self.shown = [];
-    const show = self.registration.showNotification.bind(self.registration);
-    self.registration.showNotification = async (title, options) => {
-        await show(title, options);
-        self.shown.push({ title, ...options });
-    };
-}"""
-"""Keep what Chromium has shown: asked for its notifications while it shows one, it drops that one.
-
-It opens no window for a click that no person made.
-"""
-CLICK = """(action) => {
-    const { data, tag } = self.shown.at(-1);
-    const close = () => self.shown.push({ tag, closed: true });
-    const event = new ExtendableEvent("notificationclick");
-    const notification = { value: { data, close } };
-    Object.defineProperties(event, { action: { value: action }, notification });
-    self.dispatchEvent(event);
-}"""
 
 
 class Site:
@@ -89,44 +67,12 @@ class Site:
         return web.Response(status=self.status)
 
 
-class Phone:
-    """A browser that subscribed: gives the worker what a push service would."""
+class SitePhone(Phone):
+    """A phone that knows its site."""
 
-    def __init__(
-        self, site: Site, page: Page, worker: Worker, cdp: CDPSession, number: str
-    ) -> None:
-        self.site, self.page, self.worker = site, page, worker
-        self._cdp, self._number = cdp, number
-
-    async def push(self, payload: bytes) -> None:
-        """Deliver a message, and wait until the worker has dealt with it."""
-        await self._cdp.send(
-            "ServiceWorker.deliverPushMessage",
-            {
-                "origin": self.site.url,
-                "registrationId": self._number,
-                "data": payload.decode(),
-            },
-        )
-
-    async def shows(self, **expected: Any) -> dict[str, Any]:
-        """Wait until what was shown last is so, and return it."""
-        async with asyncio.timeout(WAIT_MS / 1000):
-            while True:
-                shown = await self.worker.evaluate("self.shown.at(-1) ?? {}")
-                if expected.items() <= shown.items():
-                    return dict(shown)
-                await asyncio.sleep(0.02)
-
-    async def click(self, action: str = "") -> None:
-        await self.worker.evaluate(CLICK, action)
-
-    async def opened(self) -> list[str]:
-        """Wait for a window to be opened, and return where it leads."""
-        async with asyncio.timeout(WAIT_MS / 1000):
-            while not (found := await self.worker.evaluate("self.opened")):
-                await asyncio.sleep(0.02)
-        return list(found)
+    def __init__(self, site: Site, *parts: Any) -> None:
+        super().__init__(*parts)
+        self.site = site
 
 
 def actions_of(shown: dict[str, Any]) -> list[str]:
@@ -140,26 +86,17 @@ async def site() -> AsyncIterator[Site]:
 
 
 @pytest.fixture
-async def phone(browser: Browser, site: Site) -> AsyncIterator[Phone]:
+async def phone(browser: Browser, site: Site) -> AsyncIterator[SitePhone]:
     context = await browser.new_context()
-    await context.grant_permissions(["notifications"], origin=site.url)
     page = await context.new_page()
-    cdp = await context.new_cdp_session(page)
-    registered: list[dict[str, Any]] = []
-    cdp.on(
-        "ServiceWorker.workerRegistrationUpdated",
-        lambda event: registered.extend(event["registrations"]),
-    )
-    await cdp.send("ServiceWorker.enable")
+    listening = await Listening.to(page, site.url)
     await page.goto(f"{site.url}/elsewhere")
     assert await page.evaluate(REGISTER) == "/"
-    (worker,) = context.service_workers
-    await worker.evaluate(RECORD)
-    yield Phone(site, page, worker, cdp, registered[-1]["registrationId"])
+    yield SitePhone(site, *await listening.parts())
     await context.close()
 
 
-async def test_what_the_channel_sends_is_shown_with_its_buttons(phone: Phone) -> None:
+async def test_what_the_channel_sends_is_shown_with_its_buttons(phone: SitePhone) -> None:
     await phone.push(payload_of(message()))
 
     shown = await phone.shows(tag="alert-41")
@@ -172,7 +109,7 @@ async def test_what_the_channel_sends_is_shown_with_its_buttons(phone: Phone) ->
     ]
 
 
-async def test_a_later_message_takes_the_place_of_the_earlier(phone: Phone) -> None:
+async def test_a_later_message_takes_the_place_of_the_earlier(phone: SitePhone) -> None:
     await phone.push(payload_of(message()))
     await phone.shows(requireInteraction=True)
     await phone.push(payload_of(message(Event.RESOLVED, title="Resolved: CPU high on web-1")))
@@ -182,7 +119,7 @@ async def test_a_later_message_takes_the_place_of_the_earlier(phone: Phone) -> N
     assert actions_of(shown) == ["open"]
 
 
-async def test_acknowledging_posts_to_the_link_and_says_so(phone: Phone) -> None:
+async def test_acknowledging_posts_to_the_link_and_says_so(phone: SitePhone) -> None:
     await phone.push(payload_of(message()))
     await phone.shows(tag="alert-41")
     await phone.click("acknowledge")
@@ -195,7 +132,7 @@ async def test_acknowledging_posts_to_the_link_and_says_so(phone: Phone) -> None
     assert "Cookie" not in request.headers
 
 
-async def test_what_could_not_be_acknowledged_stays(phone: Phone) -> None:
+async def test_what_could_not_be_acknowledged_stays(phone: SitePhone) -> None:
     phone.site.status = 404
     await phone.push(payload_of(message()))
     await phone.shows(tag="alert-41")
@@ -206,7 +143,7 @@ async def test_what_could_not_be_acknowledged_stays(phone: Phone) -> None:
 
 
 @pytest.mark.parametrize("action", ["", "open"])
-async def test_a_click_opens_the_alert_at_this_service(phone: Phone, action: str) -> None:
+async def test_a_click_opens_the_alert_at_this_service(phone: SitePhone, action: str) -> None:
     await phone.push(payload_of(message()))
     await phone.shows(tag="alert-41")
     await phone.click(action)
@@ -225,7 +162,7 @@ async def test_a_click_opens_the_alert_at_this_service(phone: Phone, action: str
         ("http://[nowhere", "/"),
     ],
 )
-async def test_no_message_leads_to_another_service(phone: Phone, link: str, path: str) -> None:
+async def test_no_message_leads_to_another_service(phone: SitePhone, link: str, path: str) -> None:
     payload = json.loads(payload_of(message())) | {"links": {"open": link, "acknowledge": link}}
     await phone.push(json.dumps(payload).encode())
     await phone.shows(tag="alert-41")
@@ -239,7 +176,7 @@ async def test_no_message_leads_to_another_service(phone: Phone, link: str, path
 
 @pytest.mark.parametrize("payload", [b"", b"<html>", b"[]", b"null", b"{}"])
 async def test_a_message_that_cannot_be_read_is_shown_without_words(
-    phone: Phone, payload: bytes
+    phone: SitePhone, payload: bytes
 ) -> None:
     await phone.push(payload)
     assert (await phone.shows(title="Vigia"))["actions"] == []
@@ -247,7 +184,7 @@ async def test_a_message_that_cannot_be_read_is_shown_without_words(
     assert await phone.opened() == [f"{phone.site.url}/"]
 
 
-async def test_hostile_texts_are_shown_as_text(phone: Phone) -> None:
+async def test_hostile_texts_are_shown_as_text(phone: SitePhone) -> None:
     for text in HOSTILE:
         shown = text.replace("\r\n", "\n")
         await phone.push(payload_of(message(title=shown, text=shown)))

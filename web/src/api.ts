@@ -14,12 +14,20 @@ export class Problem extends Error {
   }
 }
 
-export async function get<Answer>(path: string, query: URLSearchParams, signal: AbortSignal): Promise<Answer> {
-  return (await ask("GET", `${BASE}${path}?${query}`, undefined, signal)).json() as Promise<Answer>;
+export async function get<Answer>(path: string, query?: URLSearchParams, signal?: AbortSignal): Promise<Answer> {
+  return (await ask("GET", BASE + path + (query ? `?${query}` : ""), undefined, signal)).json() as Promise<Answer>;
 }
 
-export async function post<Answer>(path: string): Promise<Answer> {
-  return (await ask("POST", BASE + path, {})).json() as Promise<Answer>;
+export async function post<Answer>(path: string, body: object = {}): Promise<Answer> {
+  return (await ask("POST", BASE + path, body)).json() as Promise<Answer>;
+}
+
+export async function put<Answer>(path: string, body: object): Promise<Answer> {
+  return (await ask("PUT", BASE + path, body)).json() as Promise<Answer>;
+}
+
+export async function del(path: string): Promise<void> {
+  await ask("DELETE", BASE + path);
 }
 
 export async function signIn(key: string): Promise<void> {

@@ -13,6 +13,8 @@ const WORDS: Record<Link, string> = {
   refused: "Not allowed",
 };
 
+const PLACES = [["/", "Overview"], ["/settings", "Settings"], ["/api/v1/docs", "API"]] as const;
+
 const problem = signal("");
 
 export function Header() {
@@ -23,9 +25,11 @@ export function Header() {
         <p class="brand"><img src={icon} alt="" width="26" height="26" />Vigia</p>
         <p class="link" role="status" data-link={link}>{WORDS[link.value]}</p>
         <nav aria-label="Vigia">
-          <a href="/api/v1/docs">API</a>
-          <button type="button" onClick={signOutNow}>Sign out</button>
+          {PLACES.map(([path, name]) => (
+            <a key={path} href={path} aria-current={location.pathname === path ? "page" : undefined}>{name}</a>
+          ))}
         </nav>
+        <button type="button" onClick={signOutNow}>Sign out</button>
       </div>
     </header>
   );
@@ -36,7 +40,7 @@ export function Interruption() {
   if (link.value === "signed out") {
     return (
       <p class="interruption" role="alert">
-        Your session has ended. What is shown is no longer live. <a href="/">Sign in again</a>
+        Your session has ended. What is shown is no longer live. <a href={location.pathname}>Sign in again</a>
       </p>
     );
   }

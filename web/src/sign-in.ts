@@ -17,7 +17,8 @@ async function submit(input: HTMLInputElement, problem: HTMLElement, button: HTM
   problem.textContent = "";
   try {
     await signIn(input.value.trim());
-    location.replace("/");
+    // The form stands at the address of the page that a stranger asked for: back to it.
+    location.replace(location.pathname === "/sign-in" ? "/" : location.pathname + location.search);
   } catch (error) {
     problem.textContent = messageOf(error);
     button.disabled = false;

@@ -58,6 +58,11 @@ LOWEST = {
     ("PUT", f"{BASE}/channels/1"): Role.ADMIN,
     ("DELETE", f"{BASE}/channels/1"): Role.ADMIN,
     ("POST", f"{BASE}/channels/1/test"): Role.ADMIN,
+    ("GET", f"{BASE}/push/key"): Role.OPERATOR,
+    ("POST", f"{BASE}/push/browsers"): Role.OPERATOR,
+    ("GET", f"{BASE}/push/browsers/x"): Role.OPERATOR,
+    ("DELETE", f"{BASE}/push/browsers/x"): Role.OPERATOR,
+    ("POST", f"{BASE}/push/browsers/x/test"): Role.OPERATOR,
     ("GET", f"{BASE}/deliveries"): Role.OPERATOR,
     ("GET", f"{BASE}/deliveries/1"): Role.OPERATOR,
     ("POST", f"{BASE}/deliveries/1/replay"): Role.OPERATOR,
@@ -92,6 +97,8 @@ LOWEST = {
     ("POST", "/v1/metrics"): Role.INGEST,
     ("POST", "/api/v1/write"): Role.INGEST,
 }
+PAGES = {"/", "/settings"}
+"""Their refusals are pages too."""
 ANYONE = {("DELETE", "/api/v1/auth/session")}
 RANK = [Role.VIEWER, Role.OPERATOR, Role.ADMIN]
 
@@ -124,7 +131,7 @@ async def test_nothing_but_the_open_list_answers_a_stranger(service: Any) -> Non
         answer = await service.ask(path, None, method=method)
         assert answer.status == 401, (method, path)
         assert answer.headers["WWW-Authenticate"].startswith("Bearer")
-        if path == "/":
+        if path in PAGES:
             assert answer.headers["Content-Type"].startswith("text/html")
             continue
         assert answer.headers["Content-Type"] == "application/problem+json"
@@ -173,7 +180,7 @@ async def test_each_role_may_do_what_it_may_and_no_more(service: Any, role: Role
         assert (answer.status != 403) == may(role, method, path), (method, path, answer)
         assert answer.status < 500
         if answer.status == 403:
-            assert role in (answer.body if path == "/" else answer.detail)
+            assert role in (answer.body if path in PAGES else answer.detail)
 
 
 @pytest.mark.parametrize(

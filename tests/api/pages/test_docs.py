@@ -14,7 +14,7 @@ from model.times import parse_time, utc_now
 
 DOCUMENT = "/api/v1/openapi.json"
 HIDDEN = re.compile(
-    r"/|/sign-in|/l/.*|/in/.*|/calendar/.*|/assets/.*|/service-worker.js|/api/v1"
+    r"/|/settings|/on-call|/sign-in|/l/.*|/in/.*|/calendar/.*|/assets/.*|/service-worker.js|/api/v1"
     r"|/api/v1/\{path:str\}"
     r"|/api/v1/openapi.json|/api/v1/docs.*"
 )
@@ -207,6 +207,11 @@ def test_roles_are_declared_where_they_are_more_than_viewer(service: Any) -> Non
         ("revoke_of_schedule", Role.ADMIN),
         ("create_of_contact", Role.ADMIN),
         ("revoke_of_contact", Role.ADMIN),
+        ("push_key", Role.OPERATOR),
+        ("subscribe_browser", Role.OPERATOR),
+        ("one_browser", Role.OPERATOR),
+        ("test_browser", Role.OPERATOR),
+        ("unsubscribe_browser", Role.OPERATOR),
         ("status", Role.ADMIN),
         ("events", Role.ADMIN),
     }

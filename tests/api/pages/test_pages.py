@@ -25,8 +25,9 @@ def unbuilt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     pages.built.cache_clear()
 
 
-async def test_a_stranger_at_the_first_page_is_asked_to_sign_in(service: Any) -> None:
-    answer = await service.ask("/", None)
+@pytest.mark.parametrize("path", pages.PAGES)
+async def test_a_stranger_at_a_page_is_asked_to_sign_in(service: Any, path: str) -> None:
+    answer = await service.ask(path, None)
 
     assert answer.status == 401
     assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
@@ -37,12 +38,13 @@ async def test_a_stranger_at_the_first_page_is_asked_to_sign_in(service: Any) ->
 
 
 @pytest.mark.parametrize("role", [Role.VIEWER, Role.OPERATOR, Role.ADMIN])
-async def test_whoever_may_read_gets_the_first_page(service: Any, role: Role) -> None:
-    answer = await service.ask("/", role)
+async def test_whoever_may_read_gets_each_page(service: Any, role: Role) -> None:
+    for path in pages.PAGES:
+        answer = await service.ask(path, role)
 
-    assert answer.status == 200
-    assert answer.headers["Cache-Control"] == "no-store"
-    assert '<div id="page">' in answer.body
+        assert answer.status == 200
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert '<div id="page">' in answer.body
 
 
 async def test_a_key_that_may_not_read_is_told_so(service: Any) -> None:

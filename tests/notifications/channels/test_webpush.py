@@ -152,7 +152,7 @@ async def test_a_browser_that_unsubscribed_is_gone(
 ) -> None:
     phone = channel(provider, service.browser)
     if status == 410:
-        service.is_gone = True
+        service.gone_status = 410
     else:
         phone = msgspec.structs.replace(phone, url=f"{provider.url}/wpush/v2/unknown")
     with pytest.raises(GoneError) as caught:

@@ -71,7 +71,7 @@ class PushService:
         self.origin = ""
         self.messages: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
-        self.is_gone = False
+        self.gone_status = 0
         self._server_key, self._now = server_key, now
 
     async def __call__(self, request: web.Request) -> web.Response:
@@ -83,8 +83,8 @@ class PushService:
         return web.Response(status=201, headers={"Location": f"{self.origin}/m/1"})
 
     def _refusal(self, request: web.Request, body: bytes) -> web.Response | None:
-        if self.is_gone:
-            return web.Response(status=410, text="push subscription has unsubscribed")
+        if self.gone_status:
+            return web.Response(status=self.gone_status, text="push subscription has unsubscribed")
         if request.path != "/wpush/v2/abc":
             return web.Response(status=404, text="no such subscription")
         if wrong := self._wrong_sender(request.headers.get("Authorization", "")):

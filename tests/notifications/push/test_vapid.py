@@ -11,7 +11,9 @@ from notifications.push.vapid import (
     make_key_pair,
     private_key_of,
     public_key_of,
+    service_key_pair,
 )
+from runtime.encryption.secret_keys import SecretKeys
 from tests.notifications.messages import NOW
 from tests.notifications.push.browsers import unb64
 
@@ -22,6 +24,13 @@ def test_a_key_pair_is_what_browsers_take() -> None:
     assert unb64(pair.public)[0] == 4
     assert public_key_of(private_key_of(pair.private)) == pair.public
     assert make_key_pair() != pair
+
+
+def test_the_pair_of_the_service_follows_from_its_first_secret_key_alone() -> None:
+    pair = service_key_pair(SecretKeys(["a" * 32]))
+    assert public_key_of(private_key_of(pair.private)) == pair.public
+    assert service_key_pair(SecretKeys(["a" * 32, "b" * 32])) == pair
+    assert service_key_pair(SecretKeys(["b" * 32, "a" * 32])) != pair
 
 
 @pytest.mark.parametrize(

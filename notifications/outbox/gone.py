@@ -1,0 +1,64 @@
+"""Removes an address that does not exist any more, such as a browser that has unsubscribed."""
+
+from datetime import datetime
+
+import psycopg
+import structlog
+
+from audit import log as audit_log
+from db import queries
+from db.queries import Connection
+from notifications.registry import type_of
+
+_QUERIES = queries.load(__file__)
+DROP_ADDRESSES = _QUERIES["drop_addresses"]
+DROP_ADDRESS = _QUERIES["drop_address"]
+DROP_CHANNEL = _QUERIES["drop_channel"]
+DISABLE = _QUERIES["disable"]
+
+ACTOR = "vigia"
+
+log = structlog.get_logger()
+
+
+async def drop_addresses(connection: Connection, channel_id: int) -> None:
+    """Take a channel out of every contact."""
+    await queries.run(connection, DROP_ADDRESSES, channel_id=channel_id)
+
+
+async def remove(
+    connection: Connection, channel_id: int, kind: str, address: str, now: datetime
+) -> None:
+    """Remove an address that is gone, where its type wants that: what waits for it is never sent.
+
+    The channel itself is gone with its own address; while a route names it, it is switched off.
+    """
+    if not type_of(kind).is_dropped_when_gone:
+        return
+    async with connection.transaction():
+        if address:
+            done = await _drop_address(connection, channel_id, address)
+        else:
+            done = await _drop_channel(connection, channel_id)
+        log.warning("address_gone", channel_id=channel_id, done=done)
+        event = audit_log.Event(now, audit_log.Type.CHANNEL_CHANGED, ACTOR, detail=done)
+        await audit_log.log(connection, event)
+
+
+async def _drop_address(connection: Connection, channel_id: int, address: str) -> str:
+    await queries.run(connection, DROP_ADDRESS, channel_id=channel_id, address=address)
+    return f"an address of channel {channel_id} removed: it does not exist any more"
+
+
+async def _drop_channel(connection: Connection, channel_id: int) -> str:
+    await drop_addresses(connection, channel_id)
+    try:
+        async with connection.transaction():
+            await queries.run(connection, DROP_CHANNEL, channel_id=channel_id)
+    except psycopg.errors.ForeignKeyViolation:
+        await queries.run(connection, DISABLE, channel_id=channel_id, actor=ACTOR)
+        return (
+            f"channel {channel_id} switched off: its address does not exist any more, and a route "
+            "names it"
+        )
+    return f"channel {channel_id} deleted: its address does not exist any more"
