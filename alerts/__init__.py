@@ -1,1 +1,1 @@
-"""Rules, and when they fire."""
+"""Alert rules, their evaluation, and the alerts that they raise."""

@@ -1,4 +1,4 @@
-"""What people do to an alert: resolve, acknowledge, reopen; each is logged, and announced."""
+"""Actions of a person on an alert: resolve, acknowledge, reopen. Each is logged and announced."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
@@ -12,14 +12,14 @@ from model.errors import ConflictError, NotFoundError
 
 
 class Act(Struct, frozen=True):
-    """An act; `change` returns False where the state of the alert does not allow it."""
+    """An action on an alert; `change` returns False if the alert's state does not allow it."""
 
     name: str
     transition: str
-    """What is logged, and what the alert becomes."""
+    """The transition that is logged, and the state that the alert enters."""
     change: Callable[[Connection, int, datetime, str], Awaitable[bool]]
     opens: bool = False
-    """Whether the alert is open afterwards, and may have to be suppressed."""
+    """Whether the action opens the alert, so that suppression has to be applied to it."""
 
 
 RESOLVE = Act("resolve", "resolved", store.resolve)
@@ -31,9 +31,10 @@ ACTS: Mapping[str, Act] = {act.name: act for act in (RESOLVE, ACKNOWLEDGE, REOPE
 async def change(
     connection: Connection, act: Act, alert_id: int, now: datetime, actor: str, comment: str = ""
 ) -> None:
-    """Change an alert and log it. Raises NotFoundError, or ConflictError in a wrong state.
+    """Apply an action to an alert and log the transition.
 
-    In a transaction, whose end announces it.
+    Runs in the caller's transaction; the caller announces the transition before the commit.
+    Raises NotFoundError if the alert does not exist, ConflictError if its state forbids the action.
     """
     is_number = alert_id <= store.ID_MAX
     if not is_number or not await act.change(connection, alert_id, now, actor):
@@ -54,6 +55,6 @@ async def take(
     on_transitions: Sequence[OnTransitions],
     comment: str = "",
 ) -> None:
-    """Change an alert and announce it, of an act that opens nothing; raises as `change` does."""
+    """Apply an action that does not open the alert, and announce it. Raises as `change` does."""
     await change(connection, act, alert_id, now, actor, comment)
     await announce(connection, now, on_transitions, alert_ids=[alert_id])

@@ -1,4 +1,4 @@
-"""How alerts went: how many, how soon someone came, how long they lasted, how much they flapped."""
+"""Statistics of past alerts: count, time to acknowledge, time to resolve, and flapping."""
 
 from datetime import datetime
 from typing import Literal
@@ -17,12 +17,13 @@ By = Literal["rule", "level", "category", "component", "week"]
 
 
 class Summary(Struct, frozen=True):
-    """Alerts that have something in common: a rule, or the Monday of the week they opened in.
+    """Statistics of one group of alerts: of a rule, say, or of the week in which they opened.
 
-    Times are seconds from the opening to the first acknowledgement and the last resolution, over
-    those alerts that have one; null where none has. `firing_s` lies within the range of time.
-    `flapping_index` is the share that flapped, or that came within an hour after one of the same
-    rule, component and labels was resolved: 0 is calm, 1 is noise.
+    `group` names a week by the date of its Monday. The acknowledge and resolve times are seconds
+    from the opening to the first acknowledgement and to the last resolution. They cover only alerts
+    that have one, and are null if no alert has. `firing_s` counts only time within the range.
+    `flapping_index` is the share of alerts, 0 to 1, that flapped or that opened within an hour
+    after an alert of the same rule, component and labels was resolved.
     """
 
     group: str
@@ -45,9 +46,9 @@ class Summary(Struct, frozen=True):
 async def summarize(
     connection: Connection, by: By, start: datetime, end: datetime, now: datetime, tz: str
 ) -> list[Summary]:
-    """Return the noisiest groups of the alerts opened in a range of time, at most GROUPS_MAX.
+    """Return the groups with the most alerts opened in a time range, at most GROUPS_MAX.
 
-    What a person opened was a test, and does not count.
+    Test alerts, which a person opens, do not count.
     """
     return await queries.rows(
         connection, Summary, SUMMARIZE, by=by, start=start, end=end, now=now, tz=tz,

@@ -1,7 +1,7 @@
 -- name: summarize
--- How alerts opened in a range of time went, by what they have in common; the noisiest first. One pass over their
--- audit, and over that of what may have been resolved within the hour before: a reopened alert forgets who took it
--- on, its audit does not. What a person opened was a test.
+-- Statistics of the alerts opened in a time range, by group, largest group first. Reads the audit of these alerts, and
+-- of alerts resolved within the hour before, in one pass. Acknowledgements come from the audit because reopening an
+-- alert clears them in system_alerts. Alerts opened by a person are tests and do not count.
 SELECT CASE %(by)s
            WHEN 'rule' THEN rule
            WHEN 'level' THEN level
@@ -30,7 +30,7 @@ FROM (
                epoch FROM min(time) FILTER (WHERE type = 'acknowledged') - opened_at
            )::double precision AS acknowledge_s,
            extract(epoch FROM resolved_at - opened_at)::double precision AS resolve_s,
-           -- Ends less beginnings, each within the range.
+           -- The sum of the ends minus the sum of the starts, each clamped to the range.
            (CASE WHEN state <> 'resolved' THEN until_s ELSE 0 END
             + sum(CASE type WHEN 'resolved' THEN at_s WHEN 'opened' THEN -at_s WHEN 'reopened' THEN -at_s ELSE 0 END)
            )::double precision AS firing_s,

@@ -1,7 +1,7 @@
-"""Announces transitions of alerts: on the bus, and to whoever else follows them.
+"""Announces transitions of alerts on the bus, and to the callbacks that follow them.
 
-Each row of the audit says whether its transition was announced. So a crash between the evaluation
-of a large minute and its announcement loses nothing: the next minute announces what is left.
+Each row of the audit records whether its transition was announced. A crash between the evaluation
+of a large minute and its announcement therefore loses nothing: the next minute announces the rest.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,8 +18,8 @@ _QUERIES = queries.load(__file__)
 TAKE_UNANNOUNCED = _QUERIES["take_unannounced"]
 
 OnTransitions = Callable[[Connection, datetime, Sequence[int]], Awaitable[object]]
-"""Is given the ids of transitions, rows of `system_alert_events`, in the order in which they
-happened. It writes in the transaction that announces them, at the time that it is given."""
+"""Receives the connection, the time, and the ids of transitions (rows of `system_alert_events`),
+oldest first. It writes in the transaction that announces them."""
 
 
 class _Taken(Struct, frozen=True):
@@ -35,11 +35,11 @@ async def announce(
     alert_ids: Sequence[int] | None = None,
     at_most: int | None = None,
 ) -> int:
-    """Announce what was not announced yet; return of how many alerts.
+    """Announce unannounced transitions; return the number of alerts that have some.
 
-    Of some alerts, or of any, so many at most. Whoever acts on one alert names it: others may be
-    in the middle of an evaluation, which announces none before it is decided which are suppressed.
-    In a transaction that holds the evaluation clock.
+    Covers the given alerts, or all if `alert_ids` is None, and at most `at_most` of them. An action
+    on one alert must pass its id: an evaluation in batches may have stored transitions of others
+    whose suppression is not decided yet. Runs in a transaction that holds the evaluation clock.
     """
     taken = await queries.rows(
         connection,

@@ -1,8 +1,8 @@
 -- name: take_unannounced
--- The unannounced transitions, of some alerts or of the first ones that have any. Comments are for
--- whoever reads the alert.
+-- Marks unannounced transitions as announced and returns them: of the given alerts, or of the first alerts that have
+-- any. Comments are never announced.
 WITH chosen AS MATERIALIZED (
-    -- By a hash of the ids: a rule that is deleted may have thousands of alerts.
+    -- IN over unnest() is planned as a hash join. Deleting a rule may pass thousands of ids.
     SELECT DISTINCT alert_id
     FROM system_alert_events
     WHERE NOT is_announced AND type <> 'commented'

@@ -1,4 +1,4 @@
-"""The clock of evaluations: which minute was evaluated last, and a lock for those that follow."""
+"""The evaluation clock: one row with the newest evaluated minute. Locking it locks evaluation."""
 
 from datetime import datetime, timedelta
 
@@ -13,35 +13,38 @@ LOCK = _QUERIES["lock"]
 READ_CLOCK = _QUERIES["read_clock"]
 
 AHEAD_MAX = timedelta(minutes=2)
-"""A newest minute so far ahead of the database's clock was evaluated by a clock that was wrong."""
+"""If the newest minute is this far ahead of the database's clock, a wrong clock evaluated it."""
 
 
 class PassedError(Exception):
-    """Another replica was faster, or the clock was set back a little; nothing was changed."""
+    """The minute is already evaluated, by a replica or before the clock was set back a little.
+
+    Nothing was changed.
+    """
 
 
 class Clock(Struct, frozen=True):
-    """The newest minute that was evaluated; and whether there are rules over rules."""
+    """The newest evaluated minute, and whether there are composite rules."""
 
     evaluated_at: datetime | None
     has_composites: bool
     now: datetime
-    """By the database, which all replicas share."""
+    """The database's time, which all replicas share."""
 
     def is_past(self, at: datetime) -> bool:
-        """Whether a minute is over; not when the newest one is of a clock that was wrong."""
+        """Return whether `at` is already evaluated. A newest minute of a wrong clock is ignored."""
         if self.evaluated_at is None or self.evaluated_at > self.now + AHEAD_MAX:
             return False
         return timedelta(0) < self.evaluated_at - at < SET_BACK_MAX
 
 
 async def lock(connection: Connection) -> Clock:
-    """Let nobody else change alerts before this transaction ends; return the newest minute."""
+    """Lock the clock until the transaction ends, so that nobody else changes alerts; return it."""
     [clock] = await queries.rows(connection, Clock, LOCK)
     return clock
 
 
 async def read_clock(connection: Connection) -> Clock:
-    """Return the newest minute, and what time it is; holds nobody up."""
+    """Return the clock without a lock. `has_composites` is not read and is always False."""
     [clock] = await queries.rows(connection, Clock, READ_CLOCK)
     return clock

@@ -1,4 +1,4 @@
-"""What breaches a limit and waits for its rule's `for` to pass: the alerts to come."""
+"""Pending instances: their limit is breached, but not yet for the `for` of the rule."""
 
 from datetime import datetime
 
@@ -12,7 +12,7 @@ READ = _QUERIES["read"]
 
 
 class Pending(Struct, frozen=True):
-    """One instance of a rule; it fires at `fires_at` if it stays breached until then."""
+    """A pending instance of a rule; it fires at `fires_at` if it stays breached until then."""
 
     rule: str
     component: str
@@ -22,5 +22,5 @@ class Pending(Struct, frozen=True):
 
 
 async def read(connection: Connection, limit: int, skip: int = 0) -> list[Pending]:
-    """Return what is pending, those first that fire first."""
+    """Return pending instances, ordered by the time at which they fire."""
     return await queries.rows(connection, Pending, READ, limit=limit, skip=skip)

@@ -19,7 +19,7 @@ WITH resolved AS (
     WHERE id = :alert_id AND state <> 'resolved'
     RETURNING id
 ),
--- What raised it starts afresh: if the limit is still breached, another alert opens when its time has come.
+-- Resets the state of the instance. If its limit is still breached, another alert opens after the `for` of the rule.
 cleared AS (
     UPDATE alert_states s
     SET phase = 'ok', since = NULL, clear_since = NULL, missing_since = NULL, value_rank = 0, floor_rank = 0,
@@ -36,7 +36,7 @@ WITH resolved AS (
     WHERE rule = ANY (:names) AND state <> 'resolved'
     RETURNING id, level, value, threshold
 ),
--- What raised it starts afresh: if the limit is still breached, another alert opens when its time has come.
+-- Resets the state of the instance. If its limit is still breached, another alert opens after the `for` of the rule.
 cleared AS (
     UPDATE alert_states s
     SET phase = 'ok', since = NULL, clear_since = NULL, missing_since = NULL, value_rank = 0, floor_rank = 0,
@@ -58,7 +58,7 @@ WITH resolved AS (
     WHERE component = ANY (:names) AND state <> 'resolved'
     RETURNING id, level, value, threshold
 ),
--- What raised it starts afresh: if the limit is still breached, another alert opens when its time has come.
+-- Resets the state of the instance. If its limit is still breached, another alert opens after the `for` of the rule.
 cleared AS (
     UPDATE alert_states s
     SET phase = 'ok', since = NULL, clear_since = NULL, missing_since = NULL, value_rank = 0, floor_rank = 0,

@@ -1,4 +1,4 @@
-"""Alerts: what people do to them, and reading them back."""
+"""Stores, changes and reads alerts and their audit."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -35,7 +35,7 @@ DROPPED_TOGETHER = 1000
 
 State = Literal["firing", "acknowledged", "resolved"]
 TOGETHER_MAX = 200
-"""Alerts in one message: a storm must not become one that no client can take."""
+"""Most alerts in one message, so that an alert storm never makes one too large for a client."""
 
 
 class Logged(Struct, frozen=True):
@@ -51,7 +51,7 @@ class Logged(Struct, frozen=True):
 
 
 class Alert(Struct, frozen=True):
-    """An alert as everybody sees it: in answers, on the live stream, in the bus."""
+    """An alert as the API, the live stream and the bus show it."""
 
     id: int
     rule: str
@@ -70,13 +70,13 @@ class Alert(Struct, frozen=True):
     resolved_at: datetime | None
     resolved_by: str | None
     suppressed_by: list[str]
-    """What suppresses its notifications, such as `silence:3`; of a resolved one, what did."""
+    """Causes that suppress its notifications, such as `silence:3`; a resolved one keeps them."""
     is_flapping: bool
-    """Whether it opened because its rule flaps."""
+    """Whether it opened as one of many openings within the `flap_window` of its rule."""
 
 
 class Filter(Struct, frozen=True, kw_only=True):
-    """What a list is limited to; `before` is the cursor: ids below it."""
+    """Filters of a list of alerts; `before` is the cursor: only lower ids are returned."""
 
     level: Level | None = None
     category: Category | None = None
@@ -88,7 +88,7 @@ class Filter(Struct, frozen=True, kw_only=True):
 
 
 def alert_events(changed: Sequence[Alert]) -> list[tuple[str, object]]:
-    """Return the events that announce alerts: the open ones together, each resolved one alone."""
+    """Return the bus events for changed alerts: open ones in groups, resolved ones one by one."""
     is_open = [alert for alert in changed if alert.resolved_at is None]
     together: list[tuple[str, object]] = [
         ("alerts", {"snapshot": False, "alerts": is_open[first : first + TOGETHER_MAX]})
@@ -123,7 +123,7 @@ async def open_test(
 async def log_transition(
     connection: Connection, alert_id: int, time: datetime, kind: str, actor: str, comment: str = ""
 ) -> None:
-    """Write one row of an alert's audit, with its level and value as they are now."""
+    """Write one audit row of an alert, with its present level and value."""
     await queries.run(
         connection,
         LOG_TRANSITION,
@@ -136,14 +136,14 @@ async def log_transition(
 
 
 async def resolve(connection: Connection, alert_id: int, time: datetime, actor: str) -> bool:
-    """Resolve an alert; False when it was not open."""
+    """Resolve an alert; return False if it was not open."""
     return await _act(connection, RESOLVE, alert_id, time, actor)
 
 
 async def resolve_of_rules(
     connection: Connection, rules: Sequence[str], time: datetime, actor: str
 ) -> list[int]:
-    """Resolve what rules that are about to go have raised, with the audit; return the ids."""
+    """Resolve the open alerts of rules that are about to be deleted, with audit; return the ids."""
     return await _resolve_all(
         connection, RESOLVE_OF_RULES, rules, time, actor, "the rule was deleted"
     )
@@ -152,24 +152,24 @@ async def resolve_of_rules(
 async def resolve_of_components(
     connection: Connection, components: Sequence[str], time: datetime, actor: str
 ) -> list[int]:
-    """Resolve the alerts of components that nobody watches, with the audit; return the ids."""
+    """Resolve the open alerts of removed components, with audit; return the ids."""
     return await _resolve_all(
         connection, RESOLVE_OF_COMPONENTS, components, time, actor, "no longer watched"
     )
 
 
 async def acknowledge(connection: Connection, alert_id: int, time: datetime, actor: str) -> bool:
-    """Acknowledge an alert; False when it was not firing."""
+    """Acknowledge an alert; return False if it was not firing."""
     return await _act(connection, ACKNOWLEDGE, alert_id, time, actor)
 
 
 async def reopen(connection: Connection, alert_id: int, time: datetime, actor: str) -> bool:
-    """Let a resolved alert fire again; False when it cannot."""
+    """Reopen a resolved alert as firing; return False if its state or its rule forbids it."""
     return await _act(connection, REOPEN, alert_id, time, actor)
 
 
 async def read(connection: Connection, ids: Sequence[int]) -> list[Alert]:
-    """Return the alerts with these ids, as far as they exist, in their order."""
+    """Return the alerts with these ids, ordered by id. Ids that do not exist are left out."""
     return await queries.rows(connection, Alert, READ, ids=list(ids))
 
 
@@ -187,7 +187,7 @@ async def transitions_of(connection: Connection, ids: Sequence[int]) -> dict[int
 
 
 async def drop_old(connection: Connection, before: datetime) -> None:
-    """Delete what was resolved before a time, some at a time."""
+    """Delete the alerts that were resolved before a time, in small batches."""
     while await queries.run(connection, DROP_OLD, before=before, limit=DROPPED_TOGETHER):
         pass
 
@@ -200,7 +200,7 @@ async def active(connection: Connection, wanted: Filter, limit: int) -> list[Ale
 async def past(
     connection: Connection, wanted: Filter, start: datetime, end: datetime, limit: int
 ) -> list[Alert]:
-    """Return alerts that were open at some time of a range, newest first."""
+    """Return alerts that were open at any time within a range, newest first."""
     return await queries.rows(
         connection, Alert, PAST, **_parameters(wanted), start=start, end=end, limit=limit
     )
@@ -209,7 +209,7 @@ async def past(
 async def _act(
     connection: Connection, query: queries.Query, alert_id: int, time: datetime, actor: str
 ) -> bool:
-    """Do something to one alert while nobody else changes any; False when its state forbids it."""
+    """Change one alert while the clock is locked; return False if its state forbids it."""
     await lock(connection)
     return bool(await queries.value(connection, query, alert_id=alert_id, time=time, actor=actor))
 
@@ -222,7 +222,7 @@ async def _resolve_all(
     actor: str,
     comment: str,
 ) -> list[int]:
-    """In one statement, however many they are: nobody changes alerts meanwhile."""
+    """Resolve alerts in one statement while the clock is locked; return their ids."""
     await lock(connection)
     ids: list[int] | None = await queries.value(
         connection, query, names=list(names), time=time, actor=actor, comment=comment

@@ -10,7 +10,7 @@ rule = ANY (%(names)s)
 component = ANY (%(names)s)
 
 -- part: cleared
--- What raised it starts afresh: if the limit is still breached, another alert opens when its time has come.
+-- Resets the state of the instance. If its limit is still breached, another alert opens after the `for` of the rule.
 cleared AS (
     UPDATE alert_states s
     SET phase = 'ok', since = NULL, clear_since = NULL, missing_since = NULL, value_rank = 0, floor_rank = 0,
@@ -62,8 +62,8 @@ WITH acknowledged AS (
 SELECT count(*) FROM acknowledged
 
 -- name: reopen
--- As firing again; the evaluation resolves it when it finds nothing wrong. An alert stays as it is when a newer one
--- is about the same, open or not, and so does one whose rule is off or gone: nothing would ever resolve it.
+-- The alert fires again until the evaluation resolves it. It is not reopened if there is a newer alert of the same
+-- instance, open or resolved, nor if its rule is disabled or deleted: nothing would ever resolve it.
 WITH reopened AS (
     UPDATE system_alerts a
     SET state = 'firing', resolved_at = NULL, resolved_by = NULL, acknowledged_at = NULL, acknowledged_by = NULL
@@ -134,7 +134,8 @@ ORDER BY id DESC
 LIMIT %(limit)s
 
 -- name: drop_old
--- What was resolved before a time was opened before it, and by that alerts are indexed. Their transitions go with them.
+-- An alert that was resolved before a time was also opened before it, so the index on opened_at can be used. The
+-- foreign key deletes its transitions.
 DELETE FROM system_alerts
 WHERE id IN (
     SELECT id

@@ -1,4 +1,11 @@
-"""The search for rules that make an evaluation fail: by halves, in so much time and no more."""
+"""Searches by bisection, within a time limit, for the rules that make an evaluation fail.
+
+`quarantine_failing` takes these steps:
+
+1. Sort the rules by cost and examine them without composites: quarantine each that fails alone.
+2. If the evaluation timed out, quarantine the costliest rules until the others fit the time limit.
+3. Examine the composites, which read the results of the other rules.
+"""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -13,7 +20,7 @@ from db.queries import Connection
 log = structlog.get_logger()
 
 SUSPECTS_MAX = 20
-"""So many are quarantined when there is no time to tell which it is; the good ones come back."""
+"""How many suspects are quarantined when time runs out; a retry releases those that work."""
 ROUNDS_MAX = 3
 TOGETHER = "evaluating all rules exceeds the time budget, and this rule is among the most expensive"
 
@@ -25,10 +32,7 @@ async def quarantine_failing(
     cause: psycopg.Error,
     limits: Limits = LIMITS,
 ) -> int:
-    """Quarantine the rules that an evaluation failed of; return how many probes that took.
-
-    Composites come last: they are judged by what all others say.
-    """
+    """Quarantine the rules that made an evaluation fail with `cause`; return the probes used."""
     search = _Search(Probe(connection, at, thresholds), limits)
     found, search.costs = await candidates(connection, at)
     data = [one.rule_id for one in found if not one.is_composite]
@@ -46,7 +50,7 @@ async def quarantine_failing(
 
 
 class _Search:
-    """Rules are examined from the cheapest to the costliest; each that fails is quarantined."""
+    """One search. Rules are passed in order of cost, cheapest first."""
 
     def __init__(self, probe: Probe, limits: Limits) -> None:
         self.probe = probe
@@ -57,7 +61,7 @@ class _Search:
         self.found: set[int] = set()
 
     async def examine(self, ids: Sequence[int]) -> None:
-        """Quarantine what makes some rules fail, if they do."""
+        """Evaluate rules together; if that fails, quarantine the ones that cause it."""
         fault = await self._fault(ids) if ids else None
         if fault is not None:
             await self._narrow(ids, fault, ids)
@@ -65,10 +69,10 @@ class _Search:
     async def _narrow(
         self, ids: Sequence[int], fault: psycopg.Error, around: Sequence[int]
     ) -> None:
-        """Find what is wrong among rules of which some fail.
+        """Find the faulty rules among `ids`, of which at least one fails.
 
-        `around` are the fewest that were seen to fail, with `fault`. Where the cheaper half is
-        well, the costlier one is taken to fail without a try, which would cost the most time.
+        `around` is the smallest set that failed so far, with `fault`. If the cheaper half can be
+        evaluated, assume the fault is in the costlier half: probing it would be slowest.
         """
         if len(ids) == 1 or self.is_over():
             await self._conclude(ids, fault, around)
@@ -88,12 +92,13 @@ class _Search:
         if len(ids) > 1:
             await self._keep(ids[-SUSPECTS_MAX:], f"{reason_of(fault)} (this rule or one like it)")
             return
+        # Bisection only assumed that this rule fails, unless it was the one that was probed.
         own = fault if len(around) == 1 else await self._fault(ids)
         if own is not None:
             await self._keep(ids, reason_of(own))
 
     async def make_room(self, ids: Sequence[int]) -> None:
-        """Quarantine the costliest of those that are left until there is time for the others."""
+        """Quarantine the costliest remaining rules until the others fit into the time limit."""
         for _ in range(ROUNDS_MAX):
             rest = [rule_id for rule_id in ids if rule_id not in self.found]
             if not rest or await self.probe.fault(rest, self.limits.together_ms) is None:
@@ -101,7 +106,7 @@ class _Search:
             await self._keep(self._costlier_half(rest), TOGETHER)
 
     def _costlier_half(self, ids: Sequence[int]) -> Sequence[int]:
-        """Return the costliest of some rules, which make up half of what all of them cost."""
+        """Return the costliest rules, which together make up at least half of the total cost."""
         costs = [1 + self.costs.get(rule_id, 0) for rule_id in ids]
         kept = len(ids)
         while sum(costs[:kept]) > sum(costs) / 2:
@@ -116,5 +121,5 @@ class _Search:
         await fail(self.probe.connection, ids, reason, self.probe.at)
 
     def is_over(self) -> bool:
-        """Whether the time of the search is up."""
+        """Return whether the search has used up its time."""
         return time.monotonic() >= self.ends

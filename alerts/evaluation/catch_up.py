@@ -1,4 +1,4 @@
-"""Evaluates each minute, and before it the minutes that an outage has left, oldest first."""
+"""Evaluates each minute, after any minutes that an outage left unevaluated, oldest first."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -19,11 +19,11 @@ from model.times import utc_now
 CUT_OFF: tuple[type[BaseException], ...] = (*OUTAGES, asyncio.CancelledError)
 QUEUE_MAX = 60
 TRIES_MAX = 3
-"""Of a minute whose evaluation is cut off: it may be the cause of that."""
+"""Tries of a minute whose evaluation is interrupted: the minute itself may be the cause."""
 WAITS_MAX = 5
-"""So many runs minutes wait for what was collected meanwhile to be stored."""
+"""How many runs postpone missed minutes until spooled samples are stored."""
 STORE_WAIT_S = 20.0
-"""How long a run waits for that."""
+"""How long one run waits for spooled samples to be stored."""
 
 Evaluate = Callable[
     [Connection, datetime, Mapping[str, object], Mapping[str, Sequence[str]], datetime],
@@ -32,11 +32,11 @@ Evaluate = Callable[
 
 
 class Evaluations(Struct, kw_only=True):
-    """Evaluates minutes in their order; those that an outage leaves stay `queue`, and nothing else.
+    """Evaluates minutes in order; minutes that an outage interrupts stay in `queue`.
 
-    `wait_until_stored` waits so many seconds at most until what was collected is stored, and says
-    whether it is; `renew_config` reads the settings of a database that has taken the place of
-    another.
+    `wait_until_stored(seconds)` waits for collected samples to be stored and returns whether they
+    are. `renew_config` reads the settings again if the database was replaced. `announce` wakes the
+    readers of the bus.
     """
 
     pool: Pool
@@ -52,11 +52,14 @@ class Evaluations(Struct, kw_only=True):
     waits: int = 0
 
     async def run(self, at: datetime) -> None:
-        """Evaluate a minute, and before it those in which the database was away.
+        """Evaluate a minute, after the minutes in which the database was unavailable.
 
-        What was collected meanwhile, the database's own outage included, is stored before; or the
-        minutes wait for the next run, a few times. A minute whose evaluation is cut off stays due
-        for a few tries; one that fails otherwise would fail again.
+        1. Queue the minute. If the queue is full, drop the oldest one.
+        2. If earlier minutes are queued, wait until the samples collected since then are stored.
+           If that takes too long, leave all minutes to the next run, at most WAITS_MAX times.
+        3. Evaluate the queue, oldest first. A minute that an outage interrupts stays queued for
+           TRIES_MAX tries. A minute that fails for another reason is dropped: it would fail again.
+        4. Measure the lag of the evaluation.
         """
         self._add(at)
         if await self._must_wait():
@@ -79,14 +82,14 @@ class Evaluations(Struct, kw_only=True):
         self.tries = 0
 
     async def _must_wait(self) -> bool:
-        """Whether missed minutes are put off until the next run: not for ever."""
+        """Return whether missed minutes are left to the next run."""
         if len(self.queue) == 1 or await self._is_stored():
             return False
         self.waits += 1
         return self.waits <= WAITS_MAX
 
     async def _is_stored(self) -> bool:
-        # The pool hands out a connection only if the database answers: else minutes stay due.
+        # The pool raises if the database does not answer. The minutes then stay queued.
         async with self.pool.connection():
             pass
         return await self.wait_until_stored(self.store_wait_s)
@@ -97,7 +100,7 @@ class Evaluations(Struct, kw_only=True):
         try:
             await self._evaluate_first(connection)
         except UNFIT:
-            # No minute and no rule is the cause of that, so it is no try.
+            # Neither the minute nor a rule causes this error, so it does not count as a try.
             is_cut_off, self.tries = True, 0
             raise
         except RULE_FAULTS:
@@ -115,5 +118,5 @@ class Evaluations(Struct, kw_only=True):
         try:
             await self.evaluate(connection, self.queue[0], thresholds, dependencies, utc_now())
         finally:
-            # Also of what was committed before it failed.
+            # Even a failed evaluation may have committed some batches.
             self.announce()

@@ -21,7 +21,8 @@ SELECT rule_id, component FROM alert_states WHERE false
 SELECT rule_id, component FROM jsonb_to_recordset(%(states)s::jsonb) AS state (rule_id integer, component text)
 
 -- part: composed
--- What each composite says: of all of its rules together, or of each component by itself.
+-- The result of each composite at each instant, over all components together or for each component by itself. A
+-- composite fires if all of `all_of`, at least one of `any_of` (if given) and none of `none_of` fire.
 members AS MATERIALIZED (
     SELECT r.id AS rule_id, m.role, m.name
     FROM rules r
@@ -46,14 +47,14 @@ members AS MATERIALIZED (
     GROUP BY m.rule_id, 2, i.at, m.role, m.name
 ), breaches AS MATERIALIZED (
     SELECT t.rule_id, t.component, '{}'::jsonb AS labels, t.at, t.value, 'value' AS status,
-           CASE WHEN t.holds THEN coalesce(r.level_rank, t.rank) ELSE 0 END AS breached_rank,
-           CASE WHEN t.holds THEN (1 << coalesce(r.level_rank, t.rank)) - 1 ELSE 0 END AS retained_bits
+           CASE WHEN t.is_met THEN coalesce(r.level_rank, t.rank) ELSE 0 END AS breached_rank,
+           CASE WHEN t.is_met THEN (1 << coalesce(r.level_rank, t.rank)) - 1 ELSE 0 END AS retained_bits
     FROM (
         SELECT k.rule_id, k.component, i.at, max(f.rank) FILTER (WHERE f.role <> 'none') AS rank,
                nullif(count(*) FILTER (WHERE f.role <> 'none'), 0)::double precision AS value,
                count(*) FILTER (WHERE f.role = 'all') = cardinality(min(r.all_of))
                AND (min(r.any_of) = '{}' OR count(*) FILTER (WHERE f.role = 'any') > 0)
-               AND count(*) FILTER (WHERE f.role = 'none') = 0 AS holds
+               AND count(*) FILTER (WHERE f.role = 'none') = 0 AS is_met
         FROM (
             SELECT rule_id, component FROM fires WHERE role <> 'none'
             UNION

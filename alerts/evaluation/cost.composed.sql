@@ -11,14 +11,14 @@
 BEGIN;
 
 -- MAY_BE_TOO_MUCH
--- Whether rules would read more than there is time for if each looked at as many series as the widest and as dense
--- ones as there are, twice; the answer is mostly no, and takes a fifth of the truth's time.
+-- An upper bound: whether the rules would read too many rows if each covered as many series as the widest metric has,
+-- all as dense as the densest series, twice. The answer is mostly no. It takes a fifth of the time of `costs`.
 WITH
 bounds AS (
     SELECT CASE WHEN version() LIKE '%emcc%' THEN 1000000 ELSE 5000000 END AS rows_max
 ),
--- How many rows a minute has of each series: of those with more than one in the last fifteen seconds, whatever
--- sends them. For all others four are supposed.
+-- Rows a minute of each series that had more than one sample in the last 15 seconds. All other series are assumed to
+-- have four rows a minute.
 dense AS MATERIALIZED (
     SELECT series_id, 4 * count(*) AS density
     FROM (
@@ -50,14 +50,15 @@ SELECT 2 * d.density * (a.wide_s * w.of_metric + (a.all_s - a.wide_s) * w.of_com
 FROM asked a, wide w, bounds b, (SELECT greatest(max(density), 4) AS density FROM dense) d;
 
 -- COSTS
--- About what each rule reads in a minute; or only those that read more than there is time for, themselves or after all
--- that read less. What several read alike is read once. To judge one series takes as long as four rows.
+-- The estimated rows that each rule reads in a minute. With `too_much`, only rules that exceed the limit when their
+-- rows are added to those of all cheaper rules. Rules with equal inputs share one read. Comparing one series with its
+-- limits costs as much as reading four rows.
 WITH
 bounds AS (
     SELECT CASE WHEN version() LIKE '%emcc%' THEN 1000000 ELSE 5000000 END AS rows_max
 ),
--- How many rows a minute has of each series: of those with more than one in the last fifteen seconds, whatever
--- sends them. For all others four are supposed.
+-- Rows a minute of each series that had more than one sample in the last 15 seconds. All other series are assumed to
+-- have four rows a minute.
 dense AS MATERIALIZED (
     SELECT series_id, 4 * count(*) AS density
     FROM (
@@ -84,7 +85,7 @@ dense AS MATERIALIZED (
     GROUP BY metric, component, labels, length_s, is_rolled_up
 ), groups AS (
     SELECT a.ids, n.count AS instances,
-           -- The newest quarter of an hour of the 1m tier is made of samples as well.
+           -- The newest 15 minutes of the 1m tier are not materialized: they are computed from samples.
            CASE WHEN a.is_rolled_up
                 THEN (n.density * least(a.length_s, 900) + n.count * greatest(a.length_s - 900, 0)) / 60
                 ELSE n.density * a.length_s / 60 END AS rows
@@ -111,14 +112,15 @@ FROM summed, bounds
 WHERE NOT :too_much OR together > rows_max;
 
 -- COSTS_OF_DRAFT
--- About what each rule reads in a minute; or only those that read more than there is time for, themselves or after all
--- that read less. What several read alike is read once. To judge one series takes as long as four rows.
+-- The estimated rows that each rule reads in a minute. With `too_much`, only rules that exceed the limit when their
+-- rows are added to those of all cheaper rules. Rules with equal inputs share one read. Comparing one series with its
+-- limits costs as much as reading four rows.
 WITH
 bounds AS (
     SELECT CASE WHEN version() LIKE '%emcc%' THEN 1000000 ELSE 5000000 END AS rows_max
 ),
--- How many rows a minute has of each series: of those with more than one in the last fifteen seconds, whatever
--- sends them. For all others four are supposed.
+-- Rows a minute of each series that had more than one sample in the last 15 seconds. All other series are assumed to
+-- have four rows a minute.
 dense AS MATERIALIZED (
     SELECT series_id, 4 * count(*) AS density
     FROM (
@@ -145,7 +147,7 @@ dense AS MATERIALIZED (
     GROUP BY metric, component, labels, length_s, is_rolled_up
 ), groups AS (
     SELECT a.ids, n.count AS instances,
-           -- The newest quarter of an hour of the 1m tier is made of samples as well.
+           -- The newest 15 minutes of the 1m tier are not materialized: they are computed from samples.
            CASE WHEN a.is_rolled_up
                 THEN (n.density * least(a.length_s, 900) + n.count * greatest(a.length_s - 900, 0)) / 60
                 ELSE n.density * a.length_s / 60 END AS rows

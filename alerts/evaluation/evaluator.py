@@ -1,4 +1,9 @@
-"""Evaluates every rule once a minute, and puts what happened on the bus in the same transaction."""
+"""Evaluates every rule once a minute.
+
+A transition, its audit row and its announcement on the bus are written in one transaction. If more
+than TOGETHER_MAX alerts change in one minute, the work is split into batches of one transaction
+each: first the evaluation, then suppression, then the announcements.
+"""
 
 import asyncio
 import tomllib
@@ -26,9 +31,9 @@ from model.times import utc_now
 
 AUTO = "auto"
 TOGETHER_MAX = 500
-"""Changes in one transaction; the embedded engine serves nobody else meanwhile."""
+"""Most changes in one transaction: the embedded engine runs one transaction at a time."""
 PAUSE_S = 0.1
-"""Between two of them, because one request asks several times."""
+"""Pause between two batches. One request runs several queries, so a shorter one would delay it."""
 
 
 def built_in_rules() -> list[Rule]:
@@ -38,7 +43,7 @@ def built_in_rules() -> list[Rule]:
 
 
 async def add_built_in_rules(connection: Connection) -> None:
-    """Insert the built-in rules that are not there yet."""
+    """Insert the built-in rules that were never inserted before."""
     async with connection.transaction():
         for rule in built_in_rules():
             await rules.insert_built_in(connection, rule, utc_now())
@@ -53,10 +58,14 @@ async def evaluate(
     limits: Limits = LIMITS,
     on_transitions: Sequence[OnTransitions] = (),
 ) -> list[Transition]:
-    """Evaluate the windows that end at a whole minute; return the transitions of alerts.
+    """Evaluate every rule over the windows that end at `at`, a whole minute; return transitions.
 
-    Suppression is that of `now`, when people would be notified: it may be later. A rule that this
-    fails of is quarantined, so that it is in nobody's way. A minute that is over is skipped.
+    1. Quarantine the rules that would read too many rows.
+    2. Evaluate the others. If that fails, quarantine the rules that cause it and evaluate again.
+    3. Apply suppression as of `now`, which is later than `at` for a missed minute.
+    4. Announce the transitions.
+
+    Returns nothing if the minute was evaluated before.
     """
     evaluation = _MinuteEvaluation(
         connection, at, thresholds, now or at, dependencies or {}, limits, on_transitions
@@ -80,7 +89,7 @@ class _MinuteEvaluation(Struct, frozen=True):
     on_transitions: Sequence[OnTransitions]
 
     async def run_without_failing(self) -> list[Transition]:
-        """Evaluate, without rules that this fails of; and try again some that were quarantined."""
+        """Evaluate, and quarantine rules that fail; if none does, retry some quarantined rules."""
         try:
             transitions = await self.run()
         except quarantine.RULE_FAULTS as fault:
@@ -94,9 +103,9 @@ class _MinuteEvaluation(Struct, frozen=True):
         return transitions
 
     async def run(self) -> list[Transition]:
-        """Evaluate in one transaction, or in several when much changes.
+        """Evaluate in one transaction, or in batches if more than TOGETHER_MAX alerts change.
 
-        So nobody waits long for one that opens ten thousand alerts.
+        Batches keep other requests from waiting for a transaction that opens 10,000 alerts.
         """
         try:
             async with self.connection.transaction():
@@ -107,15 +116,17 @@ class _MinuteEvaluation(Struct, frozen=True):
     async def _at_once(self) -> list[Transition]:
         transitions = await self._evaluate(Shard(), TOGETHER_MAX)
         suppressed = await self._suppress()
+        # A full batch may not be the whole: roll back, and do all of it in batches.
         if max(len(suppressed), await self._announce()) >= TOGETHER_MAX:
             raise TooManyError(len(transitions) + 1)
         return transitions + suppressed
 
     async def _in_batches(self, shards: int) -> list[Transition]:
-        """Evaluate in shards, then suppress, then announce: a suppressed alert notifies nobody.
+        """Evaluate in shards, then apply suppression, then announce.
 
-        Should it end before that, the next minute is evaluated as if the clock had stood still
-        for what is done, and announces it.
+        This order keeps a suppressed alert from notifying anybody.
+        If the process stops in between, the next minute continues: the clock moves with the last
+        shard only, states of finished shards are stored, and the audit marks what is unannounced.
         """
         transitions: list[Transition] = []
         for number in range(shards):
@@ -138,7 +149,7 @@ class _MinuteEvaluation(Struct, frozen=True):
 
     @asynccontextmanager
     async def _briefly(self) -> AsyncIterator[None]:
-        """Let others be served before a transaction."""
+        """Open a transaction after a pause in which other requests are served."""
         await asyncio.sleep(PAUSE_S)
         async with self.connection.transaction():
             yield
@@ -158,7 +169,7 @@ class _MinuteEvaluation(Struct, frozen=True):
         )
 
     async def _announce(self) -> int:
-        """Announce alerts with unannounced transitions; return how many there were."""
+        """Announce transitions of at most TOGETHER_MAX alerts; return the number of alerts."""
         return await announce(self.connection, self.now, self.on_transitions, at_most=TOGETHER_MAX)
 
 
@@ -168,7 +179,7 @@ async def drop_component(
     at: datetime,
     on_transitions: Sequence[OnTransitions] = (),
 ) -> bool:
-    """Resolve the open alerts of a component that is no longer watched; True if there were any."""
+    """Resolve the open alerts of a removed component; return whether there were any."""
     async with connection.transaction():
         ids = await alerts.resolve_of_components(connection, [component], at, AUTO)
         await announce(connection, at, on_transitions, alert_ids=ids)

@@ -1,4 +1,4 @@
-"""How far the evaluation of rules is behind, by the database's clock, and how far ours is off."""
+"""Measures the lag of the evaluation, and the offset of this machine's clock to the database's."""
 
 import time
 from datetime import datetime, timedelta
@@ -9,18 +9,18 @@ from msgspec import Struct
 log = structlog.get_logger()
 
 OFFSET_MAX = timedelta(minutes=2)
-"""Beyond it the clocks are said to differ: minutes are then not where others expect them."""
+"""A larger offset is logged: this machine would evaluate other minutes than its replicas."""
 
 
 class EvaluationLag(Struct):
-    """What was last seen of the evaluation's clock."""
+    """The lag and the clock offset of the last measurement, in seconds."""
 
     lag_s: float | None = None
     clock_offset_s: float | None = None
     measured_at: float = 0.0
 
     def note(self, evaluated_at: datetime | None, database: datetime, own: datetime) -> None:
-        """Take the newest evaluated minute, and what time the database and this machine have."""
+        """Record the newest evaluated minute, the database's time and this machine's time."""
         offset = own - database
         was_off = self.clock_offset_s is not None and abs(self.clock_offset_s) > _s(OFFSET_MAX)
         if (is_off := abs(offset) > OFFSET_MAX) != was_off:
@@ -30,7 +30,7 @@ class EvaluationLag(Struct):
         self.measured_at = time.monotonic()
 
     def status(self) -> dict[str, float | None]:
-        """Return the lag of now: it grows while nothing is evaluated."""
+        """Return the present lag, which grows while nothing is evaluated, and the clock offset."""
         since = time.monotonic() - self.measured_at
         lag_s = None if self.lag_s is None else round(self.lag_s + since, 3)
         return {"lag_s": lag_s, "clock_offset_s": self.clock_offset_s}

@@ -1,4 +1,8 @@
-"""Rules that cannot be evaluated: quarantined with the reason, announced once, tried again."""
+"""Quarantine of rules that cannot be evaluated.
+
+A quarantined rule keeps the reason, raises one alert `rule-error`, and is tried again after five
+minutes.
+"""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -29,20 +33,20 @@ RULE_FAULTS = (
     psycopg.errors.QueryCanceled,
     psycopg.errors.ProgramLimitExceeded,
 )
-"""What a rule or its data may be the cause of."""
+"""Database errors that a rule or its data may cause."""
 RETRIED_MAX = 20
 COST_MINUTES = 5
-"""How often it is looked at whether samples have become too many for the rules."""
+"""Every so many minutes the cost of all rules is estimated again."""
 
 
 class Limits(Struct, frozen=True):
-    """How long what is done about rules may take; nothing interrupts the embedded engine."""
+    """Time limits of evaluation and probes. The embedded engine cannot interrupt a statement."""
 
     evaluation_ms: int = statement.TIMEOUT_MS
     probe_ms: int = 2_000
-    """Of a rule by itself, and of several while one is searched for."""
+    """Limit of one probe, of a single rule or of several."""
     together_ms: int = 5_000
-    """Of all rules with some that were quarantined: they come back only where there is room."""
+    """Limit of all rules together with those to release: half of `evaluation_ms`, for reserve."""
     search_s: float = 20.0
     retry_s: float = 5.0
 
@@ -51,32 +55,32 @@ LIMITS = Limits()
 
 
 class Candidate(Struct, frozen=True):
-    """A rule that may be at fault."""
+    """A rule that may be the cause of a failed evaluation."""
 
     rule_id: int
     is_composite: bool
 
 
 async def fail(connection: Connection, rule_ids: Sequence[int], reason: str, at: datetime) -> None:
-    """Quarantine rules: from now on they are in the state `error`."""
+    """Quarantine rules with a reason: they enter the state `error`."""
     await queries.run(connection, FAIL, rule_ids=list(rule_ids), reason=clean(reason), at=at)
 
 
 async def recover(connection: Connection, rule_ids: Sequence[int]) -> None:
-    """Let rules be evaluated again."""
+    """Release rules from the quarantine."""
     await queries.run(connection, RECOVER, rule_ids=list(rule_ids))
 
 
 async def sync_rule_errors(connection: Connection, at: datetime) -> list[Transition]:
-    """Open an alert for each rule that has come into the state `error`, resolve those of others."""
+    """Open one alert for each rule in the state `error`; resolve it when the rule leaves it."""
     return await queries.rows(connection, Transition, SYNC_RULE_ERRORS, at=at)
 
 
 async def quarantine_costly(connection: Connection, at: datetime) -> None:
-    """Quarantine the rules for which there is no time, before they hold up all others.
+    """Quarantine the rules that would read too many rows, before they delay all others.
 
-    Looked at when there are new rules or series, and every few minutes: samples may have become
-    more.
+    Runs if there are new rules or series, and else every COST_MINUTES, because series may have
+    become denser.
     """
     if at.minute % COST_MINUTES and not await rule_series.is_stale(connection):
         return
@@ -88,7 +92,7 @@ async def quarantine_costly(connection: Connection, at: datetime) -> None:
 
 
 class Probe(Struct):
-    """Tries rules at one minute, changes nothing, and counts how often it did."""
+    """Evaluates rules at one minute in transactions that are rolled back; counts them."""
 
     connection: Connection
     at: datetime
@@ -98,7 +102,7 @@ class Probe(Struct):
     async def fault(
         self, rule_ids: Sequence[int], timeout_ms: int, *, composites: bool = False
     ) -> psycopg.Error | None:
-        """Return why some rules cannot be evaluated together, or None."""
+        """Return the error that evaluating these rules together raises, or None."""
         self.count += 1
         judge = statement.probe_composites if composites else statement.probe
         try:
@@ -121,7 +125,13 @@ async def retry(
     thresholds: Mapping[str, object],
     limits: Limits = LIMITS,
 ) -> None:
-    """Try again some of those that were quarantined, for as long as there is time."""
+    """Release quarantined rules that can be evaluated again, within `limits.retry_s`.
+
+    1. Probe each rule that is due by itself. Rules that are still too costly are not probed.
+    2. Release composites that pass at once.
+    3. Release the others only if they can be evaluated together with all rules that are not
+       quarantined. Otherwise drop the costlier half of them and try again.
+    """
     ends = time.monotonic() + limits.retry_s
     due = await queries.rows(connection, Candidate, TO_RETRY, at=at, limit=RETRIED_MAX)
     hopeless = await cost.too_costly(connection, at) if due else {}
@@ -142,9 +152,10 @@ async def retry(
 
 
 async def _recover_together(probe: Probe, well: Sequence[int], limits: Limits) -> None:
-    """Let those back, or the cheaper half of them, that can be evaluated with all the others.
+    """Release the rules, or the cheaper part of them, that fit the time limit with all others.
 
-    Or rules that are too slow only together would come and go.
+    Without this check, rules that are too slow only together would be released and quarantined
+    again and again.
     """
     if not well:
         return
@@ -159,6 +170,6 @@ async def _recover_together(probe: Probe, well: Sequence[int], limits: Limits) -
 async def candidates(
     connection: Connection, at: datetime
 ) -> tuple[list[Candidate], Mapping[int, int]]:
-    """Return the rules that are evaluated, and about what each of them reads."""
+    """Return the rules that are evaluated, and the estimated rows that each of them reads."""
     found = await queries.rows(connection, Candidate, CANDIDATES)
     return found, await cost.rows_by_rule(connection, at)

@@ -1,5 +1,5 @@
 -- name: fail
--- The reason of the day; since when stays.
+-- The newest reason replaces the old one. The time of the first failure stays.
 UPDATE alert_rules
 SET error = %(reason)s, error_at = coalesce(error_at, %(at)s)
 WHERE id = ANY (%(rule_ids)s) AND error IS DISTINCT FROM %(reason)s
@@ -10,8 +10,8 @@ SET error = NULL, error_at = NULL, tried_at = NULL
 WHERE id = ANY (%(rule_ids)s) AND error IS NOT NULL
 
 -- name: to_retry
--- Rules that could not be evaluated for five minutes, those first that were longest not tried. Those of kind sql are
--- well when they are answered. The clock may have been set back.
+-- Rules whose last failure or try is five minutes ago, oldest first. Rules of kind sql are not retried here: a run of
+-- their SQL that succeeds releases them. abs() because the clock may have been set back.
 SELECT id AS rule_id, kind = 'composite' AS is_composite
 FROM alert_rules
 WHERE error IS NOT NULL AND enabled AND kind <> 'sql'
@@ -29,7 +29,7 @@ WHERE enabled AND error IS NULL
 ORDER BY id
 
 -- name: sync_rule_errors
--- One alert for each rule that cannot be evaluated, for as long as it cannot.
+-- Opens an alert for each enabled rule with an error that has none, and resolves the alerts of all other rules.
 WITH resolved AS (
     UPDATE system_alerts a
     SET state = 'resolved', resolved_at = %(at)s, resolved_by = 'auto'

@@ -13,9 +13,9 @@ BEGIN;
 WITH found AS MATERIALIZED (
     SELECT *
     FROM (
-        -- Which series each rule looks at, and what has to be known of them: one aggregate, of a change that of the past
-        -- as well, of a ratio that of the other metric, of a burn rate that of the short window, of an SQL rule how
-        -- many rows it returned.
+        -- The series that each rule covers, and the inputs that it reads of each: one aggregate and, by kind of rule, a second
+        -- input. A change also reads the window before, a ratio the other metric, a burn rate the short window, and an SQL
+        -- rule the number of rows that it returned.
         SELECT r.id AS rule_id, r.series_id, r.kind,
                CASE WHEN r.agg LIKE 'p__' AND r.series_kind = 'distribution' THEN 'distributions'
                     WHEN r.window_s % 60 <> 0 OR r.agg IN ('rate', 'p50', 'p90', 'p95', 'p99') THEN 'samples'
@@ -34,7 +34,7 @@ WITH found AS MATERIALIZED (
                'alert' IN (r.no_data, r.on_error) AS is_known
         FROM (
             SELECT
-                -- Named, because the planner computes every column of an arm of a union, used or not.
+                -- The columns are named because the planner computes every column of each branch of a UNION, used or not.
                 r.id, r.kind, r.metric, r.labels, r.over, r.agg, r.window_s, r.short_window_s, r.offset_s, r.op, r.limits, r.levels,
                 r.is_relative, r.objective, r.no_data, r.on_error,
                 s.id AS series_id, s.component AS of, s.labels AS series_labels, s.kind AS series_kind
@@ -43,7 +43,7 @@ WITH found AS MATERIALIZED (
             WHERE r.enabled
             UNION ALL
             SELECT
-                -- Named, because the planner computes every column of an arm of a union, used or not.
+                -- The columns are named because the planner computes every column of each branch of a UNION, used or not.
                 r.id, r.kind, r.metric, r.labels, r.over, r.agg, r.window_s, r.short_window_s, r.offset_s, r.op, r.limits, r.levels,
                 r.is_relative, r.objective, r.no_data, r.on_error,
                 s.id, s.component, s.labels, s.kind
@@ -58,13 +58,13 @@ WITH found AS MATERIALIZED (
            AND o.labels = CASE r.kind WHEN 'sql' THEN jsonb_build_object('metric', r.metric) ELSE r.series_labels END
         CROSS JOIN LATERAL (SELECT CASE WHEN r.op IN ('>', '>=') THEN 1 ELSE -1 END AS sign) d
         CROSS JOIN LATERAL (SELECT coalesce(r.limits, level_limits(r.levels)) AS limits) l
-        -- As a case, of which the planner expects that many fit.
+        -- A CASE, because the planner then expects many rows to match. For a plain @> it expects very few.
         WHERE CASE WHEN r.labels = '{}' THEN true ELSE r.series_labels @> r.labels END
     ) t
     WHERE rule_id = ANY (:rule_ids::integer[]) OR series_id = ANY (:series_ids::integer[])
        OR other_id = ANY (:series_ids::integer[])
 ), wanted AS (
-    -- The inputs that they read, each once.
+    -- The distinct inputs of all rules found.
     SELECT series_id, window_s, 0 AS shift_s, source
     FROM found
     UNION

@@ -1,7 +1,7 @@
-"""What rules look at: kept as rows, and brought up to date before each evaluation.
+"""The series that each rule covers, and the inputs it reads; updated before each evaluation.
 
-Rules and series that are new or were changed say so themselves (`is_covered`), so that a minute in
-which there are none costs a look at two empty indexes.
+New and changed rules and series are marked (`is_covered = false`). Partial indexes hold only these
+rows, so a minute without changes costs two lookups in empty indexes.
 """
 
 from msgspec import Struct
@@ -18,7 +18,7 @@ DROP = _QUERIES["drop"]
 
 
 def of(source: queries.Query) -> queries.Query:
-    """Return the query for what the rules of a source look at."""
+    """Return the query for the series that the rules of a source cover."""
     return queries.fill(
         _PARTS["rule_series"],
         rule_columns=_PARTS["rule_columns"],
@@ -28,7 +28,7 @@ def of(source: queries.Query) -> queries.Query:
 
 
 INPUTS = {name: _PARTS[name] for name in ("wanted_inputs", "with_inputs")}
-"""How targets and what they need come together: of rules that are there, and of drafts."""
+"""The parts that join rule series with their inputs, for stored rules and for drafts."""
 COVER = queries.fill(_QUERIES["cover"], rule_series=of(_PARTS["some.source"]), **INPUTS)
 
 
@@ -38,15 +38,16 @@ class _Changed(Struct, frozen=True):
 
 
 async def is_stale(connection: Connection) -> bool:
-    """Whether there are rules or series that are new or were changed."""
+    """Return whether there are new or changed rules or series."""
     found: bool = await queries.value(connection, IS_STALE)
     return found
 
 
 async def cover(connection: Connection) -> None:
-    """Find what new and changed rules look at, and which rules look at new series.
+    """Store which series new and changed rules cover, and which rules cover new series.
 
-    In a transaction of the caller's, who holds the clock of the alerts: one at a time does this.
+    Runs in the caller's transaction, which holds the evaluation clock: two callers at once would
+    each miss what the other adds.
     """
     [new] = await queries.rows(connection, _Changed, MARK)
     if new.rule_ids:

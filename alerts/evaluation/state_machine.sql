@@ -1,26 +1,26 @@
 -- part: transition
--- One minute in the life of an alert, from `before` to `after`. docs/reference/alerts.md tells it as a table.
+-- One minute of the state machine of an alert, from `before` to `after`. docs/reference/alerts.md shows it as a table.
 --
--- `before` is a row for each rule and what it looks at: its state (phase, since, clear_since, ...), what this minute
--- says (status, value, breached_rank, retained_bits), what the rule asks (wait_for, keep_for, ...), and two times: this
--- minute (`at`), and the newest that was evaluated before it (`last_at`). The rank of a level is its place in
--- alert_levels(), 1 info to 4 emergency, and 0 is none. `breached_rank` is that of the most severe limit that is
--- breached. `retained_bits` are the levels that would not be left, a bit each: 1 info, 2 warning, 4 critical, 8
--- emergency.
+-- `before` has one row for each instance (a rule and a series, or for composites a component). It holds the stored
+-- state (phase, since, clear_since, ...), the measurement of this minute (status, value, breached_rank, retained_bits),
+-- the settings of the rule (wait_for, keep_for, ...), this minute (`at`) and the minute evaluated before it
+-- (`last_at`). The rank of a level is its position in alert_levels(): 1 info to 4 emergency; 0 is none.
+-- `breached_rank` is the rank of the most severe breached limit. `retained_bits` has a bit for each level whose
+-- recovery limit is not passed yet: 1 info, 2 warning, 4 critical, 8 emergency.
 --
---  1. gap        How long nobody looked. That time counts neither as breached nor as clear.
---  2. timers     Since when it is pending, clear or without a value, moved by the gap; a long one restarts them.
---  3. policy     What to go by: a value, or, without one, what the policy of the rule makes of that.
---  4. reading    What that says: the ranks, and how long there was no value, which does not count either.
---  5. retained   The most severe level that it reached and that is not left.
---  6. due        The rank that it is due, 0 for clear; and the timers that count for it.
---  7. entered    The phase.
---  8. change     Whether it opens or is clear, and the rank of its value.
---  9. escalated  The rank below which it does not fall, because nobody acknowledged it in time; and when it opened.
--- 10. shown      The rank and the flapping that people see.
--- 11. after      The new state, the transition, and why.
+--  1. gap        Find an evaluation gap before this minute. It counts toward neither `for` nor `keep_firing_for`.
+--  2. timers     Move the start of pending, clear and missing by the length of the gap. Restart them after a long gap.
+--  3. policy     Choose the reading: the value or, without one, what `no_data` or `on_error` of the rule says.
+--  4. reading    Take ranks and bits from that reading, and the time without a value, which does not count either.
+--  5. retained   Find the most severe level that the alert reached and has not left.
+--  6. due        Find the rank of this minute (0 is clear), and the timers that count for it.
+--  7. entered    Find the new phase.
+--  8. change     Find whether the alert opens or is clear, and the rank of its value.
+--  9. escalated  Find the rank that escalation by time guarantees, and the times at which the alert opened.
+-- 10. shown      Find the rank and the flapping that people see.
+-- 11. after      Compose the new state, the transition and its reason.
 --
--- OFFSET 0 keeps the steps apart: folded into one expression they would be planned and computed many times over.
+-- OFFSET 0 keeps the planner from inlining the steps: inlined, each expression would be computed many times.
 
 -- 1. gap
 CROSS JOIN LATERAL (
@@ -46,7 +46,7 @@ CROSS JOIN LATERAL (
     OFFSET 0
 ) timers
 
--- 3. policy: until a rule with no_data = 'alert' has seen a value, it waits for one.
+-- 3. policy: a rule with no_data = 'alert' keeps its state until it has seen a first value.
 CROSS JOIN LATERAL (
     SELECT CASE WHEN before.status IS NULL THEN 'gone'
                 WHEN before.status = 'value' THEN 'value'
@@ -56,7 +56,7 @@ CROSS JOIN LATERAL (
                 ELSE before.no_data END AS reading
 ) policy
 
--- 4. reading: of the levels only those are retained that the value reached before.
+-- 4. reading: the mask limits `retained_bits` to levels that the value has reached.
 CROSS JOIN LATERAL (
     SELECT policy.reading = 'keep' AS is_kept,
            CASE policy.reading WHEN 'value' THEN before.breached_rank
@@ -113,7 +113,7 @@ CROSS JOIN LATERAL (
     OFFSET 0
 ) change
 
--- 9. escalated: by one rank for each time that nobody acknowledged it, up to the highest.
+-- 9. escalated: one rank for each `escalate_after` that passes without an acknowledgement, up to the highest.
 CROSS JOIN LATERAL (
     SELECT CASE WHEN entered.phase <> 'firing' OR change.is_opening THEN 0
                 WHEN before.escalate_after IS NOT NULL AND NOT before.acknowledged
@@ -165,7 +165,8 @@ CROSS JOIN LATERAL (
                 WHEN before.status = 'error' THEN 'the rule cannot be evaluated'
                 WHEN change.is_opening AND shown.is_flapping THEN 'it flaps'
                 ELSE '' END AS reason,
-           -- Whether there is a state to keep: nothing is known of what is well, unless its past matters.
+           -- Whether the state row is kept. A clear instance has none, unless its past openings or the fact that it
+           -- was seen matter.
            entered.phase <> 'ok' OR policy.reading <> 'gone' AND (
                cardinality(escalated.opens) > 0
                OR 'alert' IN (before.no_data, before.on_error) AND (before.is_known OR before.status = 'value')
@@ -182,7 +183,7 @@ rule_id = ANY (ARRAY(SELECT id FROM alert_rules WHERE kind = 'composite'))
 rule_id = ANY (%(rule_ids)s)
 
 -- part: evaluated
--- That minute for everything that has a state or breaks a limit.
+-- The state machine applied to every instance that has a state row or breaches a limit.
 evaluated AS MATERIALIZED (
     SELECT before.rule_id, before.component, before.labels, before.value, before.alert_id, before.was, after.*
     FROM (
@@ -190,7 +191,7 @@ evaluated AS MATERIALIZED (
                coalesce(breach.component, state.component) AS component,
                coalesce(breach.labels, state.labels) AS labels, breach.value,
                coalesce(breach.breached_rank, 0) AS breached_rank, coalesce(breach.retained_bits, 0) AS retained_bits,
-               -- What a composite does not name is clear.
+               -- A composite returns no row for instances that are clear.
                coalesce(breach.status, CASE WHEN rule.error IS NOT NULL THEN 'error'
                                             WHEN rule.kind = 'composite' THEN 'value' END) AS status,
                %(end)s::timestamptz AS at, %(last_at)s::timestamptz AS last_at, state.alert_id,
@@ -213,7 +214,7 @@ evaluated AS MATERIALIZED (
         LEFT JOIN rules rule ON rule.id = coalesce(breach.rule_id, state.rule_id)
             AND rule.id = ANY (ARRAY(SELECT rule_id FROM breaches UNION SELECT rule_id FROM alert_states))
         WHERE (state.rule_id IS NOT NULL OR breach.breached_rank > 0 OR rule.remembers AND breach.status = 'value')
-          -- Of what is well and known to be, nothing follows.
+          -- Skip instances that stay clear and whose state row would not change.
           AND (rule.remembers AND breach.status = 'value' AND breach.breached_rank = 0 AND state.phase = 'ok'
                AND state.missing_since IS NULL AND state.opens = '{}') IS NOT TRUE
     ) before

@@ -21,10 +21,10 @@
 BEGIN;
 
 -- EVALUATE
--- Every rule against everything it covers at one instant, and what follows from it, in one statement; or how many
--- changes there are, if they are too many.
+-- Evaluates every rule over all series that it covers at one instant, stores alerts, audit rows and states, and returns
+-- the transitions. If there are more than `at_most` changes, it stores nothing and returns their number.
 WITH
--- The rules as numbers: limits are turned round where smaller is worse, so that larger always is.
+-- The rules with their settings as numbers. `sign` is -1 if smaller is worse: a value times `sign` is worse if larger.
 rules AS NOT MATERIALIZED (
     SELECT r.id, r.name, r.kind, r.metric, r.component, r.category, r.agg, r.over, r.is_relative,
            d.op, CASE WHEN d.op IN ('>', '>=') THEN 1 ELSE -1 END AS sign, d.op IN ('>', '<') AS is_strict,
@@ -47,7 +47,7 @@ rules AS NOT MATERIALIZED (
     ) d
     WHERE r.enabled
 ),
--- What rules look at, with the limits of the settings; and what has to be known for it.
+-- The series that rules cover, with the limits of the settings, and the inputs to read for them.
 settings AS (
     SELECT key AS metric, CASE WHEN value ->> 'op' IN ('>', '>=') THEN 1 WHEN value ->> 'op' IS NOT NULL
            THEN -1 END AS sign,
@@ -86,11 +86,12 @@ looked_at AS NOT MATERIALIZED (
     FROM inputs n
     WHERE :shards = 1 OR n.id IN (SELECT input_id FROM covered UNION ALL SELECT other_input_id FROM covered)
 ),
--- Each needed aggregate at each instant, in the order of `positions`. What no rule asks for is not read: of the minutes
--- the ends and the spread cost as much as all the rest.
+-- Each needed aggregate at each instant, in the order of `positions`. Basic and extended aggregates are separate,
+-- because first, last and stddev cost as much as all others together, and few rules use them.
 window_aggregates AS MATERIALIZED (
-    -- A sweep is of one instant, and reads all series of a few minutes at once, which suits many rules; else each is
-    -- looked up. A minute counts for every instant in whose window it lies.
+    -- Reads the 1m tier. A swept input, of one instant and a few minutes, is read in one scan over all series, which is
+    -- fastest for many rules. Every other input is read by an index lookup of its series. A minute counts for every instant
+    -- whose window contains it.
     SELECT m.input_id, m.at, ARRAY[sum(m.sum) / sum(m.count::double precision), min(m.min), max(m.max), sum(m.sum),
         sum(m.count::double precision)]::double precision[] AS aggregates
     FROM (
@@ -110,7 +111,7 @@ window_aggregates AS MATERIALIZED (
             WHERE m.series_id = n.series_id AND m.bucket >= n.start_at AND m.bucket < n.end_at
             OFFSET 0
         ) m
-        -- Each instant in whose window a row lies: from the end of its minute on, for as long as the window reaches back.
+        -- Each instant whose window contains a row: from the end of its minute on, for the length of the window.
         CROSS JOIN LATERAL generate_series(
             greatest(m.bucket + interval '1 minute' + n.shift, :start::timestamptz),
             least(m.bucket + n.length + n.shift, :end::timestamptz), interval '1 minute'
@@ -119,8 +120,9 @@ window_aggregates AS MATERIALIZED (
     ) m
     GROUP BY m.input_id, m.at
     UNION ALL
-    -- A sweep is of one instant, and reads all series of a few minutes at once, which suits many rules; else each is
-    -- looked up. A minute counts for every instant in whose window it lies.
+    -- Reads the 1m tier. A swept input, of one instant and a few minutes, is read in one scan over all series, which is
+    -- fastest for many rules. Every other input is read by an index lookup of its series. A minute counts for every instant
+    -- whose window contains it.
     SELECT m.input_id, m.at, array_fill(NULL::double precision, ARRAY[5]) || ARRAY[first(m.first, m.bucket), last(m.last, m.bucket),
             stddev_of((merge_moments(ARRAY[m.count::double precision, m.sum, m.m2]))[3], sum(m.count::double precision))]::double precision[] AS aggregates
     FROM (
@@ -140,7 +142,7 @@ window_aggregates AS MATERIALIZED (
             WHERE m.series_id = n.series_id AND m.bucket >= n.start_at AND m.bucket < n.end_at
             OFFSET 0
         ) m
-        -- Each instant in whose window a row lies: from the end of its minute on, for as long as the window reaches back.
+        -- Each instant whose window contains a row: from the end of its minute on, for the length of the window.
         CROSS JOIN LATERAL generate_series(
             greatest(m.bucket + interval '1 minute' + n.shift, :start::timestamptz),
             least(m.bucket + n.length + n.shift, :end::timestamptz), interval '1 minute'
@@ -163,7 +165,7 @@ window_aggregates AS MATERIALIZED (
           AND m.time >= n.start_at AND m.time < n.end_at
         OFFSET 0
     ) m
-    -- Each instant in whose window a row lies: from the end of its minute on, for as long as the window reaches back.
+    -- Each instant whose window contains a row: from the end of its minute on, for the length of the window.
     CROSS JOIN LATERAL generate_series(
         greatest(date_trunc('minute', m.time) + interval '1 minute' + n.shift, :start::timestamptz),
         least(m.time + n.length + n.shift, :end::timestamptz), interval '1 minute'
@@ -185,7 +187,7 @@ window_aggregates AS MATERIALIZED (
           AND m.time >= n.start_at AND m.time < n.end_at
         OFFSET 0
     ) m
-    -- Each instant in whose window a row lies: from the end of its minute on, for as long as the window reaches back.
+    -- Each instant whose window contains a row: from the end of its minute on, for the length of the window.
     CROSS JOIN LATERAL generate_series(
         greatest(date_trunc('minute', m.time) + interval '1 minute' + n.shift, :start::timestamptz),
         least(m.time + n.length + n.shift, :end::timestamptz), interval '1 minute'
@@ -193,8 +195,8 @@ window_aggregates AS MATERIALIZED (
     WHERE n.source = 'distributions'
     GROUP BY n.id, i.at
 ),
--- What each rule says of each thing at each instant: the rank of the most severe limit that is breached, and the levels
--- that would not be left, a bit each (state_machine.sql).
+-- For each rule, series and instant: the value, the rank of the most severe breached limit, and a bit for each level
+-- whose recovery limit is not passed (see state_machine.sql).
 measured AS MATERIALIZED (
     SELECT found.rule_id, found.series_id, found.at, found.value, found.is_unanswered
     FROM (
@@ -208,7 +210,7 @@ measured AS MATERIALIZED (
                    ELSE now.aggregates[c.aggregate]
                END, 'NaN') AS value
         FROM covered c
-        -- Counted, because the planner takes any series of times for a thousand rows.
+        -- generate_series over integers: for one over timestamps the planner always expects 1,000 rows.
         CROSS JOIN (
             SELECT :start::timestamptz + number * interval '1 minute' AS at
             FROM generate_series(0, :minutes::integer) minute (number)
@@ -249,7 +251,7 @@ measured AS MATERIALIZED (
         OFFSET 0
     ) l
 ),
--- That minute for everything that has a state or breaks a limit.
+-- The state machine applied to every instance that has a state row or breaches a limit.
 evaluated AS MATERIALIZED (
     SELECT before.rule_id, before.component, before.labels, before.value, before.alert_id, before.was, after.*
     FROM (
@@ -257,7 +259,7 @@ evaluated AS MATERIALIZED (
                coalesce(breach.component, state.component) AS component,
                coalesce(breach.labels, state.labels) AS labels, breach.value,
                coalesce(breach.breached_rank, 0) AS breached_rank, coalesce(breach.retained_bits, 0) AS retained_bits,
-               -- What a composite does not name is clear.
+               -- A composite returns no row for instances that are clear.
                coalesce(breach.status, CASE WHEN rule.error IS NOT NULL THEN 'error'
                                             WHEN rule.kind = 'composite' THEN 'value' END) AS status,
                :end::timestamptz AS at, :last_at::timestamptz AS last_at, state.alert_id,
@@ -280,32 +282,32 @@ evaluated AS MATERIALIZED (
         LEFT JOIN rules rule ON rule.id = coalesce(breach.rule_id, state.rule_id)
             AND rule.id = ANY (ARRAY(SELECT rule_id FROM breaches UNION SELECT rule_id FROM alert_states))
         WHERE (state.rule_id IS NOT NULL OR breach.breached_rank > 0 OR rule.remembers AND breach.status = 'value')
-          -- Of what is well and known to be, nothing follows.
+          -- Skip instances that stay clear and whose state row would not change.
           AND (rule.remembers AND breach.status = 'value' AND breach.breached_rank = 0 AND state.phase = 'ok'
                AND state.missing_since IS NULL AND state.opens = '{}') IS NOT TRUE
     ) before
-    -- One minute in the life of an alert, from `before` to `after`. docs/reference/alerts.md tells it as a table.
+    -- One minute of the state machine of an alert, from `before` to `after`. docs/reference/alerts.md shows it as a table.
     --
-    -- `before` is a row for each rule and what it looks at: its state (phase, since, clear_since, ...), what this minute
-    -- says (status, value, breached_rank, retained_bits), what the rule asks (wait_for, keep_for, ...), and two times: this
-    -- minute (`at`), and the newest that was evaluated before it (`last_at`). The rank of a level is its place in
-    -- alert_levels(), 1 info to 4 emergency, and 0 is none. `breached_rank` is that of the most severe limit that is
-    -- breached. `retained_bits` are the levels that would not be left, a bit each: 1 info, 2 warning, 4 critical, 8
-    -- emergency.
+    -- `before` has one row for each instance (a rule and a series, or for composites a component). It holds the stored
+    -- state (phase, since, clear_since, ...), the measurement of this minute (status, value, breached_rank, retained_bits),
+    -- the settings of the rule (wait_for, keep_for, ...), this minute (`at`) and the minute evaluated before it
+    -- (`last_at`). The rank of a level is its position in alert_levels(): 1 info to 4 emergency; 0 is none.
+    -- `breached_rank` is the rank of the most severe breached limit. `retained_bits` has a bit for each level whose
+    -- recovery limit is not passed yet: 1 info, 2 warning, 4 critical, 8 emergency.
     --
-    --  1. gap        How long nobody looked. That time counts neither as breached nor as clear.
-    --  2. timers     Since when it is pending, clear or without a value, moved by the gap; a long one restarts them.
-    --  3. policy     What to go by: a value, or, without one, what the policy of the rule makes of that.
-    --  4. reading    What that says: the ranks, and how long there was no value, which does not count either.
-    --  5. retained   The most severe level that it reached and that is not left.
-    --  6. due        The rank that it is due, 0 for clear; and the timers that count for it.
-    --  7. entered    The phase.
-    --  8. change     Whether it opens or is clear, and the rank of its value.
-    --  9. escalated  The rank below which it does not fall, because nobody acknowledged it in time; and when it opened.
-    -- 10. shown      The rank and the flapping that people see.
-    -- 11. after      The new state, the transition, and why.
+    --  1. gap        Find an evaluation gap before this minute. It counts toward neither `for` nor `keep_firing_for`.
+    --  2. timers     Move the start of pending, clear and missing by the length of the gap. Restart them after a long gap.
+    --  3. policy     Choose the reading: the value or, without one, what `no_data` or `on_error` of the rule says.
+    --  4. reading    Take ranks and bits from that reading, and the time without a value, which does not count either.
+    --  5. retained   Find the most severe level that the alert reached and has not left.
+    --  6. due        Find the rank of this minute (0 is clear), and the timers that count for it.
+    --  7. entered    Find the new phase.
+    --  8. change     Find whether the alert opens or is clear, and the rank of its value.
+    --  9. escalated  Find the rank that escalation by time guarantees, and the times at which the alert opened.
+    -- 10. shown      Find the rank and the flapping that people see.
+    -- 11. after      Compose the new state, the transition and its reason.
     --
-    -- OFFSET 0 keeps the steps apart: folded into one expression they would be planned and computed many times over.
+    -- OFFSET 0 keeps the planner from inlining the steps: inlined, each expression would be computed many times.
     
     -- 1. gap
     CROSS JOIN LATERAL (
@@ -331,7 +333,7 @@ evaluated AS MATERIALIZED (
         OFFSET 0
     ) timers
     
-    -- 3. policy: until a rule with no_data = 'alert' has seen a value, it waits for one.
+    -- 3. policy: a rule with no_data = 'alert' keeps its state until it has seen a first value.
     CROSS JOIN LATERAL (
         SELECT CASE WHEN before.status IS NULL THEN 'gone'
                     WHEN before.status = 'value' THEN 'value'
@@ -341,7 +343,7 @@ evaluated AS MATERIALIZED (
                     ELSE before.no_data END AS reading
     ) policy
     
-    -- 4. reading: of the levels only those are retained that the value reached before.
+    -- 4. reading: the mask limits `retained_bits` to levels that the value has reached.
     CROSS JOIN LATERAL (
         SELECT policy.reading = 'keep' AS is_kept,
                CASE policy.reading WHEN 'value' THEN before.breached_rank
@@ -398,7 +400,7 @@ evaluated AS MATERIALIZED (
         OFFSET 0
     ) change
     
-    -- 9. escalated: by one rank for each time that nobody acknowledged it, up to the highest.
+    -- 9. escalated: one rank for each `escalate_after` that passes without an acknowledgement, up to the highest.
     CROSS JOIN LATERAL (
         SELECT CASE WHEN entered.phase <> 'firing' OR change.is_opening THEN 0
                     WHEN before.escalate_after IS NOT NULL AND NOT before.acknowledged
@@ -450,14 +452,15 @@ evaluated AS MATERIALIZED (
                     WHEN before.status = 'error' THEN 'the rule cannot be evaluated'
                     WHEN change.is_opening AND shown.is_flapping THEN 'it flaps'
                     ELSE '' END AS reason,
-               -- Whether there is a state to keep: nothing is known of what is well, unless its past matters.
+               -- Whether the state row is kept. A clear instance has none, unless its past openings or the fact that it
+               -- was seen matter.
                entered.phase <> 'ok' OR policy.reading <> 'gone' AND (
                    cardinality(escalated.opens) > 0
                    OR 'alert' IN (before.no_data, before.on_error) AND (before.is_known OR before.status = 'value')
                ) AS is_known
     ) after
 ),
--- What changes, and the words of what follows from it. Of more changes than are wanted at once none is made.
+-- State changes of this minute, and the alert text of each. If there are more than `at_most`, apply none.
 turned AS MATERIALIZED (
     SELECT *
     FROM evaluated
@@ -556,10 +559,10 @@ SELECT count(*), NULL FROM turned HAVING count(*) > :at_most
 ORDER BY alert_id;
 
 -- EVALUATE_COMPOSITES
--- Every rule against everything it covers at one instant, and what follows from it, in one statement; or how many
--- changes there are, if they are too many.
+-- Evaluates every rule over all series that it covers at one instant, stores alerts, audit rows and states, and returns
+-- the transitions. If there are more than `at_most` changes, it stores nothing and returns their number.
 WITH
--- The rules as numbers: limits are turned round where smaller is worse, so that larger always is.
+-- The rules with their settings as numbers. `sign` is -1 if smaller is worse: a value times `sign` is worse if larger.
 rules AS NOT MATERIALIZED (
     SELECT r.id, r.name, r.kind, r.metric, r.component, r.category, r.agg, r.over, r.is_relative,
            d.op, CASE WHEN d.op IN ('>', '>=') THEN 1 ELSE -1 END AS sign, d.op IN ('>', '<') AS is_strict,
@@ -582,7 +585,8 @@ rules AS NOT MATERIALIZED (
     ) d
     WHERE r.enabled
 ),
--- What each composite says: of all of its rules together, or of each component by itself.
+-- The result of each composite at each instant, over all components together or for each component by itself. A
+-- composite fires if all of `all_of`, at least one of `any_of` (if given) and none of `none_of` fire.
 members AS MATERIALIZED (
     SELECT r.id AS rule_id, m.role, m.name
     FROM rules r
@@ -613,14 +617,14 @@ spans AS MATERIALIZED (
     GROUP BY m.rule_id, 2, i.at, m.role, m.name
 ), breaches AS MATERIALIZED (
     SELECT t.rule_id, t.component, '{}'::jsonb AS labels, t.at, t.value, 'value' AS status,
-           CASE WHEN t.holds THEN coalesce(r.level_rank, t.rank) ELSE 0 END AS breached_rank,
-           CASE WHEN t.holds THEN (1 << coalesce(r.level_rank, t.rank)) - 1 ELSE 0 END AS retained_bits
+           CASE WHEN t.is_met THEN coalesce(r.level_rank, t.rank) ELSE 0 END AS breached_rank,
+           CASE WHEN t.is_met THEN (1 << coalesce(r.level_rank, t.rank)) - 1 ELSE 0 END AS retained_bits
     FROM (
         SELECT k.rule_id, k.component, i.at, max(f.rank) FILTER (WHERE f.role <> 'none') AS rank,
                nullif(count(*) FILTER (WHERE f.role <> 'none'), 0)::double precision AS value,
                count(*) FILTER (WHERE f.role = 'all') = cardinality(min(r.all_of))
                AND (min(r.any_of) = '{}' OR count(*) FILTER (WHERE f.role = 'any') > 0)
-               AND count(*) FILTER (WHERE f.role = 'none') = 0 AS holds
+               AND count(*) FILTER (WHERE f.role = 'none') = 0 AS is_met
         FROM (
             SELECT rule_id, component FROM fires WHERE role <> 'none'
             UNION
@@ -634,7 +638,7 @@ spans AS MATERIALIZED (
     ) t
     JOIN rules r ON r.id = t.rule_id
 ),
--- That minute for everything that has a state or breaks a limit.
+-- The state machine applied to every instance that has a state row or breaches a limit.
 evaluated AS MATERIALIZED (
     SELECT before.rule_id, before.component, before.labels, before.value, before.alert_id, before.was, after.*
     FROM (
@@ -642,7 +646,7 @@ evaluated AS MATERIALIZED (
                coalesce(breach.component, state.component) AS component,
                coalesce(breach.labels, state.labels) AS labels, breach.value,
                coalesce(breach.breached_rank, 0) AS breached_rank, coalesce(breach.retained_bits, 0) AS retained_bits,
-               -- What a composite does not name is clear.
+               -- A composite returns no row for instances that are clear.
                coalesce(breach.status, CASE WHEN rule.error IS NOT NULL THEN 'error'
                                             WHEN rule.kind = 'composite' THEN 'value' END) AS status,
                :end::timestamptz AS at, :last_at::timestamptz AS last_at, state.alert_id,
@@ -665,32 +669,32 @@ evaluated AS MATERIALIZED (
         LEFT JOIN rules rule ON rule.id = coalesce(breach.rule_id, state.rule_id)
             AND rule.id = ANY (ARRAY(SELECT rule_id FROM breaches UNION SELECT rule_id FROM alert_states))
         WHERE (state.rule_id IS NOT NULL OR breach.breached_rank > 0 OR rule.remembers AND breach.status = 'value')
-          -- Of what is well and known to be, nothing follows.
+          -- Skip instances that stay clear and whose state row would not change.
           AND (rule.remembers AND breach.status = 'value' AND breach.breached_rank = 0 AND state.phase = 'ok'
                AND state.missing_since IS NULL AND state.opens = '{}') IS NOT TRUE
     ) before
-    -- One minute in the life of an alert, from `before` to `after`. docs/reference/alerts.md tells it as a table.
+    -- One minute of the state machine of an alert, from `before` to `after`. docs/reference/alerts.md shows it as a table.
     --
-    -- `before` is a row for each rule and what it looks at: its state (phase, since, clear_since, ...), what this minute
-    -- says (status, value, breached_rank, retained_bits), what the rule asks (wait_for, keep_for, ...), and two times: this
-    -- minute (`at`), and the newest that was evaluated before it (`last_at`). The rank of a level is its place in
-    -- alert_levels(), 1 info to 4 emergency, and 0 is none. `breached_rank` is that of the most severe limit that is
-    -- breached. `retained_bits` are the levels that would not be left, a bit each: 1 info, 2 warning, 4 critical, 8
-    -- emergency.
+    -- `before` has one row for each instance (a rule and a series, or for composites a component). It holds the stored
+    -- state (phase, since, clear_since, ...), the measurement of this minute (status, value, breached_rank, retained_bits),
+    -- the settings of the rule (wait_for, keep_for, ...), this minute (`at`) and the minute evaluated before it
+    -- (`last_at`). The rank of a level is its position in alert_levels(): 1 info to 4 emergency; 0 is none.
+    -- `breached_rank` is the rank of the most severe breached limit. `retained_bits` has a bit for each level whose
+    -- recovery limit is not passed yet: 1 info, 2 warning, 4 critical, 8 emergency.
     --
-    --  1. gap        How long nobody looked. That time counts neither as breached nor as clear.
-    --  2. timers     Since when it is pending, clear or without a value, moved by the gap; a long one restarts them.
-    --  3. policy     What to go by: a value, or, without one, what the policy of the rule makes of that.
-    --  4. reading    What that says: the ranks, and how long there was no value, which does not count either.
-    --  5. retained   The most severe level that it reached and that is not left.
-    --  6. due        The rank that it is due, 0 for clear; and the timers that count for it.
-    --  7. entered    The phase.
-    --  8. change     Whether it opens or is clear, and the rank of its value.
-    --  9. escalated  The rank below which it does not fall, because nobody acknowledged it in time; and when it opened.
-    -- 10. shown      The rank and the flapping that people see.
-    -- 11. after      The new state, the transition, and why.
+    --  1. gap        Find an evaluation gap before this minute. It counts toward neither `for` nor `keep_firing_for`.
+    --  2. timers     Move the start of pending, clear and missing by the length of the gap. Restart them after a long gap.
+    --  3. policy     Choose the reading: the value or, without one, what `no_data` or `on_error` of the rule says.
+    --  4. reading    Take ranks and bits from that reading, and the time without a value, which does not count either.
+    --  5. retained   Find the most severe level that the alert reached and has not left.
+    --  6. due        Find the rank of this minute (0 is clear), and the timers that count for it.
+    --  7. entered    Find the new phase.
+    --  8. change     Find whether the alert opens or is clear, and the rank of its value.
+    --  9. escalated  Find the rank that escalation by time guarantees, and the times at which the alert opened.
+    -- 10. shown      Find the rank and the flapping that people see.
+    -- 11. after      Compose the new state, the transition and its reason.
     --
-    -- OFFSET 0 keeps the steps apart: folded into one expression they would be planned and computed many times over.
+    -- OFFSET 0 keeps the planner from inlining the steps: inlined, each expression would be computed many times.
     
     -- 1. gap
     CROSS JOIN LATERAL (
@@ -716,7 +720,7 @@ evaluated AS MATERIALIZED (
         OFFSET 0
     ) timers
     
-    -- 3. policy: until a rule with no_data = 'alert' has seen a value, it waits for one.
+    -- 3. policy: a rule with no_data = 'alert' keeps its state until it has seen a first value.
     CROSS JOIN LATERAL (
         SELECT CASE WHEN before.status IS NULL THEN 'gone'
                     WHEN before.status = 'value' THEN 'value'
@@ -726,7 +730,7 @@ evaluated AS MATERIALIZED (
                     ELSE before.no_data END AS reading
     ) policy
     
-    -- 4. reading: of the levels only those are retained that the value reached before.
+    -- 4. reading: the mask limits `retained_bits` to levels that the value has reached.
     CROSS JOIN LATERAL (
         SELECT policy.reading = 'keep' AS is_kept,
                CASE policy.reading WHEN 'value' THEN before.breached_rank
@@ -783,7 +787,7 @@ evaluated AS MATERIALIZED (
         OFFSET 0
     ) change
     
-    -- 9. escalated: by one rank for each time that nobody acknowledged it, up to the highest.
+    -- 9. escalated: one rank for each `escalate_after` that passes without an acknowledgement, up to the highest.
     CROSS JOIN LATERAL (
         SELECT CASE WHEN entered.phase <> 'firing' OR change.is_opening THEN 0
                     WHEN before.escalate_after IS NOT NULL AND NOT before.acknowledged
@@ -835,14 +839,15 @@ evaluated AS MATERIALIZED (
                     WHEN before.status = 'error' THEN 'the rule cannot be evaluated'
                     WHEN change.is_opening AND shown.is_flapping THEN 'it flaps'
                     ELSE '' END AS reason,
-               -- Whether there is a state to keep: nothing is known of what is well, unless its past matters.
+               -- Whether the state row is kept. A clear instance has none, unless its past openings or the fact that it
+               -- was seen matter.
                entered.phase <> 'ok' OR policy.reading <> 'gone' AND (
                    cardinality(escalated.opens) > 0
                    OR 'alert' IN (before.no_data, before.on_error) AND (before.is_known OR before.status = 'value')
                ) AS is_known
     ) after
 ),
--- What changes, and the words of what follows from it. Of more changes than are wanted at once none is made.
+-- State changes of this minute, and the alert text of each. If there are more than `at_most`, apply none.
 turned AS MATERIALIZED (
     SELECT *
     FROM evaluated
@@ -941,9 +946,10 @@ SELECT count(*), NULL FROM turned HAVING count(*) > :at_most
 ORDER BY alert_id;
 
 -- PROBE
--- Whether some rules can be evaluated, to the last word of what follows; the answer itself is of no interest.
+-- Evaluates some rules, alert texts included, without storing anything. Only an error is of interest; the whole row is
+-- counted so that the planner cannot drop any expression.
 WITH
--- The rules as numbers: limits are turned round where smaller is worse, so that larger always is.
+-- The rules with their settings as numbers. `sign` is -1 if smaller is worse: a value times `sign` is worse if larger.
 rules AS NOT MATERIALIZED (
     SELECT r.id, r.name, r.kind, r.metric, r.component, r.category, r.agg, r.over, r.is_relative,
            d.op, CASE WHEN d.op IN ('>', '>=') THEN 1 ELSE -1 END AS sign, d.op IN ('>', '<') AS is_strict,
@@ -966,18 +972,18 @@ rules AS NOT MATERIALIZED (
     ) d
     WHERE r.enabled
 ),
--- What rules look at, with the limits of the settings; and what has to be known for it.
+-- The series that rules cover, with the limits of the settings, and the inputs to read for them.
 settings AS (
     SELECT key AS metric, CASE WHEN value ->> 'op' IN ('>', '>=') THEN 1 WHEN value ->> 'op' IS NOT NULL
            THEN -1 END AS sign,
            value ->> 'op' IN ('>', '<') AS is_strict, level_limits(value) AS limits
     FROM jsonb_each(:thresholds::jsonb)
 ),
--- As alerts/evaluation/rule_series.py keeps it of rules that are there.
+-- For drafts, computed as alerts/evaluation/rule_series.py stores it for saved rules.
 found AS MATERIALIZED (
-    -- Which series each rule looks at, and what has to be known of them: one aggregate, of a change that of the past
-    -- as well, of a ratio that of the other metric, of a burn rate that of the short window, of an SQL rule how
-    -- many rows it returned.
+    -- The series that each rule covers, and the inputs that it reads of each: one aggregate and, by kind of rule, a second
+    -- input. A change also reads the window before, a ratio the other metric, a burn rate the short window, and an SQL
+    -- rule the number of rows that it returned.
     SELECT r.id AS rule_id, r.series_id, r.kind,
            CASE WHEN r.agg LIKE 'p__' AND r.series_kind = 'distribution' THEN 'distributions'
                 WHEN r.window_s % 60 <> 0 OR r.agg IN ('rate', 'p50', 'p90', 'p95', 'p99') THEN 'samples'
@@ -996,7 +1002,7 @@ found AS MATERIALIZED (
            'alert' IN (r.no_data, r.on_error) AS is_known
     FROM (
         SELECT
-            -- Named, because the planner computes every column of an arm of a union, used or not.
+            -- The columns are named because the planner computes every column of each branch of a UNION, used or not.
             r.id, r.kind, r.metric, r.labels, r.over, r.agg, r.window_s, r.short_window_s, r.offset_s, r.op, r.limits, r.levels,
             r.is_relative, r.objective, r.no_data, r.on_error,
             s.id AS series_id, s.component AS of, s.labels AS series_labels, s.kind AS series_kind
@@ -1005,7 +1011,7 @@ found AS MATERIALIZED (
         WHERE r.enabled
         UNION ALL
         SELECT
-            -- Named, because the planner computes every column of an arm of a union, used or not.
+            -- The columns are named because the planner computes every column of each branch of a UNION, used or not.
             r.id, r.kind, r.metric, r.labels, r.over, r.agg, r.window_s, r.short_window_s, r.offset_s, r.op, r.limits, r.levels,
             r.is_relative, r.objective, r.no_data, r.on_error,
             s.id, s.component, s.labels, s.kind
@@ -1020,12 +1026,12 @@ found AS MATERIALIZED (
        AND o.labels = CASE r.kind WHEN 'sql' THEN jsonb_build_object('metric', r.metric) ELSE r.series_labels END
     CROSS JOIN LATERAL (SELECT CASE WHEN r.op IN ('>', '>=') THEN 1 ELSE -1 END AS sign) d
     CROSS JOIN LATERAL (SELECT coalesce(r.limits, level_limits(r.levels)) AS limits) l
-    -- As a case, of which the planner expects that many fit.
+    -- A CASE, because the planner then expects many rows to match. For a plain @> it expects very few.
     WHERE CASE WHEN r.labels = '{}' THEN true ELSE r.series_labels @> r.labels END
 ), inputs AS MATERIALIZED (
     SELECT row_number() OVER ()::integer AS id, n.*
     FROM (
-        -- The inputs that they read, each once.
+        -- The distinct inputs of all rules found.
         SELECT series_id, window_s, 0 AS shift_s, source
         FROM found
         UNION
@@ -1062,11 +1068,12 @@ found AS MATERIALIZED (
     FROM inputs n
     WHERE :shards = 1 OR n.id IN (SELECT input_id FROM covered UNION ALL SELECT other_input_id FROM covered)
 ),
--- Each needed aggregate at each instant, in the order of `positions`. What no rule asks for is not read: of the minutes
--- the ends and the spread cost as much as all the rest.
+-- Each needed aggregate at each instant, in the order of `positions`. Basic and extended aggregates are separate,
+-- because first, last and stddev cost as much as all others together, and few rules use them.
 window_aggregates AS MATERIALIZED (
-    -- A sweep is of one instant, and reads all series of a few minutes at once, which suits many rules; else each is
-    -- looked up. A minute counts for every instant in whose window it lies.
+    -- Reads the 1m tier. A swept input, of one instant and a few minutes, is read in one scan over all series, which is
+    -- fastest for many rules. Every other input is read by an index lookup of its series. A minute counts for every instant
+    -- whose window contains it.
     SELECT m.input_id, m.at, ARRAY[sum(m.sum) / sum(m.count::double precision), min(m.min), max(m.max), sum(m.sum),
         sum(m.count::double precision)]::double precision[] AS aggregates
     FROM (
@@ -1086,7 +1093,7 @@ window_aggregates AS MATERIALIZED (
             WHERE m.series_id = n.series_id AND m.bucket >= n.start_at AND m.bucket < n.end_at
             OFFSET 0
         ) m
-        -- Each instant in whose window a row lies: from the end of its minute on, for as long as the window reaches back.
+        -- Each instant whose window contains a row: from the end of its minute on, for the length of the window.
         CROSS JOIN LATERAL generate_series(
             greatest(m.bucket + interval '1 minute' + n.shift, :start::timestamptz),
             least(m.bucket + n.length + n.shift, :end::timestamptz), interval '1 minute'
@@ -1095,8 +1102,9 @@ window_aggregates AS MATERIALIZED (
     ) m
     GROUP BY m.input_id, m.at
     UNION ALL
-    -- A sweep is of one instant, and reads all series of a few minutes at once, which suits many rules; else each is
-    -- looked up. A minute counts for every instant in whose window it lies.
+    -- Reads the 1m tier. A swept input, of one instant and a few minutes, is read in one scan over all series, which is
+    -- fastest for many rules. Every other input is read by an index lookup of its series. A minute counts for every instant
+    -- whose window contains it.
     SELECT m.input_id, m.at, array_fill(NULL::double precision, ARRAY[5]) || ARRAY[first(m.first, m.bucket), last(m.last, m.bucket),
             stddev_of((merge_moments(ARRAY[m.count::double precision, m.sum, m.m2]))[3], sum(m.count::double precision))]::double precision[] AS aggregates
     FROM (
@@ -1116,7 +1124,7 @@ window_aggregates AS MATERIALIZED (
             WHERE m.series_id = n.series_id AND m.bucket >= n.start_at AND m.bucket < n.end_at
             OFFSET 0
         ) m
-        -- Each instant in whose window a row lies: from the end of its minute on, for as long as the window reaches back.
+        -- Each instant whose window contains a row: from the end of its minute on, for the length of the window.
         CROSS JOIN LATERAL generate_series(
             greatest(m.bucket + interval '1 minute' + n.shift, :start::timestamptz),
             least(m.bucket + n.length + n.shift, :end::timestamptz), interval '1 minute'
@@ -1139,7 +1147,7 @@ window_aggregates AS MATERIALIZED (
           AND m.time >= n.start_at AND m.time < n.end_at
         OFFSET 0
     ) m
-    -- Each instant in whose window a row lies: from the end of its minute on, for as long as the window reaches back.
+    -- Each instant whose window contains a row: from the end of its minute on, for the length of the window.
     CROSS JOIN LATERAL generate_series(
         greatest(date_trunc('minute', m.time) + interval '1 minute' + n.shift, :start::timestamptz),
         least(m.time + n.length + n.shift, :end::timestamptz), interval '1 minute'
@@ -1161,7 +1169,7 @@ window_aggregates AS MATERIALIZED (
           AND m.time >= n.start_at AND m.time < n.end_at
         OFFSET 0
     ) m
-    -- Each instant in whose window a row lies: from the end of its minute on, for as long as the window reaches back.
+    -- Each instant whose window contains a row: from the end of its minute on, for the length of the window.
     CROSS JOIN LATERAL generate_series(
         greatest(date_trunc('minute', m.time) + interval '1 minute' + n.shift, :start::timestamptz),
         least(m.time + n.length + n.shift, :end::timestamptz), interval '1 minute'
@@ -1169,8 +1177,8 @@ window_aggregates AS MATERIALIZED (
     WHERE n.source = 'distributions'
     GROUP BY n.id, i.at
 ),
--- What each rule says of each thing at each instant: the rank of the most severe limit that is breached, and the levels
--- that would not be left, a bit each (state_machine.sql).
+-- For each rule, series and instant: the value, the rank of the most severe breached limit, and a bit for each level
+-- whose recovery limit is not passed (see state_machine.sql).
 measured AS MATERIALIZED (
     SELECT found.rule_id, found.series_id, found.at, found.value, found.is_unanswered
     FROM (
@@ -1184,7 +1192,7 @@ measured AS MATERIALIZED (
                    ELSE now.aggregates[c.aggregate]
                END, 'NaN') AS value
         FROM covered c
-        -- Counted, because the planner takes any series of times for a thousand rows.
+        -- generate_series over integers: for one over timestamps the planner always expects 1,000 rows.
         CROSS JOIN (
             SELECT :start::timestamptz + number * interval '1 minute' AS at
             FROM generate_series(0, :minutes::integer) minute (number)
@@ -1225,7 +1233,7 @@ measured AS MATERIALIZED (
         OFFSET 0
     ) l
 ),
--- That minute for everything that has a state or breaks a limit.
+-- The state machine applied to every instance that has a state row or breaches a limit.
 evaluated AS MATERIALIZED (
     SELECT before.rule_id, before.component, before.labels, before.value, before.alert_id, before.was, after.*
     FROM (
@@ -1233,7 +1241,7 @@ evaluated AS MATERIALIZED (
                coalesce(breach.component, state.component) AS component,
                coalesce(breach.labels, state.labels) AS labels, breach.value,
                coalesce(breach.breached_rank, 0) AS breached_rank, coalesce(breach.retained_bits, 0) AS retained_bits,
-               -- What a composite does not name is clear.
+               -- A composite returns no row for instances that are clear.
                coalesce(breach.status, CASE WHEN rule.error IS NOT NULL THEN 'error'
                                             WHEN rule.kind = 'composite' THEN 'value' END) AS status,
                :end::timestamptz AS at, :last_at::timestamptz AS last_at, state.alert_id,
@@ -1256,32 +1264,32 @@ evaluated AS MATERIALIZED (
         LEFT JOIN rules rule ON rule.id = coalesce(breach.rule_id, state.rule_id)
             AND rule.id = ANY (ARRAY(SELECT rule_id FROM breaches UNION SELECT rule_id FROM alert_states))
         WHERE (state.rule_id IS NOT NULL OR breach.breached_rank > 0 OR rule.remembers AND breach.status = 'value')
-          -- Of what is well and known to be, nothing follows.
+          -- Skip instances that stay clear and whose state row would not change.
           AND (rule.remembers AND breach.status = 'value' AND breach.breached_rank = 0 AND state.phase = 'ok'
                AND state.missing_since IS NULL AND state.opens = '{}') IS NOT TRUE
     ) before
-    -- One minute in the life of an alert, from `before` to `after`. docs/reference/alerts.md tells it as a table.
+    -- One minute of the state machine of an alert, from `before` to `after`. docs/reference/alerts.md shows it as a table.
     --
-    -- `before` is a row for each rule and what it looks at: its state (phase, since, clear_since, ...), what this minute
-    -- says (status, value, breached_rank, retained_bits), what the rule asks (wait_for, keep_for, ...), and two times: this
-    -- minute (`at`), and the newest that was evaluated before it (`last_at`). The rank of a level is its place in
-    -- alert_levels(), 1 info to 4 emergency, and 0 is none. `breached_rank` is that of the most severe limit that is
-    -- breached. `retained_bits` are the levels that would not be left, a bit each: 1 info, 2 warning, 4 critical, 8
-    -- emergency.
+    -- `before` has one row for each instance (a rule and a series, or for composites a component). It holds the stored
+    -- state (phase, since, clear_since, ...), the measurement of this minute (status, value, breached_rank, retained_bits),
+    -- the settings of the rule (wait_for, keep_for, ...), this minute (`at`) and the minute evaluated before it
+    -- (`last_at`). The rank of a level is its position in alert_levels(): 1 info to 4 emergency; 0 is none.
+    -- `breached_rank` is the rank of the most severe breached limit. `retained_bits` has a bit for each level whose
+    -- recovery limit is not passed yet: 1 info, 2 warning, 4 critical, 8 emergency.
     --
-    --  1. gap        How long nobody looked. That time counts neither as breached nor as clear.
-    --  2. timers     Since when it is pending, clear or without a value, moved by the gap; a long one restarts them.
-    --  3. policy     What to go by: a value, or, without one, what the policy of the rule makes of that.
-    --  4. reading    What that says: the ranks, and how long there was no value, which does not count either.
-    --  5. retained   The most severe level that it reached and that is not left.
-    --  6. due        The rank that it is due, 0 for clear; and the timers that count for it.
-    --  7. entered    The phase.
-    --  8. change     Whether it opens or is clear, and the rank of its value.
-    --  9. escalated  The rank below which it does not fall, because nobody acknowledged it in time; and when it opened.
-    -- 10. shown      The rank and the flapping that people see.
-    -- 11. after      The new state, the transition, and why.
+    --  1. gap        Find an evaluation gap before this minute. It counts toward neither `for` nor `keep_firing_for`.
+    --  2. timers     Move the start of pending, clear and missing by the length of the gap. Restart them after a long gap.
+    --  3. policy     Choose the reading: the value or, without one, what `no_data` or `on_error` of the rule says.
+    --  4. reading    Take ranks and bits from that reading, and the time without a value, which does not count either.
+    --  5. retained   Find the most severe level that the alert reached and has not left.
+    --  6. due        Find the rank of this minute (0 is clear), and the timers that count for it.
+    --  7. entered    Find the new phase.
+    --  8. change     Find whether the alert opens or is clear, and the rank of its value.
+    --  9. escalated  Find the rank that escalation by time guarantees, and the times at which the alert opened.
+    -- 10. shown      Find the rank and the flapping that people see.
+    -- 11. after      Compose the new state, the transition and its reason.
     --
-    -- OFFSET 0 keeps the steps apart: folded into one expression they would be planned and computed many times over.
+    -- OFFSET 0 keeps the planner from inlining the steps: inlined, each expression would be computed many times.
     
     -- 1. gap
     CROSS JOIN LATERAL (
@@ -1307,7 +1315,7 @@ evaluated AS MATERIALIZED (
         OFFSET 0
     ) timers
     
-    -- 3. policy: until a rule with no_data = 'alert' has seen a value, it waits for one.
+    -- 3. policy: a rule with no_data = 'alert' keeps its state until it has seen a first value.
     CROSS JOIN LATERAL (
         SELECT CASE WHEN before.status IS NULL THEN 'gone'
                     WHEN before.status = 'value' THEN 'value'
@@ -1317,7 +1325,7 @@ evaluated AS MATERIALIZED (
                     ELSE before.no_data END AS reading
     ) policy
     
-    -- 4. reading: of the levels only those are retained that the value reached before.
+    -- 4. reading: the mask limits `retained_bits` to levels that the value has reached.
     CROSS JOIN LATERAL (
         SELECT policy.reading = 'keep' AS is_kept,
                CASE policy.reading WHEN 'value' THEN before.breached_rank
@@ -1374,7 +1382,7 @@ evaluated AS MATERIALIZED (
         OFFSET 0
     ) change
     
-    -- 9. escalated: by one rank for each time that nobody acknowledged it, up to the highest.
+    -- 9. escalated: one rank for each `escalate_after` that passes without an acknowledgement, up to the highest.
     CROSS JOIN LATERAL (
         SELECT CASE WHEN entered.phase <> 'firing' OR change.is_opening THEN 0
                     WHEN before.escalate_after IS NOT NULL AND NOT before.acknowledged
@@ -1426,14 +1434,15 @@ evaluated AS MATERIALIZED (
                     WHEN before.status = 'error' THEN 'the rule cannot be evaluated'
                     WHEN change.is_opening AND shown.is_flapping THEN 'it flaps'
                     ELSE '' END AS reason,
-               -- Whether there is a state to keep: nothing is known of what is well, unless its past matters.
+               -- Whether the state row is kept. A clear instance has none, unless its past openings or the fact that it
+               -- was seen matter.
                entered.phase <> 'ok' OR policy.reading <> 'gone' AND (
                    cardinality(escalated.opens) > 0
                    OR 'alert' IN (before.no_data, before.on_error) AND (before.is_known OR before.status = 'value')
                ) AS is_known
     ) after
 ),
--- What changes, and the words of what follows from it. Of more changes than are wanted at once none is made.
+-- State changes of this minute, and the alert text of each. If there are more than `at_most`, apply none.
 turned AS MATERIALIZED (
     SELECT *
     FROM evaluated
@@ -1475,9 +1484,10 @@ turned AS MATERIALIZED (
 SELECT count(m) FROM moving m;
 
 -- PROBE_COMPOSITES
--- Whether some rules can be evaluated, to the last word of what follows; the answer itself is of no interest.
+-- Evaluates some rules, alert texts included, without storing anything. Only an error is of interest; the whole row is
+-- counted so that the planner cannot drop any expression.
 WITH
--- The rules as numbers: limits are turned round where smaller is worse, so that larger always is.
+-- The rules with their settings as numbers. `sign` is -1 if smaller is worse: a value times `sign` is worse if larger.
 rules AS NOT MATERIALIZED (
     SELECT r.id, r.name, r.kind, r.metric, r.component, r.category, r.agg, r.over, r.is_relative,
            d.op, CASE WHEN d.op IN ('>', '>=') THEN 1 ELSE -1 END AS sign, d.op IN ('>', '<') AS is_strict,
@@ -1500,7 +1510,8 @@ rules AS NOT MATERIALIZED (
     ) d
     WHERE r.enabled
 ),
--- What each composite says: of all of its rules together, or of each component by itself.
+-- The result of each composite at each instant, over all components together or for each component by itself. A
+-- composite fires if all of `all_of`, at least one of `any_of` (if given) and none of `none_of` fire.
 members AS MATERIALIZED (
     SELECT r.id AS rule_id, m.role, m.name
     FROM rules r
@@ -1531,14 +1542,14 @@ spans AS MATERIALIZED (
     GROUP BY m.rule_id, 2, i.at, m.role, m.name
 ), breaches AS MATERIALIZED (
     SELECT t.rule_id, t.component, '{}'::jsonb AS labels, t.at, t.value, 'value' AS status,
-           CASE WHEN t.holds THEN coalesce(r.level_rank, t.rank) ELSE 0 END AS breached_rank,
-           CASE WHEN t.holds THEN (1 << coalesce(r.level_rank, t.rank)) - 1 ELSE 0 END AS retained_bits
+           CASE WHEN t.is_met THEN coalesce(r.level_rank, t.rank) ELSE 0 END AS breached_rank,
+           CASE WHEN t.is_met THEN (1 << coalesce(r.level_rank, t.rank)) - 1 ELSE 0 END AS retained_bits
     FROM (
         SELECT k.rule_id, k.component, i.at, max(f.rank) FILTER (WHERE f.role <> 'none') AS rank,
                nullif(count(*) FILTER (WHERE f.role <> 'none'), 0)::double precision AS value,
                count(*) FILTER (WHERE f.role = 'all') = cardinality(min(r.all_of))
                AND (min(r.any_of) = '{}' OR count(*) FILTER (WHERE f.role = 'any') > 0)
-               AND count(*) FILTER (WHERE f.role = 'none') = 0 AS holds
+               AND count(*) FILTER (WHERE f.role = 'none') = 0 AS is_met
         FROM (
             SELECT rule_id, component FROM fires WHERE role <> 'none'
             UNION
@@ -1552,7 +1563,7 @@ spans AS MATERIALIZED (
     ) t
     JOIN rules r ON r.id = t.rule_id
 ),
--- That minute for everything that has a state or breaks a limit.
+-- The state machine applied to every instance that has a state row or breaches a limit.
 evaluated AS MATERIALIZED (
     SELECT before.rule_id, before.component, before.labels, before.value, before.alert_id, before.was, after.*
     FROM (
@@ -1560,7 +1571,7 @@ evaluated AS MATERIALIZED (
                coalesce(breach.component, state.component) AS component,
                coalesce(breach.labels, state.labels) AS labels, breach.value,
                coalesce(breach.breached_rank, 0) AS breached_rank, coalesce(breach.retained_bits, 0) AS retained_bits,
-               -- What a composite does not name is clear.
+               -- A composite returns no row for instances that are clear.
                coalesce(breach.status, CASE WHEN rule.error IS NOT NULL THEN 'error'
                                             WHEN rule.kind = 'composite' THEN 'value' END) AS status,
                :end::timestamptz AS at, :last_at::timestamptz AS last_at, state.alert_id,
@@ -1583,32 +1594,32 @@ evaluated AS MATERIALIZED (
         LEFT JOIN rules rule ON rule.id = coalesce(breach.rule_id, state.rule_id)
             AND rule.id = ANY (ARRAY(SELECT rule_id FROM breaches UNION SELECT rule_id FROM alert_states))
         WHERE (state.rule_id IS NOT NULL OR breach.breached_rank > 0 OR rule.remembers AND breach.status = 'value')
-          -- Of what is well and known to be, nothing follows.
+          -- Skip instances that stay clear and whose state row would not change.
           AND (rule.remembers AND breach.status = 'value' AND breach.breached_rank = 0 AND state.phase = 'ok'
                AND state.missing_since IS NULL AND state.opens = '{}') IS NOT TRUE
     ) before
-    -- One minute in the life of an alert, from `before` to `after`. docs/reference/alerts.md tells it as a table.
+    -- One minute of the state machine of an alert, from `before` to `after`. docs/reference/alerts.md shows it as a table.
     --
-    -- `before` is a row for each rule and what it looks at: its state (phase, since, clear_since, ...), what this minute
-    -- says (status, value, breached_rank, retained_bits), what the rule asks (wait_for, keep_for, ...), and two times: this
-    -- minute (`at`), and the newest that was evaluated before it (`last_at`). The rank of a level is its place in
-    -- alert_levels(), 1 info to 4 emergency, and 0 is none. `breached_rank` is that of the most severe limit that is
-    -- breached. `retained_bits` are the levels that would not be left, a bit each: 1 info, 2 warning, 4 critical, 8
-    -- emergency.
+    -- `before` has one row for each instance (a rule and a series, or for composites a component). It holds the stored
+    -- state (phase, since, clear_since, ...), the measurement of this minute (status, value, breached_rank, retained_bits),
+    -- the settings of the rule (wait_for, keep_for, ...), this minute (`at`) and the minute evaluated before it
+    -- (`last_at`). The rank of a level is its position in alert_levels(): 1 info to 4 emergency; 0 is none.
+    -- `breached_rank` is the rank of the most severe breached limit. `retained_bits` has a bit for each level whose
+    -- recovery limit is not passed yet: 1 info, 2 warning, 4 critical, 8 emergency.
     --
-    --  1. gap        How long nobody looked. That time counts neither as breached nor as clear.
-    --  2. timers     Since when it is pending, clear or without a value, moved by the gap; a long one restarts them.
-    --  3. policy     What to go by: a value, or, without one, what the policy of the rule makes of that.
-    --  4. reading    What that says: the ranks, and how long there was no value, which does not count either.
-    --  5. retained   The most severe level that it reached and that is not left.
-    --  6. due        The rank that it is due, 0 for clear; and the timers that count for it.
-    --  7. entered    The phase.
-    --  8. change     Whether it opens or is clear, and the rank of its value.
-    --  9. escalated  The rank below which it does not fall, because nobody acknowledged it in time; and when it opened.
-    -- 10. shown      The rank and the flapping that people see.
-    -- 11. after      The new state, the transition, and why.
+    --  1. gap        Find an evaluation gap before this minute. It counts toward neither `for` nor `keep_firing_for`.
+    --  2. timers     Move the start of pending, clear and missing by the length of the gap. Restart them after a long gap.
+    --  3. policy     Choose the reading: the value or, without one, what `no_data` or `on_error` of the rule says.
+    --  4. reading    Take ranks and bits from that reading, and the time without a value, which does not count either.
+    --  5. retained   Find the most severe level that the alert reached and has not left.
+    --  6. due        Find the rank of this minute (0 is clear), and the timers that count for it.
+    --  7. entered    Find the new phase.
+    --  8. change     Find whether the alert opens or is clear, and the rank of its value.
+    --  9. escalated  Find the rank that escalation by time guarantees, and the times at which the alert opened.
+    -- 10. shown      Find the rank and the flapping that people see.
+    -- 11. after      Compose the new state, the transition and its reason.
     --
-    -- OFFSET 0 keeps the steps apart: folded into one expression they would be planned and computed many times over.
+    -- OFFSET 0 keeps the planner from inlining the steps: inlined, each expression would be computed many times.
     
     -- 1. gap
     CROSS JOIN LATERAL (
@@ -1634,7 +1645,7 @@ evaluated AS MATERIALIZED (
         OFFSET 0
     ) timers
     
-    -- 3. policy: until a rule with no_data = 'alert' has seen a value, it waits for one.
+    -- 3. policy: a rule with no_data = 'alert' keeps its state until it has seen a first value.
     CROSS JOIN LATERAL (
         SELECT CASE WHEN before.status IS NULL THEN 'gone'
                     WHEN before.status = 'value' THEN 'value'
@@ -1644,7 +1655,7 @@ evaluated AS MATERIALIZED (
                     ELSE before.no_data END AS reading
     ) policy
     
-    -- 4. reading: of the levels only those are retained that the value reached before.
+    -- 4. reading: the mask limits `retained_bits` to levels that the value has reached.
     CROSS JOIN LATERAL (
         SELECT policy.reading = 'keep' AS is_kept,
                CASE policy.reading WHEN 'value' THEN before.breached_rank
@@ -1701,7 +1712,7 @@ evaluated AS MATERIALIZED (
         OFFSET 0
     ) change
     
-    -- 9. escalated: by one rank for each time that nobody acknowledged it, up to the highest.
+    -- 9. escalated: one rank for each `escalate_after` that passes without an acknowledgement, up to the highest.
     CROSS JOIN LATERAL (
         SELECT CASE WHEN entered.phase <> 'firing' OR change.is_opening THEN 0
                     WHEN before.escalate_after IS NOT NULL AND NOT before.acknowledged
@@ -1753,14 +1764,15 @@ evaluated AS MATERIALIZED (
                     WHEN before.status = 'error' THEN 'the rule cannot be evaluated'
                     WHEN change.is_opening AND shown.is_flapping THEN 'it flaps'
                     ELSE '' END AS reason,
-               -- Whether there is a state to keep: nothing is known of what is well, unless its past matters.
+               -- Whether the state row is kept. A clear instance has none, unless its past openings or the fact that it
+               -- was seen matter.
                entered.phase <> 'ok' OR policy.reading <> 'gone' AND (
                    cardinality(escalated.opens) > 0
                    OR 'alert' IN (before.no_data, before.on_error) AND (before.is_known OR before.status = 'value')
                ) AS is_known
     ) after
 ),
--- What changes, and the words of what follows from it. Of more changes than are wanted at once none is made.
+-- State changes of this minute, and the alert text of each. If there are more than `at_most`, apply none.
 turned AS MATERIALIZED (
     SELECT *
     FROM evaluated

@@ -1,6 +1,16 @@
-"""The one evaluation: every rule at one minute.
+"""The SQL statement that evaluates every rule at one minute.
 
-alerts/preview/range_evaluation.py has the same over the past.
+`evaluate` takes these steps in the caller's transaction:
+
+1. Lock the evaluation clock. If this minute or a later one is evaluated, raise PassedError.
+2. Bring `rule_series` and `rule_inputs` up to date.
+3. Publish the minute in the sequence `alert_minute`, from which writers learn what is late.
+4. Set the planner and the time limit for this transaction.
+5. Run the statement for rules over data. After the last shard, run it for composites too.
+6. After the last shard, record gaps and move the clock.
+
+alerts/preview/range_evaluation.py runs the same parts over the past. statement.composed.sql shows
+the statements with all parts filled in.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,7 +39,7 @@ SOURCES = {mode: _PARTS[f"{mode}.source"] for mode in ("live", "probe", "draft")
 
 
 def _instants(rows: str) -> queries.Query:
-    """Return what tells for which instants a row counts: one of minutes, or of samples."""
+    """Return the join that lists the instants at which a row counts, for `minutes` or `samples`."""
     slots = ("minute", "time")
     return queries.fill(
         _AGGREGATES["instants"], **{slot: _AGGREGATES[f"{rows}.{slot}"] for slot in slots}
@@ -37,7 +47,7 @@ def _instants(rows: str) -> queries.Query:
 
 
 def _of_minutes(which: str) -> queries.Query:
-    """Return what reads the 1m tier: of all its columns only those that are asked for."""
+    """Return the query of the 1m tier for the `basic` or the `extended` aggregates."""
     slots = ("aggregates", "columns", "source")
     return queries.fill(
         _AGGREGATES["of_minutes"],
@@ -47,9 +57,9 @@ def _of_minutes(which: str) -> queries.Query:
 
 
 def statements(query: queries.Query, mode: str) -> tuple[queries.Query, queries.Query]:
-    """Return a statement that looks at the data, and one that looks at other rules.
+    """Return the statement for rules over data, and the statement for composites.
 
-    Of a mode: the rules that are there (live), those of them on probation, or drafts.
+    `mode` selects the rules: `live` all stored ones, `probe` some stored ones, `draft` given ones.
     """
     of_data, of_rules = (
         queries.fill(
@@ -89,16 +99,16 @@ PROBE, PROBE_COMPOSITES = statements(_QUERIES["probe"], "probe")
 
 MINUTE = timedelta(minutes=1)
 SWEEP = timedelta(minutes=10)
-"""What inputs no more of the past is read of all series at once."""
+"""Inputs that reach back no further are read in one scan over all series."""
 TIMEOUT_MS = 10_000
 TOLERANCE_S = 3600
-"""After a longer time in which nobody looked, what was pending or clear starts anew."""
+"""After a longer evaluation gap, the timers of pending and clear instances restart."""
 GRACE_S = 600
-"""After a shorter one, what is pending waits at least this long."""
+"""After a shorter gap, a pending instance waits at least this long before it fires."""
 
 
 class Shard(Struct, frozen=True):
-    """One of so many equal parts of all instances."""
+    """One of `count` equal parts of all instances."""
 
     number: int = 0
     count: int = 1
@@ -109,7 +119,7 @@ class Shard(Struct, frozen=True):
 
 
 class TooManyError(Exception):
-    """So much changes in this minute that it is to be evaluated in shards; nothing was changed."""
+    """Too many instances change for one transaction: evaluate in shards. Nothing was changed."""
 
     def __init__(self, count: int) -> None:
         super().__init__(f"{count} changes at once")
@@ -117,14 +127,14 @@ class TooManyError(Exception):
 
 
 class Transition(Struct, frozen=True):
-    """A transition that an evaluation made."""
+    """A transition of an alert that an evaluation stored."""
 
     alert_id: int
     transition: str
 
 
 class _Taken(Struct, frozen=True):
-    """A transition; without one, how many changes there are, which are too many."""
+    """A transition. If there were too many, `transition` is null and `alert_id` is their number."""
 
     alert_id: int
     transition: str | None
@@ -143,9 +153,9 @@ async def evaluate(
 ) -> list[Transition]:
     """Evaluate every rule over the windows that end at a whole minute; return the transitions.
 
-    In a transaction of the caller's: the clock is held, and the planner set, until its end. Of a
-    minute in shards the last one evaluates composites and moves the clock. Raises TooManyError when
-    more than `at_most` instances would change, PassedError when a later minute was evaluated.
+    Runs in the caller's transaction. The lock of the clock and the planner settings last until its
+    end. Raises TooManyError if more than `at_most` instances would change, PassedError if this
+    minute or a later one was evaluated, psycopg.Error if a rule cannot be evaluated.
     """
     clock = await lock(connection)
     if clock.is_past(at):
@@ -170,7 +180,7 @@ async def _plan(
     tolerance_s: float = TOLERANCE_S,
     grace_s: float = GRACE_S,
 ) -> dict[str, object]:
-    """Set planner and time limit of the transaction; return what is asked of one minute."""
+    """Set planner and time limit of the transaction; return the parameters of one minute."""
     await queries.run(connection, PLAN_FOR_MANY, timeout_ms=timeout_ms)
     return {
         "start": at,
@@ -186,7 +196,7 @@ async def _plan(
 
 
 async def _tick(connection: Connection, since: datetime | None, at: datetime) -> None:
-    """Move the clock, and record the minutes that nobody will look at any more."""
+    """Move the clock, and record the minutes in between as an evaluation gap."""
     if since is not None and at - since > MINUTE:
         await queries.run(connection, SKIP, since=since, at=at)
     if since is not None and at < since:
@@ -222,7 +232,7 @@ async def probe(
     rule_ids: Sequence[int],
     timeout_ms: int,
 ) -> None:
-    """Judge all that some rules look at; rules that cannot be evaluated raise psycopg.Error."""
+    """Evaluate some rules over data and discard the result. Raises psycopg.Error if that fails."""
     given = await _plan(connection, at, thresholds, await lock(connection), timeout_ms)
     await _run_probe(connection, PROBE, rule_ids, given)
 
@@ -234,7 +244,11 @@ async def probe_composites(
     rule_ids: Sequence[int],
     timeout_ms: int,
 ) -> None:
-    """Judge composites by what the others say at this minute, which is to be undone afterwards."""
+    """Evaluate some composites and discard the result. Raises psycopg.Error if that fails.
+
+    Composites read the states of other rules, so these are evaluated first, and stored. The caller
+    must roll the transaction back.
+    """
     clock = await lock(connection)
     given = await _plan(connection, at, thresholds, clock, TIMEOUT_MS)
     await _transitions(connection, EVALUATE, Shard(), None, given)

@@ -11,7 +11,7 @@ r.error
 r.error
 
 -- part: probe.error
--- As if they were well.
+-- A probe evaluates quarantined rules as if they had no error.
 NULL::text AS error
 
 -- part: of_data
@@ -26,7 +26,7 @@ NULL::text AS error
 jsonb_populate_recordset(NULL::alert_rules, %(rules)s::jsonb)
 
 -- part: rules
--- The rules as numbers: limits are turned round where smaller is worse, so that larger always is.
+-- The rules with their settings as numbers. `sign` is -1 if smaller is worse: a value times `sign` is worse if larger.
 rules AS NOT MATERIALIZED (
     SELECT r.id, r.name, r.kind, r.metric, r.component, r.category, r.agg, r.over, r.is_relative,
            d.op, CASE WHEN d.op IN ('>', '>=') THEN 1 ELSE -1 END AS sign, d.op IN ('>', '<') AS is_strict,
@@ -58,7 +58,7 @@ looked_at AS NOT MATERIALIZED (
 )
 
 -- part: draft.looked_at
--- As alerts/evaluation/rule_series.py keeps it of rules that are there.
+-- For drafts, computed as alerts/evaluation/rule_series.py stores it for saved rules.
 found AS MATERIALIZED (
     {rule_series}
 ), inputs AS MATERIALIZED (
@@ -72,7 +72,7 @@ found AS MATERIALIZED (
 )
 
 -- part: covered
--- What rules look at, with the limits of the settings; and what has to be known for it.
+-- The series that rules cover, with the limits of the settings, and the inputs to read for them.
 settings AS (
     SELECT key AS metric, CASE WHEN value ->> 'op' IN ('>', '>=') THEN 1 WHEN value ->> 'op' IS NOT NULL
            THEN -1 END AS sign,
@@ -109,8 +109,8 @@ mildest.is_breached OR found.is_known OR found.rule_id IN (SELECT rule_id FROM a
 true
 
 -- part: live.present
--- Of a component that was removed: neither what is left of it, nor what comes within the removal grace period. A set,
--- which is mostly empty.
+-- Exclude removed components: all their series within the removal grace period, because a probe may be in flight, and
+-- afterwards every series without a newest sample. This subquery usually returns no rows.
 t.series_id NOT IN (
     SELECT s.id
     FROM watched_components w
@@ -124,8 +124,8 @@ t.series_id NOT IN (
 true
 
 -- part: breaches
--- What each rule says of each thing at each instant: the rank of the most severe limit that is breached, and the levels
--- that would not be left, a bit each (state_machine.sql).
+-- For each rule, series and instant: the value, the rank of the most severe breached limit, and a bit for each level
+-- whose recovery limit is not passed (see state_machine.sql).
 measured AS MATERIALIZED (
     SELECT found.rule_id, found.series_id, found.at, found.value, found.is_unanswered
     FROM (
@@ -139,7 +139,7 @@ measured AS MATERIALIZED (
                    ELSE now.aggregates[c.aggregate]
                END, 'NaN') AS value
         FROM covered c
-        -- Counted, because the planner takes any series of times for a thousand rows.
+        -- generate_series over integers: for one over timestamps the planner always expects 1,000 rows.
         CROSS JOIN (
             SELECT %(start)s::timestamptz + number * interval '1 minute' AS at
             FROM generate_series(0, %(minutes)s::integer) minute (number)
@@ -182,7 +182,7 @@ measured AS MATERIALIZED (
 )
 
 -- part: moving
--- What changes, and the words of what follows from it. Of more changes than are wanted at once none is made.
+-- State changes of this minute, and the alert text of each. If there are more than `at_most`, apply none.
 turned AS MATERIALIZED (
     SELECT *
     FROM evaluated
@@ -223,15 +223,16 @@ turned AS MATERIALIZED (
 )
 
 -- name: begin
--- At once, and not with the transaction: what is stored from here on may not be seen.
+-- `setval` is deliberately non-transactional: from now on writers must record older samples as late, even before this
+-- transaction commits, because the evaluation may not see them.
 SELECT setval('alert_minute', extract(epoch FROM %(at)s::timestamptz)::bigint)
 
 -- name: skip
--- Whole minutes between two evaluations.
+-- Record the minutes between two evaluations as a gap.
 INSERT INTO evaluation_gaps (start_time, end_time) VALUES (%(since)s::timestamptz + interval '1 minute', %(at)s)
 
 -- name: rewind
--- The clock was set back: what follows is evaluated after all.
+-- The clock was set back: later minutes will be evaluated again, so no gap remains there.
 WITH cut AS (
     UPDATE evaluation_gaps SET end_time = %(at)s WHERE start_time < %(at)s AND end_time > %(at)s
 )
@@ -241,16 +242,16 @@ DELETE FROM evaluation_gaps WHERE start_time >= %(at)s
 UPDATE evaluation_clock SET evaluated_at = %(at)s
 
 -- name: plan_for_many
--- Nothing tells the planner how many instances the rules have; where it guesses few and there are thousands, a
--- nested loop takes seconds for what a hash join does at once. Nothing interrupts the embedded engine.
+-- The planner has no statistics on the CTEs. If it expects few instances and there are thousands, it chooses a nested
+-- loop, which takes seconds where a hash join takes milliseconds. The embedded engine has no statement timeout.
 SELECT set_config('enable_nestloop', 'off', true), set_config('enable_mergejoin', 'off', true),
        set_config('enable_sort', 'off', true),
        set_config('jit', 'off', true), set_config('work_mem', '32MB', true),
        set_config('statement_timeout', CASE WHEN version() LIKE '%%emcc%%' THEN '0' ELSE %(timeout_ms)s::text END, true)
 
 -- name: evaluate
--- Every rule against everything it covers at one instant, and what follows from it, in one statement; or how many
--- changes there are, if they are too many.
+-- Evaluates every rule over all series that it covers at one instant, stores alerts, audit rows and states, and returns
+-- the transitions. If there are more than `at_most` changes, it stores nothing and returns their number.
 WITH
 {rules},
 {readings},
@@ -316,7 +317,8 @@ SELECT count(*), NULL FROM turned HAVING count(*) > %(at_most)s
 ORDER BY alert_id
 
 -- name: probe
--- Whether some rules can be evaluated, to the last word of what follows; the answer itself is of no interest.
+-- Evaluates some rules, alert texts included, without storing anything. Only an error is of interest; the whole row is
+-- counted so that the planner cannot drop any expression.
 WITH
 {rules},
 {readings},

@@ -1,11 +1,11 @@
 -- part: positions
--- The place of each aggregate in an array of aggregates. Whatever makes such an array has them in this order; what it
--- does not tell is null, or left out at the end.
+-- The position of each aggregate in every array of aggregates. Aggregates that a source does not compute are null, or
+-- are left out at the end.
 ARRAY['avg', 'min', 'max', 'sum', 'count', 'first', 'last', 'stddev', 'rate',
 'p50', 'p90', 'p95', 'p99']
 
 -- part: instants
--- Each instant in whose window a row lies: from the end of its minute on, for as long as the window reaches back.
+-- Each instant whose window contains a row: from the end of its minute on, for the length of the window.
 CROSS JOIN LATERAL generate_series(
     greatest({minute} + interval '1 minute' + n.shift, %(start)s::timestamptz),
     least({time} + n.length + n.shift, %(end)s::timestamptz), interval '1 minute'
@@ -24,8 +24,9 @@ date_trunc('minute', m.time)
 m.time
 
 -- part: of_minutes
--- A sweep is of one instant, and reads all series of a few minutes at once, which suits many rules; else each is
--- looked up. A minute counts for every instant in whose window it lies.
+-- Reads the 1m tier. A swept input, of one instant and a few minutes, is read in one scan over all series, which is
+-- fastest for many rules. Every other input is read by an index lookup of its series. A minute counts for every instant
+-- whose window contains it.
 SELECT m.input_id, m.at, {aggregates}::double precision[] AS aggregates
 FROM (
     SELECT n.id AS input_id, %(start)s::timestamptz AS at, {columns}
@@ -70,8 +71,8 @@ array_fill(NULL::double precision, ARRAY[5]) || ARRAY[first(m.first, m.bucket), 
     stddev_of((merge_moments(ARRAY[m.count::double precision, m.sum, m.m2]))[3], sum(m.count::double precision))]
 
 -- part: window_aggregates
--- Each needed aggregate at each instant, in the order of `positions`. What no rule asks for is not read: of the minutes
--- the ends and the spread cost as much as all the rest.
+-- Each needed aggregate at each instant, in the order of `positions`. Basic and extended aggregates are separate,
+-- because first, last and stddev cost as much as all others together, and few rules use them.
 window_aggregates AS MATERIALIZED (
     {basic_aggregates}
     UNION ALL

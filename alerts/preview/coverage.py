@@ -1,4 +1,4 @@
-"""Where a preview sees more than alerts did: samples that came late, and evaluation gaps."""
+"""Records why a preview can differ from live evaluation: late samples, and evaluation gaps."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -20,7 +20,7 @@ SHOWN_MAX = 20
 
 
 class Late(Struct, frozen=True):
-    """Late samples of one series on one day: the oldest, the newest, and when the last one came."""
+    """Late samples of one series on one day: oldest, newest, arrival of the last, and number."""
 
     metric: str
     component: str
@@ -32,7 +32,7 @@ class Late(Struct, frozen=True):
 
 
 class Gap(Struct, frozen=True):
-    """Minutes that were never evaluated, from the first of them to the next that was."""
+    """Minutes that were never evaluated, from the first one to the next evaluated minute."""
 
     start: datetime
     end: datetime
@@ -49,7 +49,7 @@ class _FoundGap(Gap, frozen=True):
 async def of_rules(
     connection: Connection, rules: Sequence[Rule], start: datetime, end: datetime
 ) -> tuple[list[Late], int]:
-    """Return the first TOLD_MAX that rules would see in a range, and how many there are."""
+    """Return the first SHOWN_MAX late samples that rules see in a range, and their total number."""
     found = await queries.rows(
         connection,
         _Found,
@@ -64,12 +64,12 @@ async def of_rules(
 
 
 async def gaps(connection: Connection, start: datetime, end: datetime) -> tuple[list[Gap], int]:
-    """Return the first TOLD_MAX that touch a range, and how many there are."""
+    """Return the first SHOWN_MAX evaluation gaps that overlap a range, and their total number."""
     found = await queries.rows(connection, _FoundGap, GAPS, start=start, end=end, limit=SHOWN_MAX)
     return [Gap(one.start, one.end) for one in found], found[0].total if found else 0
 
 
 async def drop_old(connection: Connection) -> None:
-    """Forget those of times that no preview can evaluate any more."""
+    """Delete records of times that no preview can evaluate any more."""
     await queries.run(connection, DROP_OLD)
     await queries.run(connection, DROP_OLD_GAPS)

@@ -1,5 +1,5 @@
 -- name: of_rules
--- Those that lie in a window which some rules look at in a range.
+-- Late samples within a window of some rules in a range.
 SELECT s.metric, s.component, s.labels, l.start_time AS start, l.end_time AS "end", l.arrived_at, l.samples,
        count(*) OVER () AS total
 FROM late_samples l
@@ -18,12 +18,12 @@ ORDER BY l.start_time, l.series_id
 LIMIT %(limit)s
 
 -- name: drop_old
--- What no preview can evaluate any more: neither its minutes nor its samples are kept.
+-- Deletes records of times for which neither the 1m tier nor samples are kept: no preview can evaluate them.
 DELETE FROM late_samples
 WHERE end_time < (SELECT min(dropped_to) FROM tiers WHERE name IN ('raw', '1m'))
 
 -- name: gaps
--- Those that touch a range.
+-- Evaluation gaps that overlap a range.
 SELECT start_time AS start, end_time AS "end", count(*) OVER () AS total
 FROM evaluation_gaps
 WHERE start_time <= %(end)s AND end_time > %(start)s

@@ -1,4 +1,14 @@
-"""What a rule would have done in the past: the very evaluation, from minute to minute."""
+"""Previews: what a rule would have done in the past, by the same evaluation, minute by minute.
+
+`run` takes these steps:
+
+1. Read the stored rule of the same name, the members of composites, and what is known of the range:
+   late samples, evaluation gaps, and from when on all inputs are kept.
+2. For a composite, evaluate its members over the range and note when each fires.
+3. Evaluate the rule over the range in pieces. Each starts with the states at the end of the last.
+4. Count the transitions that silences and maintenance windows would suppress.
+5. Repeat 2 to 4 for the stored rule, so that both outcomes can be compared.
+"""
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -25,10 +35,10 @@ from model.times import utc_now
 RANGE_MAX = timedelta(days=31)
 MINUTE = timedelta(minutes=1)
 CELLS_MAX = 20_000
-"""Instances times minutes in one statement: the embedded engine serves nobody else meanwhile."""
+"""Most instances times minutes in one statement: the embedded engine runs one at a time."""
 MINUTES_MAX = 720
 ROWS_TOGETHER_MAX, ROWS_MAX = 500_000, 500_000_000
-"""What one statement reads, about a second; and all of them, which is minutes."""
+"""Most rows that one statement reads (about a second), and a whole preview (some minutes)."""
 ALERTS_MAX = 10_000
 STRAYS_SHOWN_MAX = 10
 LEVELS = list(Level)
@@ -39,7 +49,7 @@ Advance = Callable[[float], None]
 
 
 class Firing(Struct, frozen=True):
-    """One alert that there would have been; open at the end without `resolved_at`."""
+    """An alert that would have opened; without `resolved_at` it is open at the end of the range."""
 
     opened_at: datetime
     resolved_at: datetime | None
@@ -50,10 +60,10 @@ class Firing(Struct, frozen=True):
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
-    """What a rule makes of a range of time.
+    """What a rule would have done in a time range.
 
-    `messages` are the transitions that people would hear of, `suppressed` those that they would
-    not. Before `partial_from` not all that the rule looks at is kept any more.
+    `messages` counts the transitions that notify people, `suppressed` those that do not. Before
+    `partial_from` some inputs of the rule are no longer kept.
     """
 
     alerts: list[Firing] = field(default_factory=list)
@@ -64,17 +74,17 @@ class Outcome(Struct, frozen=True, kw_only=True):
 
 
 class Present(Outcome, frozen=True, kw_only=True):
-    """What the saved rule makes of it; `error` says why it cannot be evaluated."""
+    """The outcome of the stored rule; `error` says why it cannot be evaluated."""
 
     error: str | None = None
 
 
 class Preview(Outcome, frozen=True, kw_only=True):
-    """The outcome of a rule, each transition, and the outcome of the present one of its name.
+    """The outcome of a rule, its transitions, and the outcome of the stored rule of its name.
 
-    `late` are the first of `late_total` samples that these rules see here, and would not have seen
-    at their minute; `not_evaluated` the first of `not_evaluated_total` spans that are left out, as
-    nobody looked at them.
+    `late` lists the first of `late_total` groups of samples that the preview reads, but that live
+    evaluation could not read in time. `not_evaluated` lists the first of `not_evaluated_total`
+    evaluation gaps, which the preview leaves out.
     """
 
     events: list[PreviewedTransition]
@@ -88,7 +98,7 @@ class Preview(Outcome, frozen=True, kw_only=True):
 
 
 class _PreviewedRule(Struct, frozen=True):
-    """A rule, the rules that read what it looks at, and what of it can be seen."""
+    """A rule, the rules that read data for it (itself, or a composite's members), and the reach."""
 
     rule: Rule
     readers: list[Rule]
@@ -100,7 +110,7 @@ class _PreviewedRule(Struct, frozen=True):
 
 
 class _Past(Struct, frozen=True):
-    """What rules are evaluated over; `advance` is told how many minutes more are done."""
+    """The range to evaluate over; `advance` is called with the number of minutes just done."""
 
     connect: Connect
     thresholds: Mapping[str, object]
@@ -119,9 +129,11 @@ async def run(
     now: datetime | None = None,
     advance: Advance = lambda _: None,
 ) -> Preview:
-    """Evaluate a rule at every whole minute of a range. Raises InvalidError if it cannot be.
+    """Evaluate a rule at every whole minute of a range.
 
-    `advance` is called with each part of the whole, which is 1, that is done.
+    `advance` is called with the fraction of the work just done; the fractions add up to 1.
+    Raises InvalidError if the range is invalid, if the preview would read too many rows, or if the
+    rule cannot be evaluated.
     """
     first, last = _minutes(start, end)
     async with connect() as connection:
@@ -158,7 +170,7 @@ def _minutes(start: datetime, end: datetime) -> tuple[datetime, datetime]:
     first += MINUTE if first < start else timedelta()
     last = end.replace(second=0, microsecond=0)
     if not timedelta() <= last - first <= RANGE_MAX:
-        raise InvalidError("start must be before end, by a minute to 31 days")
+        raise InvalidError("end must be after start, by at least 1 minute and at most 31 days")
     return first, last
 
 
@@ -168,7 +180,7 @@ async def _previewed(connection: Connection, rule: Rule, now: datetime) -> _Prev
 
 
 async def _members(connection: Connection, rule: Rule) -> list[Rule]:
-    """Return the rules that a composite names and that are on."""
+    """Return the enabled rules that a composite references. Raises InvalidError for bad names."""
     names = {*rule.all_of, *rule.any_of, *rule.none_of}
     found = await rules.named(connection, names - {rule.name})
     strays = names - {member.name for member in found if member.kind != "composite"}
@@ -204,7 +216,7 @@ async def _outcome(
 
 
 async def _present(past: _Past, previewed: _PreviewedRule) -> Present:
-    """Return the outcome of the saved rule; that it fails is in the way of no better one."""
+    """Return the outcome of the stored rule. If it fails, return the reason: the draft may work."""
     try:
         _, outcome = await _outcome(past, previewed)
     except InvalidError as error:
@@ -213,7 +225,7 @@ async def _present(past: _Past, previewed: _PreviewedRule) -> Present:
 
 
 async def _spans(past: _Past, previewed: _PreviewedRule) -> list[Span]:
-    """Evaluate the rules that a composite names, and return when they fire."""
+    """Evaluate the rules that a composite references, and return when they fire."""
     spans: list[Span] = []
     for member in previewed.readers:
         transitions, _ = await _evaluate_range(past, member, previewed.reach.instances)
@@ -222,7 +234,7 @@ async def _spans(past: _Past, previewed: _PreviewedRule) -> list[Span]:
 
 
 def _spans_of(name: str, transitions: list[EvaluatedInstance]) -> list[Span]:
-    """Return how long a rule fired about each instance, at each level."""
+    """Return the spans in which a rule fired for each instance, one for each level."""
     spans: list[Span] = []
     for _, group in groupby(sorted(transitions, key=_instance_of), key=_instance_of):
         steps = list(group)
@@ -243,7 +255,9 @@ async def _evaluate_range(
     async with past.connect() as connection:
         rows = await cost.rows_of(connection, rule, past.last)
     if rows * ((past.last - past.first) // MINUTE) > ROWS_MAX:
-        raise InvalidError(f"the preview would read over {ROWS_MAX:,} rows: ask for less time")
+        raise InvalidError(
+            f"the preview would read more than {ROWS_MAX:,} rows; choose a shorter time range"
+        )
     minutes = min(MINUTES_MAX, CELLS_MAX // max(instances, 1), ROWS_TOGETHER_MAX // max(rows, 1))
     states: list[EvaluatedInstance] = []
     transitions: list[EvaluatedInstance] = []
@@ -252,13 +266,14 @@ async def _evaluate_range(
         until = min(at + (max(minutes, 1) - 1) * MINUTE, past.last)
         found = await _piece(past, rule, at, until, states, spans)
         transitions += [evaluated for evaluated in found if evaluated.transition is not None]
-        # Of minutes that were never evaluated there is nothing: all stands as it stood.
+        # A piece that lies within an evaluation gap returns nothing: the states stay.
         states = [evaluated for evaluated in found if evaluated.at == found[-1].at] or states
         past.advance((until - at) // MINUTE + 1)
         at = until + MINUTE
     if len(transitions) > ALERTS_MAX:
         raise InvalidError(
-            f"the rule would have taken over {ALERTS_MAX} transitions; ask for less time"
+            f"the rule would cause more than {ALERTS_MAX:,} transitions; "
+            "choose a shorter time range"
         )
     return transitions, states
 
@@ -279,7 +294,7 @@ async def _piece(
     except (psycopg.DataError, psycopg.errors.ProgramLimitExceeded) as error:
         raise InvalidError(
             f"rule {rule.name!r} cannot be evaluated between {at:{SHOWN}} and {until:{SHOWN}} UTC: "
-            f"{error.diag.message_primary or error}; live it would be in the state error there"
+            f"{error.diag.message_primary or error}; live, it would be in the state error"
         ) from None
 
 
@@ -300,7 +315,7 @@ def _previewed_transition(evaluated: EvaluatedInstance) -> PreviewedTransition:
 
 
 def _alerts(transitions: list[EvaluatedInstance], states: list[EvaluatedInstance]) -> list[Firing]:
-    """Put the transitions of each instance together to alerts, at their most severe level."""
+    """Combine the transitions of each instance into alerts with their most severe level."""
     began: dict[tuple[str, tuple[tuple[str, str], ...]], tuple[datetime, int]] = {}
     alerts: list[Firing] = []
     for evaluated in transitions:

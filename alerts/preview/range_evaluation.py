@@ -1,4 +1,4 @@
-"""The evaluation of the past: rules that need not be saved, minute after minute, unwritten."""
+"""The SQL statement that evaluates rules, stored or not, over past minutes without writing."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -18,7 +18,7 @@ REACH_OF_PAST = _QUERIES["reach_of_past"]
 
 
 class EvaluatedInstance(Struct, frozen=True):
-    """An instance after one minute of a range."""
+    """The state of an instance after one minute of a range, and its transition in that minute."""
 
     rule_id: int
     component: str
@@ -43,14 +43,14 @@ class EvaluatedInstance(Struct, frozen=True):
 
 
 class Reach(Struct, frozen=True):
-    """How many instances rules cover, and since when they can be evaluated; None: always."""
+    """How many instances rules cover, and from when on all inputs are kept (None: all are)."""
 
     instances: int
     kept_from: datetime | None
 
 
 class Span(Struct, frozen=True):
-    """How long a rule fired at one level; without `until` it still does."""
+    """The time for which a rule fired at one level; without `until` it still fires."""
 
     name: str
     component: str
@@ -68,11 +68,11 @@ async def run(
     states: Sequence[EvaluatedInstance] = (),
     spans: Sequence[Span] | None = None,
 ) -> list[EvaluatedInstance]:
-    """Evaluate rules at each minute from `start` to `end`, both included; nothing is written.
+    """Evaluate rules at each minute from `start` to `end`, both included, without writing.
 
-    Minutes that were never evaluated live are left out. Returns each transition, and each
-    instance at the last minute: the states to go on from. With `spans`, when other rules fired, the
-    rules are composites.
+    Minutes of evaluation gaps are left out. Returns each transition, and each instance at the last
+    minute, from which the next call can continue (`states`). If `spans` is given, the rules are
+    composites, and the spans say when other rules fired.
     """
     known = [state for state in states if state.is_known]
     return await queries.rows(
@@ -95,12 +95,12 @@ async def run(
 
 
 def draft(number: int, rule: Rule) -> dict[str, Any]:
-    """Return the row that a rule would be."""
+    """Return a rule as a row of `alert_rules` with the given id."""
     return {"id": number, **columns(rule)}
 
 
 async def reach_of(connection: Connection, rules: Sequence[Rule], now: datetime) -> Reach:
-    """Return what an evaluation of the past can see of some rules."""
+    """Return how many series rules cover, and from when on their inputs are kept."""
     drafts = Jsonb([columns(rule) for rule in rules])
     [found] = await queries.rows(connection, Reach, REACH_OF_PAST, rules=drafts, now=now)
     return found

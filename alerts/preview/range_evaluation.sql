@@ -1,12 +1,13 @@
 -- name: evaluate_range
--- The same life over many instants at once: the states given, then each minute of the range that was evaluated.
+-- Runs the state machine over many minutes. The recursive part starts with the given states and takes one evaluated
+-- minute of the range in each step, for all instances at once.
 WITH RECURSIVE
 {rules},
 {readings}, looked AS MATERIALIZED (
     SELECT i.at
     FROM generate_series(0, %(minutes)s::integer) minute (number)
     CROSS JOIN LATERAL (SELECT %(start)s::timestamptz + minute.number * interval '1 minute' AS at) i
-    -- Of gaps, which do not overlap, only the newest that has begun can hold it.
+    -- Gaps do not overlap, so only the newest one that started before the minute can contain it.
     WHERE (i.at < (SELECT g.end_time FROM evaluation_gaps g WHERE g.start_time <= i.at ORDER BY g.start_time DESC
         LIMIT 1)) IS NOT TRUE
 ), instances AS MATERIALIZED (
@@ -71,8 +72,8 @@ WHERE w.minute > 0 AND (w.transition IS NOT NULL OR w.minute = cardinality(n.ins
 ORDER BY w.last_at, w.number
 
 -- name: reach_of_past
--- How many series some rules cover now, and from when on all that their windows look at is kept: what was dropped of
--- the tier that each reads, and what metrics with an age of their own have lost.
+-- The number of series that some rules cover now, and the time from which on all their inputs are kept. Considers what
+-- was dropped from the tiers that the rules read, and metrics with a retention of their own.
 WITH asked AS (
     SELECT r.metric, r.over, r.component, r.labels,
            make_interval(secs => greatest(r.window_s + r.offset_s, r.short_window_s)) AS reach,

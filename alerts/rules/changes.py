@@ -1,4 +1,4 @@
-"""All rules at once: how those that are wanted differ from those that are, and making them so."""
+"""Changes of rules: compares wanted with stored rules, applies the difference, and checks it."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -27,47 +27,47 @@ SQL_RULES_MAX = 50
 
 
 class Field(Struct, frozen=True):
-    """What a field was and is to be."""
+    """The old and the new value of a field."""
 
     old: Any
     new: Any
 
 
 class Change(Struct, frozen=True):
-    """A rule that is to be another."""
+    """A rule to replace, and the fields that change."""
 
     rule: Rule
     fields: dict[str, Field]
 
 
 class Difference(Struct, frozen=True):
-    """What makes the rules that are there the rules that are wanted."""
+    """The rules to add, to change and to remove, so that stored rules equal wanted ones."""
 
     added: list[Rule]
     changed: list[Change]
     removed: list[str]
 
     def __bool__(self) -> bool:
-        """Return whether there is any."""
+        """Return whether there is any difference."""
         return bool(self.added or self.changed or self.removed)
 
 
 class Stray(Struct, frozen=True):
-    """A name in a composite that is that of no rule, or of another composite."""
+    """A name in a composite that belongs to no rule or to another composite."""
 
     composite: str
     name: str
 
 
 class _Long(Struct, frozen=True):
-    """A rule that looks further back than minutes are kept."""
+    """A rule whose window reaches further back than the 1m tier is kept."""
 
     name: str
     kept_s: int
 
 
 class _SqlRules(Struct, frozen=True):
-    """How many SQL rules there are, for how many metrics, and whether any may be."""
+    """The number of SQL rules and of their metrics, and whether the engine forbids them."""
 
     count: int
     metrics: int
@@ -83,9 +83,10 @@ async def become(
     prune: bool,
     on_transitions: Sequence[OnTransitions] = (),
 ) -> Difference:
-    """Make the rules those that are wanted, and return what that changed.
+    """Make the stored rules equal to the wanted ones; return the difference.
 
-    In the caller's transaction; nobody evaluates, and nobody else changes rules, before its end.
+    Runs in the caller's transaction, with the evaluation clock locked until its end. Raises
+    ConflictError or InvalidError if the new rules contradict each other or the settings.
     """
     await clock.lock(connection)
     difference = await compare(connection, wanted, prune=prune)
@@ -95,7 +96,7 @@ async def become(
 
 
 async def compare(connection: Connection, wanted: Sequence[Rule], *, prune: bool) -> Difference:
-    """Return what would change; with `prune`, rules that are not wanted are to go."""
+    """Return what would change; with `prune`, rules that are not wanted would be removed."""
     present = {rule.name: rule for rule in await rules.read_all(connection)}
     changes = [
         Change(rule, fields)
@@ -111,17 +112,17 @@ async def compare(connection: Connection, wanted: Sequence[Rule], *, prune: bool
 
 
 async def make(connection: Connection, rule: Rule, time: datetime, actor: str) -> bool:
-    """Make a rule; False when there is one of its name."""
+    """Create a rule; return False if its name is taken. Raises as `check` does."""
     await clock.lock(connection)
     if not await rules.insert(connection, rule, time, actor):
         return False
-    await _audit(connection, time, actor, [f"{rule.name} made"])
+    await _audit(connection, time, actor, [f"{rule.name} created"])
     await check(connection, [rule.name])
     return True
 
 
 async def replace(connection: Connection, rule: Rule, time: datetime, actor: str) -> bool:
-    """Replace the rule of this name; False when there is none."""
+    """Replace the rule with this name; return False if there is none. Raises as `check` does."""
     await clock.lock(connection)
     before = await rules.read(connection, rule.name)
     if not before:
@@ -140,9 +141,9 @@ async def remove(
     actor: str,
     on_transitions: Sequence[OnTransitions] = (),
 ) -> list[int] | None:
-    """Delete a rule and resolve what it has raised, with audit and events.
+    """Delete a rule and resolve its open alerts, with audit and events.
 
-    Returns the alerts; None when there is no rule of this name.
+    Returns the ids of these alerts, or None if there is no rule with this name.
     """
     await clock.lock(connection)
     if not await rules.read(connection, name):
@@ -153,16 +154,18 @@ async def remove(
 
 
 async def check(connection: Connection, names: Collection[str]) -> None:
-    """Refuse what was changed of some rules in this transaction if they do not go together.
+    """Check rules that this transaction changed against all other rules and the settings.
 
-    What is wrong with others stays; nobody else may change rules before the transaction ends.
+    Rules that were inconsistent before and are not named are ignored. The evaluation clock must be
+    locked. Raises ConflictError for a reference that does not exist and for SQL rules that are not
+    possible, InvalidError for a window longer than the retention.
     """
     await _check_references(connection, names)
     await _check_sql_rules(connection, names)
     for one in await queries.rows(connection, _Long, TOO_LONG, names=list(names)):
         raise InvalidError(
-            f"{one.name}: window and offset reach further back than minutes are kept, "
-            f"{duration_text(one.kept_s)}; see retention.rollup_1m_days"
+            f"{one.name}: window and offset together may not exceed {duration_text(one.kept_s)}, "
+            "as long as the 1m tier is kept; shorten them or raise retention.rollup_1m_days"
         )
 
 
@@ -181,13 +184,18 @@ async def _check_sql_rules(connection: Connection, names: Collection[str]) -> No
         return
     if found.is_embedded:
         raise ConflictError(
-            "rules of kind 'sql' need a TimescaleDB server (VIGIA_DATABASE_URL): "
-            "nothing interrupts a query on the embedded engine"
+            "rules of kind 'sql' need a TimescaleDB server (set VIGIA_DATABASE_URL): "
+            "the embedded engine cannot interrupt a query"
         )
     if found.count > SQL_RULES_MAX:
-        raise ConflictError(f"there may be {SQL_RULES_MAX} rules of kind 'sql'")
+        raise ConflictError(
+            f"at most {SQL_RULES_MAX} rules of kind 'sql' are allowed; delete one first"
+        )
     if found.count > found.metrics:
-        raise ConflictError("metric: another rule of kind 'sql' has its answers under this name")
+        raise ConflictError(
+            "metric: another rule of kind 'sql' already stores its results in this metric; "
+            "choose another name"
+        )
 
 
 async def _apply(
@@ -201,9 +209,9 @@ async def _apply(
     is_done = [await rules.update(connection, rule, time, actor) for rule in changed]
     is_done += [await rules.insert(connection, rule, time, actor) for rule in difference.added]
     if not all(is_done):
-        raise ConflictError("somebody else has changed the rules meanwhile: try again")
+        raise ConflictError("somebody else changed the rules at the same time; try again")
     details = [f"{one.rule.name} changed: {', '.join(one.fields)}" for one in difference.changed]
-    details += [f"{rule.name} made" for rule in difference.added]
+    details += [f"{rule.name} created" for rule in difference.added]
     await _audit(connection, time, actor, details)
     if difference.removed:
         await _remove(connection, difference.removed, time, actor, on_transitions)
@@ -234,7 +242,7 @@ async def _audit(
 
 
 def _fields(old: Rule, new: Rule) -> dict[str, Field]:
-    """Compare as the table keeps them: `60s` is `1m`."""
+    """Return the fields that differ. Compares as stored, so that `60s` equals `1m`."""
     before, after = msgspec.to_builtins(old), msgspec.to_builtins(of_columns(columns(new)))
     return {
         name: Field(before[name], value) for name, value in after.items() if before[name] != value

@@ -13,7 +13,7 @@ WHERE kind = 'sql'
 HAVING bool_or(name = ANY (%(names)s))
 
 -- name: too_long
--- Rules that look further back than minutes are kept.
+-- Rules whose window and offset reach further back than the 1m tier is kept.
 SELECT r.name, extract(epoch FROM t.keep)::bigint AS kept_s
 FROM alert_rules r
 CROSS JOIN tiers t

@@ -1,4 +1,4 @@
-"""Rules as people keep them in a file: TOML, a `[[rule]]` table each."""
+"""Reads and writes files of rules: TOML with one `[[rule]]` table for each rule."""
 
 import re
 import tomllib
@@ -16,33 +16,37 @@ BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def parse(text: str) -> list[Rule]:
-    """Return the rules of a file; one alone needs no `[[rule]]`.
+    """Return the rules of a file; a file with one rule needs no `[[rule]]`.
 
-    Raises InvalidError, which names what is wrong with each rule.
+    Raises InvalidError, whose message lists what is wrong with each rule.
     """
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise InvalidError(f"this is no TOML: {error}") from None
+        raise InvalidError(f"the file is not valid TOML: {error}") from None
     tables = document.pop("rule") if "rule" in document else [document]
     if not isinstance(tables, list) or (document and tables != [document]):
-        raise InvalidError("a file of rules holds [[rule]] tables and nothing else")
+        raise InvalidError("a file of rules may contain only [[rule]] tables")
     rules, faults = _read(tables)
     counts = Counter(rule.name for rule in rules)
-    faults += [f"{name}: {n} rules have this name" for name, n in counts.items() if n > 1]
+    faults += [
+        f"{name}: {n} rules have this name; each needs its own"
+        for name, n in counts.items()
+        if n > 1
+    ]
     faults += _circles(rules)
     if faults:
-        raise InvalidError("not every rule is one:\n" + "\n".join(faults))
+        raise InvalidError("the file has invalid rules:\n" + "\n".join(faults))
     return rules
 
 
 def dump(rules: Sequence[Rule]) -> str:
-    """Return the file that holds these rules, without what has its default."""
+    """Return the text of a file with these rules, without fields that have their default."""
     return "\n".join("".join(_lines(rule)) for rule in rules) or "rule = []\n"
 
 
 def document(rule: Rule) -> dict[str, Any]:
-    """Return the fields of a rule that do not have their defaults, by the names people write."""
+    """Return the fields of a rule that differ from their defaults, by their names in the file."""
     whole = msgspec.to_builtins(rule)
     return {
         field.encode_name: whole[field.encode_name]
@@ -63,12 +67,12 @@ def _read(tables: Sequence[object]) -> tuple[list[Rule], list[str]]:
 
 
 def _circles(rules: Sequence[Rule]) -> Iterator[str]:
-    """Say which composites name a composite."""
+    """Yield a message for each composite that references a composite."""
     composites = {rule.name: rule for rule in rules if rule.kind == "composite"}
     for rule in composites.values():
         members = [*rule.all_of, *rule.any_of, *rule.none_of]
         for name in filter(composites.__contains__, members):
-            yield f"{rule.name}: it names {name}, which is a composite too"
+            yield f"{rule.name}: it references {name}, but a composite may not contain a composite"
 
 
 def _default(field: msgspec.structs.FieldInfo) -> object:
@@ -83,7 +87,7 @@ def _lines(rule: Rule) -> Iterator[str]:
 
 
 def _toml(value: Any) -> str:
-    """Return a value as TOML; but for long texts and tables it is written as in JSON."""
+    """Return a value as TOML, which equals JSON except for tables and texts of several lines."""
     if isinstance(value, dict):
         pairs = (f"{_key(key)} = {_toml(item)}" for key, item in value.items())
         return f"{{ {', '.join(pairs)} }}"

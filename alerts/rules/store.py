@@ -1,4 +1,4 @@
-"""Alert rules as people write them, and as the database keeps them."""
+"""Stores and reads alert rules."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -22,7 +22,7 @@ BUILT_IN_BY = "vigia"
 
 
 class StoredRule(Struct, frozen=True):
-    """A rule with its number, why it cannot be evaluated if so, and who last changed it."""
+    """A stored rule, who last changed it, and, if it is quarantined, why and since when."""
 
     id: int
     rule: Rule
@@ -39,42 +39,42 @@ class StoredRule(Struct, frozen=True):
 
 
 async def insert(connection: Connection, rule: Rule, time: datetime, actor: str) -> bool:
-    """Insert a rule; False when there is one of its name."""
+    """Insert a rule; return False if its name is taken."""
     return bool(await queries.run(connection, INSERT, **_parameters(rule, time, actor)))
 
 
 async def insert_built_in(connection: Connection, rule: Rule, time: datetime) -> None:
-    """Insert a rule that came with the program, unless it came before."""
+    """Insert a built-in rule, unless it was inserted before, even if it was deleted since."""
     if await queries.run(connection, MARK_BUILT_IN, name=rule.name):
         await insert(connection, rule, time, BUILT_IN_BY)
 
 
 async def update(connection: Connection, rule: Rule, time: datetime, actor: str) -> bool:
-    """Replace the rule of this name; False when there is none."""
+    """Replace the rule with this name; return False if there is none."""
     return bool(await queries.run(connection, UPDATE, **_parameters(rule, time, actor)))
 
 
 async def delete(connection: Connection, names: Collection[str]) -> int:
-    """Delete rules; return how many of these names there were."""
+    """Delete rules by name; return how many were deleted."""
     return await queries.run(connection, DELETE, names=list(names))
 
 
 async def read(connection: Connection, *names: str) -> list[StoredRule]:
-    """Return the rules that have one of these names, in the order in which they were made."""
+    """Return the rules with these names, oldest first."""
     return await _read(connection, list(names), after=0, limit=RULES_MAX)
 
 
 async def read_page(
     connection: Connection, *, after: int = 0, limit: int = RULES_MAX
 ) -> list[StoredRule]:
-    """Return rules of any name behind a number, in the order in which they were made."""
+    """Return rules whose id is greater than `after`, oldest first."""
     return await _read(connection, None, after=after, limit=limit)
 
 
 async def _read(
     connection: Connection, names: list[str] | None, after: int, limit: int
 ) -> list[StoredRule]:
-    # No name is not every name: a set of names that happens to be empty reads nothing.
+    # None means every name. An empty list means no name, and reads nothing.
     found = await queries.rows(
         connection, dict[str, Any], READ, names=names, after=after, limit=limit
     )
@@ -92,15 +92,17 @@ async def _read(
 
 
 async def read_all(connection: Connection) -> list[Rule]:
-    """Return every rule. Raises ConflictError for more than are exported and imported."""
+    """Return every rule. Raises ConflictError if there are more than RULES_MAX."""
     found = await read_page(connection, limit=RULES_MAX + 1)
     if len(found) > RULES_MAX:
-        raise ConflictError(f"there are over {RULES_MAX} rules, too many for one file: delete some")
+        raise ConflictError(
+            f"there are more than {RULES_MAX:,} rules, the most that one file may hold; delete some"
+        )
     return [stored.rule for stored in found]
 
 
 async def named(connection: Connection, names: Collection[str]) -> list[Rule]:
-    """Return the rules that have one of these names."""
+    """Return the rules with these names."""
     return [stored.rule for stored in await read(connection, *names)]
 
 

@@ -16,7 +16,7 @@ VALUES (
 ON CONFLICT (name) DO NOTHING
 
 -- name: update
--- A rule keeps its number, so that what it has raised goes on under what it has become.
+-- The rule keeps its id, so that its open alerts continue under the new definition.
 UPDATE alert_rules
 SET kind = %(kind)s, metric = %(metric)s::text, component = %(component)s::text, labels = %(labels)s::jsonb,
     category = %(category)s::text, agg = %(agg)s, window_s = %(window_s)s, op = %(op)s, levels = %(levels)s::jsonb,
@@ -37,7 +37,7 @@ WHERE name = %(name)s
 DELETE FROM alert_rules WHERE name = ANY (%(names)s)
 
 -- name: read
--- Of any name only where `names` is null; none where it is empty.
+-- Null `names` selects every rule; an empty list selects none.
 SELECT id, name, kind, metric, component, labels, category, agg, window_s, op, levels, recovery, for_s,
        keep_firing_for_s, no_data, no_data_level, on_error, escalate_after_s, flap_count, flap_window_s, over,
        offset_s, is_relative,

@@ -1,4 +1,4 @@
-"""Runs SQL rules; the rows that they return are samples like any other."""
+"""Runs SQL rules and stores the rows that they return as samples."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -22,23 +22,23 @@ AT_ONCE = 4
 
 Put = Callable[[Sequence[Sample]], None]
 Outcome = SqlRuleError | RowsError | None
-"""Why the SQL of a rule has no answer."""
+"""Why the SQL of a rule has no usable result; None if it has one."""
 
 
 class SqlRuleCollector(Struct):
-    """Runs every SQL rule once a minute, so many at once that all are through in time."""
+    """Runs every SQL rule once a minute, AT_ONCE at a time so that all finish in time."""
 
     pool: Pool
     put: Put
     timeout_s: float = query.TIMEOUT_S
     lingering: int = 0
-    """How many earlier statements the server still worked on in the last minute."""
+    """How many statements of earlier runs the server was still executing in the last minute."""
 
     async def run(self, at: datetime) -> None:
-        """Put the answers as samples of a minute, each when it comes. One replica does so.
+        """Run the SQL rules of a minute and put their results as samples, each when it arrives.
 
-        A rule without an answer is quarantined. So it comes into the state `error` and in
-        nobody's way, and runs again in a minute.
+        Only the replica that claims the minute runs them. A rule without a usable result is
+        quarantined (state `error`) and runs again in the next minute.
         """
         async with self.pool.connection() as connection:
             due = await query.due(connection)
@@ -59,7 +59,7 @@ class SqlRuleCollector(Struct):
                 await _note(connection, rule, outcome, at)
 
     async def _running(self, dsn: str) -> Sequence[str]:
-        """Return the sessions of earlier statements, each of which has been ended once more."""
+        """End sessions of earlier runs that still execute, and return their names."""
         try:
             running = await query.end_late(dsn, self.timeout_s)
         except (TimeoutError, psycopg.Error) as error:
@@ -81,13 +81,13 @@ class SqlRuleCollector(Struct):
 
         outcomes = await asyncio.gather(*map(ask, due))
         for number, outcome in enumerate(outcomes):
-            # One statement can end another's connection, but not when that runs alone.
+            # The SQL of one rule can end the session of another. Run the victim again, alone.
             if isinstance(outcome, LostError):
                 outcomes[number] = await self.ask(dsn, due[number], at)
         return outcomes
 
     async def ask(self, dsn: str, rule: SqlRule, at: datetime) -> Outcome:
-        """Put the answer to one rule; return why there is none. Whatever fails is its fault."""
+        """Put the result of one rule as samples; return the reason if there is none."""
         try:
             answer = await query.ask(dsn, rule.sql, self.timeout_s, rule.session_name)
             samples = samples_of(rule, answer, at)
@@ -107,9 +107,10 @@ async def _note(connection: Connection, rule: SqlRule, outcome: Outcome, at: dat
 
 
 def samples_of(rule: SqlRule, answer: Answer, at: datetime) -> list[Sample]:
-    """Return what is stored of an answer: its rows and, once these are safe, how many there are.
+    """Return the samples of a result: one for each row, and last the number of rows.
 
-    Raises RowsError.
+    The evaluation takes a rule as unanswered until it sees that number, so it must come last.
+    Raises RowsError if the rows are not usable.
     """
 
     def series_of(_: str, component: str, labels: Labels) -> Series:

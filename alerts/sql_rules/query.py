@@ -1,4 +1,4 @@
-"""The SQL of rules, run as a login that may read and do nothing else."""
+"""Runs the SQL of rules under a login that may only read."""
 
 import asyncio
 import secrets
@@ -35,28 +35,28 @@ END_LATE = _QUERIES["end_late"]
 
 TIMEOUT_S = 2.0
 GRACE_S = 1.0
-"""How much longer than the server we wait, so that its reason is the one that is told."""
+"""How much longer than the server's own timeout we wait, so that its error arrives first."""
 END_S = 0.5
-"""How long it may take to end what went on after its deadline."""
+"""Time limit for ending statements that outlived their deadline."""
 NAME_BYTES_MAX = 63
-"""What PostgreSQL keeps of the name of an application."""
+"""PostgreSQL cuts longer application names."""
 ROW_CHARS_MAX = 10_000
 CHARS_MAX = 1_000_000
-"""Of all rows together."""
+"""Limit for all rows together."""
 VALUE, COMPONENT = "value", "component"
-"""The columns that a row may have beside its labels; the first is a must."""
+"""The columns that a row may have besides its labels; `value` is required."""
 
 
 class SqlRuleError(Exception):
-    """A rule's SQL has no answer that could be used; the message says why."""
+    """The SQL of a rule has no usable result; the message says why."""
 
 
 class LostError(SqlRuleError):
-    """The connection was ended from outside; its SQL may be innocent."""
+    """Another session ended the connection; the SQL of this rule may not be the cause."""
 
 
 class SqlRule(Struct, frozen=True):
-    """What a rule asks. Rows without a component belong to that of the rule."""
+    """A rule of kind `sql`. Rows without a component belong to the component of the rule."""
 
     id: int
     name: str
@@ -68,25 +68,26 @@ class SqlRule(Struct, frozen=True):
 
     @property
     def session_name(self) -> str:
-        """What the server calls the session that asks it."""
+        """The application name of the session that runs it."""
         name = f"vigia rule {self.id} {self.name}"
         return name.encode()[:NAME_BYTES_MAX].decode(errors="ignore")
 
 
 async def due(connection: Connection) -> list[SqlRule]:
-    """Return every SQL rule that is evaluated."""
+    """Return every enabled SQL rule."""
     return await queries.rows(connection, SqlRule, DUE)
 
 
 async def claim(connection: Connection, at: datetime) -> bool:
-    """Return whether it is for us to ask in a minute; of several who call, one hears yes."""
+    """Claim a minute for this replica; return True for exactly one of several callers."""
     return await queries.run(connection, CLAIM, at=at, set_back_max=SET_BACK_MAX) > 0
 
 
 async def open_login(connection: Connection) -> str:
-    """Return a DSN for asking, good for a minute; nobody else ever has its password.
+    """Open the read-only login with a new random password; return its DSN, valid for a minute.
 
-    Raises psycopg.Error where the user of this connection may make no roles.
+    The password is sent as a SCRAM verifier, so it appears in no server log. Raises
+    InsufficientPrivilege if the user of this connection may not create roles.
     """
     role: str = await queries.value(connection, ROLE)
     password = secrets.token_urlsafe(32)
@@ -99,15 +100,15 @@ async def open_login(connection: Connection) -> str:
 
 
 async def end_late(dsn: str, timeout_s: float = TIMEOUT_S) -> list[str]:
-    """End every session of the login that is past its deadline; return the names of these.
+    """End every session of the login that is past its deadline; return their names.
 
-    Raises psycopg.Error, or TimeoutError.
+    Raises psycopg.Error or TimeoutError.
     """
     async with (
         asyncio.timeout(END_S),
         await ClosingConnection.connect(dsn, autocommit=True) as connection,
     ):
-        # A little less than whole: a session begins before its statement does.
+        # Half of the grace: a session starts before its statement, so it is older than that.
         cursor = await connection.execute(END_LATE, {"after_s": timeout_s + GRACE_S / 2})
         return [name for (name,) in await cursor.fetchall()]
 
@@ -115,7 +116,7 @@ async def end_late(dsn: str, timeout_s: float = TIMEOUT_S) -> list[str]:
 async def ask(
     dsn: str, sql: str, timeout_s: float = TIMEOUT_S, session_name: str = "vigia rule"
 ) -> Answer:
-    """Ask on a connection of its own, which ends with the answer. Raises SqlRuleError."""
+    """Run the SQL on a new connection, which is then closed. Raises SqlRuleError."""
     deadline = asyncio.timeout(timeout_s + GRACE_S)
     late = SqlRuleError(f"no answer within {timeout_s:g} s")
     try:
@@ -146,15 +147,18 @@ async def _rows(dsn: str, sql: str, timeout_s: float, session_name: str) -> list
         await connection.set_read_only(True)
         async with connection.transaction(force_rollback=True):
             if not await queries.value(connection, IS_READER):
-                raise SqlRuleError("the login for SQL rules may do more than read: it is not used")
+                raise SqlRuleError(
+                    "the login for SQL rules has more rights than reading, so it is not used"
+                )
             await queries.run(connection, BOUNDS, timeout_ms=round(1000 * timeout_s))
-            # The binary format makes psycopg use the protocol that takes one statement only.
+            # binary=True makes psycopg use the extended protocol, which accepts one statement only.
+            # So the SQL of a rule cannot end the transaction and start another statement.
             await connection.execute(ALONE + b" " + sql.encode(), binary=True)
             return await _read(connection, sql)
 
 
 async def _read(connection: AsyncConnection[Any], sql: str) -> list[str]:
-    """Return the rows, which come one by one; too many of them are never held."""
+    """Return the rows. They are streamed, so that a result beyond CHARS_MAX is never in memory."""
     rows: list[str] = []
     chars = 0
     async for (row,) in connection.cursor().stream(ANSWER, {"sql": sql}):
@@ -162,18 +166,19 @@ async def _read(connection: AsyncConnection[Any], sql: str) -> list[str]:
         if chars <= CHARS_MAX:
             rows.append(row)
     if chars > CHARS_MAX:
-        raise SqlRuleError(f"more than {CHARS_MAX} characters in all rows")
+        raise SqlRuleError(f"the rows have more than {CHARS_MAX:,} characters together")
     return rows
 
 
 def _answer(rows: Sequence[str]) -> Answer:
-    """Return rows of JSON as an answer; without rows nobody knows its columns."""
+    """Return JSON rows as an answer. Without rows its columns are unknown: `value` is assumed."""
     decoded = [_fields(row) for row in rows]
     columns = list(decoded[0]) if decoded else [VALUE]
     for column in columns:
         if column not in {VALUE, COMPONENT} and not column.startswith(LABEL_PREFIX):
             raise SqlRuleError(
-                f"column {clean(column)} is neither {VALUE}, {COMPONENT} nor {LABEL_PREFIX}…"
+                f"column {clean(column)} is not allowed; name it {VALUE}, {COMPONENT} "
+                f"or {LABEL_PREFIX}…"
             )
     fields = [[row[column] for column in columns] for row in decoded]
     return Answer(columns, fields, component_column=COMPONENT)
@@ -182,7 +187,7 @@ def _answer(rows: Sequence[str]) -> Answer:
 def _fields(row: str) -> dict[str, object]:
     """Return a row's fields by their columns."""
     if len(row) > ROW_CHARS_MAX:
-        raise SqlRuleError(f"a row has more than {ROW_CHARS_MAX} characters")
+        raise SqlRuleError(f"a row has more than {ROW_CHARS_MAX:,} characters")
     try:
         fields = msgspec.json.decode(row, type=dict[str, Any])
     except (msgspec.MsgspecError, RecursionError) as error:
@@ -191,7 +196,7 @@ def _fields(row: str) -> dict[str, object]:
 
 
 def _name(field: object) -> str | None:
-    """Return a label or a component as text, as JSON writes it; an empty text names nothing."""
+    """Return a label or component as text, in JSON notation; None for an empty text."""
     if field is None or isinstance(field, str):
         return field or None
     return msgspec.json.encode(field).decode()

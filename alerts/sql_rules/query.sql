@@ -5,19 +5,19 @@ SELECT 'vigia_rules_' || oid FROM pg_database WHERE datname = current_database()
 SELECT open_sql_rule_login(%(role)s, %(verifier)s)
 
 -- name: due
--- Those that failed come last: they may take all the time that there is.
+-- Rules that failed come last, because they may run until their timeout.
 SELECT id, name, metric, component, category, sql, error IS NOT NULL AS has_failed
 FROM alert_rules
 WHERE kind = 'sql' AND enabled
 ORDER BY error IS NOT NULL, id
 
 -- name: claim
--- Whether this replica asks in this minute; a clock that was set back by more than that is believed.
+-- Claims a minute for this replica. A minute that lies further back than `set_back_max` is accepted: the clock was set.
 UPDATE sql_rule_clock SET asked_at = %(at)s::timestamptz
 WHERE asked_at < %(at)s::timestamptz OR asked_at > %(at)s::timestamptz + %(set_back_max)s::interval
 
 -- name: bounds
--- The bounds of one statement, and whether its login may do no more than readers.
+-- The resource limits of one statement.
 SELECT set_config('timezone', 'UTC', true), set_config('search_path', 'public', true),
        set_config('lock_timeout', '1s', true), set_config('work_mem', '16MB', true),
        set_config('max_parallel_workers_per_gather', '0', true), set_config('jit', 'off', true),
@@ -33,9 +33,9 @@ FROM pg_roles r
 WHERE r.rolname = session_user
 
 -- name: end_late
--- Ends what the login still runs after its deadline; the server obeys when it next looks, which is not while it
--- computes an expression. What had not ended by then is returned.
--- Materialized, or a session of somebody else might be ended before it is seen to be that.
+-- Ends sessions of the login that are past their deadline, and returns their names. The server ends a session at its
+-- next interrupt check, which does not happen while it computes one expression.
+-- MATERIALIZED, or the planner might call pg_terminate_backend for a row before it checks whose session it is.
 WITH late AS MATERIALIZED (
     SELECT pid, application_name
     FROM pg_stat_activity
@@ -45,8 +45,8 @@ WITH late AS MATERIALIZED (
 SELECT application_name FROM late WHERE pg_terminate_backend(pid)
 
 -- part: alone
--- The SQL as it stands: what is no whole query by itself goes no further. On one line, so that the lines which
--- errors name are those of the rule.
+-- PREPARE checks that the SQL is one complete statement, before run_sql_rule wraps it in another query. It stands on
+-- one line, so that line numbers in errors are those of the rule.
 PREPARE sql AS
 
 -- name: answer

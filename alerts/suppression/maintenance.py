@@ -1,4 +1,4 @@
-"""Maintenance windows: planned work, once or again and again, by the clock of a time zone."""
+"""Maintenance windows: planned work, once or recurring, on the clock of a time zone."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -26,10 +26,10 @@ Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
 
 class Plan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is worked on, and how often; without a matcher everything is.
+    """The alerts that a maintenance window covers, and when it recurs.
 
-    A recurring window begins at `time` of its days and lasts for `duration`. A day that a month has
-    not is its last.
+    Without a matcher it covers all alerts. A recurring window starts at `time` on its days, in the
+    zone `tz`, and lasts for `duration`. In a month without a given day it starts on the last day.
     """
 
     name: Name
@@ -47,13 +47,13 @@ class Plan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Window(Plan, frozen=True, kw_only=True):
-    """A plan, and from when to when it holds: if it is done once, that is the window."""
+    """A plan with its validity; for a one-off window that is the window itself."""
 
     starts_at: datetime | None = None
     ends_at: datetime | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what could never come, or what would be passed over in silence."""
+        """Reject a window that could never start, and fields that would be ignored."""
         if self.starts_at and self.ends_at and self.starts_at >= self.ends_at:
             raise ValueError("ends_at must be after starts_at")
         if self.repeat == "once":
@@ -62,11 +62,11 @@ class Window(Plan, frozen=True, kw_only=True):
                     "a one-off window needs starts_at and ends_at, and takes no time or duration"
                 )
         elif not self.time or whole_seconds(self.duration or "0s") not in DURATIONS_S:
-            raise ValueError("what recurs needs a time, and a duration from 1m to 31d")
+            raise ValueError("a recurring window needs a time, and a duration from 1m to 31d")
         if (self.repeat == "weekly") != bool(self.weekdays):
-            raise ValueError("weekly needs weekdays, and nothing else has them")
+            raise ValueError("weekdays: a weekly window needs them, and no other window takes them")
         if (self.repeat == "monthly") != bool(self.days):
-            raise ValueError("monthly needs days, and nothing else has them")
+            raise ValueError("days: a monthly window needs them, and no other window takes them")
         try:
             ZoneInfo(self.tz)
         except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -74,7 +74,7 @@ class Window(Plan, frozen=True, kw_only=True):
 
 
 class StoredWindow(Window, frozen=True, kw_only=True):
-    """A window with its number, and who last changed it."""
+    """A stored window, and who last changed it."""
 
     id: int
     updated_at: datetime
@@ -82,7 +82,7 @@ class StoredWindow(Window, frozen=True, kw_only=True):
 
 
 async def insert(connection: Connection, window: Window, at: datetime, actor: str) -> int | None:
-    """Make a window and return its number; None when there is one of its name."""
+    """Insert a window and return its id; None if its name is taken."""
     number: int | None = await queries.value(
         connection, INSERT, **_parameters(window), at=at, actor=actor
     )
@@ -92,21 +92,21 @@ async def insert(connection: Connection, window: Window, at: datetime, actor: st
 async def update(
     connection: Connection, number: int, window: Window, at: datetime, actor: str
 ) -> bool:
-    """Replace a window; False when there is none of this number, or another has the name."""
+    """Replace a window; return False if there is none with this id, or if the name is taken."""
     return bool(
         await queries.run(connection, UPDATE, id=number, **_parameters(window), at=at, actor=actor)
     )
 
 
 async def end(connection: Connection, number: int, at: datetime, actor: str) -> None:
-    """End a window for good: it is no longer read, and suppresses nothing from now on."""
+    """Remove a window: from now on it is not listed and suppresses nothing."""
     await queries.run(connection, END, id=number, at=at, actor=actor)
 
 
 async def read(
     connection: Connection, number: int | None = None, *, after: int = 0, limit: int = 1
 ) -> list[StoredWindow]:
-    """Return windows in the order in which they were made."""
+    """Return windows whose id is greater than `after`, oldest first."""
     found = await queries.rows(
         connection, dict[str, Any], READ, id=number, after=after, limit=limit
     )

@@ -12,7 +12,7 @@ ON CONFLICT (name) WHERE removed_at IS NULL DO NOTHING
 RETURNING id
 
 -- name: update
--- Nothing, if another has the name: suppressed alerts name windows by it.
+-- Changes nothing if another window has the name: `suppressed_by` of alerts names windows, so names must be unique.
 UPDATE maintenance_windows
 SET name = %(name)s, matcher = %(matcher)s::jsonb, repeat = %(repeat)s, starts_at = %(starts_at)s::timestamptz,
     ends_at = %(ends_at)s::timestamptz, tz = %(tz)s, local_time = %(time)s::time,
@@ -22,7 +22,7 @@ WHERE id = %(id)s AND removed_at IS NULL
   AND NOT EXISTS (SELECT FROM maintenance_windows o WHERE o.name = %(name)s AND o.id <> %(id)s AND o.removed_at IS NULL)
 
 -- name: end
--- What has been is still what suppressed alerts then.
+-- The row stays, because previews of the past still need the window.
 UPDATE maintenance_windows SET removed_at = %(at)s, updated_at = %(at)s, updated_by = %(actor)s
 WHERE id = %(id)s AND removed_at IS NULL
 

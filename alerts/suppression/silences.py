@@ -1,4 +1,4 @@
-"""Silences: alerts that notify nobody for a while."""
+"""Silences: for a limited time, matching alerts notify nobody."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -20,7 +20,7 @@ READ = _QUERIES["read"]
 
 
 class Terms(Struct, frozen=True):
-    """What is silenced, from when to when, and why."""
+    """The alerts that a silence covers, from when to when, and why."""
 
     matcher: Matcher
     starts_at: datetime
@@ -29,7 +29,7 @@ class Terms(Struct, frozen=True):
 
 
 class Silence(Terms, frozen=True):
-    """A silence, who made it, who last changed or ended it, and how it stands."""
+    """A stored silence, who created it, who last changed it, and its state."""
 
     id: int
     created_at: datetime
@@ -40,7 +40,7 @@ class Silence(Terms, frozen=True):
 
 
 async def insert(connection: Connection, terms: Terms, at: datetime, actor: str) -> int:
-    """Make a silence and return its number."""
+    """Insert a silence and return its id."""
     number: int = await queries.value(connection, INSERT, **_parameters(terms), at=at, actor=actor)
     return number
 
@@ -48,14 +48,14 @@ async def insert(connection: Connection, terms: Terms, at: datetime, actor: str)
 async def update(
     connection: Connection, number: int, terms: Terms, at: datetime, actor: str
 ) -> bool:
-    """Change a silence; False when there is none, or when it has ended."""
+    """Change a silence; return False if there is none with this id or it has ended."""
     return bool(
         await queries.run(connection, UPDATE, id=number, **_parameters(terms), at=at, actor=actor)
     )
 
 
 async def finish(connection: Connection, number: int, at: datetime, actor: str) -> bool:
-    """End a silence now; False when there is none, or when it has ended."""
+    """End a silence now; return False if there is none with this id or it has ended."""
     return bool(await queries.run(connection, FINISH, id=number, at=at, actor=actor))
 
 
@@ -68,7 +68,7 @@ async def read(
     before: int = ID_MAX,
     limit: int = 1,
 ) -> list[Silence]:
-    """Return silences as they stand at an instant, newest first."""
+    """Return silences with their state at a time, newest first."""
     return await queries.rows(
         connection, Silence, READ, at=at, id=number, active=active, before=before, limit=limit
     )

@@ -18,8 +18,8 @@
 BEGIN;
 
 -- APPLY_SUPPRESSION
--- Compares what suppresses each open alert with what should at one instant, and writes the difference.
--- Without any cause, it looks only at what is to be unsuppressed.
+-- Compares `suppressed_by` of each open alert with the causes that match it at one instant, and writes the difference.
+-- If there is no cause, only suppressed alerts are read.
 WITH cause AS MATERIALIZED (
     SELECT 'silence:' || id AS name, matcher, created_by AS author, comment
     FROM alert_silences
@@ -32,13 +32,13 @@ WITH cause AS MATERIALIZED (
     UNION ALL
     SELECT 'dependency:' || down.component, jsonb_build_object('component', jsonb_agg(d.component)), 'auto',
            'it is down'
-    FROM jsonb_each(:dependencies::jsonb) d (component, stands_on)
+    FROM jsonb_each(:dependencies::jsonb) d (component, needed)
     JOIN (
         SELECT DISTINCT a.component
         FROM system_alerts a
         JOIN alert_rules r ON r.name = a.rule
         WHERE a.state <> 'resolved' AND a.labels = '{}' AND r.metric = 'component_up'
-    ) down ON d.stands_on ? down.component
+    ) down ON d.needed ? down.component
     WHERE :dependencies::jsonb <> '{}'
     GROUP BY down.component
 ), found AS MATERIALIZED (
@@ -81,8 +81,8 @@ FROM moving
 ORDER BY id;
 
 -- COUNT_SUPPRESSED
--- How many of the transitions of a rule silences and maintenance windows would have suppressed. Whoever is not
--- notified of an alert is not notified of its end.
+-- The number of transitions of a rule that silences and maintenance windows would have suppressed. A resolution is
+-- checked one microsecond earlier: if the alert was suppressed up to its end, its resolution notifies nobody either.
 WITH cause AS MATERIALIZED (
     SELECT matcher, starts_at, ends_at
     FROM alert_silences

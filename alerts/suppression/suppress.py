@@ -1,4 +1,4 @@
-"""What suppresses an alert: silences, maintenance windows, and components that it depends on."""
+"""Suppression: silences, maintenance windows and dependencies keep alerts from notifying people."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -27,7 +27,7 @@ Several = Meta(min_length=1, max_length=100)
 
 
 class Matcher(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Which alerts: those that have everything that is given, and of a list one of its values."""
+    """Matches alerts that have every given field; for a list, any one of its values."""
 
     rule: Text | Annotated[list[Text], Several] | None = None
     component: Text | Annotated[list[Text], Several] | None = None
@@ -37,7 +37,7 @@ class Matcher(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
 
 
 class PreviewedTransition(Struct, frozen=True):
-    """A transition that an alert would have; of the last one, `level` is that it ended with."""
+    """A transition that an alert would have; for `resolved`, `level` is the last one it had."""
 
     time: datetime
     type: str
@@ -51,9 +51,9 @@ class PreviewedTransition(Struct, frozen=True):
 async def count_suppressed(
     connection: Connection, rule: Rule, transitions: Sequence[PreviewedTransition]
 ) -> int:
-    """Return how many of a rule's transitions, in their order, would have been suppressed.
+    """Return how many transitions of a rule, oldest first, would have been suppressed.
 
-    By silences and maintenance windows as they are known now; not by dependencies.
+    Considers the silences and maintenance windows that are stored now, but not dependencies.
     """
     suppressed = 0
     for number in range(0, len(transitions), TRANSITIONS_TOGETHER_MAX):
@@ -78,18 +78,18 @@ async def apply_suppression(
     actor: str = "auto",
     at_most: int | None = None,
 ) -> list[Transition]:
-    """Suppress what should be at an instant, unsuppress the rest; return what changed.
+    """Suppress the alerts that something suppresses at a time, unsuppress others; return changes.
 
-    `dependencies` has what each component stands on. Of more than `at_most` changes the first are
-    made. In a transaction that holds the clock.
+    `dependencies` lists the components that each component depends on. Applies the first `at_most`
+    changes. Runs in a transaction that holds the evaluation clock.
     """
-    stands_on = {component: list(parents) for component, parents in dependencies.items()}
+    needed = {component: list(parents) for component, parents in dependencies.items()}
     return await queries.rows(
         connection,
         Transition,
         APPLY_SUPPRESSION,
         at=at,
-        dependencies=Jsonb(stands_on),
+        dependencies=Jsonb(needed),
         actor=actor,
         at_most=at_most,
     )
@@ -103,9 +103,9 @@ async def apply_and_announce(
     on_transitions: Sequence[OnTransitions],
     ids: Sequence[int] = (),
 ) -> None:
-    """Apply suppression, and announce what changed, and the alerts with some ids besides.
+    """Apply suppression, then announce the changed alerts and the alerts with the given ids.
 
-    In a transaction that holds the clock.
+    Runs in a transaction that holds the evaluation clock.
     """
     transitions = await apply_suppression(connection, at, dependencies, actor)
     changed = [*ids, *(transition.alert_id for transition in transitions)]

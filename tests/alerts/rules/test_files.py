@@ -73,7 +73,9 @@ def test_a_composite_of_composites_is_told() -> None:
     one = '[[rule]]\nname = "{}"\nkind = "composite"\nall_of = ["a"]\nnone_of = ["{}"]\n'
 
     parse(one.format("b", "c") + one.format("d", "e"))
-    with pytest.raises(InvalidError, match=r"\nd: it names b, which is a composite too$"):
+    with pytest.raises(
+        InvalidError, match=r"\nd: it references b, but a composite may not contain a composite$"
+    ):
         parse(one.format("b", "c") + one.format("d", "b"))
 
 

@@ -262,14 +262,14 @@ async def test_questions_need_an_engine_that_can_guard_them(
     if not engine.embedded:
         pytest.skip("a server can")
     reported = await refused(connection, rule_of("SELECT 1 AS value"))
-    assert "need a TimescaleDB server (VIGIA_DATABASE_URL)" in reported
+    assert "need a TimescaleDB server (set VIGIA_DATABASE_URL)" in reported
 
 
 async def test_there_are_as_many_as_are_asked_in_time_and_none_share_a_name(
     simulation: Asking,
 ) -> None:
     many: Sequence[Rule] = [rule_of("SELECT 1 AS value", f"r{i}") for i in range(51)]
-    assert "there may be 50 rules" in await refused(simulation.connection, *many)
+    assert "at most 50 rules" in await refused(simulation.connection, *many)
     twice = rule_of("SELECT 1 AS value", "other")
     double = structs.replace(twice, name="double")
     assert "another rule of kind 'sql'" in await refused(simulation.connection, twice, double)

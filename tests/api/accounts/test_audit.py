@@ -202,7 +202,7 @@ async def test_who_changes_rules_and_what_holds_alerts_is_in_the_audit(quiet: An
         ("rule_changed", "admin", "load deleted"),
         ("rule_changed", "admin", "load changed: nothing"),
         ("rule_changed", "admin", "load changed: levels"),
-        ("rule_changed", "admin", "load made"),
+        ("rule_changed", "admin", "load created"),
     ]
 
 
