@@ -1,1 +1,1 @@
-"""The read path: questions about the past, and exports."""
+"""The read path: history queries and exports."""

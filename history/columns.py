@@ -1,4 +1,4 @@
-"""The columns of a history: what the database told, put on the grid and finished."""
+"""Columns of a history: places values that were read on the grid, fills gaps, compares columns."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
@@ -16,16 +16,16 @@ def empty(points: int, names: Iterable[str]) -> Columns:
 
 
 def place(tables: Mapping[int, Columns], rows: Iterable[Row], names: Sequence[str]) -> None:
-    """Put what was read into the columns of these names."""
-    for who, indexes, *found in rows:
+    """Write rows that were read into the named columns of their tables."""
+    for owner, indexes, *found in rows:
         for name, values in zip(names, found, strict=True):
-            column = tables[who][name]
+            column = tables[owner][name]
             for index, value in zip(indexes, values, strict=True):
                 column[index] = value
 
 
 def evened(counts: Column, grid: Grid) -> Column:
-    """Return how many samples there were, had each day of a calendar 24 hours."""
+    """Return the counts of calendar days scaled to 24 hours: days with a clock change differ."""
     widths_s = (end - start for start, end in pairwise(grid.edges))
     return [
         count and count * grid.step_s / width_s
@@ -34,19 +34,20 @@ def evened(counts: Column, grid: Grid) -> Column:
 
 
 def coverage(counts: Column, expected: float) -> Column:
-    """Return samples seen over samples expected at the interval of our collectors.
+    """Return for each bucket the share of expected samples that exist, 0 to 1.
 
-    A series that never comes near that interval is someone else's: it is held to its own best.
+    `expected` is the number at the interval of Vigia's collectors. If no bucket reaches half of it,
+    another sender with a longer interval writes the series: its fullest bucket counts as complete.
     """
     best = max((count for count in counts if count is not None), default=0)
     expected = max(expected, best) if best > expected / 2 else max(best, 1)
-    # There are few different counts, and many of each.
+    # There are few distinct counts, so each share is computed once.
     shares = {count: count and round(count / expected, 4) for count in set(counts)}
     return [shares[count] for count in counts]
 
 
 def change_percent(now: Column, then: Column) -> Column:
-    """Return by how many percent each value differs from the earlier one; None from zero."""
+    """Return the change of each value against the earlier one in percent; None if that is 0."""
     return [
         None if a is None or b is None or not b else 100 * (a - b) / abs(b)
         for a, b in zip(now, then, strict=True)
@@ -54,7 +55,7 @@ def change_percent(now: Column, then: Column) -> Column:
 
 
 def fill(columns: Columns, times: Sequence[int], way: str) -> Columns:
-    """Return columns whose gaps hold the `previous` value, or what lies between (`linear`)."""
+    """Return columns with gaps filled: by the `previous` value, or by interpolation (`linear`)."""
     if way == "previous":
         return {name: _previous(column) for name, column in columns.items()}
     if way == "linear":
@@ -63,7 +64,7 @@ def fill(columns: Columns, times: Sequence[int], way: str) -> Columns:
 
 
 def keep(columns: Columns, kept: Sequence[int]) -> Columns:
-    """Return columns with only the buckets of these numbers."""
+    """Return columns reduced to the buckets at these positions."""
     return {name: [column[i] for i in kept] for name, column in columns.items()}
 
 

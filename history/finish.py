@@ -1,7 +1,8 @@
-"""Finishes a history: fills and compares what was read, and writes it, column by column.
+"""Turns the columns that were read into the response: fills gaps, compares, encodes as JSON.
 
-All of it is in columns of at most 11,000 values. A thread that works on one after the other lets
-others have the interpreter; one call that encodes a whole answer of 10 MB would not.
+Large responses are finished in a thread. Each column, of at most 11,000 values, is encoded by a
+call of its own. The thread releases the interpreter lock only between calls, so one call for a
+response of 10 MB would block the event loop.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,21 +19,21 @@ from history.planner import COVERAGE, OutputLine
 from history.query import HistoryQuery
 
 CELLS_INLINE = 20_000
-"""So many values are finished and encoded on the event loop, in a few milliseconds."""
+"""Responses of up to this many values are finished on the event loop, in a few milliseconds."""
 
 
 class Compared(Struct, frozen=True):
-    """The same columns of an earlier time, and by how many percent the present differs."""
+    """The columns of an earlier time, and the change of the present values against them in %."""
 
     values: Columns
     change_percent: Columns
 
 
 class SeriesHistory(Struct, frozen=True):
-    """One series, or one group; every column is as long as `time`, null where there is no sample.
+    """One series or group. Every column is as long as `time`, with null where there is no sample.
 
-    `coverage` is samples seen over samples expected, at most 1. The component is null where those
-    of a group differ.
+    `coverage` is the number of samples over the expected number, at most 1. `component` is null if
+    the series of a group have different components.
     """
 
     metric: str
@@ -44,9 +45,9 @@ class SeriesHistory(Struct, frozen=True):
 
 
 class History(Struct, frozen=True):
-    """Buckets from `start` to before `end`; those from `partial_from` on are not over yet.
+    """Buckets from `start` to before `end`; buckets from `partial_from` on are not complete yet.
 
-    `tier` is the density that the answer was read from: the finest, where there were several.
+    `tier` names the density that was read; if there were several, the finest.
     """
 
     start: datetime
@@ -59,7 +60,7 @@ class History(Struct, frozen=True):
 
 
 class Found(Struct, frozen=True):
-    """What was read for a question: a table for each line, and those of earlier times."""
+    """The data read for a query: a table of columns for each line, and tables of earlier times."""
 
     query: HistoryQuery
     lines: Sequence[OutputLine]
@@ -72,13 +73,13 @@ class Found(Struct, frozen=True):
 
     @property
     def cells(self) -> int:
-        """How many values the answer has."""
+        """The number of values in the response."""
         columns_each = len(self.query.aggregates) * (1 + 2 * len(self.earlier)) + 1
         return self.grid.points * len(self.lines) * columns_each
 
 
 def finish(found: Found) -> History:
-    """Return the answer."""
+    """Return the response."""
     answer = History(
         start=found.grid.start,
         end=found.grid.end,
@@ -92,12 +93,12 @@ def finish(found: Found) -> History:
 
 
 def finish_encoded(found: Found) -> bytes:
-    """Return the answer as it is encoded."""
+    """Return the response as JSON."""
     return encode(finish(found))
 
 
 def encode(answer: History) -> bytes:
-    """Return what msgspec makes of the answer in one call, which is a long one."""
+    """Return the same JSON as one call of msgspec, but encoded column by column."""
     head = _json(replace(answer, series=[])).removesuffix(b"]}")
     return head + b",".join(map(_encode_series, answer.series)) + b"]}"
 
@@ -159,7 +160,7 @@ def _filled(table: Columns, grid: Grid, query: HistoryQuery) -> Columns:
 
 
 def _compared(values: Columns, then: Columns) -> Compared:
-    """Return the columns of an earlier time with what has changed since."""
+    """Return the columns of an earlier time with the change since then."""
     change = {name: columns.change_percent(values[name], then[name]) for name in values}
     return Compared(then, change)
 

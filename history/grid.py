@@ -1,4 +1,4 @@
-"""The buckets that a question about the past asks for."""
+"""The grid of buckets that a history query asks for."""
 
 import math
 from bisect import bisect_right
@@ -14,10 +14,10 @@ from model.times import DAY_S, duration_text, parse_duration
 
 
 class Grid(Struct, frozen=True, dict=True):
-    """Buckets, one from each edge to the next, in epoch seconds; the last edge ends the last one.
+    """Adjacent buckets, each from one edge to the next, in epoch seconds.
 
-    They are all `step_s` wide, but for days of a calendar: those have 23 to 25 hours, and then
-    `is_calendar`. `before` is where the bucket before the first begins.
+    All are `step_s` wide, except for days of a calendar (`is_calendar`), which have 23 to 25 hours.
+    `before` is the start of the bucket before the first one.
     """
 
     edges: Sequence[int]
@@ -48,13 +48,13 @@ class Grid(Struct, frozen=True, dict=True):
 
     @cached_property
     def unit_s(self) -> int:
-        """The widest buckets of a tier that can be put together to these."""
+        """The widest tier bucket, in seconds, that divides every bucket of the grid."""
         if self.is_calendar:
             return math.gcd(self.before, *self.edges)
         return math.gcd(self.edges[0], self.step_s)
 
     def partial_from(self, now: datetime) -> datetime | None:
-        """Return the start of the first bucket that is not over yet."""
+        """Return the start of the first incomplete bucket at a time; None if all are complete."""
         first = max(0, bisect_right(self.edges, now.timestamp()) - 1)
         return datetime.fromtimestamp(self.edges[first], UTC) if first < self.points else None
 
@@ -62,7 +62,7 @@ class Grid(Struct, frozen=True, dict=True):
 POINTS_MAX = 11_000
 CELLS_MAX = 1_000_000
 ROWS_MAX = 2_000_000
-"""How many rows of a tier one answer may read: a bucket may hold many."""
+"""Most rows of tiers that one query may read. One bucket may be made from many rows."""
 
 STEPS_S = (15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 604800)
 UTC_ZONE = ZoneInfo("UTC")
@@ -76,10 +76,11 @@ def make(
     *,
     bounded: bool = True,
 ) -> Grid:
-    """Return the buckets that together cover a range of time.
+    """Return the grid that covers a time range.
 
-    They begin at multiples of the step since the epoch; whole days begin with the days of the zone.
-    Unbounded, there may be more of them than an answer may hold; days of a calendar never are.
+    Buckets start at multiples of the step since the epoch. Steps of whole days start at midnight in
+    the zone. Raises InvalidError if `start` is not before `end`, or for more than POINTS_MAX
+    buckets. Without `bounded` only calendar days have that limit, because their edges are listed.
     """
     check_order(start, end)
     if step_s % DAY_S == 0 and zone is not UTC_ZONE:
@@ -92,14 +93,22 @@ def make(
 
 
 def back(grid: Grid, seconds: int, zone: ZoneInfo) -> Grid:
-    """Return the same buckets so much earlier; those of a calendar go back by whole days."""
+    """Return the grid moved back by some seconds; calendar days move by whole days.
+
+    Raises InvalidError if it would start before 1970, or for a part of a day.
+    """
     if grid.before < seconds:
-        raise InvalidError(f"compare: {duration_text(seconds)} before the start is before 1970")
+        raise InvalidError(
+            f"compare: {duration_text(seconds)} before the start lies before 1970; "
+            "choose a shorter time"
+        )
     if not grid.is_calendar:
         edges = [edge - seconds for edge in (grid.before, grid.edges[0], grid.edges[-1])]
         return Grid(range(edges[1], edges[2] + 1, grid.step_s), grid.step_s, edges[0])
     if seconds % DAY_S:
-        raise InvalidError("compare must be whole days where the buckets are days of a calendar")
+        raise InvalidError(
+            "compare must be whole days, such as 7d, if the step is whole days in a time zone"
+        )
     earlier = [
         datetime.fromtimestamp(edge, zone).date() - timedelta(seconds=seconds)
         for edge in (grid.before, *grid.edges)
@@ -109,20 +118,20 @@ def back(grid: Grid, seconds: int, zone: ZoneInfo) -> Grid:
 
 
 def step_of(text: str) -> int:
-    """Return a step that was asked for by name, in seconds."""
+    """Return a step such as `5m` in seconds. Raises InvalidError for parts of a second."""
     seconds = parse_duration(text)
     if seconds < 1 or seconds != int(seconds):
-        raise InvalidError("step must be a whole number of seconds; the smallest is 1s")
+        raise InvalidError("step must be whole seconds, at least 1s, such as 30s or 5m")
     return int(seconds)
 
 
 def auto(
     start: datetime, end: datetime, points: int, finest_s: int, zone: ZoneInfo = UTC_ZONE
 ) -> Grid:
-    """Return the finest grid of at most `points` (2 or more) buckets, in steps of `finest_s`."""
+    """Return the finest grid of at most `points` (2 or more) buckets with steps of `finest_s`."""
     check_order(start, end)
     seconds = (end - start).total_seconds()
-    # A range that begins and ends within buckets takes one more than its length says.
+    # A range that starts and ends inside buckets covers one more than its length implies.
     weeks = math.ceil(seconds / (points - 1) / STEPS_S[-1])
     steps = (*STEPS_S, weeks * STEPS_S[-1], (weeks + 1) * STEPS_S[-1])
     possible = (s for s in steps if s % finest_s == 0 and seconds / s <= points)
@@ -136,36 +145,36 @@ def check_order(start: datetime, end: datetime) -> None:
 
 
 def excess(points: int, values: int, rows: float) -> str:
-    """Say which limit is broken, if any: points of a series, values in all, or rows to be read."""
+    """Return which limit is exceeded, as text: points of a series, all values, or rows to read."""
     if points > POINTS_MAX:
-        return f"{points} points are more than {POINTS_MAX} in a series"
+        return f"{points:,} points are too many: a series may have {POINTS_MAX:,}"
     if values > CELLS_MAX:
-        return f"{values} values are more than {CELLS_MAX} in an answer"
+        return f"{values:,} values are too many: a response may have {CELLS_MAX:,}"
     if rows > ROWS_MAX:
-        return f"it would read about {rows:.0f} rows, more than {ROWS_MAX}"
+        return f"the query would read about {rows:,.0f} rows, and may read {ROWS_MAX:,}"
     return ""
 
 
 def _check_points(points: int, step_s: int) -> None:
-    """Refuse before the buckets are counted out, and before the database is asked."""
+    """Raise InvalidError for too many points, with a step that fits, before any are computed."""
     problem = excess(points, 0, 0)
     if problem:
         seconds = points * step_s
         fitting = [s for s in STEPS_S if s > step_s and seconds / s + 2 <= POINTS_MAX]
-        advice = f"the nearest step that fits is {duration_text(fitting[0])}" if fitting else ""
-        raise InvalidError(f"{problem}; {advice or 'ask for a shorter range'}")
+        advice = f"the smallest step that fits is {duration_text(fitting[0])}" if fitting else ""
+        raise InvalidError(f"{problem}; {advice or 'choose a shorter range'}")
 
 
 def _days(start: datetime, end: datetime, days: int, zone: ZoneInfo) -> Grid:
     _check_points(int((end - start).total_seconds() / DAY_S / days), days * DAY_S)
-    # A day that the calendar of a zone leaves out begins when the next one does, and is none.
+    # If a zone skips a whole day, that day and the next have the same midnight: keep one edge.
     edges = list(dict.fromkeys(_midnight(day, zone) for day in _dates(start, end, days, zone)))
     first = bisect_right(edges, start.timestamp()) - 1
     return Grid(edges[first:], days * DAY_S, edges[first - 1], is_calendar=True)
 
 
 def _dates(start: datetime, end: datetime, days: int, zone: ZoneInfo) -> Iterator[date]:
-    """Yield each day on which a bucket begins, from two before the first to the end."""
+    """Yield each day on which a bucket starts, from two before the first to the end."""
     first = start.astimezone(zone).date().toordinal()
     epoch = date(1970, 1, 1).toordinal()
     day = first - (first - epoch) % days - 2 * days
@@ -178,7 +187,7 @@ def _dates(start: datetime, end: datetime, days: int, zone: ZoneInfo) -> Iterato
 
 
 def _midnight(day: date, zone: ZoneInfo) -> int:
-    """Return the start of a day; where the clock jumps over midnight, the moment of the jump."""
+    """Return the start of a day; if the clock skips midnight, the time of that change."""
     return int(datetime.combine(day, time(), zone).astimezone(UTC).timestamp())
 
 

@@ -1,7 +1,8 @@
-"""Aggregates of histograms that were sent as such: of the values that their sender observed.
+"""Aggregates of histograms, over the values that the sender observed.
 
-There are no samples of these, but the count and the sum that came with the buckets, each a series
-of its own (docs/reference/history.md). An average is made from the two, and never from averages.
+A histogram has no samples. Its sender reports the count and the sum beside the buckets, and Vigia
+stores each as a series of its own, a part (docs/reference/history.md). An average is computed from
+the two, never from averages.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,15 +17,15 @@ from model.series import Kind
 SAMPLES = "count"
 """Column of the number of samples that were read."""
 SEEN = "seen"
-"""Column of the number of points, where that is not the count that is asked for."""
+"""Column of the number of points received, which differs from the count of observations."""
 EXTREMES = ("min", "max")
 MADE_OF = {"count": ("count",), "sum": ("sum",), "avg": ("count", "sum")}
-"""What the aggregates are made of."""
+"""The parts from which each aggregate is computed."""
 UNKNOWN = ("first", "last", "stddev", "rate")
 
 
 class Wanted(Struct, frozen=True):
-    """Columns to read of the parts of histograms, or of these themselves where there is no part."""
+    """Columns to read from parts of histograms, or, without `what`, from the histograms."""
 
     family: Family
     aggregates: Sequence[str]
@@ -32,11 +33,11 @@ class Wanted(Struct, frozen=True):
     kind: Kind | None = None
 
     def ids(self, one: Selected) -> list[int]:
-        """Return the series that are read for one that is asked for."""
+        """Return the ids of the series to read for a selected one."""
         return [part.id for part in one.parts if self._is_read(part)] if self.what else [one.id]
 
     def column(self, aggregate: str) -> str:
-        """Return the name under which an aggregate is kept until `combine`."""
+        """Return the temporary column name of an aggregate, until `combine`."""
         return f"{self.what} {self.kind} {aggregate}"
 
     def _is_read(self, part: Part) -> bool:
@@ -44,13 +45,13 @@ class Wanted(Struct, frozen=True):
 
 
 COUNTED = {Kind.COUNTER: (Family.COUNTERS, "increase"), Kind.GAUGE: (Family.METRICS, "sum")}
-"""How much of a part falls into a bucket: of a running total, and of what came since the last."""
+"""How a part is summed in a bucket: a running total by its increase, a delta by its sum."""
 POINTS = Wanted(Family.METRICS, ["count"], "count")
 ENDS = Wanted(Family.DISTRIBUTIONS, EXTREMES)
 
 
 def wanted(available: SeriesAndTiers, aggregates: Iterable[str]) -> Iterator[Wanted]:
-    """Yield what to read beside samples, if there are histograms among the series."""
+    """Yield what to read in addition to samples, if there are histograms among the series."""
     kinds = {part.kind for one in available.series for part in one.parts}
     query = set(aggregates)
     if not kinds or query.isdisjoint({*MADE_OF, *EXTREMES}):
@@ -66,7 +67,7 @@ def wanted(available: SeriesAndTiers, aggregates: Iterable[str]) -> Iterator[Wan
 
 
 def combine(table: Columns, aggregates: Iterable[str]) -> None:
-    """Put into the columns of a line what the parts tell, where there were no samples."""
+    """Compute the aggregates of histograms, and write them where a line has no samples."""
     points = table.pop(POINTS.column("count"))
     samples = table[SAMPLES]
     table[SEEN] = [a if a is not None else b for a, b in zip(samples, points, strict=True)]
@@ -82,19 +83,19 @@ def combine(table: Columns, aggregates: Iterable[str]) -> None:
 
 
 def check(series: Iterable[Selected], table: Columns, aggregates: Iterable[str]) -> None:
-    """Raise InvalidError for what nobody knows of a histogram, and say what to ask instead."""
+    """Raise InvalidError for aggregates that a histogram does not have, with the alternatives."""
     names = [name for name in aggregates if name in UNKNOWN]
     histogram = next((one for one in series if one.parts), None)
     if names and histogram and all(set(table[name]) == {None} for name in names):
         metric = histogram.metric
         raise InvalidError(
-            f"{metric} was sent as a histogram: it has avg, count, max, min, sum and percentiles, "
-            f"but no {', '.join(names)}; for the rate of its observations ask {metric}_count"
+            f"{metric} is a histogram: it has avg, count, max, min, sum and percentiles, "
+            f"but no {', '.join(names)}; query {metric}_count for the rate of its observations"
         )
 
 
 def _observed(table: Columns, what: str) -> Column:
-    """Return the count or the sum of what was observed, by running totals and by others."""
+    """Return the count or the sum of observations, from running totals and from deltas."""
     columns = [
         found
         for kind, (_, aggregate) in COUNTED.items()

@@ -1,4 +1,12 @@
-"""Reads a question's columns: which tier tells each aggregate, and in portions that stay small."""
+"""Plans and reads a history query: chooses a tier for each aggregate, and reads in batches.
+
+1. `find` selects the series. Patterns are matched against the label values that exist.
+2. `grid_of` chooses the buckets. `auto` chooses only steps for which rows are still kept.
+3. `output_lines` groups the series into lines of the response.
+4. `check` rejects a query whose response or reads would be too large.
+5. `tier_sources` chooses, for each kind of aggregate, the coarsest tier that answers it exactly.
+6. `read` reads these tiers in batches of lines and places the values in columns.
+"""
 
 import asyncio
 import time
@@ -24,16 +32,16 @@ from model.times import DAY_S, duration_text
 SERIES_MAX = 1000
 VALUES_MAX = 10_000
 BUCKETS_PER_QUERY = 20_000
-"""Read in portions: a long read holds the embedded engine's only session, and our event loop."""
+"""Most buckets of one read: it occupies the embedded engine's only session and the event loop."""
 COLUMNS_PER_QUERY = 4
-"""Where more columns than these are read, the portions are smaller."""
+"""If a read has more columns, its batches are smaller in proportion."""
 COVERAGE = "count"
 SKETCH_BUCKETS = 100
-"""In so many buckets of a sketch the values of a distribution lie: from one to seven times it."""
+"""Assumed number of sketch buckets of a distribution; measured: 1 to 7 times as many values."""
 
 
 class OutputLine(Struct, frozen=True):
-    """One line of the answer: a series, or several of one metric put together."""
+    """One line of the response: a series, or several of one metric combined."""
 
     metric: str
     component: str | None
@@ -42,7 +50,7 @@ class OutputLine(Struct, frozen=True):
 
 
 class TierSource(Struct, frozen=True):
-    """A tier, and the aggregates that it is read for; of histograms, what is read instead."""
+    """A tier and the aggregates to read from it; `histograms` if parts of these are read."""
 
     tier: Tier
     family: Family
@@ -51,12 +59,12 @@ class TierSource(Struct, frozen=True):
 
     @property
     def columns(self) -> list[str]:
-        """The columns that it fills."""
+        """The columns that the read fills."""
         of = self.histograms
         return [of.column(name) if of else name for name in self.aggregates]
 
     def ids(self, one: Selected) -> list[int]:
-        """Return the series that are read for one that is asked for."""
+        """Return the ids of the series to read for a selected one."""
         if self.histograms is None:
             return [one.id]
         return self.histograms.ids(one) if one.parts else []
@@ -65,20 +73,20 @@ class TierSource(Struct, frozen=True):
 async def find(
     connection: Connection, query: HistoryQuery, series_max: int = SERIES_MAX
 ) -> SeriesAndTiers:
-    """Return the series a question is about. Raises InvalidError when they are too many."""
+    """Return the series of a query and all tiers. Raises InvalidError for too many series."""
     selectors = [*query.selectors, *await _match(connection, query)]
     available = await history.series_and_tiers(
         connection, query.metrics, query.component, selectors, series_max + 1
     )
     if len(available.series) > series_max:
         raise InvalidError(
-            f"more than {series_max} series fit; name a component or labels to choose among them"
+            f"the query matches more than {series_max:,} series; narrow it by component or labels"
         )
     return available
 
 
 async def _match(connection: Connection, query: HistoryQuery) -> list[Selector]:
-    """Hold patterns against the values that there are; no more of them than can be matched."""
+    """Match patterns against existing label values, within MATCHING_S for all patterns."""
     left_s = history_query.MATCHING_S
     matched = []
     for pattern in query.patterns:
@@ -87,8 +95,8 @@ async def _match(connection: Connection, query: HistoryQuery) -> list[Selector]:
         )
         if len(values) > VALUES_MAX:
             raise InvalidError(
-                f"label.{pattern.label:.40} has more than {VALUES_MAX} values to hold a pattern "
-                "against; name a component"
+                f"label.{pattern.label:.40} has more than {VALUES_MAX:,} values, too many for a "
+                "pattern; narrow the query by component"
             )
         began = time.thread_time()
         matched.append(pattern.select(values, began + left_s))
@@ -97,17 +105,17 @@ async def _match(connection: Connection, query: HistoryQuery) -> list[Selector]:
 
 
 def grid_of(query: HistoryQuery, available: SeriesAndTiers) -> Grid:
-    """Return the buckets a question is for; `auto` takes those for which there still are rows."""
+    """Return the grid of a query; `auto` chooses a step for which rows are still kept."""
     if query.step_s is not None:
         return grids.make(query.start, query.end, query.step_s, query.zone)
     kept = [t for t in available.tiers if t.family is Family.METRICS and t.has(query.start)]
-    # Where even the coarsest tier ends later than the start, it is still the one with the most.
+    # If no tier reaches back to the start, use the coarsest: it is kept longest.
     finest_s = min((max(t.width_s, 1) for t in kept), default=DAY_S)
     return grids.auto(query.start, query.end, query.points, finest_s, query.zone)
 
 
 def output_lines(query: HistoryQuery, series: Sequence[Selected]) -> list[OutputLine]:
-    """Return the lines of the answer, in the order of their names."""
+    """Return the lines of the response, ordered by name."""
     if query.group_by is None:
         return [OutputLine(one.metric, one.component, one.labels, [one]) for one in series]
     groups: dict[tuple[str, ...], list[Selected]] = {}
@@ -122,7 +130,7 @@ def _label(one: Selected, label: str) -> str:
 
 
 def _group(labels: Sequence[str], key: tuple[str, ...], series: Sequence[Selected]) -> OutputLine:
-    """Name a group after its labels; its component is said where all have the same."""
+    """Return a group named after its labels; with a component if all series have the same."""
     components = {one.component for one in series}
     named = dict(zip(labels, key[1:], strict=True))
     return OutputLine(
@@ -136,7 +144,7 @@ def _group(labels: Sequence[str], key: tuple[str, ...], series: Sequence[Selecte
 def tier_sources(
     available: SeriesAndTiers, grid: Grid, aggregates: Sequence[str]
 ) -> list[TierSource]:
-    """Return what is read for a question. Raises InvalidError for what is not kept any more."""
+    """Return the tiers to read. Raises InvalidError if the data needed are not kept any more."""
     folded = [name for name in aggregates if name in history.FOLDED_AGGREGATES]
     percentiles = [name for name in aggregates if name in history.PERCENTILE_AGGREGATES]
     main = available.tier(Family.METRICS, grid)
@@ -157,20 +165,23 @@ def tier_sources(
 
 
 def _family(available: SeriesAndTiers, kind: Kind, family: Family) -> Family:
-    """Return the family of roll-ups of a kind; where others are among them, that of samples."""
+    """Return the roll-up family of a kind, or that of samples if some series have another kind."""
     return family if all(one.kind is kind for one in available.series) else Family.METRICS
 
 
 def _whole(
     available: SeriesAndTiers, family: Family, grid: Grid, aggregates: Sequence[str]
 ) -> Tier:
-    """Return a tier for what no roll-up of plain samples tells, as long as it is kept."""
+    """Return a tier for aggregates that roll-ups of plain samples do not contain.
+
+    Raises InvalidError if only samples could answer, and they are not kept any more.
+    """
     tier = available.tier(family, grid) if family is not Family.METRICS else available.samples
     if not tier.has(grid.start) and not tier.width_s:
         raise InvalidError(
-            f"{', '.join(aggregates)} of this step needs samples, which are kept from "
-            f"{tier.kept_from:%Y-%m-%dT%H:%MZ} on; percentiles of kind distribution and rates of "
-            "kind counter are there for any time at steps of 5m and more"
+            f"{', '.join(aggregates)} at this step needs samples, and these are kept only from "
+            f"{tier.kept_from:%Y-%m-%dT%H:%MZ} on; start later, or store the metric as kind "
+            "distribution (percentiles) or counter (rate), which have roll-ups from step 5m on"
         )
     return tier
 
@@ -178,7 +189,7 @@ def _whole(
 def check(
     query: HistoryQuery, available: SeriesAndTiers, grid: Grid, lines: int, interval_s: float
 ) -> None:
-    """Refuse a question whose answer is too large, or read from too much; name a step that fits."""
+    """Raise InvalidError if the response or the reads are too large, with a step that fits."""
     problem = _excess(query, available, grid, lines, interval_s)
     if not problem:
         return
@@ -186,17 +197,17 @@ def check(
         with suppress(InvalidError):
             wider = grids.make(query.start, query.end, step_s, query.zone)
             if not _excess(query, available, wider, lines, interval_s):
-                advice = f"the nearest step that fits is {duration_text(step_s)}"
+                advice = f"the smallest step that fits is {duration_text(step_s)}"
                 break
     else:
-        advice = "ask for a shorter range, fewer series or fewer aggregates"
+        advice = "choose a shorter range, fewer series or fewer aggregates"
     raise InvalidError(f"{problem}; {advice}")
 
 
 def _excess(
     query: HistoryQuery, available: SeriesAndTiers, grid: Grid, lines: int, interval_s: float
 ) -> str:
-    """Say which limit is broken, if any, by the buckets asked for and those to compare with."""
+    """Return which limit the query exceeds, as text; earlier grids to compare with count too."""
     earlier = [grids.back(grid, seconds, query.zone) for seconds in query.compare.values()]
     rows = sum(
         one.seconds * _rows_per_s(source, interval_s)
@@ -208,7 +219,7 @@ def _excess(
 
 
 def _rows_per_s(source: TierSource, interval_s: float) -> float:
-    """Return how many rows a tier has of a series, of samples that come at an interval."""
+    """Return how many rows a second a tier has for a series with a sample every `interval_s`."""
     width_s = source.tier.width_s or interval_s
     if source.family is not Family.DISTRIBUTIONS:
         return 1 / width_s
@@ -218,7 +229,7 @@ def _rows_per_s(source: TierSource, interval_s: float) -> float:
 async def read(
     connection: Connection, lines: Sequence[OutputLine], grid: Grid, found: Sequence[TierSource]
 ) -> list[Columns]:
-    """Return the columns of each line, the number of samples among them."""
+    """Return the columns of each line, including the number of samples."""
     names = list(dict.fromkeys(name for source in found for name in source.columns))
     tables = [empty(grid.points, names) for _ in lines]
     wide = max(1, len(names) / COLUMNS_PER_QUERY)
@@ -232,6 +243,7 @@ async def read(
     if any(source.histograms for source in found):
         for table in tables:
             observations.combine(table, found[0].aggregates)
+            # Each table takes up to some milliseconds: let the event loop run in between.
             await asyncio.sleep(0)
     return tables
 

@@ -1,4 +1,4 @@
-"""A question about the past, as it is asked in an address, checked as far as needs no database."""
+"""Parses the parameters of a history query and checks everything that needs no database."""
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,41 +24,41 @@ PARAMETER_CHARS_MAX = 4096
 PATTERN_CHARS_MAX = 500
 PATTERN_MEMORY_BYTES = 1 << 16
 MATCHING_S = 0.1
-"""Time of the processor that all patterns of a question may take, while everybody else waits."""
+"""CPU time for all patterns of a query together: matching blocks the event loop."""
 LABEL = "label."
 PATTERN = "~"
 OPERATORS = frozenset("=~!")
-"""Characters of a condition, which the name of its label cannot hold."""
+"""Characters of operators, which a label name in a condition must not contain."""
 REPEATABLE = frozenset({"metric", "agg", "group_by", "compare"})
 SINGLE = frozenset({"component", "start", "end", "step", "points", "fill", "tz", "format"})
 FILLS = ("null", "none", "previous", "linear")
 JSON = "json"
 FORMATS = (JSON, *MEDIA_TYPES)
 RAW = "raw"
-"""A step that is none: the samples themselves."""
+"""The value of `step` that selects samples instead of buckets."""
 SUMMED_UP_IN_TIME = frozenset({"first", "last"})
 COMPONENT = "component"
-"""May stand among the labels of `group_by`."""
+"""`group_by` accepts it besides labels."""
 
 
 class Pattern(Struct, frozen=True):
-    """A regular expression that a label's whole value matches, or does not."""
+    """A regular expression that the whole value of a label must match or, negated, must not."""
 
     label: str
     regex: Any
     negated: bool
 
     def select(self, values: Iterable[str], ends_at: float) -> Selector:
-        """Return the selector that names the values which match.
+        """Return a selector with the values that match.
 
-        Raises InvalidError when it is later than `ends_at` on the clock of this thread.
+        Raises InvalidError once the CPU time of this thread passes `ends_at`.
         """
         matching = []
         for value in values:
             if time.thread_time() > ends_at:
                 raise InvalidError(
-                    f"label.{self.label:.40}: the pattern takes too long for so many values; "
-                    "make it simpler, or name a component"
+                    f"label.{self.label:.40}: matching the pattern takes too long; "
+                    "simplify it, or narrow the query by component"
                 )
             if self.regex.fullmatch(value):
                 matching.append(value)
@@ -66,7 +66,7 @@ class Pattern(Struct, frozen=True):
 
 
 class HistoryQuery(Struct, frozen=True, kw_only=True):
-    """What is asked; a `step_s` of None is to be found from `points`, if not the samples are."""
+    """A parsed query. `step_s` is None for samples (`is_raw`), and if `points` decides the step."""
 
     metrics: Sequence[str]
     component: str | None
@@ -86,7 +86,7 @@ class HistoryQuery(Struct, frozen=True, kw_only=True):
 
 
 class RawParameters(Struct, frozen=True, kw_only=True):
-    """The parameters as they came."""
+    """The parameters as received, not parsed."""
 
     metric: list[str]
     component: str | None
@@ -103,12 +103,14 @@ class RawParameters(Struct, frozen=True, kw_only=True):
 
 
 def parse(parameters: RawParameters, query: Mapping[str, list[str]], now: datetime) -> HistoryQuery:
-    """Return the question. Raises InvalidError saying what to change."""
+    """Return the parsed query. Raises InvalidError with what to change."""
     _check_names(query)
     _check_format(parameters)
     if parameters.fill not in FILLS:
-        raise InvalidError(f"fill {parameters.fill!r:.40} is not available; {', '.join(FILLS)} are")
-    # Without any label, a group is all series of a metric.
+        raise InvalidError(
+            f"fill {parameters.fill!r:.40} is unknown; use one of {', '.join(FILLS)}"
+        )
+    # An empty group_by combines all series of a metric.
     group_by = (
         None
         if parameters.group_by is None
@@ -140,7 +142,7 @@ def parse(parameters: RawParameters, query: Mapping[str, list[str]], now: dateti
 
 
 def _check_names(query: Mapping[str, list[str]]) -> None:
-    """Refuse what would otherwise be passed over in silence."""
+    """Reject parameters that would otherwise be ignored silently."""
     for name, values in query.items():
         if name in SINGLE and len(values) > 1:
             raise InvalidError(f"{name} must be given once")
@@ -148,12 +150,13 @@ def _check_names(query: Mapping[str, list[str]]) -> None:
             raise InvalidError(f"{name!r:.60} is not a parameter; see /api/v1/openapi.json")
         if any(len(text) > PARAMETER_CHARS_MAX or "\0" in text for text in (name, *values)):
             raise InvalidError(
-                f"{name!r:.60}: a text has at most {PARAMETER_CHARS_MAX} characters, and no U+0000"
+                f"{name!r:.60}: a value may have at most {PARAMETER_CHARS_MAX} characters "
+                "and no null character (U+0000)"
             )
 
 
 def _check_range(parameters: HistoryQuery) -> None:
-    """Refuse too many buckets, and those before 1970, as far as the step is known."""
+    """Reject too many buckets and buckets before 1970, if the step is known."""
     if parameters.step_s is None:
         grid.check_order(parameters.start, parameters.end)
         return
@@ -163,32 +166,32 @@ def _check_range(parameters: HistoryQuery) -> None:
 
 
 def _check_format(parameters: RawParameters) -> None:
-    """Refuse what a format cannot say."""
+    """Reject an unknown format, and parameters that a format does not support."""
     if parameters.format not in FORMATS:
         raise InvalidError(
-            f"format {parameters.format!r:.40} is not available; {', '.join(FORMATS)} are"
+            f"format {parameters.format!r:.40} is unknown; use one of {', '.join(FORMATS)}"
         )
     if parameters.format == JSON:
         if parameters.step == RAW:
-            raise InvalidError(
-                "step=raw, the samples themselves, needs format=csv, ndjson or arrow"
-            )
+            raise InvalidError("step=raw exports samples and needs format=csv, ndjson or arrow")
         return
     if parameters.compare or parameters.fill not in {"null", "none"}:
-        raise InvalidError("exports have a row for each bucket with samples: no fill, no compare")
+        raise InvalidError(
+            "an export has a row only for buckets with samples; leave out fill and compare"
+        )
     if parameters.step == RAW and (parameters.agg or parameters.group_by is not None):
-        raise InvalidError("step=raw exports samples as they are: leave out agg and group_by")
+        raise InvalidError("step=raw exports samples unchanged; leave out agg and group_by")
 
 
 def _aggregates(names: list[str] | None, *, grouped: bool) -> list[str]:
     wanted = _split(["avg"] if names is None else names)
     if not wanted:
-        raise InvalidError(f"agg names none; available are {', '.join(AGGREGATES)}")
+        raise InvalidError(f"agg is empty; use some of {', '.join(AGGREGATES)}")
     for name in wanted:
         if name not in AGGREGATES:
-            raise InvalidError(f"agg {name!r:.40} is not available; {', '.join(AGGREGATES)} are")
+            raise InvalidError(f"agg {name!r:.40} is unknown; use some of {', '.join(AGGREGATES)}")
         if grouped and name in SUMMED_UP_IN_TIME:
-            raise InvalidError(f"agg {name} of several series means nothing; leave out group_by")
+            raise InvalidError(f"agg {name} is not defined for a group; leave out group_by")
     return wanted
 
 
@@ -201,9 +204,9 @@ def _selectors(query: Mapping[str, list[str]]) -> tuple[list[Selector], list[Pat
         for value in values
     ]
     if len(given) > SELECTORS_MAX:
-        raise InvalidError(f"at most {SELECTORS_MAX} conditions on labels")
+        raise InvalidError(f"a query may have at most {SELECTORS_MAX} conditions on labels")
     if sum(len(value) for _, value in given if value.startswith(PATTERN)) > PATTERN_CHARS_MAX:
-        raise InvalidError(f"patterns have at most {PATTERN_CHARS_MAX} characters together")
+        raise InvalidError(f"patterns may have at most {PATTERN_CHARS_MAX} characters together")
     selectors, patterns = [], []
     for name, value in given:
         label, negated = _label(name)
@@ -216,22 +219,22 @@ def _selectors(query: Mapping[str, list[str]]) -> tuple[list[Selector], list[Pat
 
 
 def _label(name: str) -> tuple[str, bool]:
-    """Return the label that a parameter names, and whether its condition is negated.
+    """Return the label in the name of a parameter, and whether the condition is negated.
 
-    A misspelled condition, such as `label.a=~=b`, would otherwise name a label that no series has,
-    and every series would meet it.
+    Raises InvalidError for a misspelled condition such as `label.a=~=b`. Otherwise it would name a
+    label that no series has, and every series would match.
     """
     label = name.removesuffix("!")
     if not label or OPERATORS.intersection(label):
         raise InvalidError(
-            f"label.{name:.40} names no label; write label.host=a, label.host!=a, "
+            f"label.{name:.40} is not a condition; write label.host=a, label.host!=a, "
             "label.host=~a.* or label.host!=~a.*"
         )
     return label, name.endswith("!")
 
 
 def _compile(label: str, pattern: str) -> Any:
-    """Return a regular expression that matches in linear time, whatever it is held against."""
+    """Return a compiled RE2 expression, which matches in linear time for every input."""
     options = re2.Options()
     options.max_mem = PATTERN_MEMORY_BYTES
     options.never_capture = True
@@ -240,11 +243,13 @@ def _compile(label: str, pattern: str) -> Any:
         return re2.compile(pattern, options)
     except re2.error as error:
         reason = error.args[0].decode(errors="replace")
-        raise InvalidError(f"label.{label:.40}: not a regular expression: {reason}") from None
+        raise InvalidError(
+            f"label.{label:.40}: the pattern is not a valid regular expression: {reason}"
+        ) from None
 
 
 def _comparisons(texts: list[str] | None) -> dict[str, int]:
-    """Return each way back in seconds, by the text it was asked for with."""
+    """Return the time to compare with, in seconds back, by the text of the parameter."""
     found = {}
     for text in _split(texts or []):
         seconds = parse_duration(text)
@@ -252,7 +257,7 @@ def _comparisons(texts: list[str] | None) -> dict[str, int]:
             raise InvalidError("compare must be whole seconds, such as 1d or 7d")
         found[text] = int(seconds)
     if len(found) > COMPARISONS_MAX:
-        raise InvalidError(f"compare takes at most {COMPARISONS_MAX} ways back")
+        raise InvalidError(f"compare takes at most {COMPARISONS_MAX} durations")
     return found
 
 
@@ -268,5 +273,5 @@ def zone_named(name: str) -> ZoneInfo:
 
 
 def _split(texts: Iterable[str]) -> list[str]:
-    """Return what was given repeatedly, or with commas, or both; once each, in order."""
+    """Return the distinct values of a repeated or comma-separated parameter, in order."""
     return list(dict.fromkeys(part for text in texts for part in text.split(",")))

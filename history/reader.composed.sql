@@ -16,10 +16,10 @@
 BEGIN;
 
 -- PLAIN
--- The rows of one of the queries below as a few long arrays: they travel several times faster than rows.
+-- The rows of one of the queries below as a few long arrays, which are transferred several times faster than rows.
 SELECT who, array_agg(slot), array_agg(count), array_agg(avg), array_agg(stddev)
 FROM (
-    -- Buckets of a tier as they are.
+    -- Buckets of a tier, unchanged.
     SELECT r.series_id AS who, (date_part('epoch', r.bucket - :start) / :step_s)::integer AS slot,
            r.count AS count,
            r.sum / r.count AS avg,
@@ -30,11 +30,11 @@ FROM (
 GROUP BY who;
 
 -- FOLD of samples
--- The rows of one of the queries below as a few long arrays: they travel several times faster than rows.
+-- The rows of one of the queries below as a few long arrays, which are transferred several times faster than rows.
 SELECT who, array_agg(slot), array_agg(count), array_agg(avg), array_agg(stddev)
 FROM (
-    -- Buckets of a tier put together to those of the question: the columns are made from counts, sums and
-    -- extremes, never from averages.
+    -- Buckets of a tier combined to the buckets of the query. Aggregates come from counts, sums and extremes, never from
+    -- averages.
     SELECT r.series_id AS who, (date_part('epoch', time_bucket(:step, r.time, :start) - :start) / :step_s)::integer AS slot,
            count(*) AS count,
            avg(r.value) AS avg,
@@ -46,11 +46,11 @@ FROM (
 GROUP BY who;
 
 -- FOLD of days, in groups
--- The rows of one of the queries below as a few long arrays: they travel several times faster than rows.
+-- The rows of one of the queries below as a few long arrays, which are transferred several times faster than rows.
 SELECT who, array_agg(slot), array_agg(count), array_agg(avg), array_agg(stddev)
 FROM (
-    -- Buckets of a tier put together to those of the question: the columns are made from counts, sums and
-    -- extremes, never from averages.
+    -- Buckets of a tier combined to the buckets of the query. Aggregates come from counts, sums and extremes, never from
+    -- averages.
     SELECT g.who AS who, width_bucket(r.bucket, :edges::timestamptz[]) - 2 AS slot,
            sum(r.count)::bigint AS count,
            sum(r.sum) / sum(r.count)::double precision AS avg,
@@ -63,11 +63,12 @@ FROM (
 GROUP BY who;
 
 -- PERCENTILES
--- The rows of one of the queries below as a few long arrays: they travel several times faster than rows.
+-- The rows of one of the queries below as a few long arrays, which are transferred several times faster than rows.
 SELECT who, array_agg(slot), array_agg(p50), array_agg(p99)
 FROM (
-    -- Counts of values per bucket of the sketch, added over time and series; then the two values between
-    -- which the rank of a percentile lies.
+    -- 1. added   Sums the counts of each sketch bucket over time and series.
+    -- 2. ranked  Numbers the values: `up_to` is the count up to each sketch bucket.
+    -- 3. The columns interpolate between the two values around the rank of a percentile.
     WITH added AS (
         SELECT r.series_id AS who, (date_part('epoch', time_bucket(:step, r.bucket, :start) - :start) / :step_s)::integer AS slot, r.log_bucket, sum(r.count)::double precision AS count
         FROM system_distributions_5m r
@@ -94,11 +95,11 @@ FROM (
 GROUP BY who;
 
 -- RATES
--- The rows of one of the queries below as a few long arrays: they travel several times faster than rows.
+-- The rows of one of the queries below as a few long arrays, which are transferred several times faster than rows.
 SELECT who, array_agg(slot), array_agg(rate), array_agg(increase)
 FROM (
-    -- Increase of counters over the time it took, from each sample to the next one; the sample before a
-    -- bucket counts when it lies in the bucket before. rate() of db/routines/functions.sql is the same for analysts.
+    -- The increase of counters divided by the time it took, from each sample to the next. The sample before a bucket counts
+    -- if it lies in the previous bucket. rate() in db/routines/functions.sql computes the same for SQL users.
     WITH part AS (
         SELECT r.series_id AS who, r.series_id, (date_part('epoch', time_bucket(:step, r.bucket, :start) - :start) / :step_s)::integer AS slot, r.first_time, r.last_time, r.first, r.last, r.resets
         FROM system_counters_5m r

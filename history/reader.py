@@ -1,4 +1,4 @@
-"""The past in buckets, each read from the coarsest tier that can tell it exactly."""
+"""Reads buckets of series from tiers; reader.composed.sql shows examples of composed queries."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -30,15 +30,15 @@ PERCENTILE_AGGREGATES = ("p50", "p90", "p95", "p99")
 FOLDED_AGGREGATES = ("avg", "min", "max", "sum", "count", "first", "last", "stddev")
 AGGREGATES = (*FOLDED_AGGREGATES, "rate", *PERCENTILE_AGGREGATES)
 COMPOSED_MAX = 500
-"""So many composed queries are remembered: aggregates may be asked for in any order."""
+"""Most composed queries in the cache: aggregates may be requested in any order."""
 
 Row = tuple[Any, ...]
-"""Who (a series' or a group's number), the indexes of its buckets in no order, and as long as
-these a column for each aggregate."""
+"""The id of a series or the number of a group, the indexes of its buckets in any order, and for
+each aggregate a column of the same length."""
 
 
 class Family(StrEnum):
-    """What is rolled up from samples to days; the value begins the name of each relation."""
+    """A chain of tiers, from samples to days; its value is the prefix of their table names."""
 
     METRICS = "system_metrics"
     COUNTERS = "system_counters"
@@ -51,13 +51,13 @@ def _family_of(relation: str) -> Family:
 
 
 class Tier(Struct, frozen=True):
-    """One density of a family; a width of 0 stands for what was written, not rolled up."""
+    """One density of a family; `width_s` is 0 for samples, which are not rolled up."""
 
     relation: str
     width_s: int
     kept_from: datetime | None
     refreshed_to: datetime | None = None
-    """Later buckets are computed from what they are made of, as they are read."""
+    """Later buckets are not materialized: reading them computes them from the finer tier."""
 
     @property
     def family(self) -> Family:
@@ -73,7 +73,7 @@ class Tier(Struct, frozen=True):
         return "bucket" if self.width_s else "time"
 
     def adds_up_to(self, unit_s: int) -> bool:
-        """Whether its buckets can be put together to such ones; samples can be to any."""
+        """Return whether buckets of `unit_s` seconds can be made from this tier's without loss."""
         return not self.width_s or unit_s % self.width_s == 0
 
     def has(self, start: datetime) -> bool:
@@ -81,7 +81,10 @@ class Tier(Struct, frozen=True):
 
 
 class Choice(Struct, frozen=True, array_like=True):
-    """A tier that may answer for a family, for what begins at a time or later; None: at any."""
+    """A tier that can answer for a family, for queries that start at `answers_from` or later.
+
+    None means for any start.
+    """
 
     family: Family
     relation: str
@@ -92,7 +95,7 @@ class Choice(Struct, frozen=True, array_like=True):
 
 
 class Part(Struct, frozen=True):
-    """A series with the count or the sum of a histogram; a gauge of those since the one before."""
+    """A series with the count or the sum of a histogram: running totals, or deltas if a gauge."""
 
     id: int
     what: Literal["count", "sum"]
@@ -100,7 +103,7 @@ class Part(Struct, frozen=True):
 
 
 class Selected(Struct, frozen=True):
-    """A series that a question is about; a histogram has parts."""
+    """A series that a query selects; a histogram has parts."""
 
     id: int
     metric: str
@@ -114,7 +117,7 @@ class Selected(Struct, frozen=True):
 
 
 class Selector(Struct, frozen=True):
-    """Holds where a label is (or, `negated`, is not) one of some values; absent is empty."""
+    """Matches series whose label is (`negated`: is not) one of some values; missing is empty."""
 
     label: str
     one_of: Sequence[str]
@@ -122,22 +125,22 @@ class Selector(Struct, frozen=True):
 
 
 class SeriesAndTiers(Struct, frozen=True):
-    """The series a question is about, and what there is to answer it from."""
+    """The series that a query selects, and the tiers that exist."""
 
     tiers: list[Tier]
     choices: list[Choice]
-    """In the order in which they are tried: tier_choices() of db/routines/functions.sql."""
+    """In the order of preference, from tier_choices() in db/routines/functions.sql."""
     series: list[Selected]
 
     @property
     def samples(self) -> Tier:
-        """What was written, and is not rolled up."""
+        """The tier of samples."""
         return next(t for t in self.tiers if t.family is Family.METRICS and not t.width_s)
 
     def tier(self, family: Family, grid: Grid) -> Tier:
-        """Return the tier that answers for a family on a grid, as tier_for() of the database does.
+        """Return the first choice of a family that is kept from the grid's start and divides it.
 
-        The first choice that can be put together to the grid without loss, and has the start.
+        The SQL function tier_for() chooses in the same way.
         """
         tiers = {tier.relation: tier for tier in self.tiers}
         tried = (choice for choice in self.choices if choice.family is family)
@@ -146,7 +149,7 @@ class SeriesAndTiers(Struct, frozen=True):
 
 
 class TierRead(Struct, frozen=True):
-    """What to read of a tier: some series, each for itself or in numbered groups, on a grid."""
+    """Series to read from a tier on a grid, each by itself or combined in numbered groups."""
 
     tier: Tier
     grid: Grid
@@ -161,8 +164,8 @@ async def series_and_tiers(
     selectors: Sequence[Selector],
     limit: int,
 ) -> SeriesAndTiers:
-    """Return at most `limit` series of these metrics for which every selector holds."""
-    # Keys of an object are looked up, and items of an array one after the other.
+    """Return at most `limit` series of these metrics that match every selector, and all tiers."""
+    # An object, because jsonb looks its keys up, but compares the items of an array one by one.
     given = [{**msgspec.structs.asdict(s), "one_of": dict.fromkeys(s.one_of)} for s in selectors]
     text: str = await queries.value(
         connection,
@@ -178,7 +181,7 @@ async def series_and_tiers(
 async def label_values(
     connection: Connection, metrics: Sequence[str], component: str | None, label: str, limit: int
 ) -> list[str]:
-    """Return at most `limit` values of a label among the series of metrics; absent is empty."""
+    """Return at most `limit` distinct values of a label; a missing label is the empty text."""
     given = {"metrics": list(metrics), "component": component, "label": label, "limit": limit}
     cursor = await connection.execute(LABEL_VALUES, given)
     return [row[0] for row in await cursor.fetchall()]
@@ -187,10 +190,9 @@ async def label_values(
 async def fold(
     connection: Connection, tier_read: TierRead, aggregates: Sequence[str]
 ) -> Sequence[Row]:
-    """Return aggregates that are made from counts, sums and extremes.
+    """Return aggregates computed from counts, sums and extremes; from samples also percentiles.
 
-    Of samples that may be percentiles too. `stddev` is that of the population; None where the
-    roll-up is older than its column for it.
+    `stddev` is that of the population. It is None for roll-ups from before its column existed.
     """
     grid, tier = tier_read.grid, tier_read.tier
     if not tier.width_s:
@@ -205,8 +207,8 @@ async def percentiles(
 ) -> Sequence[Row]:
     """Return percentiles and extremes of distributions, with a relative error of at most 1 %.
 
-    A percentile lies between two values as numpy's "linear" has it; each of the two is known by its
-    bucket of the sketch (DDSketch: Masson, Rim, Lee, VLDB 2019; bounds grow by 2 %).
+    A percentile is interpolated between two values like numpy's method "linear". Each of the two
+    values is known by its sketch bucket (DDSketch: Masson, Rim, Lee; VLDB 2019; bounds grow 2 %).
     """
     return await _read(connection, PERCENTILES, tier_read, aggregates, "sketch")
 
@@ -214,7 +216,7 @@ async def percentiles(
 async def rates(
     connection: Connection, tier_read: TierRead, aggregates: Sequence[str]
 ) -> Sequence[Row]:
-    """Return the `rate` of counters (a second) or their `increase`, added up over a group."""
+    """Return the `rate` (per second) or the `increase` of counters, summed over a group."""
     return await _read(connection, RATES, tier_read, aggregates, "counter")
 
 
@@ -246,7 +248,10 @@ def compose(
     who: str,
     slot: str,
 ) -> Query:
-    """Return a query for some columns of a relation; every choice is one of a few."""
+    """Return the query for some columns of a relation; every part is a fixed fragment.
+
+    Raises ValueError for a relation or a time column that is none of a tier.
+    """
     if relation not in RELATIONS or time not in {"time", "bucket"}:
         raise ValueError(f"{relation}.{time} is not a tier's time")
     columns = [_PARTS[f"{source}.{name}"] + f" AS {name}".encode() for name in names]
@@ -274,7 +279,7 @@ def _parameters(tier_read: TierRead) -> Mapping[str, Any]:
     grid = tier_read.grid
     before = datetime.fromtimestamp(grid.before, UTC)
     given: dict[str, Any] = {
-        # Typed as they are stored: a cast would keep the index of the series from being used.
+        # int4, the type of the column: a cast of the column would prevent the use of its index.
         "series_ids": [Int4(number) for number in tier_read.series_ids],
         "start": grid.start,
         "end": grid.end,

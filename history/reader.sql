@@ -1,7 +1,7 @@
 -- name: series_and_tiers
--- Which series a question is about, and what is still kept of each tier. A selector holds where the label
--- is, or is not, one of its values; a label that a series does not have is as if it were empty. Parts are the
--- count and the sum that the sender of a histogram told beside its buckets, which are the distribution.
+-- The series that a query selects, and from when on each tier is kept. A selector compares a label with a set of
+-- values; a missing label counts as empty. `parts` are the series with the count and the sum of a histogram, whose
+-- buckets are stored as the distribution itself.
 SELECT json_build_object(
     'tiers', (
         SELECT json_agg(json_build_object(
@@ -50,7 +50,7 @@ SELECT json_build_object(
 )::text
 
 -- name: label_values
--- The values of a label among the series of some metrics: what a pattern is held against.
+-- The values of a label among the series of some metrics, against which patterns are matched.
 SELECT DISTINCT coalesce(labels ->> %(label)s::text, '') AS value
 FROM series
 WHERE metric = ANY (%(metrics)s::text[])
@@ -58,7 +58,7 @@ WHERE metric = ANY (%(metrics)s::text[])
 LIMIT %(limit)s
 
 -- name: columns
--- The rows of one of the queries below as a few long arrays: they travel several times faster than rows.
+-- The rows of one of the queries below as a few long arrays, which are transferred several times faster than rows.
 SELECT who, array_agg(slot), {arrays}
 FROM (
     {rows}
@@ -66,15 +66,15 @@ FROM (
 GROUP BY who
 
 -- name: plain
--- Buckets of a tier as they are.
+-- Buckets of a tier, unchanged.
 SELECT r.series_id AS who, (date_part('epoch', r.bucket - %(start)s) / %(step_s)s)::integer AS slot,
        {columns}
 FROM {relation} r
 WHERE r.series_id = ANY (%(series_ids)s) AND r.bucket >= %(start)s AND r.bucket < %(end)s
 
 -- name: fold
--- Buckets of a tier put together to those of the question: the columns are made from counts, sums and
--- extremes, never from averages.
+-- Buckets of a tier combined to the buckets of the query. Aggregates come from counts, sums and extremes, never from
+-- averages.
 SELECT {who} AS who, {index} AS slot,
        {columns}
 FROM {source}
@@ -82,8 +82,9 @@ WHERE r.series_id = ANY (%(series_ids)s) AND r.{time} >= %(start)s AND r.{time} 
 GROUP BY {who}, {slot}
 
 -- name: percentiles
--- Counts of values per bucket of the sketch, added over time and series; then the two values between
--- which the rank of a percentile lies.
+-- 1. added   Sums the counts of each sketch bucket over time and series.
+-- 2. ranked  Numbers the values: `up_to` is the count up to each sketch bucket.
+-- 3. The columns interpolate between the two values around the rank of a percentile.
 WITH added AS (
     SELECT {who} AS who, {index} AS slot, r.log_bucket, sum(r.count)::double precision AS count
     FROM {source}
@@ -101,8 +102,8 @@ FROM ranked
 GROUP BY who, slot, last_rank
 
 -- name: rates
--- Increase of counters over the time it took, from each sample to the next one; the sample before a
--- bucket counts when it lies in the bucket before. rate() of db/routines/functions.sql is the same for analysts.
+-- The increase of counters divided by the time it took, from each sample to the next. The sample before a bucket counts
+-- if it lies in the previous bucket. rate() in db/routines/functions.sql computes the same for SQL users.
 WITH part AS (
     SELECT {who} AS who, r.series_id, {index} AS slot, {parts}
     FROM {source}

@@ -1,4 +1,4 @@
-"""Exports as a stream of Arrow; imported when first needed, for pyarrow takes 40 MB."""
+"""Exports as an Arrow stream; imported on first use, because pyarrow takes 40 MB of memory."""
 
 import io
 import sys
@@ -22,10 +22,10 @@ TEXT = pa.dictionary(pa.int32(), pa.string())
 
 
 class Arrow(Format):
-    """Record batches of the IPC stream format.
+    """Record batches of the Arrow IPC stream format.
 
-    Texts are dictionaries that hold those of every subject from the first batch on: not every
-    reader takes one that changes. Labels are JSON.
+    Text columns are dictionary-encoded. Each dictionary contains the texts of all subjects from the
+    first batch on, because some readers reject dictionaries that change. Labels are JSON.
     """
 
     name = "arrow"
@@ -75,7 +75,7 @@ class Arrow(Format):
 
 
 class _Texts:
-    """One text of every subject, as a dictionary and where in it that of each is."""
+    """One text field of all subjects: a dictionary, and the position of each subject's text."""
 
     def __init__(self, subjects: Sequence[Subject], name: str) -> None:
         found = [getattr(subject, name) for subject in subjects]

@@ -1,4 +1,4 @@
-"""Exports buckets: the same columns as history's, in pieces of a few lines or of little time."""
+"""Exports buckets with the same columns as history, in pieces of few lines or short time."""
 
 from bisect import bisect_right
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -19,29 +19,29 @@ from model.errors import InvalidError
 
 ROWS_PER_PIECE = 10_000
 ROWS_PER_BUCKET_MAX = 200_000
-"""A bucket is read at once, and must not hold everybody up."""
+"""Most rows behind one bucket: a bucket is read in one statement and must not delay others."""
 
 
 class Piece(Struct, frozen=True):
-    """Some of the lines, by their positions, on a part of the grid."""
+    """Lines, by position, on a part of the grid."""
 
     numbers: Sequence[int]
     grid: Grid
 
 
 class Buckets(Struct, frozen=True):
-    """Buckets of lines, each line in those between its first and its last sample."""
+    """The buckets to export; `ranges` limits each line to those between first and last sample."""
 
     lines: Sequence[OutputLine]
     grid: Grid
     tier_sources: Sequence[TierSource]
     ranges: Mapping[int, range]
     rows_per_bucket: float
-    """How many rows of a tier one bucket of one series is made from."""
+    """The number of tier rows behind one bucket of one series."""
 
     @property
     def rows_estimate(self) -> int:
-        """At most so many: buckets without samples make no row."""
+        """An upper bound: buckets without samples produce no row."""
         return sum(map(len, self.ranges.values()))
 
     async def pages(self, connect: Connect, form: Format) -> AsyncIterator[bytes]:
@@ -59,7 +59,7 @@ class Buckets(Struct, frozen=True):
                 yield Piece(numbers, _part(self.grid, start, min(start + width, buckets.stop)))
 
     def _batches(self) -> Iterator[tuple[list[int], range]]:
-        """Put lines together while they are small, each portion with the buckets of all of it."""
+        """Combine small lines into batches; a batch covers the buckets of all its lines."""
         batch: list[int] = []
         cost, whole = 0.0, range(0)
         for number, buckets in self.ranges.items():
@@ -79,7 +79,7 @@ class Buckets(Struct, frozen=True):
 def find(
     query: HistoryQuery, available: SeriesAndTiers, extents: Mapping[int, Extent], interval_s: float
 ) -> Buckets:
-    """Return the buckets of a question. Raises InvalidError where one alone is too large."""
+    """Return the buckets of a query. Raises InvalidError if one bucket reads too many rows."""
     grid = (
         planner.grid_of(query, available)
         if query.step_s is None
@@ -101,14 +101,14 @@ def find(
     largest = max((len(line.series) for line in lines), default=0) * buckets.rows_per_bucket
     if largest > ROWS_PER_BUCKET_MAX:
         raise InvalidError(
-            f"one bucket would be made from about {largest:.0f} rows, more than "
-            f"{ROWS_PER_BUCKET_MAX}; ask for a shorter step, or group by more labels"
+            f"one bucket would read about {largest:,.0f} rows, and may read "
+            f"{ROWS_PER_BUCKET_MAX:,}; choose a shorter step, or group by more labels"
         )
     return buckets
 
 
 def _range(grid: Grid, extents: Sequence[Extent], tier_sources: Sequence[TierSource]) -> range:
-    """Return the positions of the buckets in which there can be samples."""
+    """Return the positions of the buckets that can contain samples."""
     if not extents:
         return range(0)
     first = min(extent.first_time for extent in extents)
@@ -128,7 +128,7 @@ def _part(grid: Grid, start: int, stop: int) -> Grid:
 
 
 def _rows(form: Format, number: int, grid: Grid, table: Columns) -> bytes:
-    """Write the buckets that hold anything."""
+    """Return the rows of buckets with at least one value."""
     columns = list(table.values())
     kept = [
         i for i, row in enumerate(zip(*columns, strict=True)) if any(v is not None for v in row)

@@ -1,4 +1,4 @@
-"""How the rows of an export are written: CSV and NDJSON here, Arrow in a module of its own."""
+"""Formats of exports: CSV and NDJSON; arrow.py has the third."""
 
 import csv
 import io
@@ -22,14 +22,14 @@ MEDIA_TYPES = {
     "arrow": "application/vnd.apache.arrow.stream",
 }
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%f"
-"""As the database writes it in an export of samples; the zone stands behind it."""
+"""Equals the format in pages.sql; the zone follows it."""
 GUARD = "'"
-"""Stands before a CSV cell that a spreadsheet would take for a formula; it is removed on import."""
+"""Prefix of a CSV cell that a spreadsheet would read as a formula; the import removes it."""
 GUARDED = ("=", "+", "-", "@", GUARD)
 
 
 class Subject(Struct, frozen=True):
-    """What the rows of a series or group have in common; None where those of a group differ."""
+    """The fields that all rows of a series or group share; None if they differ within a group."""
 
     metric: str
     component: str | None
@@ -40,7 +40,7 @@ class Subject(Struct, frozen=True):
 
 
 class Page(Struct, frozen=True):
-    """Rows that are ready to be sent; `last` is the time of the last sample among them."""
+    """Encoded rows; `last` is the time of the last sample among them."""
 
     rows: int
     last: datetime | None
@@ -48,7 +48,7 @@ class Page(Struct, frozen=True):
 
 
 class Format(ABC):
-    """Writes rows; whose they are is said by a number among the subjects."""
+    """Encodes rows; `number` is the position of their subject."""
 
     name: ClassVar[str]
 
@@ -58,19 +58,19 @@ class Format(ABC):
 
     @abstractmethod
     def begin(self) -> bytes:
-        """Return what stands before all rows."""
+        """Return the bytes before all rows."""
 
     @abstractmethod
     async def samples(self, connection: Connection, number: int, span: Span) -> Page:
-        """Read a page of samples in the way that costs this format least."""
+        """Read a page of samples in the way that is cheapest for this format."""
 
     @abstractmethod
     def buckets(self, number: int, times: Sequence[int], values: Sequence[Column]) -> bytes:
-        """Return a row for each bucket, from as many columns of values as there are."""
+        """Return a row for each bucket; `values` has one column for each aggregate."""
 
     @abstractmethod
     def end(self) -> bytes:
-        """Return what stands behind all rows."""
+        """Return the bytes after all rows."""
 
 
 class Text(Format):
@@ -99,11 +99,11 @@ class Text(Format):
 
     @abstractmethod
     def describe(self, subject: Subject) -> str:
-        """Return what follows the time, from its zone on."""
+        """Return the text between the time and the first value, starting with the zone."""
 
     @abstractmethod
     def joint(self, name: str) -> str:
-        """Return what stands before the value of a column."""
+        """Return the text before the value of a column."""
 
     def _frame(self, number: int) -> Frame:
         middle = self.describe(self.subjects[number]) + self.joint(self.columns[0])
@@ -114,7 +114,7 @@ class Text(Format):
 
 
 class Csv(Text):
-    """RFC 4180 with plain line feeds; labels are JSON."""
+    """CSV by RFC 4180, except that lines end with a line feed; labels are JSON."""
 
     name = "csv"
     head, tail, null = "", "\n", ""
@@ -148,7 +148,7 @@ class Ndjson(Text):
 
 
 def guarded(text: str | None) -> str:
-    """Return a CSV cell that no spreadsheet takes for a formula; None is empty."""
+    """Return a CSV cell that no spreadsheet reads as a formula; None becomes an empty cell."""
     return GUARD + text if text and text.startswith(GUARDED) else text or ""
 
 

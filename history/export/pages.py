@@ -1,4 +1,4 @@
-"""Samples of one series in pages, as they leave the house: each page is one short query."""
+"""Reads samples of one series in pages for export; each page is one short query."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -15,11 +15,11 @@ LINES = _QUERIES["lines"]
 COLUMNS = _QUERIES["columns"]
 
 ROWS_MAX = 10_000
-"""Samples of a page: some 10 ms of a native server, 30 ms of the embedded engine's one session."""
+"""Samples of a page: about 10 ms on a server, 30 ms on the embedded engine's only session."""
 
 
 class Extent(Struct, frozen=True):
-    """From when to when there are samples of a series; the last one is within."""
+    """The times of the first and the last sample of a series, both inclusive."""
 
     series_id: int
     first_time: datetime
@@ -27,7 +27,7 @@ class Extent(Struct, frozen=True):
 
 
 class Span(Struct, frozen=True):
-    """Which samples a page begins with: those of a series in a range; the end is exclusive."""
+    """A series and a time range to read from; the end is exclusive."""
 
     series_id: int
     start: datetime
@@ -35,7 +35,7 @@ class Span(Struct, frozen=True):
 
 
 class Frame(Struct, frozen=True):
-    """What stands before the time of a line, between time and value, and behind."""
+    """The texts of a line before the time, between time and value, and after the value."""
 
     head: str
     middle: str
@@ -43,7 +43,7 @@ class Frame(Struct, frozen=True):
 
 
 class Lines(Struct, frozen=True):
-    """At most ROWS_MAX samples in the order of their times, and the time of the last of them."""
+    """At most ROWS_MAX samples as text, ordered by time, and the time of the last one."""
 
     rows: int
     last: datetime | None
@@ -51,7 +51,7 @@ class Lines(Struct, frozen=True):
 
 
 class Columns(Struct, frozen=True):
-    """The same as big-endian numbers of 8 bytes; times in microseconds since the year 2000."""
+    """At most ROWS_MAX samples as big-endian 8-byte numbers; times are microseconds since 2000."""
 
     rows: int
     last: datetime | None
@@ -60,7 +60,7 @@ class Columns(Struct, frozen=True):
 
 
 async def extents(connection: Connection, series_ids: Sequence[int]) -> dict[int, Extent]:
-    """Return the extent of each series that has samples."""
+    """Return the extent of each series with samples, by series id."""
     found = await queries.rows(connection, Extent, EXTENTS, series_ids=list(series_ids))
     return {extent.series_id: extent for extent in found}
 
@@ -87,7 +87,7 @@ async def _page(
         **texts,
     }
     async with connection.cursor(binary=True) as cursor:
-        # A plan that was kept for any range would open every chunk of the table.
+        # A prepared generic plan would open every chunk of the table, whatever the range.
         await cursor.execute(query, given, prepare=False)
         [row] = await cursor.fetchall()
         return row

@@ -1,13 +1,13 @@
 -- name: extents
--- From when to when there are samples of some series.
+-- The times of the first and the last sample of each series.
 SELECT series_id, first_time, greatest(last_time, ahead_time) AS last_time
 FROM series_state
 WHERE series_id = ANY (%(series_ids)s::integer[])
 
 -- name: lines
--- Samples of one series as lines of text. PostgreSQL writes numbers and times as exactly as we would, and
--- several times faster; and our event loop is free meanwhile. Only -0 would lose its sign in JSON. All times have
--- six digits behind the second: readers that take the first time's form for all would not read the others.
+-- Samples of one series as lines of text. PostgreSQL formats numbers and times as exactly as Python and several times
+-- faster, and the event loop is free meanwhile. Only -0 needs care: as an integer in JSON it would lose its sign. All
+-- times have six decimals, because some readers infer the format of all times from the first one.
 SELECT count(*) AS rows, max(time) AS last,
        convert_to(
            coalesce(string_agg(
@@ -25,8 +25,7 @@ FROM (
 ) AS page
 
 -- name: columns
--- Samples of one series as two columns, in the form in which PostgreSQL sends the numbers: big-endian, and
--- times in microseconds since the year 2000.
+-- Samples of one series as two columns in PostgreSQL's binary format: big-endian, times in microseconds since 2000.
 SELECT count(*) AS rows, max(time) AS last,
        coalesce(string_agg(timestamptz_send(time), '' ORDER BY time), '') AS times,
        coalesce(string_agg(float8send(value), '' ORDER BY time), '') AS values

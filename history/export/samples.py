@@ -1,4 +1,4 @@
-"""Exports samples as they are: series by series, in pages."""
+"""Exports samples unchanged: series by series, in pages."""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -18,7 +18,7 @@ from history.query import HistoryQuery
 from history.reader import Family, SeriesAndTiers, Tier, TierRead
 
 WINDOW_MIN, WINDOW_MAX = timedelta(days=1), timedelta(days=64)
-"""A page looks at so much time: each chunk of it has to be planned for, even an empty one."""
+"""Bounds of the time that one page covers: the planner has to open each chunk in it, even empty."""
 ESTIMATE_ROWS_MAX = 50_000
 INSTANT = timedelta(microseconds=1)
 
@@ -26,7 +26,7 @@ Connect = Callable[[], AbstractAsyncContextManager[Connection]]
 
 
 class Samples(Struct, frozen=True):
-    """The samples of series, each in the span in which it has some; by the series' positions."""
+    """The samples to export: for each series, by position, the span that contains samples."""
 
     spans: Mapping[int, Span]
     rows_estimate: int
@@ -52,7 +52,7 @@ async def find(
     extents: Mapping[int, Extent],
     interval_s: float,
 ) -> Samples:
-    """Return where the samples of a question are, and about how many."""
+    """Return the spans of a query that contain samples, and an estimate of their number."""
     oldest = max(query.start, available.samples.kept_from or query.start)
     spans = {}
     for number, one in enumerate(available.series):
@@ -66,10 +66,10 @@ async def find(
 async def _estimate(
     connection: Connection, available: SeriesAndTiers, spans: Sequence[Span], interval_s: float
 ) -> int:
-    """Return about how many samples there are.
+    """Return an estimate of the number of samples in spans.
 
-    They are counted in what a roll-up holds of the range (of very many series, for some of them);
-    where none holds enough, they are supposed to come at an interval.
+    Adds up the counts of a roll-up, for a part of the series if there are very many. If no roll-up
+    covers the start, assumes a sample every `interval_s`.
     """
     if not spans:
         return 0
@@ -88,7 +88,7 @@ async def _estimate(
 
 
 def _tells(tier: Tier, start: datetime) -> bool:
-    """Whether it holds something of what begins there, without computing it as it is read."""
+    """Return whether a roll-up of samples is kept and materialized from a start on."""
     if tier.family is not Family.METRICS or not tier.width_s or not tier.has(start):
         return False
     return tier.refreshed_to is not None and tier.refreshed_to > start
@@ -99,7 +99,7 @@ def _width(tier: Tier) -> int:
 
 
 def _as_one(tier: Tier, grid: Grid, spans: Sequence[Span]) -> TierRead:
-    """Ask for all of a grid's time as one bucket."""
+    """Return a read of the whole grid as one bucket."""
     edges = grid.edges[0], grid.edges[-1]
     whole = Grid(edges, grid.seconds, edges[0] - grid.seconds)
     return TierRead(tier, whole, [span.series_id for span in spans])

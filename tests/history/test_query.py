@@ -210,9 +210,9 @@ def test_a_pattern_gives_up_when_its_time_is_over() -> None:
         ({"group_by": ",".join(map(str, range(11)))}, "at most 10"),
         ({f"label.{i}": "x" for i in range(21)}, "at most 20"),
         ({"label.a": ["x"] * 21}, "at most 20"),
-        ({"label.": "x"}, "names no label"),
-        ({"label.!": "x"}, "names no label"),
-        ({"label.e!!": "z"}, "names no label"),
+        ({"label.": "x"}, "is not a condition"),
+        ({"label.!": "x"}, "is not a condition"),
+        ({"label.e!!": "z"}, "is not a condition"),
         ({"label.host~": "web"}, "label.host=~a.*"),
         ({"label.host=~web.*": ""}, "label.host=~a.*"),
         ({"label.host!~web.*": ""}, "label.host!=~a.*"),
@@ -230,7 +230,7 @@ def test_a_pattern_gives_up_when_its_time_is_over() -> None:
         ({"label.\0": "x"}, "U+0000"),
         ({"start": "now"}, "before end"),
         ({"start": "-1h", "end": "-2h", "step": "1m"}, "before end"),
-        ({"start": "0", "step": "1s"}, "11000"),
+        ({"start": "0", "step": "1s"}, "11,000"),
     ],
 )
 def test_a_refusal_says_what_to_change(query: dict[str, Any], word: str) -> None:

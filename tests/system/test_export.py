@@ -151,7 +151,7 @@ async def test_history_is_a_table_json_or_a_stream(program: Program) -> None:
     assert (code, out.strip()) == (0, "no series fit; GET /metrics lists what there is")
     code, _, err = await run(program.environment, "history", "shop", "--agg", "mean")
     assert code == 1
-    assert err.startswith("vigia: agg 'mean' is not available")
+    assert err.startswith("vigia: agg 'mean' is unknown")
 
 
 async def test_an_ingest_key_brings_in_what_is_within_the_retention(

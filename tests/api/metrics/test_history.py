@@ -183,14 +183,14 @@ async def test_too_many_series_are_refused(service: Any) -> None:
     answer = await service.get("/metrics/history", metric="m")
 
     assert answer.status == 400
-    assert "1000 series" in answer.detail
+    assert "1,000 series" in answer.detail
 
 
 async def test_a_refusal_names_the_limit_and_a_step_that_fits(service: Any) -> None:
     answer = await service.get("/metrics/history", metric="m", start="-30d", step="15s")
 
     assert answer.status == 400
-    assert "11000" in answer.detail
+    assert "11,000" in answer.detail
     assert "step that fits is 5m" in answer.detail
     assert (
         await service.get("/metrics/history", metric="m", start="-30d", step="5m")
@@ -227,7 +227,7 @@ async def test_the_step_that_a_refusal_names_is_then_accepted(
     advised = re.search(r"step that fits is (\w+)$", refused.detail)
     assert (advised and advised[1]) == step
     if step is None:
-        assert refused.detail.endswith("ask for a shorter range, fewer series or fewer aggregates")
+        assert refused.detail.endswith("choose a shorter range, fewer series or fewer aggregates")
     else:
         accepted = await service.get("/metrics/history", **{**asked, "step": step})
         assert accepted.status == 200, accepted.body
