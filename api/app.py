@@ -1,4 +1,4 @@
-"""Puts the API together: routes, what they are given, and the error table."""
+"""Composes the API: routes, dependencies, middleware and the error table."""
 
 from collections.abc import Sequence
 
@@ -50,7 +50,7 @@ OPEN_ROUTES: Sequence[ControllerRouterHandler] = (
     *inbound.ROUTES,
     *calendars.OPEN_ROUTES,
 )
-"""Everything that a stranger may ask; there is no other list."""
+"""All routes that need no authentication; there is no other list."""
 
 ROUTES: Sequence[ControllerRouterHandler] = (
     pages.first_page,
@@ -103,7 +103,7 @@ ROUTES: Sequence[ControllerRouterHandler] = (
 
 
 def create_app(context: AppContext, routes: Sequence[ControllerRouterHandler] = ()) -> Litestar:
-    """Build the application; `routes` are handlers of others."""
+    """Build the application; `routes` are additional handlers."""
     access = AccessMiddleware(context.auth)
     open_routes = Router("/", route_handlers=OPEN_ROUTES, opt=OPEN, security=[{}])
     allow = headers.Allow()

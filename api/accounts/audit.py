@@ -1,4 +1,4 @@
-"""The security audit, for those who administer the service."""
+"""The route of the security audit, for admins."""
 
 from typing import Annotated
 
@@ -15,16 +15,20 @@ from audit import log as audit_log
 from model.principal import Role
 from model.times import parse_time, utc_now
 
-OnlyType = Annotated[audit_log.Type | None, QueryParameter(description="Only this type.")]
-Start = Annotated[str, QueryParameter(description="At or after: a time, or such as -7d.")]
-End = Annotated[str, QueryParameter(description="Before: a time, or `now`.")]
+OnlyType = Annotated[
+    audit_log.Type | None, QueryParameter(description="Return only entries of this type.")
+]
+Start = Annotated[
+    str, QueryParameter(description="Earliest time, absolute or relative such as -7d; inclusive.")
+]
+End = Annotated[str, QueryParameter(description="Latest time, absolute or `now`; exclusive.")]
 
 
 @get(
     f"{BASE}/security/events",
     opt={ROLE: Role.ADMIN},
     tags=["security"],
-    summary="Who was refused, and who changed settings and keys, newest first",
+    summary="Refused requests and changes of settings, rules and keys, newest first",
 )
 async def events(
     context: NamedDependency[AppContext],

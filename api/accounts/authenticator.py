@@ -1,4 +1,4 @@
-"""Who asks: keys and session cookies become principals, and Origins are compared with our own."""
+"""Authentication: turns keys and session cookies into principals, and checks Origin headers."""
 
 import asyncio
 import base64
@@ -24,25 +24,25 @@ from model.times import utc_now
 from runtime.settings import Secret, Settings
 
 ADMIN = Principal("admin", Role.ADMIN)
-"""Who holds the bootstrap key, or came by a sign-in link."""
+"""The holder of the bootstrap key, and whoever signs in with a sign-in link."""
 
 VERIFIED_S = 3.0
-"""How long a found key or cookie is believed: a revoked one must be refused within 5 s."""
+"""How long a valid key or cookie is cached. A revoked one must be refused within 5 s."""
 CONFIRM_EVERY_S = 2.0
-"""How often ingest keys that would be believed in an outage are asked for, all in one query: one
-that was revoked must be refused within 5 s."""
+"""How often all ingest keys in use are checked, in one query. They are accepted in an outage, and
+a key revoked just before it must not be."""
 BELIEVER_TIMEOUT_S = 2.0
 PRIVATE_DOMAINS = (".local", ".localhost", ".lan", ".internal", ".home.arpa", ".test")
 VERIFIED_MAX = 1000
 TOKEN_CHARS_MAX = 1024
 COOKIE_CHARS_MAX = 8 << 10
-"""A longer Cookie header is not read: it takes as long to read as it is, on the event loop."""
+"""A longer Cookie header is ignored: parsing takes time on the event loop."""
 SESSION = re.compile(rf"[A-Za-z0-9_-]{{1,{TOKEN_CHARS_MAX}}}", re.ASCII)
-"""What the value of a session's cookie is made of; nothing in it is ever quoted."""
+"""The form of a session cookie's value, which is never quoted."""
 
 
 class Verified:
-    """What was found to be valid a moment ago, by hash; the oldest leaves when it is full."""
+    """A cache of valid tokens by hash, for VERIFIED_S; if it is full, it drops the oldest."""
 
     def __init__(self) -> None:
         self._found: dict[bytes, tuple[Principal, float]] = {}
@@ -66,9 +66,9 @@ class Verified:
 
 
 class Authenticator:
-    """Tells who a token, header or cookie stands for; None for nobody.
+    """Finds the principal of a token, header or cookie; None if it is not valid.
 
-    Every question may raise UnavailableError, because the database knows the answer.
+    Every method that looks something up raises UnavailableError if the database does not answer.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Authenticator:
         refusals: Refusals | None = None,
         obstacle: Callable[[], str] = lambda: "",
     ) -> None:
-        """Until `obstacle` is empty, keys that only the database knows are answered with it."""
+        """`obstacle` returns why the database cannot be asked yet, or an empty text."""
         self.refusals = refusals or Refusals()
         self.throttle = Throttle()
         self._pool = pool
@@ -90,21 +90,21 @@ class Authenticator:
         self._sessions = Verified()
         self._senders = Believed()
         self._forgotten = 0
-        """How often everything was forgotten; what was asked before is not remembered after it."""
+        """How often the caches were cleared. A look-up that started before is not cached after."""
         self.is_secure = self._origin.startswith("https:")
         self.cookie_name = cookie_name_of(self._origin)
 
     def forget(self) -> None:
-        """Forget who holds which key: the database that knew it was replaced by another one."""
+        """Clear all caches, because the database was replaced by another one."""
         self._forgotten += 1
         for known in (self._keys, self._sessions, self._senders):
             known.clear()
         self.lookups.forget()
 
     async def confirm_senders(self) -> None:
-        """Ask the database which of the ingest keys in use are still valid; forget the others.
+        """Check in the database which ingest keys in use are still valid; drop the others.
 
-        It takes no place among the lookups: made-up keys must not keep it from being asked.
+        Bypasses the limits of `lookups`: a flood of made-up keys must not prevent the check.
         """
         asked, asked_at = self._senders.all(), time.monotonic()
         if not asked or self._pool.is_away:
@@ -116,12 +116,12 @@ class Authenticator:
     async def principal_of_header(
         self, authorization: str | None, asker: str = ""
     ) -> Principal | None:
-        """Return who an Authorization header stands for; `asker` is the address that shows it."""
+        """Return the principal of an Authorization header; `asker` is the client's address."""
         token = bearer_of(authorization) or basic_of(authorization)
         return None if token is None else await self.principal_of_token(token, asker)
 
     async def principal_of_cookie(self, cookie: str | None, asker: str = "") -> Principal | None:
-        """Return who a Cookie header stands for; the caller must check the Origin."""
+        """Return the principal of a Cookie header; the caller must check the Origin."""
         token = self.session_of(cookie)
         if token is None or not sessions.is_session(token):
             return None
@@ -140,7 +140,12 @@ class Authenticator:
         return found
 
     async def principal_of_token(self, token: str, asker: str = "") -> Principal | None:
-        """Return who holds a key."""
+        """Return the principal of a key.
+
+        1. The bootstrap key, then the cache of valid keys.
+        2. The database, with a short deadline for an ingest key that can be accepted without it.
+        3. If the database is unavailable, an ingest key that it confirmed shortly before.
+        """
         if self._is_admin_key(token):
             return ADMIN
         if known := self._keys.get(token):
@@ -151,7 +156,7 @@ class Authenticator:
             holder = await self._find(token, asker, timeout_s)
         except UnavailableError:
             believed = self._believed(token)
-            # A database that is only busy would know that the key has been revoked.
+            # A busy database still knows whether the key was revoked. Only an outage counts.
             if believed is None or not self._pool.is_away:
                 raise
             self._keys.put(token, believed)
@@ -170,7 +175,7 @@ class Authenticator:
         self._keys.put(token, principal)
 
     async def sign_in(self, token: str, asker: str) -> Secret | None:
-        """Open a session for the holder of a key and return its cookie's value."""
+        """Open a session for the holder of a key; return the value of its cookie."""
         if self._is_admin_key(token):
             return await self._open_session(ADMIN, None)
         holder = await self._find(token, asker)
@@ -179,7 +184,7 @@ class Authenticator:
         return await self._open_session(holder.principal(), holder.id)
 
     async def sign_in_by_link(self, token: str, asker: str) -> Secret | None:
-        """Use up a sign-in link and open a session for it."""
+        """Consume a sign-in link and open a session."""
         async with self.lookups.connect(DEADLINE_S, asker) as connection:
             taken = await sessions.take_link(connection, token, utc_now())
         return await self._open_session(ADMIN, None) if taken else None
@@ -193,9 +198,9 @@ class Authenticator:
                 await sessions.close_session(connection, token)
 
     def session_of(self, cookie: str | None) -> str | None:
-        """Return the session's token in a Cookie header.
+        """Return the session token in a Cookie header.
 
-        It is not parsed by `http.cookies`, which takes seconds for what is quoted cunningly.
+        Does not use `http.cookies`, which takes seconds to parse maliciously quoted values.
         """
         if not cookie or len(cookie) > COOKIE_CHARS_MAX or self.cookie_name not in cookie:
             return None
@@ -206,10 +211,11 @@ class Authenticator:
         return None
 
     def is_own_origin(self, origin: str | None, host: str | None, scheme: str) -> bool:
-        """Whether an Origin is ours: the public URL, or where none is set also that of the Host.
+        """Return whether an Origin is this service: the public URL or, if none is set, the Host.
 
-        A page of another site can choose neither header. It can have a name of its own lead here,
-        so that both name it: without a public URL, the name must be one that no stranger can have.
+        A page of another site can set neither header. But its owner can point a domain at this
+        service (DNS rebinding), so that both headers name that domain. Therefore, without a public
+        URL, the name must be one that nobody outside can register.
         """
         if origin == self._origin:
             return True
@@ -222,7 +228,7 @@ class Authenticator:
         if self._admin_key is None:
             return False
         wanted = self._admin_key.reveal().encode()
-        # Digests are compared, so that not even the length of the key can be timed.
+        # Compare digests, so that timing does not reveal even the length of the key.
         return hmac.compare_digest(_digest(token.encode()), _digest(wanted))
 
     def _believed(self, token: str) -> Principal | None:
@@ -246,7 +252,7 @@ class Authenticator:
 
 
 def bearer_of(authorization: str | None) -> str | None:
-    """Return the key in an Authorization header, which arrives as Latin-1 whatever was sent."""
+    """Return the key in an Authorization header, which the server decodes as Latin-1."""
     scheme, _, token = (authorization or "").partition(" ")
     token = token.strip()
     if scheme.lower() != "bearer" or not 0 < len(token) <= TOKEN_CHARS_MAX:
@@ -255,12 +261,12 @@ def bearer_of(authorization: str | None) -> str | None:
 
 
 def is_basic(authorization: str | None) -> bool:
-    """Whether a key comes as the password of basic authentication."""
+    """Return whether the key is sent as the password of basic authentication."""
     return (authorization or "").lower().startswith("basic ")
 
 
 def basic_of(authorization: str | None) -> str | None:
-    """Return the password of basic authentication: senders that know nothing else show a key so."""
+    """Return the password of basic authentication, in which some senders have to put their key."""
     if authorization is None or not is_basic(authorization):
         return None
     try:
@@ -272,10 +278,10 @@ def basic_of(authorization: str | None) -> str | None:
 
 
 def is_private_name(name: str) -> bool:
-    """Whether no stranger can make a host's name lead here.
+    """Return whether nobody outside can point this host name at the service.
 
-    An address needs no look-up, and nobody can register a name without a dot, that of this machine,
-    or one of a domain that is kept for private networks.
+    That holds for IP addresses, names without a dot, the name of this machine, and domains reserved
+    for private networks.
     """
     with suppress(ValueError):
         ip_address(name.removeprefix("[").removesuffix("]"))
@@ -285,13 +291,13 @@ def is_private_name(name: str) -> bool:
 
 
 def cookie_name_of(url: str) -> str:
-    """Return the name of the cookie that holds a session of the service at an address."""
-    # The prefix makes browsers refuse a cookie of this name from a subdomain or over http.
+    """Return the name of the session cookie for a public address."""
+    # Browsers accept a cookie with this prefix only over https and from the very host.
     return "__Host-vigia" if url.startswith("https:") else "vigia"
 
 
 def origin_of(url: str) -> str:
-    """Return an address as browsers write it in Origin: without path and without a default port."""
+    """Return the origin of a URL as browsers write it: without path and default port."""
     parts = urlsplit(url)
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     default = {"http": 80, "https": 443}[parts.scheme]
@@ -300,7 +306,7 @@ def origin_of(url: str) -> str:
 
 
 def _host_of(origin: str) -> str | None:
-    """Return the host that an Origin names; None where it cannot be read, such as `http://[`."""
+    """Return the host of an Origin; None if it cannot be parsed, such as `http://[`."""
     try:
         return urlsplit(origin).hostname
     except ValueError:

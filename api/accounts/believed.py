@@ -1,4 +1,4 @@
-"""Ingest keys that are believed while the database, which would know them, is away."""
+"""Ingest keys that are accepted without a look-up while the database is unavailable."""
 
 from collections.abc import Collection, Mapping
 
@@ -8,14 +8,14 @@ from accounts import tokens as keys
 from model.principal import Principal
 
 BELIEVED_S = 3600.0
-"""How long an ingest key is believed after the database was last asked for it alone."""
+"""How long an ingest key is accepted after its last own look-up."""
 CONFIRMED_S = 10.0
-"""A key that was not confirmed within this time before the outage may have been revoked before."""
+"""A key not confirmed within this time before the outage is refused: it may be revoked."""
 BELIEVED_MAX = 1000
 
 
 class Sender(Struct):
-    """Whose key it is, and when the database knew it; times are on the monotonic clock."""
+    """The principal of a key, and when the database found and confirmed it (monotonic, s)."""
 
     principal: Principal
     found_at: float
@@ -23,17 +23,17 @@ class Sender(Struct):
 
 
 class Believed:
-    """The ingest keys in use, by hash; the one that was found first leaves when it is full.
+    """The ingest keys in use, by hash; if it is full, it drops the one found first.
 
-    A key is revoked in the database, perhaps by another process, so all of them have to be
-    confirmed there again and again. Otherwise one that is not shown meanwhile would be believed.
+    Another process may revoke a key in the database, so all keys have to be confirmed there
+    regularly. Otherwise a key that was revoked while it was not in use would still be accepted.
     """
 
     def __init__(self) -> None:
         self._senders: dict[bytes, Sender] = {}
 
     def put(self, token: str, principal: Principal, asked_at: float) -> None:
-        """Take note of a key that the database knew when it was asked."""
+        """Remember a key that the database found to be valid at `asked_at`."""
         digest = keys.hash_of(token)
         self._senders.pop(digest, None)
         if len(self._senders) >= BELIEVED_MAX:
@@ -41,7 +41,10 @@ class Believed:
         self._senders[digest] = Sender(principal, asked_at, asked_at)
 
     def get(self, token: str, now: float, away_since: float) -> Principal | None:
-        """Return who holds a key, if it is believed of a database that last answered then."""
+        """Return the principal of a key if it is accepted.
+
+        `away_since` is the time at which the database last answered.
+        """
         sender = self._senders.get(keys.hash_of(token))
         if sender is None or now >= sender.found_at + BELIEVED_S:
             return None
@@ -55,15 +58,15 @@ class Believed:
         self._senders.clear()
 
     def all(self) -> dict[bytes, Sender]:
-        """Return what is to be confirmed; `confirm` takes it back."""
+        """Return the keys to confirm, for `confirm`."""
         return dict(self._senders)
 
     def confirm(
         self, asked: Mapping[bytes, Sender], valid: Collection[bytes], asked_at: float
     ) -> None:
-        """Keep which of those that were asked for are valid, and forget the others.
+        """Confirm the valid keys among `asked`, and drop the others.
 
-        What was found anew meanwhile, perhaps in another database, is left as it is.
+        Leaves keys alone that were found again since, perhaps in another database.
         """
         for digest, sender in asked.items():
             if self._senders.get(digest) is not sender:

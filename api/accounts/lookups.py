@@ -1,4 +1,8 @@
-"""Looking up keys and sessions: few at a time, known ones apart, and addresses in turns."""
+"""Limits look-ups of keys and sessions in the database.
+
+Tokens that were valid in the last hour have a limit of their own. Unknown tokens share another one,
+in which addresses take turns. A flood of made-up keys therefore delays nobody with a valid key.
+"""
 
 import asyncio
 import time
@@ -16,29 +20,29 @@ from model.errors import UnavailableError
 STRANGERS_AT_ONCE = 1
 KNOWN_AT_ONCE = 2
 LOOKUPS_AT_ONCE = STRANGERS_AT_ONCE + KNOWN_AT_ONCE
-"""So few that made-up keys never take the connections of the service's other work."""
+"""So few that made-up keys never use up the connections for other work."""
 WAITING_MAX = 512
 ADDRESS_WAITING_MAX = 32
-"""How many look-ups of one address wait, of what was not known to be valid."""
+"""Most waiting look-ups of unknown tokens from one address."""
 KEY_WAITING_MAX = 256
-"""The same for one key or session that was valid a short while ago."""
+"""Most waiting look-ups of one token that was valid in the last hour."""
 KNOWN_S = 3600.0
-"""How long a key or session that was valid is looked up apart from those of strangers."""
+"""How long a valid token counts as known, and is looked up apart from unknown ones."""
 KNOWN_MAX = 10_000
 REFUSED_S = 3.0
-"""How long what nobody knew is refused without asking again."""
+"""How long an invalid token is refused without a new look-up."""
 REFUSED_MAX = 1000
 
 
 class CrowdedError(UnavailableError):
-    """Too many keys of an address wait to be looked up."""
+    """Too many look-ups of keys are waiting."""
 
     def __init__(self, _words: str = "") -> None:
-        super().__init__("too many keys wait to be looked up; try again soon")
+        super().__init__("too many keys are waiting to be checked; try again soon")
 
 
 class Recent:
-    """Tokens of a short while ago, by hash; the oldest leaves when it is full."""
+    """Recent tokens by hash, each for `life_s`; if it is full, it drops the oldest."""
 
     def __init__(self, life_s: float, most: int) -> None:
         self._life_s = life_s
@@ -63,14 +67,14 @@ class Recent:
 
 
 class Lookups:
-    """Lends connections for looking up who holds a key or session.
+    """Lends connections for look-ups of keys and sessions.
 
-    Whoever makes up keys waits in the queue of his address, and addresses take turns. What was
-    valid within the last hour never waits for strangers, from whatever address it comes.
+    An unknown token waits in the queue of its address, and addresses take turns. A token that was
+    valid within the last hour never waits for unknown ones, whatever its address.
     """
 
     def __init__(self, pool: DatabasePool, obstacle: Callable[[], str]) -> None:
-        """Until `obstacle` is empty, nothing is looked up, and it is the reason."""
+        """`obstacle` returns why nothing can be looked up yet, or an empty text."""
         self._pool = pool
         self._obstacle = obstacle
         self._strangers = Limiter(
@@ -82,20 +86,20 @@ class Lookups:
 
     @property
     def refused(self) -> int:
-        """How many look-ups were refused because too many waited."""
+        """The number of look-ups refused because too many were waiting."""
         return self._strangers.refused + self._holders.refused
 
     def forget(self) -> None:
-        """Forget what was valid and what was not: the database has become another one."""
+        """Forget all results, because the database was replaced by another one."""
         self._known.clear()
         self._refused.clear()
 
     def is_refused(self, token: str) -> bool:
-        """Whether nobody knew a token a moment ago."""
+        """Return whether a look-up within REFUSED_S found the token invalid."""
         return self._refused.has(token, time.monotonic())
 
     def learn(self, token: str, *, is_valid: bool) -> None:
-        """Remember what a look-up found."""
+        """Remember the result of a look-up."""
         now = time.monotonic()
         (self._known if is_valid else self._refused).add(token, now)
         if not is_valid:
@@ -105,7 +109,7 @@ class Lookups:
     async def connect(
         self, timeout_s: float, asker: str, token: str | None = None
     ) -> AsyncIterator[Connection]:
-        """Lend a connection to look up a token, for an address. Raises UnavailableError."""
+        """Lend a connection to look up a token of an address. Raises UnavailableError."""
         limiter, queue = self._strangers, asker
         if token is not None and self._known.has(token, time.monotonic()):
             limiter, queue = self._holders, keys.hash_of(token).hex()
@@ -114,7 +118,7 @@ class Lookups:
 
     @asynccontextmanager
     async def connect_holder(self, timeout_s: float) -> AsyncIterator[Connection]:
-        """Lend a connection on behalf of somebody whose key is valid. Raises UnavailableError."""
+        """Lend a connection for a client whose key is already checked. Raises UnavailableError."""
         async with self._lend(timeout_s, self._holders, "") as connection:
             yield connection
 

@@ -1,4 +1,4 @@
-"""Signing browsers in and out: a key becomes a session cookie."""
+"""Routes to sign a browser in and out: they exchange a key for a session cookie."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ from runtime.settings import Secret
 
 
 class Credentials(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a browser signs in with."""
+    """The key with which a browser signs in."""
 
     key: str
 
@@ -48,10 +48,10 @@ async def sign_out(request: KnownRequest, context: NamedDependency[AppContext]) 
 
 
 def session_cookie(request: Request[Any, Any, Any], auth: Authenticator, session: Secret) -> Cookie:
-    """Return the cookie of a session; over https, which a trusted proxy may say, it is Secure.
+    """Return the cookie of a session. It is Secure over https, also behind a trusted proxy.
 
-    Lax, not Strict: a link in a terminal's page, a chat or a mail would arrive signed out. What
-    Strict would add, access control does: a change by cookie needs our own Origin.
+    SameSite is Lax: with Strict, links in chats and mails would open signed out. Access control
+    provides the rest of the protection, because a change by cookie needs this service's Origin.
     """
     return Cookie(
         key=auth.cookie_name,

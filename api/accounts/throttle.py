@@ -1,4 +1,4 @@
-"""Wrong keys: whoever shows many is answered slowly, and nobody else is."""
+"""Delays the responses to an address that sends many invalid keys, and to no other."""
 
 import time
 from collections.abc import AsyncIterator
@@ -13,7 +13,7 @@ from api.server.connections import asker_of, delay
 FREE_FAILURES = 20
 DELAY_S = 1.0
 DELAY_S_MAX = 10.0
-"""Of an address that tries many keys side by side: the number of its connections is limited."""
+"""The longest delay. An address cannot avoid it with many connections: their number is limited."""
 FORGOTTEN_S = 900.0
 ADDRESSES_MAX = 10_000
 
@@ -22,28 +22,28 @@ class _Failures(Struct):
     count: int = 0
     last: float = 0.0
     next_at: float = 0.0
-    """When the answer to the next failure may be sent."""
+    """When the response to the next failure may be sent."""
 
 
 class Throttle:
-    """Counts failures by address, and delays the answers to those beyond the free ones.
+    """Counts failures by address, and delays responses after the first FREE_FAILURES.
 
-    A valid key is never delayed, from whatever address: it is looked up before anything is counted.
+    A valid key is never delayed, whatever its address: only failed look-ups are counted.
     """
 
     def __init__(self) -> None:
         self.delayed = 0
         self.undelayed = 0
-        """Answers that were to be delayed, when too many were already."""
+        """Responses that were sent at once because too many others were being delayed."""
         self._failures: dict[str, _Failures] = {}
 
     def delay_s(self, address: str, now: float) -> float:
-        """Count a failure, and return how long its answer waits."""
+        """Count a failure of an address; return the delay of its response in seconds."""
         known = self._failures.pop(address, None)
         if known is None or now - known.last > FORGOTTEN_S:
             known = _Failures()
         if len(self._failures) >= ADDRESSES_MAX:
-            # The address that failed the longest ago.
+            # Dictionaries keep their order: the first address failed the longest ago.
             del self._failures[next(iter(self._failures))]
         self._failures[address] = known
         known.count, known.last = known.count + 1, now
@@ -53,10 +53,10 @@ class Throttle:
         return known.next_at - now
 
     async def wait(self, scope: Scope) -> None:
-        """Wait as long as the answer to a failure has to, or not at all when too many wait.
+        """Wait before the response to a failure, or not at all if too many responses wait.
 
-        An answer costs its sender nothing while it waits, and us a connection: so few wait that
-        nobody else lacks one.
+        A delayed response occupies a connection. Their number is limited, so that other clients
+        always find a free one.
         """
         group = asker_of(scope)
         if not group:
@@ -68,9 +68,9 @@ class Throttle:
 
     @asynccontextmanager
     async def looking_up(self, scope: Scope) -> AsyncIterator[None]:
-        """Delay the refusal of a look-up for which too many of its address wait.
+        """Delay the refusal of a look-up if too many are waiting.
 
-        Whoever asks again at once would keep the event loop busy with refusals.
+        A client that retries at once would otherwise keep the event loop busy with refusals.
         """
         try:
             yield

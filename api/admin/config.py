@@ -1,4 +1,4 @@
-"""Settings that people change at run time."""
+"""Routes of the settings that can be changed at run time."""
 
 from typing import Annotated, Any
 
@@ -20,15 +20,15 @@ from model.principal import Role
 from model.text import host_of
 from model.times import utc_now
 
-OnlyKey = Annotated[str | None, QueryParameter(description="Only changes of this setting.")]
+OnlyKey = Annotated[str | None, QueryParameter(description="Return only changes of this setting.")]
 
 
 ADDRESSED = {"targets", "scrapes"}
-CHANGED = {409: documented("It is not `previous` any more: somebody has changed it since.")}
+CHANGED = {409: documented("The setting differs from `previous`: somebody changed it since.")}
 
 
 def _shown(value: Any, key: str, role: Role) -> Any:
-    """Return a value as a role may see it: the inside of addresses, for admins alone."""
+    """Return a value as a role may see it: only admins see paths and queries of addresses."""
     if role is Role.ADMIN or key not in ADDRESSED or not isinstance(value, list):
         return value
     return [
@@ -46,7 +46,7 @@ def _entry_for(entry: config.Entry, role: Role) -> config.Entry:
 
 
 class Wanted(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a setting is to be; with `previous`, only if it is still that."""
+    """The new value of a setting; with `previous`, only if the present value equals that."""
 
     value: Any
     previous: Any = UNSET
@@ -93,7 +93,7 @@ async def one(
     f"{BASE}/config/{{key:str}}",
     opt={ROLE: Role.ADMIN},
     tags=["config"],
-    summary="Change it",
+    summary="Change a setting",
     responses=CHANGED,
 )
 async def change(

@@ -1,4 +1,4 @@
-"""What is stored, what it takes, and what another retention would drop."""
+"""Routes of storage use, and of the preview of another retention."""
 
 from litestar import get, post
 from litestar.di import NamedDependency
@@ -37,10 +37,10 @@ async def storage(context: NamedDependency[AppContext]) -> Storage:
     opt={ROLE: Role.OPERATOR, CONCURRENCY: Concurrency.ANALYSIS},
     status_code=HTTP_200_OK,
     tags=["retention"],
-    summary="What a retention would drop: tiers, chunks, rows and bytes",
+    summary="What another retention would delete: tiers, chunks, rows and bytes",
 )
 async def preview(context: NamedDependency[AppContext], data: JSONBody[Wanted]) -> Preview:
-    """Answer for a value as `PUT /config/retention` takes it; nothing is changed."""
+    """Takes a value as `PUT /config/retention` does, and changes nothing."""
     wanted = with_value(Config(), "retention", data.value).retention
     async with context.connect(LONG_DEADLINE_S) as connection:
         return await dropped_by(connection, wanted, utc_now())

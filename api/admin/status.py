@@ -1,4 +1,4 @@
-"""For those who run or build on the service: its own state, and alerts to try things with."""
+"""Routes for operators and developers: the state of the service, and test alerts."""
 
 from litestar import get, post
 from litestar.di import NamedDependency
@@ -21,7 +21,7 @@ from runtime.version import __version__
 
 
 class TestAlert(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the test alert is to look like."""
+    """The fields of the test alert."""
 
     level: Level = Level.WARNING
     category: Category = Category.SYSTEM
@@ -31,20 +31,20 @@ class TestAlert(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Status(Struct, frozen=True):
-    """How the service itself does."""
+    """The state of the service itself."""
 
     version: str
     database_version: str
     services: dict[str, object]
     maintenance: tiers.Run | None
-    """The newest run of the maintenance."""
+    """The newest run of the storage maintenance."""
 
 
 @post(
     f"{BASE}/dev/test-alert",
     opt={ROLE: Role.ADMIN},
     tags=["dev"],
-    summary="Raise an alert that only a person resolves",
+    summary="Open a test alert, which only a person can resolve",
 )
 async def raise_alert(
     request: KnownRequest,

@@ -1,4 +1,4 @@
-"""What people do to an alert: a route for each act, and one to say something about it."""
+"""Routes for a person's actions on an alert: resolve, acknowledge, reopen, comment."""
 
 from typing import Annotated
 
@@ -21,30 +21,30 @@ from model.principal import Role
 from model.text import Lines
 from model.times import utc_now
 
-CONFLICT = {409: documented("The alert is in a state that does not allow this.")}
+CONFLICT = {409: documented("The state of the alert does not allow this action.")}
 
 
 class Note(Struct, frozen=True, forbid_unknown_fields=True):
-    """Why someone acts; it is kept with the transition."""
+    """An optional comment, stored with the transition."""
 
     comment: Lines = ""
 
 
 class Comment(Struct, frozen=True, forbid_unknown_fields=True):
-    """What someone has to say."""
+    """A comment on an alert."""
 
     comment: Annotated[Lines, Meta(min_length=1)]
 
 
 SUMMARIES = {
-    RESOLVE.name: "Resolve an alert by hand",
-    ACKNOWLEDGE.name: "Say that someone is on it",
-    REOPEN.name: "Let a resolved alert fire again",
+    RESOLVE.name: "Resolve an alert manually",
+    ACKNOWLEDGE.name: "Acknowledge an alert",
+    REOPEN.name: "Reopen a resolved alert",
 }
 
 
 def route_of(act: Act) -> HTTPRouteHandler:
-    """Return the route of an act, which tells everybody."""
+    """Return the route of an action, which applies it and announces it."""
 
     async def handle(
         request: KnownRequest,
@@ -83,7 +83,7 @@ def route_of(act: Act) -> HTTPRouteHandler:
     status_code=201,
     opt={ROLE: Role.OPERATOR},
     tags=["alerts"],
-    summary="Say something about an alert, open or past",
+    summary="Comment on an open or resolved alert",
 )
 async def comment(
     request: KnownRequest,

@@ -1,4 +1,4 @@
-"""Alerts: those that are open, and those of the past."""
+"""Routes that list open and past alerts."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -19,30 +19,34 @@ from model.series import Category
 from model.severity import Level
 from model.times import parse_time, utc_now
 
-OnlyLevel = Annotated[Level | None, QueryParameter(description="Only alerts of this level.")]
-OnlyCategory = Annotated[Category | None, QueryParameter(description="Only this category.")]
-OnlyComponent = Annotated[str | None, QueryParameter(description="Only this component.")]
+OnlyLevel = Annotated[Level | None, QueryParameter(description="Return only alerts of this level.")]
+OnlyCategory = Annotated[Category | None, QueryParameter(description="Return only this category.")]
+OnlyComponent = Annotated[str | None, QueryParameter(description="Return only this component.")]
 SuppressedNow = Annotated[
-    bool | None, QueryParameter(description="Only those that are suppressed now, or that are not.")
+    bool | None,
+    QueryParameter(description="Return only alerts that are, or are not, suppressed now."),
 ]
 SuppressedEver = Annotated[
-    bool | None, QueryParameter(description="Only those that were ever suppressed, or never.")
+    bool | None,
+    QueryParameter(description="Return only alerts that were ever, or never, suppressed."),
 ]
-OnlyRule = Annotated[str | None, QueryParameter(description="Only alerts of this rule.")]
+OnlyRule = Annotated[str | None, QueryParameter(description="Return only alerts of this rule.")]
 OnlyState = Annotated[
     alerts.State | None,
-    QueryParameter(name="state", description="Only those in this state now."),
+    QueryParameter(name="state", description="Return only alerts that are in this state now."),
 ]
 WithEvents = Annotated[
     bool,
-    QueryParameter(name="events", description="Whether each has its transitions, in `events`."),
+    QueryParameter(name="events", description="Include the transitions of each alert."),
 ]
-Start = Annotated[str, QueryParameter(description="Open then or later: a time, or such as -7d.")]
-End = Annotated[str, QueryParameter(description="Opened before: a time, or `now`.")]
+Start = Annotated[
+    str, QueryParameter(description="Open at this time or later: absolute, or such as -7d.")
+]
+End = Annotated[str, QueryParameter(description="Opened before this time, or `now`.")]
 
 
 class AlertWithEvents(alerts.Alert, frozen=True):
-    """An alert and its transitions, oldest first; of a list, where they were asked for."""
+    """An alert with its transitions, oldest first; lists include them only on request."""
 
     events: list[alerts.Logged] | UnsetType = UNSET
 
@@ -78,7 +82,7 @@ async def active(
     f"{BASE}/alerts/history",
     opt={CONCURRENCY: Concurrency.ANALYSIS},
     tags=["alerts"],
-    summary="Alerts that were open in a range of time",
+    summary="Alerts that were open in a time range",
 )
 async def past(
     context: NamedDependency[AppContext],

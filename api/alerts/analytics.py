@@ -1,4 +1,4 @@
-"""How alerts went, over a range of time."""
+"""The route of alert statistics."""
 
 from datetime import datetime
 from typing import Annotated
@@ -17,14 +17,16 @@ from db.pool import LONG_DEADLINE_S
 from history.query import zone_named
 from model.times import parse_time, utc_now
 
-Start = Annotated[str, QueryParameter(description="Opened at or after: a time, or such as -30d.")]
-End = Annotated[str, QueryParameter(description="Opened before: a time, or `now`.")]
-Group = Annotated[By, QueryParameter(description="What alerts are put together by.")]
-Zone = Annotated[str, QueryParameter(description="Time zone in which weeks begin, on Mondays.")]
+Start = Annotated[
+    str, QueryParameter(description="Opened at this time or later: absolute, or such as -30d.")
+]
+End = Annotated[str, QueryParameter(description="Opened before this time, or `now`.")]
+Group = Annotated[By, QueryParameter(description="The field by which alerts are grouped.")]
+Zone = Annotated[str, QueryParameter(description="Time zone of weeks, which start on Monday.")]
 
 
 class Summaries(Struct, frozen=True):
-    """Groups of alerts, the noisiest first."""
+    """Statistics of groups of alerts, largest group first."""
 
     start: datetime
     end: datetime
@@ -35,7 +37,7 @@ class Summaries(Struct, frozen=True):
     f"{BASE}/alerts/analytics",
     opt={CONCURRENCY: Concurrency.ANALYSIS},
     tags=["alerts"],
-    summary="How soon alerts were taken on and over, and which are noise",
+    summary="Alert statistics: counts, times to acknowledge and resolve, flapping",
 )
 async def summarize(
     context: NamedDependency[AppContext],

@@ -1,4 +1,4 @@
-"""Maintenance windows: planned work, whose alerts notify nobody."""
+"""Routes of maintenance windows: planned work whose alerts notify nobody."""
 
 from datetime import datetime
 
@@ -20,13 +20,14 @@ from model.principal import Role
 from model.times import Moment, parse_time
 
 MAINTENANCE = f"{BASE}/maintenance"
-TAKEN = {409: documented("There is a window of this name.")}
+TAKEN = {409: documented("A window with this name already exists.")}
 
 
 class WindowDraft(Plan, frozen=True, kw_only=True):
-    """A plan; once, from `starts_at` to `ends_at`; recurring, these limit it if they are given.
+    """A maintenance window as it is sent to create or replace one.
 
-    What GET says of a window besides may be given back.
+    A one-off window lasts from `starts_at` to `ends_at`. For a recurring window both are optional
+    and limit when it recurs. Read-only fields of a GET response are accepted and ignored.
     """
 
     starts_at: Moment | None = None
@@ -36,7 +37,7 @@ class WindowDraft(Plan, frozen=True, kw_only=True):
     updated_by: ReadOnly = UNSET
 
 
-@get(MAINTENANCE, tags=["maintenance"], summary="Every window, in the order they were made")
+@get(MAINTENANCE, tags=["maintenance"], summary="All maintenance windows, oldest first")
 async def every(
     context: NamedDependency[AppContext], limit: Limit = LIMIT, cursor: Cursor = None
 ) -> Page[StoredWindow]:
@@ -56,7 +57,7 @@ async def _insert(change: Change, draft: WindowDraft) -> int:
     number = await windows.insert(change.connection, window, change.now, change.actor)
     if number is None:
         raise _taken(draft.name)
-    await log(change, f"maintenance {draft.name} made")
+    await log(change, f"maintenance {draft.name} created")
     return number
 
 
@@ -102,8 +103,8 @@ RESOURCE = Resource(
 )
 ROUTES = (
     every,
-    RESOURCE.one("One window"),
-    RESOURCE.create("Plan work, once or again and again", responses=TAKEN),
-    RESOURCE.replace("Replace a window", responses=TAKEN),
-    RESOURCE.delete("End a window for good; what has been stays in previews and views"),
+    RESOURCE.one("One maintenance window"),
+    RESOURCE.create("Create a maintenance window, one-off or recurring", responses=TAKEN),
+    RESOURCE.replace("Replace a maintenance window", responses=TAKEN),
+    RESOURCE.delete("Remove a maintenance window; previews still consider its past"),
 )

@@ -1,4 +1,4 @@
-"""What breaks a limit, but not yet for long enough."""
+"""The route of pending instances: breached, but not yet for the `for` of their rule."""
 
 from litestar import get
 from litestar.di import NamedDependency
@@ -13,7 +13,7 @@ from api.probes import BASE
 @get(
     f"{BASE}/alerts/pending",
     tags=["alerts"],
-    summary="What breaks a limit and waits for `for` to pass, those first that fire first",
+    summary="Instances that are breached, but not yet for `for`; next to fire first",
 )
 async def read(
     context: NamedDependency[AppContext], limit: Limit = LIMIT, cursor: Cursor = None

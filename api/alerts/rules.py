@@ -1,4 +1,4 @@
-"""Alert rules: reading and changing them."""
+"""Routes to read, change and preview alert rules."""
 
 from datetime import datetime
 from typing import Literal
@@ -29,12 +29,16 @@ from model.principal import Role
 from model.times import Moment, parse_time, utc_now
 
 RULES = f"{BASE}/alerts/rules"
-TAKEN = {409: documented("There is a rule of this name, or the rules do not go together.")}
-APART = {409: documented("The rules would not go together: a composite names what is none.")}
+TAKEN = {409: documented("The name is taken, or the rule conflicts with other rules.")}
+APART = {
+    409: documented(
+        "The change conflicts with other rules, such as a composite that needs this one."
+    )
+}
 
 
 class RuleView(Rule, frozen=True, kw_only=True):
-    """A rule, how it stands, and who last changed it; `error` says why it cannot be evaluated."""
+    """A rule with its state and last change; `error` says why it cannot be evaluated."""
 
     state: Literal["ok", "error", "off"]
     error: str | None
@@ -44,7 +48,7 @@ class RuleView(Rule, frozen=True, kw_only=True):
 
 
 class RuleBody(Rule, frozen=True, kw_only=True):
-    """A rule; what GET says of it besides may be given back."""
+    """A rule as it is sent; read-only fields of a GET response are accepted and ignored."""
 
     state: ReadOnly = UNSET
     error: ReadOnly = UNSET
@@ -53,7 +57,7 @@ class RuleBody(Rule, frozen=True, kw_only=True):
     updated_by: ReadOnly = UNSET
 
     def __post_init__(self) -> None:
-        """Keep the rule alone."""
+        """Drop the read-only fields."""
         super().__post_init__()
         for name in READ_ONLY:
             force_setattr(self, name, UNSET)
@@ -63,14 +67,14 @@ READ_ONLY = sorted(set(RuleBody.__struct_fields__) - set(Rule.__struct_fields__)
 
 
 class PreviewRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """A rule that may not be saved yet, and the time to try it over."""
+    """A rule, saved or not, and the time range of the preview."""
 
     rule: RuleBody
     start: Moment = "-7d"
     end: Moment = "now"
 
 
-@get(RULES, tags=["rules"], summary="Every rule, in the order in which they were made")
+@get(RULES, tags=["rules"], summary="All rules, oldest first")
 async def every(
     context: NamedDependency[AppContext], limit: Limit = LIMIT, cursor: Cursor = None
 ) -> Page[RuleView]:
@@ -86,13 +90,16 @@ async def one(context: NamedDependency[AppContext], name: FromPath[str]) -> Rule
         return await _read(connection, name)
 
 
-@post(RULES, opt={ROLE: Role.ADMIN}, responses=TAKEN, tags=["rules"], summary="Make a rule")
+@post(RULES, opt={ROLE: Role.ADMIN}, responses=TAKEN, tags=["rules"], summary="Create a rule")
 async def create(
     request: KnownRequest, context: NamedDependency[AppContext], data: JSONBody[RuleBody]
 ) -> RuleView:
     async with context.connect(LONG_DEADLINE_S) as connection, connection.transaction():
         if not await rule_set.make(connection, data, utc_now(), request.user.name):
-            raise ConflictError(f"there is a rule {data.name!r}; change it with PUT")
+            raise ConflictError(
+                f"a rule named {data.name!r} already exists; change it with PUT, or choose "
+                "another name"
+            )
         return await _read(connection, data.name)
 
 
@@ -101,7 +108,7 @@ async def create(
     opt={ROLE: Role.ADMIN},
     responses=APART,
     tags=["rules"],
-    summary="Replace a rule; what it has raised goes on under what it has become",
+    summary="Replace a rule; its open alerts continue under the new definition",
 )
 async def replace(
     request: KnownRequest,
@@ -110,7 +117,7 @@ async def replace(
     data: JSONBody[RuleBody],
 ) -> RuleView:
     if data.name != name:
-        raise InvalidError(f"name: must be {name!r}, as in the address")
+        raise InvalidError(f"name must be {name!r}, as in the path")
     async with context.connect(LONG_DEADLINE_S) as connection, connection.transaction():
         if not await rule_set.replace(connection, data, utc_now(), request.user.name):
             raise _unknown(name)
@@ -122,7 +129,7 @@ async def replace(
     opt={ROLE: Role.ADMIN},
     responses=APART,
     tags=["rules"],
-    summary="Delete a rule, and resolve what it has raised",
+    summary="Delete a rule and resolve its open alerts",
 )
 async def remove(
     request: KnownRequest, context: NamedDependency[AppContext], name: FromPath[str]
@@ -142,12 +149,12 @@ async def remove(
     opt={ROLE: Role.OPERATOR, CONCURRENCY: Concurrency.PREVIEW},
     status_code=200,
     tags=["rules"],
-    summary="What a rule would have done, beside the present one of its name",
+    summary="Preview a rule over the past, compared with the saved rule of its name",
 )
 async def preview_rule(
     context: NamedDependency[AppContext], data: JSONBody[PreviewRequest]
 ) -> preview.Preview:
-    """Evaluate each minute of a range as it is evaluated live; nothing is changed."""
+    """Evaluate each minute of a range as live evaluation does, without changing anything."""
     now = utc_now()
     start, end = parse_time(data.start, now), min(parse_time(data.end, now), now)
     thresholds = context.config().thresholds_document()

@@ -1,4 +1,4 @@
-"""Silences: alerts that notify nobody for a while."""
+"""Routes of silences: for a limited time, matching alerts notify nobody."""
 
 from datetime import datetime, timedelta
 from typing import Annotated
@@ -28,13 +28,16 @@ from model.times import Duration, Moment, parse_duration, parse_time, utc_now
 SILENCES = f"{BASE}/alerts/silences"
 ENDED = {409: documented("The silence has ended.")}
 
-OnlyActive = Annotated[bool, QueryParameter(description="Only those that hold now.")]
+OnlyActive = Annotated[
+    bool, QueryParameter(description="Return only silences that are active now.")
+]
 
 
 class SilenceDraft(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is silenced and why, from `starts_at` (now), until `ends_at` or for `duration`.
+    """A silence as it is sent to create or replace one.
 
-    What GET says of a silence besides may be given back.
+    It starts at `starts_at` (default: now) and lasts until `ends_at` or for `duration`. Read-only
+    fields of a GET response are accepted and ignored.
     """
 
     matcher: Matcher
@@ -73,12 +76,12 @@ async def _read(connection: Connection, number: int, now: datetime) -> Silence |
 async def _insert(change: Change, draft: SilenceDraft) -> int:
     terms = _terms(draft, change.now, change.now)
     number = await silences.insert(change.connection, terms, change.now, change.actor)
-    await log(change, f"silence {number} made: {_words(terms)}")
+    await log(change, f"silence {number} created: {_words(terms)}")
     return number
 
 
 async def _update(change: Change, before: Silence, draft: SilenceDraft) -> None:
-    """Replace it; without `starts_at` it begins when it did, from where `duration` counts."""
+    """Replace a silence. Without `starts_at` it keeps its start, and `duration` counts from it."""
     terms = _terms(draft, change.now, before.starts_at)
     if not await silences.update(change.connection, before.id, terms, change.now, change.actor):
         raise _ended(before)
@@ -93,7 +96,9 @@ async def _finish(change: Change, before: Silence) -> None:
 
 def _terms(draft: SilenceDraft, now: datetime, begin: datetime) -> Terms:
     if draft.matcher == Matcher():
-        raise InvalidError("matcher: name at least one of rule, component, category, level, labels")
+        raise InvalidError(
+            "matcher must have at least one of rule, component, category, level and labels"
+        )
     start = begin if draft.starts_at is None else parse_time(draft.starts_at, now)
     match draft.ends_at, draft.duration:
         case str() | float() as moment, None:
@@ -101,9 +106,9 @@ def _terms(draft: SilenceDraft, now: datetime, begin: datetime) -> Terms:
         case None, str() | float() as length:
             end = start + timedelta(seconds=parse_duration(length))
         case _:
-            raise InvalidError("say when it ends: either ends_at or duration")
+            raise InvalidError("a silence needs either ends_at or duration")
     if end <= max(start, now):
-        raise InvalidError("it must end after it begins, and after now")
+        raise InvalidError("a silence must end after its start, and in the future")
     return Terms(draft.matcher, start, end, draft.comment)
 
 
@@ -113,7 +118,9 @@ def _words(terms: Terms) -> str:
 
 
 def _ended(silence: Silence) -> ConflictError:
-    return ConflictError(f"silence {silence.id} ended at {silence.ends_at:%FT%TZ}; make another")
+    return ConflictError(
+        f"silence {silence.id} ended at {silence.ends_at:%FT%TZ}; create another one"
+    )
 
 
 RESOURCE = Resource(
@@ -133,7 +140,7 @@ RESOURCE = Resource(
 ROUTES = (
     every,
     RESOURCE.one("One silence"),
-    RESOURCE.create("Silence some alerts"),
+    RESOURCE.create("Create a silence"),
     RESOURCE.replace("Replace a silence that has not ended", responses=ENDED),
     RESOURCE.delete("End a silence now; it stays in the list", "finish", responses=ENDED),
 )

@@ -1,4 +1,4 @@
-"""Changes of suppression: they act at once."""
+"""Changes of silences and maintenance windows, which take effect at once."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,7 +14,10 @@ from model.times import utc_now
 
 @asynccontextmanager
 async def changing(context: AppContext, actor: str) -> AsyncIterator[Change]:
-    """Lend a transaction at whose end alerts are suppressed as they then should be."""
+    """Lend a transaction for a change of suppression, and apply suppression before its commit.
+
+    The lock of the evaluation clock keeps an evaluation from running in between.
+    """
     async with context.connect(LONG_DEADLINE_S) as connection, connection.transaction():
         await lock(connection)
         change = Change(context, connection, utc_now(), actor)
@@ -30,7 +33,7 @@ async def changing(context: AppContext, actor: str) -> AsyncIterator[Change]:
 
 
 async def log(change: Change, detail: str) -> None:
-    """Write to the audit what was changed of a silence or a window."""
+    """Write a change of a silence or maintenance window to the audit."""
     event = audit_log.Event(
         change.now, audit_log.Type.SUPPRESSION_CHANGED, change.actor, detail=detail
     )

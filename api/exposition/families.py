@@ -1,6 +1,6 @@
-"""Families of an exposition whose samples have several names, as the one family they are.
+"""Combines series into exposition families whose samples have several names.
 
-These are histograms and summaries, and in OpenMetrics counters that tell when they were created.
+These are histograms and summaries, and in OpenMetrics also counters with their creation time.
 """
 
 import math
@@ -19,13 +19,13 @@ LE, QUANTILE = "le", "quantile"
 PAIR = re.compile(r'([a-zA-Z0-9_]+)="((?:[^"\\]|\\.)*)"', re.ASCII)
 NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?|[iI]nf)", re.ASCII)
 GO_EXPONENT_FROM = 1e6
-"""Go, whose numbers OpenMetrics demands as bounds, writes an exponent from here on."""
+"""From here on Go writes floats with an exponent; OpenMetrics demands Go's notation for bounds."""
 
 
 class Point(NamedTuple):
-    """The newest value of one series; `labels` are as `labels_text` writes them.
+    """The newest value of one series; `labels` is the text that `labels_text` returns.
 
-    Without a time it is the scraper's to say when that was.
+    Without a time, the scraper assigns the time of the scrape.
     """
 
     metric: str
@@ -42,7 +42,7 @@ Family = dict[str, Point]
 
 
 class Sample(NamedTuple):
-    """A point under its name, with its labels in one of the formats."""
+    """A point with its sample name, and its labels as written in one of the formats."""
 
     name: str
     labels: str
@@ -50,7 +50,7 @@ class Sample(NamedTuple):
 
 
 class Bounded(NamedTuple):
-    """A point with the number that a label of it says."""
+    """A point with the number in its `le` or `quantile` label, and its other labels."""
 
     number: float
     labels: str
@@ -58,7 +58,7 @@ class Bounded(NamedTuple):
 
 
 class Compound(Struct, frozen=True):
-    """A family; `members` are the names of its samples."""
+    """A family of several sample names, which are `members`."""
 
     name: str
     type: str
@@ -67,7 +67,7 @@ class Compound(Struct, frozen=True):
 
     @property
     def described(self) -> list[Point]:
-        """The points that tell the unit and how it is written in Vigia."""
+        """The points from which the unit and the name in Vigia are taken."""
         ending = COUNTED if self.type == COUNTER else SUM
         return [
             point._replace(metric=point.metric.removesuffix(ending))
@@ -77,10 +77,10 @@ class Compound(Struct, frozen=True):
 
 
 def compounds(families: Mapping[str, Family], *, is_open: bool) -> Iterator[Compound]:
-    """Yield every family of several names that is whole; `is_open` is for OpenMetrics.
+    """Yield every complete family of several names; `is_open` selects OpenMetrics.
 
-    What is not whole keeps its names, and has no type that would promise more: parsers refuse an
-    exposition with a histogram whose count is not that of its last bucket.
+    Series of an incomplete family keep their own names and get no type: parsers reject a whole
+    exposition if the count of a histogram differs from its last bucket.
     """
     for count in families:
         name = count.removesuffix(COUNT)
@@ -102,7 +102,7 @@ def compounds(families: Mapping[str, Family], *, is_open: bool) -> Iterator[Comp
 
 
 def others_of(created: str) -> set[str]:
-    """Return the names that show that a time of creation is a counter or a summary of its own."""
+    """Return names whose presence shows that `created` is a counter or summary of its own."""
     return {created + COUNTED, created + COUNT}
 
 
@@ -111,7 +111,7 @@ def _compound(name: str, type_: str, samples: list[Sample]) -> Compound:
 
 
 def _counters(families: Mapping[str, Family]) -> Iterator[Compound]:
-    """Yield every counter that says when it was created; others are one name, and no compound."""
+    """Yield every counter with a creation time. Other counters have only one name."""
     for created, times in families.items():
         name = created.removesuffix(CREATED)
         counted = families.get(name + COUNTED, {})
@@ -133,7 +133,7 @@ def _counted(name: str, counted: Family, created: Family) -> Iterator[Sample]:
 
 
 class _Group(NamedTuple):
-    """The points of a histogram or summary that have the same labels."""
+    """The points of a histogram or summary with the same labels."""
 
     labels: str
     bounded: list[Bounded]
@@ -147,7 +147,7 @@ class _Group(NamedTuple):
 
 
 def _groups(name: str, families: Mapping[str, Family], bounded: str) -> list[_Group] | None:
-    """Return the points by their labels; None when some of them belong to no group."""
+    """Return the points grouped by labels; None if some points belong to no group."""
     sums, counts = families[name + SUM], families[name + COUNT]
     label = LE if bounded.endswith(BUCKET) else QUANTILE
     by_labels: dict[str, list[Bounded]] = {labels: [] for labels in counts}
@@ -166,7 +166,7 @@ def _groups(name: str, families: Mapping[str, Family], bounded: str) -> list[_Gr
 
 
 def _with_created(groups: Iterable[_Group], created: Family) -> list[_Group] | None:
-    """Return the groups with the times of their creation; None when some belong to no group."""
+    """Return the groups with their creation times; None if some times belong to no group."""
     counts = {group.labels: group.observations for group in groups}
     if not _are_created(created, counts):
         return None
@@ -174,12 +174,12 @@ def _with_created(groups: Iterable[_Group], created: Family) -> list[_Group] | N
 
 
 def _are_created(created: Family, points: Family) -> bool:
-    """Return whether each of some points tells when that of the same labels began."""
+    """Return whether each creation time belongs to a point with the same labels and time."""
     return all(
         not one.counts
         and one.value >= 0
         and labels in points
-        # Samples of one group of labels must not go back in time.
+        # OpenMetrics demands that the times within one group of labels never decrease.
         and one.time_ms == points[labels].time_ms
         for labels, one in created.items()
     )
@@ -227,7 +227,7 @@ def _summary(name: str, groups: Iterable[_Group], *, is_open: bool) -> list[Samp
         if any(each.point.counts or each.point.value < 0 for each in group.bounded):
             return None
         some = [_sample(name, each, QUANTILE, is_open=is_open) for each in group.bounded]
-        # A quantile without observations keeps its last value: an older one goes first.
+        # A quantile without new observations keeps its old time. Times must not decrease.
         both = [*some, *_totals(name, group)]
         samples += sorted(both, key=lambda sample: sample.point.time_ms or 0)
     return samples
@@ -252,7 +252,7 @@ def _totals(name: str, group: _Group) -> list[Sample]:
 
 
 def number_text(number: float) -> str:
-    """Return a bound as OpenMetrics demands it: the way Go writes a float."""
+    """Return a bound in the notation that OpenMetrics demands, which is Go's for floats."""
     if math.isinf(number):
         return "+Inf" if number > 0 else "-Inf"
     text = repr(number)
@@ -263,7 +263,7 @@ def number_text(number: float) -> str:
 
 @lru_cache(CACHED_MAX)
 def _split(labels: str, name: str) -> tuple[str, str]:
-    """Return written labels without one of them, and the value of that one."""
+    """Return the text of labels without one label, and the value of that label."""
     pairs = PAIR.findall(labels)
     rest = [f'{key}="{value}"' for key, value in pairs if key != name]
     value = next((value for key, value in pairs if key == name), "")

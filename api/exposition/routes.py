@@ -1,4 +1,4 @@
-"""The newest values for Prometheus and whoever else comes and asks, and the service's own."""
+"""The exposition: newest values and Vigia's own metrics, in Prometheus' formats."""
 
 import asyncio
 import re
@@ -28,7 +28,7 @@ ANYTHING = "*/*"
 QUALITY = re.compile(r"q=([01](?:\.[0-9]{0,3})?)", re.ASCII)
 
 STALE = timedelta(minutes=5)
-"""As long as Prometheus looks back: an older value would be taken for a present one."""
+"""The lookback of Prometheus: it would take an older value for a present one."""
 
 
 @get(
@@ -37,20 +37,20 @@ STALE = timedelta(minutes=5)
     media_type=OPENMETRICS.media_type,
     tags=["metrics"],
     summary="Newest values for Prometheus",
-    description="OpenMetrics, or the Prometheus text format to those who ask for text/plain. Each "
-    "series with the time of its newest value; one that has none of the last five minutes is left "
-    "out. The service's own metrics begin with `vigia_`.",
+    description="OpenMetrics, or the Prometheus text format if `Accept` prefers text/plain. Each "
+    "series has the time of its newest value. Series without a value in the last five minutes are "
+    "left out. Names of Vigia's own metrics start with `vigia_`.",
 )
 async def export(request: KnownRequest, context: NamedDependency[AppContext]) -> Response[bytes]:
     form = form_of(request.headers.get("accept", ""))
     newest, points = await _read(context, utc_now() - STALE)
-    # With many series it takes a tenth of a second: too long to hold up everyone else.
+    # With many series this takes a tenth of a second, too long for the event loop.
     body = await asyncio.to_thread(_body, newest, points, form)
     return Response(body, media_type=form.media_type, headers={"Vary": "Accept"})
 
 
 async def _read(context: AppContext, since: datetime) -> tuple[list[Newest], list[Point]]:
-    """Return the newest samples, and what the service tells of itself: that also without them."""
+    """Return the newest samples and Vigia's own metrics; without a database only the latter."""
     points = [*self_metrics.points_of(context.status()), *self_metrics.of_process()]
     points += self_metrics.of_receivers(context.receivers)
     points += self_metrics.of_connections(context.connections)
@@ -65,14 +65,14 @@ async def _read(context: AppContext, since: datetime) -> tuple[list[Newest], lis
         log.warning("exposition_without_samples", error=str(error).strip())
         is_up = False
     points.append(own("database_up", is_up, "Whether the database answered."))
-    points.append(own("series_stale", stale, "Series left out: without a value for five minutes."))
+    points.append(own("series_stale", stale, "Series left out: no value for five minutes."))
     return newest, points
 
 
 def _body(newest: Sequence[Newest], points: Sequence[Point], form: Form) -> bytes:
     made = Exposition()
     made.add(map(_point, newest))
-    made.add([own("series_merged", made.merged, "Series left out: another got the same name.")])
+    made.add([own("series_merged", made.merged, "Series left out: another has the same name.")])
     made.add(points)
     return made.write(form)
 
@@ -83,7 +83,7 @@ def _point(row: Newest) -> Point:
 
 
 def form_of(accept: str) -> Form:
-    """Return the format that is wanted more; OpenMetrics when both are."""
+    """Return the format that an Accept header prefers; OpenMetrics if it prefers neither."""
     wanted = dict(sorted(map(_range, (accept or ANYTHING).split(",")), key=lambda pair: pair[1]))
 
     def quality(form: Form) -> float:
@@ -95,7 +95,7 @@ def form_of(accept: str) -> Form:
 
 
 def _range(text: str) -> tuple[str, float]:
-    """Return a media range of an Accept header, and its quality."""
+    """Return a media range of an Accept header with its quality."""
     kind, *parameters = (part.strip() for part in text.lower().split(";"))
     found = [QUALITY.fullmatch(parameter) for parameter in parameters]
     return kind, next((float(match[1]) for match in found if match), 1.0)

@@ -1,4 +1,4 @@
-"""Newest values as text that Prometheus and others read: OpenMetrics 1.0, and the older 0.0.4."""
+"""Writes newest values as text: OpenMetrics 1.0 or Prometheus' text format 0.0.4."""
 
 import re
 from collections import defaultdict
@@ -20,7 +20,7 @@ from api.exposition.families import (
 )
 
 CACHED_MAX = 100_000
-"""As many as there may be series: each is written down once, and then only its values."""
+"""The limit of series: names and labels of each are formatted once, then only values change."""
 
 COMPONENT = "component"
 GAUGE = "gauge"
@@ -33,10 +33,10 @@ class Form(Struct, frozen=True):
     """One of the two formats."""
 
     media_type: str
-    """Of a text/ type the framework says the charset."""
+    """The framework adds the charset to a text/ type."""
     unknown: str
     is_open: bool
-    """OpenMetrics has units, an end mark, seconds, and no counter but those called `_total`."""
+    """OpenMetrics has units, an end mark and times in seconds; its counters end in `_total`."""
 
 
 OPENMETRICS = Form(
@@ -46,10 +46,10 @@ TEXT = Form("text/plain; version=0.0.4", "untyped", is_open=False)
 
 
 class Exposition:
-    """Points on their way into an answer, each series once.
+    """Collects the points of a response, each series once.
 
-    Of those that become the same, the one with the newest value; how many others were left out is
-    `merged`.
+    If several series map to the same name and labels, the newest value wins; `merged` counts the
+    others.
     """
 
     def __init__(self) -> None:
@@ -88,7 +88,7 @@ class Exposition:
 
 
 def _whole(whole: Compound, stamps: Mapping[int | None, str], form: Form) -> Iterator[str]:
-    """Write a family of several names, each group of labels by itself."""
+    """Yield the lines of a family of several names, one group of labels after the other."""
     yield from _head(whole.name, whole.type, whole.described, form)
     for name, labels, point in whole.samples:
         yield f"{name}{labels} {point.value!r}{stamps[point.time_ms]}\n"
@@ -111,17 +111,17 @@ def _head(name: str, kind: str, points: Collection[Point], form: Form) -> Iterat
 
 
 def _type(name: str, families: Mapping[str, Family], form: Form) -> str:
-    """Return the type that holds for all points of a family, if there is one.
+    """Return the type of a family if it holds for all its points, else `unknown` or `untyped`.
 
-    A counter of OpenMetrics must be called `_total`, and reserves names beside its own, which
-    others may have already.
+    An OpenMetrics counter must end in `_total` and reserves further names, which other families may
+    already use.
     """
     points = families[name].values()
     counting = sum(point.counts for point in points)
     if not counting:
         return GAUGE
     base = name.removesuffix(COUNTED)
-    # A time of creation that belongs to the counter was written with it.
+    # A counter with its own creation time is written as a compound, so these names are others'.
     reserved = {base, base + CREATED} | others_of(base + CREATED)
     is_taken = form.is_open and (base == name or not reserved.isdisjoint(families))
     falls = min(point.value for point in points) < 0
@@ -133,7 +133,7 @@ def _has_unit(family: str, unit: str) -> bool:
 
 
 def _help(name: str, point: Point) -> str:
-    """Say what the name does not: how it is written in Vigia, and the unit."""
+    """Return a help text with what the name does not tell: the name in Vigia, and the unit."""
     says_unit = not point.unit or _has_unit(name.removesuffix(COUNTED), point.unit)
     words = [] if name == point.metric else [f"{point.metric} in Vigia."]
     return " ".join(words if says_unit else [*words, f"In {point.unit}."])
@@ -141,16 +141,16 @@ def _help(name: str, point: Point) -> str:
 
 @lru_cache(CACHED_MAX)
 def _name(metric: str) -> str:
-    """Return the name that a metric's samples have in both formats."""
+    """Return a metric's name as both formats allow it."""
     return FOREIGN.sub("_", metric)
 
 
 @lru_cache(CACHED_MAX)
 def labels_text(component: str, labels: str) -> str:
-    """Write a series' component and labels (JSON) as the formats want them.
+    """Return a series' component and labels (JSON) in the syntax of the formats.
 
-    Labels that become the same share their values. One called component is `exported_component`;
-    what is the service's own has no component.
+    Labels that map to the same name are joined. A label `component` becomes `exported_component`.
+    Vigia's own metrics have no component.
     """
     found: dict[str, list[str]] = {}
     for name, value in sorted(msgspec.json.decode(labels, type=dict[str, str]).items()):
@@ -166,12 +166,12 @@ def _label(name: str) -> str:
     if name == COMPONENT:
         return f"exported_{name}"
     if name.startswith("__"):
-        # Prometheus drops such labels after it has read them.
+        # Prometheus reserves such labels and drops them after relabelling.
         return f"key{name}"
     return f"key_{name}" if name[0].isdigit() else name
 
 
 def _escaped(text: str, *, quotes: bool = True) -> str:
-    """Escape a text; in the HELP lines of 0.0.4 quotes stand for themselves."""
+    """Return an escaped text; HELP lines of format 0.0.4 do not escape quotes."""
     text = text.replace("\\", "\\\\").replace("\n", "\\n")
     return text.replace('"', '\\"') if quotes else text

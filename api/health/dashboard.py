@@ -1,4 +1,4 @@
-"""Everything the first page needs, in one answer."""
+"""The route that returns all data of the first page in one response."""
 
 from datetime import datetime
 
@@ -18,13 +18,13 @@ from samples import current
 
 
 class Dashboard(Struct, frozen=True):
-    """The present; `seq` is where a live client resumes from to miss nothing after it."""
+    """The present state; a live client resumes from `seq` without missing an event."""
 
     time: datetime
     seq: int
     health: health.Health
     uptime: dict[str, float | None]
-    """Availability of each component over 24 h, in percent."""
+    """Availability of each component over the last 24 h, in percent."""
     metrics: current.CurrentMetrics
     alerts: list[alerts.Alert]
 
@@ -34,12 +34,12 @@ class Dashboard(Struct, frozen=True):
     opt={CONCURRENCY: Concurrency.PRESENT},
     responses=NOT_MODIFIED,
     tags=["health"],
-    summary="Everything the first page needs",
+    summary="All data of the first page",
 )
 async def dashboard(
     request: KnownRequest, context: NamedDependency[AppContext], at: At = None
 ) -> Response[Dashboard]:
     if at is not None:
-        raise InvalidError("at is not available here yet; leave it away for the present")
+        raise InvalidError("at is not supported here yet; leave it out for the present state")
     state = await context.present()
     return await answer(request, await context.live.documents.dashboard(state))

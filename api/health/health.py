@@ -1,4 +1,4 @@
-"""The state of every component, now or at a moment of the past."""
+"""The route of the health of all components, now or at a time in the past."""
 
 from typing import Annotated
 
@@ -17,7 +17,7 @@ from model.times import parse_time, utc_now
 
 At = Annotated[
     str | None,
-    QueryParameter(description="A moment of the past: RFC 3339, epoch seconds, or such as -24h."),
+    QueryParameter(description="A time in the past: RFC 3339, epoch seconds, or such as -24h."),
 ]
 
 
@@ -26,7 +26,7 @@ At = Annotated[
     opt={CONCURRENCY: Concurrency.NONE},
     responses=NOT_MODIFIED,
     tags=["health"],
-    summary="State of the whole and of each component",
+    summary="Overall health, and the health of each component",
 )
 async def read(
     request: KnownRequest, context: NamedDependency[AppContext], at: At = None
@@ -40,6 +40,6 @@ async def read(
     now = utc_now()
     moment = parse_time(at, now)
     if moment > now:
-        raise InvalidError("at must not be in the future")
+        raise InvalidError("at must be in the past; leave it out for the present state")
     async with limiters[Concurrency.REQUESTS].slot(key), context.connect() as connection:
         return Response(health.document(await health.read_at(connection, moment)))

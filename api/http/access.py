@@ -1,4 +1,4 @@
-"""Access control: without authentication only the routes of the open list are answered."""
+"""Access control: routes outside the open list need authentication and a role."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,23 +17,24 @@ from model.errors import UnavailableError
 from model.principal import ALLOWED, Principal, Role
 
 ROLE = "role"
-"""Key of a handler's `opt`: the role it needs; None for any. Without it, viewer."""
+"""Key of a handler's `opt`: the role that it needs (None: any role). The default is viewer."""
 
 REFUSAL = "refusal"
-"""Key of a handler's `opt`: makes the answer of a refusal, of its status and detail, for people."""
+"""Key of a handler's `opt`: a function that makes the response to a refusal from status and detail,
+for routes whose clients are people."""
 
 OPEN: Mapping[str, Any] = {"open": True}
 """The `opt` of the open list in `api.app`, and of nothing else."""
 
 AUTHENTICATES: Mapping[str, Any] = {"authenticates": True}
-"""The `opt` of a WebSocket handler, which must ask the Authenticator before it sends anything."""
+"""The `opt` of a WebSocket handler, which must authenticate the client before it sends anything."""
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class RefusedError(Exception):
-    """Access is refused; says with which status, what to do about it, and to whom, if known.
+    """Access is refused. The message says what to do; `actor` is the name of the client if known.
 
-    `kind` is how the security audit has it; None when nothing was shown.
+    `kind` is the type of its audit entry; None if the client sent no key, and nothing is logged.
     """
 
     def __init__(self, status: int, detail: str, kind: Type | None, actor: str = "") -> None:
@@ -44,9 +45,10 @@ class RefusedError(Exception):
 
 
 class AccessMiddleware(ASGIMiddleware):
-    """Lets a request in when its principal may do what its handler does, as `scope["user"]`.
+    """Passes a request on if its principal has the role of its handler; sets `scope["user"]`.
 
-    It also guards answers to paths that have no handler, so that strangers cannot tell them apart.
+    Also guards responses for paths without a handler, so that unauthenticated clients cannot find
+    out which paths exist.
     """
 
     scopes = (ScopeType.HTTP, ScopeType.WEBSOCKET, ScopeType.ASGI)
@@ -80,7 +82,10 @@ class AccessMiddleware(ASGIMiddleware):
         identify(scope, principal)
         needed = opt.get(ROLE, Role.VIEWER)
         if needed is not None and principal.role not in ALLOWED[needed]:
-            detail = f"this needs the role {needed}, and {principal.name!r} is {principal.role}"
+            detail = (
+                f"this needs the role {needed}, but {principal.name!r} has the role "
+                f"{principal.role}"
+            )
             raise RefusedError(403, detail, Type.FORBIDDEN, principal.name)
         scope["user"] = principal
 
@@ -92,7 +97,7 @@ class AccessMiddleware(ASGIMiddleware):
         else:
             found = await self._auth.principal_of_cookie(cookie, asker)
         if found is None:
-            # Nobody can tell a session that has ended from one that is made up.
+            # An ended session looks the same as a made-up one, so both count as attempts.
             is_attempt = authorization or self._auth.session_of(cookie)
             raise RefusedError(
                 401,
@@ -102,14 +107,17 @@ class AccessMiddleware(ASGIMiddleware):
         if authorization is None:
             self._refuse_foreign_page(connection, found)
         elif is_basic(authorization):
-            # Browsers keep such a key, and send it for pages of other sites too.
+            # Browsers store such a key, and also send it with requests of other sites' pages.
             self._refuse_foreign_page(connection)
         return found
 
     def _refuse_foreign_page(
         self, connection: ASGIConnection[Any, Any, Any, Any], by_cookie: Principal | None = None
     ) -> None:
-        """Refuse a change asked for by a page of another site, which a browser signs unasked."""
+        """Refuse a change requested by a page of another site (CSRF).
+
+        Browsers add cookies and stored keys to such requests by themselves.
+        """
         headers = connection.headers
         origin = headers.get("origin")
         if connection.scope.get("method") in SAFE_METHODS or (origin is None and by_cookie is None):
@@ -119,8 +127,8 @@ class AccessMiddleware(ASGIMiddleware):
         if not same and not self._auth.is_own_origin(origin, headers.get("host"), scheme):
             raise RefusedError(
                 403,
-                "the Origin is not this service's; use its own pages, or a key; if this is its "
-                "address, set VIGIA_PUBLIC_URL",
+                "the Origin header names another site; use this service's own pages or a key. "
+                "If it is the address of this service, set VIGIA_PUBLIC_URL to it",
                 Type.FORBIDDEN,
                 by_cookie.name if by_cookie else "",
             )
@@ -129,7 +137,7 @@ class AccessMiddleware(ASGIMiddleware):
 async def refuse(
     scope: Scope, receive: Receive, send: Send, refusal: RefusedError | UnavailableError
 ) -> None:
-    """Answer a request that is not served."""
+    """Send the response to a refused request; a WebSocket is closed with code 4000 + status."""
     status = refusal.status if isinstance(refusal, RefusedError) else 503
     if scope["type"] == ScopeType.WEBSOCKET:
         await send({"type": "websocket.close", "code": 4000 + status, "reason": str(refusal)})

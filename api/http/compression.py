@@ -1,8 +1,8 @@
-"""Answers are compressed for those who can read it: gzip or zstd, as Accept-Encoding says.
+"""Compresses responses with gzip or zstd, as Accept-Encoding allows.
 
-Only answers to GET are. Compressed length tells something of a text that stands beside one that its
-reader chose, so that an answer that holds a secret must never be compressed: those are answers to
-POST, which are left alone, and Set-Cookie, which is no part of a body.
+Only responses to GET are compressed. The compressed length reveals something about a secret if an
+attacker chooses a text beside it (BREACH). Therefore a response with a secret must never be
+compressed. Vigia sends secrets only in responses to POST, and in Set-Cookie, which is not a body.
 """
 
 from functools import lru_cache
@@ -26,11 +26,11 @@ TYPES = frozenset(
         "image/svg+xml",
     }
 )
-"""With text/* and all that ends in +json or +xml; others are compressed in themselves."""
+"""Compressed besides text/*, +json and +xml. Other types are compressed already."""
 
 
 class Compression(ASGIMiddleware):
-    """Compresses answers, each part of a stream as it comes."""
+    """Compresses responses; a stream is compressed part by part."""
 
     scopes = (ScopeType.HTTP,)
 
@@ -41,7 +41,7 @@ class Compression(ASGIMiddleware):
 
 
 class Answer:
-    """One answer on its way out; its head waits for the first part of its body."""
+    """One response. Its head is held back until the first part of the body is known."""
 
     def __init__(self, encoding: str, send: Send) -> None:
         self._encoding = encoding
@@ -51,7 +51,7 @@ class Answer:
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            # A handler may send the same headers again and again.
+            # A copy, because a handler may reuse its list of headers for other responses.
             message = {**message, "headers": list(message["headers"])}
             if not _is_compressible(message):
                 await self._send(message)
@@ -104,7 +104,7 @@ def _vary(start: HTTPResponseStartEvent) -> None:
 
 
 def _encode(start: HTTPResponseStartEvent, encoding: str, length: int | None) -> None:
-    """Describe a body that is now compressed; without a length it is a stream."""
+    """Adapt the headers to a compressed body; without a length the body is a stream."""
     headers = MutableScopeHeaders(start)
     headers["content-encoding"] = encoding
     headers.pop("content-length", None)
@@ -112,12 +112,12 @@ def _encode(start: HTTPResponseStartEvent, encoding: str, length: int | None) ->
         headers["content-length"] = str(length)
     etag = headers.get("etag", "")
     if etag and not etag.startswith("W/"):
-        # The same content in other bytes: as a strong tag it would stand for both.
+        # A strong ETag must not stand for two encodings of the same content.
         headers["etag"] = f"W/{etag}"
 
 
 def accepted(scope: Scope) -> str:
-    """Return the encoding that a client wants most and we have; empty for none."""
+    """Return the supported encoding that a client prefers; an empty text if there is none."""
     given = [value for name, value in scope["headers"] if name == b"accept-encoding"]
     return _best(b",".join(given)) if given else ""
 
@@ -131,7 +131,7 @@ def _best(header: bytes) -> str:
 
 
 def _quality(text: str) -> tuple[str, float]:
-    """Return one entry of Accept-Encoding; a quality that is none counts as not wanted."""
+    """Return an entry of Accept-Encoding; an invalid quality counts as 0, not accepted."""
     name, _, parameter = text.partition(";")
     key, _, value = parameter.partition("=")
     if not parameter:

@@ -1,4 +1,4 @@
-"""What handlers are given: the request, and the rest of the service."""
+"""The dependencies of handlers: the request and the application context."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -31,87 +31,87 @@ from samples.write_batch import Stored, WriteBatch
 
 
 class JsonRequest(Request[Any, Any, Any]):
-    """A request whose JSON is read strictly."""
+    """A request whose JSON body must be UTF-8."""
 
     async def json(self) -> Any:
-        """Return the decoded body. Raises SerializationException, which is answered with 400."""
+        """Return the decoded body. Raises SerializationException, which becomes status 400."""
         try:
             return await super().json()
         except UnicodeDecodeError:
-            # msgspec reads a text of JSON apart from JSON itself, and has no error of its own here.
+            # msgspec raises UnicodeDecodeError, not its own error, for text that is not UTF-8.
             raise SerializationException("the body is not UTF-8; send JSON in UTF-8") from None
 
 
 KnownRequest = Request[Principal, None, State]
-"""A request that came through access control: `user` is who asks."""
+"""A request that passed access control: `user` is its principal."""
 
 
 class AppContext(Struct, frozen=True, kw_only=True):
-    """The rest of the service, as far as answering needs it."""
+    """The parts of the service that handlers need."""
 
     pool: Pool
-    """Answers requests; all of its connections may be in use."""
+    """Connections for requests; all of them may be in use."""
     own_pool: Pool
-    """Serves what must never wait for requests: the probes, and the times of samples."""
+    """Connections for work that must never wait for requests: probes, and times of samples."""
     reader: Pool
-    """Answers what is about the past; a replica may stand behind it."""
+    """Read-only connections for history, possibly to a replica."""
     settings: Settings
     auth: Authenticator
     live: Live
-    """Answers what is about the present, from memory."""
+    """The present state, from memory."""
     write: Callable[[WriteBatch, int | None], Awaitable[Stored]]
-    """Stores samples, of so many new series at most, and returns when they are safe."""
+    """Stores samples with at most so many new series; returns when they are stored or spooled."""
     is_away: Callable[[], bool]
     """Whether the database is known not to answer."""
     announce: Callable[[], None]
-    """Called after a commit that appended events, so that clients and channels are told at once."""
+    """To be called after a commit that appended events: wakes clients and channels at once."""
     on_transitions: Sequence[OnTransitions]
-    """Who follows the transitions of alerts, in their transaction."""
+    """Callbacks that follow transitions of alerts in their transaction."""
     few_connections: PoolShare
-    """Serves what waits for others between its queries."""
+    """A share of connections for work that waits for others between its queries."""
     egress: Egress
-    """The way to providers, for a message that is tried."""
+    """Outgoing requests to providers, for test messages."""
     secret_keys: SecretKeys
-    """Encrypts what channels keep secret."""
+    """Encrypts the secrets of channels."""
     config: Callable[[], Config]
     """The run-time settings in force."""
     renew_config: Callable[[], Awaitable[None]]
-    """Puts changed run-time settings in force; returns when they are."""
+    """Applies changed run-time settings; returns when they are in force."""
     status: Callable[[], dict[str, object]]
-    """What the services report of themselves, for `/dev/status`."""
+    """The status of all services, for `/dev/status`."""
     ready: Callable[[], bool]
-    """Whether the start is complete."""
+    """Returns whether the start is complete."""
     unready: Callable[[], Awaitable[str]]
-    """Tries what a started service promises, and says why it cannot keep it; empty when it can."""
+    """Checks that the started service works; returns the reason if not, else an empty text."""
     obstacle: Callable[[], str] = lambda: ""
-    """Why nothing can be asked of the database yet; empty once the start is complete."""
+    """Returns why the database cannot be queried yet; empty once the start is complete."""
     disk: Callable[[], Disk | None]
-    """The room for the database, where it can be seen."""
+    """Free and total disk space of the database; None if Vigia cannot see it."""
     limiters: Limiters = field(default_factory=Limiters)
-    """How many requests of each kind run at once, so that none takes every connection."""
+    """Limits of concurrent requests by kind, so that no kind takes every connection."""
     receivers: Receivers = field(default_factory=Receivers)
-    """What the ways in for samples of others keep."""
+    """State of the ingest routes."""
     help_limit: HelpLimit = field(default_factory=HelpLimit)
-    """Whom texts were explained to that Vigia did not understand."""
+    """Limits help replies to texts that Vigia did not understand."""
     connections: Connections = field(default_factory=Connections)
-    """The connections of clients, counted."""
+    """The client connections."""
 
     @asynccontextmanager
     async def connect_reader(self) -> AsyncIterator[Connection]:
-        """Lend a connection that only reads, under a deadline."""
+        """Lend a read-only connection with a deadline. Raises UnavailableError."""
         self._refuse_early()
         async with connect(self.reader, LONG_DEADLINE_S) as connection:
             yield connection
 
     @asynccontextmanager
     async def connect(self, deadline_s: float = DEADLINE_S) -> AsyncIterator[Connection]:
-        """Lend a connection, under a deadline."""
+        """Lend a connection with a deadline. Raises UnavailableError."""
         self._refuse_early()
         async with connect(self.pool, deadline_s) as connection:
             yield connection
 
     async def present(self) -> messages.State:
-        """Return what is now, from memory."""
+        """Return the present state from memory. Raises UnavailableError."""
         self._refuse_early()
         return await self.live.present()
 

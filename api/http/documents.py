@@ -1,4 +1,4 @@
-"""Answers that are made from memory, each encoded once for everybody who asks until it changes."""
+"""Responses from memory. Each is encoded once, and shared by all clients until it changes."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,13 +13,13 @@ from runtime.compression import BYTES_MIN
 
 NOT_MODIFIED: Mapping[int, ResponseSpec] = {
     304: ResponseSpec(
-        None, description="As `If-None-Match` has it: nothing has changed.", generate_examples=False
+        None, description="Not changed since `If-None-Match`.", generate_examples=False
     )
 }
 
 
 async def answer(request: Request[Any, Any, RequestState], document: Document) -> Response[Any]:
-    """Return a document, compressed for those who can read that, or 304 to who has it already."""
+    """Return a document, compressed if the client accepts it, or status 304 if it has it."""
     headers = {
         "ETag": document.etag,
         "Cache-Control": "private, no-cache",
@@ -30,12 +30,12 @@ async def answer(request: Request[Any, Any, RequestState], document: Document) -
     body, encoding = document.body, accepted(request.scope)
     if encoding and len(body) >= BYTES_MIN and request.method == "GET":
         body = await document.compressed(encoding)
-        # The same content in other bytes: as a strong tag it would stand for both.
+        # A strong ETag must not stand for two encodings of the same content.
         headers |= {"Content-Encoding": encoding, "ETag": f"W/{document.etag}"}
     return Response(body, media_type="application/json", headers=headers)
 
 
 def is_known(if_none_match: str, etag: str) -> bool:
-    """Whether a header of a client names a document; marks of weakness do not matter here."""
+    """Return whether an If-None-Match header contains an ETag, weak or strong."""
     names = {name.strip().removeprefix("W/") for name in if_none_match.split(",")}
     return "*" in names or etag in names

@@ -1,4 +1,4 @@
-"""Every error as problem+json: 4xx says what to change, 5xx says nothing of the inside."""
+"""Errors as problem+json. 4xx says what to change; 5xx reveals nothing internal."""
 
 import traceback
 from collections.abc import Callable
@@ -24,8 +24,8 @@ log = structlog.get_logger()
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 5
 DETAIL_CHARS_MAX = 500
-"""What was sent may be quoted in a detail, and may be long."""
-NOT_FOUND = "there is nothing at this address; GET /api/v1/monitoring lists what there is"
+"""Longer details are cut: they may quote what the client sent."""
+NOT_FOUND = "there is nothing at this address; GET /api/v1/monitoring lists all addresses"
 STATUS = {InvalidError: 400, NotFoundError: 404, ConflictError: 409, UnavailableError: 503}
 HEADERS = {
     401: {"WWW-Authenticate": 'Bearer realm="vigia"'},
@@ -37,7 +37,7 @@ Wrapper = Callable[[ASGIApp], ASGIApp]
 
 
 class Problem(Struct, frozen=True):
-    """RFC 9457. `title` is the kind of the problem, `detail` is this one."""
+    """An error by RFC 9457. `title` names the status, `detail` says what is wrong here."""
 
     title: str
     status: int
@@ -46,12 +46,12 @@ class Problem(Struct, frozen=True):
 
 
 def documented(description: str) -> ResponseSpec:
-    """Describe in OpenAPI an error that only some operations answer with."""
+    """Return the OpenAPI description of an error that only some operations return."""
     return ResponseSpec(Problem, description=description, media_type=MEDIA_TYPE)
 
 
 def problem(status: int, detail: str) -> Response[Problem]:
-    """Return the answer to a request that failed."""
+    """Return the response to a request that failed."""
     shown = detail if len(detail) <= DETAIL_CHARS_MAX else detail[:DETAIL_CHARS_MAX] + "…"
     body = Problem(title=HTTPStatus(status).phrase, status=status, detail=shown)
     return Response(
@@ -65,18 +65,20 @@ def of_domain(_request: Request[Any, Any, Any], error: DomainError) -> Response[
 
 def of_data(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
     log.warning("value_refused", path=request.scope["path"], error=str(error).strip())
-    return problem(400, "a value cannot be stored: it is out of range, or a text holds U+0000")
+    return problem(
+        400, "a value cannot be stored: it is out of range, or a text contains U+0000; change it"
+    )
 
 
 def of_database(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
     log.warning("database_away", path=request.scope["path"], error=str(error).strip())
     if isinstance(error, BusyError | AwayError):
         return problem(503, f"{error}; try again soon")
-    return problem(503, "the database does not answer now; try again soon")
+    return problem(503, "the database does not answer; try again soon")
 
 
 def of_unfit(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
-    """Answer that the database is there and takes no writes: read-only, empty, or another one."""
+    """Return a response for a database that is read-only, empty, or another one."""
     log.warning("database_unfit", path=request.scope["path"], error=str(error).strip())
     return problem(503, f"{describe(error)}; try again soon")
 
@@ -86,18 +88,19 @@ def of_depth(_request: Request[Any, Any, Any], _error: RecursionError) -> Respon
 
 
 def of_bug(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
-    # As text: a renderer that shows local variables would show keys.
+    # Log the trace as text: a renderer that shows local variables would show keys.
     trace = "".join(traceback.format_exception(error))
     log.error("request_failed", path=request.scope["path"], exception=trace)
-    return problem(500, "something went wrong inside; the service's log says what")
+    return problem(500, "an internal error occurred; the log of the service has the details")
 
 
 def _detail(error: HTTPException) -> str:
-    """Return what to change; validation names its parameters apart from the message."""
+    """Return what to change; a validation error has one part for each wrong parameter."""
     if error.status_code == HTTPStatus.NOT_FOUND:
         return NOT_FOUND
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        return f"this address takes {methods_text((error.headers or {}).get('allow', ''))}"
+        allowed = methods_text((error.headers or {}).get("allow", ""))
+        return f"this address allows only the methods {allowed}"
     if error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         return "the body is too large; split it"
     if isinstance(error, ValidationException) and isinstance(error.extra, list):
@@ -107,7 +110,7 @@ def _detail(error: HTTPException) -> str:
 
 
 class Guarded(Response[Problem]):
-    """An answer to a request that met no handler, and so has not passed access control yet."""
+    """A response to a request without a handler, which has not passed access control yet."""
 
     def __init__(self, answer: Response[Problem], access: Wrapper) -> None:
         super().__init__(
@@ -119,12 +122,12 @@ class Guarded(Response[Problem]):
         self._access = access
 
     def to_asgi_response(self, *arguments: Any, **options: Any) -> Any:
-        """Return the answer behind access control, which asks for a key first."""
+        """Return the response wrapped in access control, which demands a key first."""
         return self._access(super().to_asgi_response(*arguments, **options))
 
 
 def table(access: Wrapper) -> ExceptionHandlersMap:
-    """Return what is answered to each kind of error."""
+    """Return the handler of each kind of error."""
 
     def of_http(request: Request[Any, Any, Any], error: HTTPException) -> Response[Problem]:
         answer = problem(error.status_code, _detail(error))
@@ -136,7 +139,7 @@ def table(access: Wrapper) -> ExceptionHandlersMap:
         HTTPException: of_http,
         psycopg.DataError: of_data,
         psycopg.OperationalError: of_database,
-        # Inside the server: no fault of the request, and another session may do.
+        # An internal error of the database server: the request may succeed in another session.
         psycopg.errors.InternalError_: of_database,
         **dict.fromkeys(UNFIT, of_unfit),
         TimeoutError: of_database,

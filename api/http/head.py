@@ -1,14 +1,14 @@
-"""HEAD is answered wherever GET is, with the same head and without a body."""
+"""Answers HEAD wherever GET is allowed, with the same head and without a body."""
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 HEAD = "head"
-"""Key of a scope's `state` that says that only a head was asked for."""
+"""Key of a scope's `state` that marks a HEAD request."""
 
 
 class HeadAsGet:
-    """Passes requests on, HEAD as GET."""
+    """Passes requests on, and turns HEAD into GET."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -16,14 +16,14 @@ class HeadAsGet:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == ScopeType.HTTP and scope["method"] == "HEAD":
             state = {**scope.get("state", {}), HEAD: True}
-            # A copy: the server must go on knowing that no body may follow.
+            # A copy, because the server still needs to know that no body may follow.
             scope = {**scope, "method": "GET", "state": state}
             send = _Head(send).send
         await self._app(scope, receive, send)
 
 
 class _Head:
-    """Ends an answer where its body would begin, so that a stream is not read to its end."""
+    """Ends a response where its body would start, so that no stream is read to its end."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
@@ -38,5 +38,5 @@ class _Head:
 
 
 def is_head(scope: Scope) -> bool:
-    """Whether only a head was asked for, so that nothing may be used up."""
+    """Return whether this is a HEAD request, which must not consume anything, such as a link."""
     return bool(scope.get("state", {}).get(HEAD))

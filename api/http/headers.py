@@ -1,4 +1,4 @@
-"""Headers that every answer carries unless its handler chose otherwise."""
+"""Default headers of responses, which a handler can override."""
 
 from collections.abc import Iterable
 
@@ -12,16 +12,16 @@ PAGE_POLICY = (
     "img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
     "require-trusted-types-for 'script'; trusted-types service-worker"
 )
-"""For our pages: nothing inline, and no text ever becomes HTML or code."""
+"""For Vigia's pages: nothing inline, and no text is ever parsed as HTML or code."""
 
 WORKER_POLICY = "default-src 'none'; connect-src 'self'; base-uri 'none'; form-action 'none'"
-"""For the service worker: it posts to this service, and loads nothing."""
+"""For the service worker, which sends requests to this service and loads nothing."""
 
 DOCS_POLICY = (
     "default-src 'none'; script-src 'self'; connect-src 'self'; img-src 'self' data:; "
     "style-src 'self' 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""For the documentation page, whose library writes inline styles; scripts are files of ours."""
+"""For the API documentation, whose library writes inline styles; scripts are Vigia's files."""
 
 DEFAULTS = {
     b"content-security-policy": b"default-src 'none'; base-uri 'none'; frame-ancestors 'none'",
@@ -33,7 +33,7 @@ DEFAULTS = {
 
 
 async def add_headers(message: Message, scope: Scope) -> None:
-    """Complete the headers of an answer as it is sent; errors pass here too."""
+    """Add missing headers to a response as it is sent, error responses included."""
     if message["type"] == "http.response.start":
         given = list(message["headers"])
         names = {name.lower() for name, _ in given}
@@ -43,19 +43,19 @@ async def add_headers(message: Message, scope: Scope) -> None:
 
 
 class Allow:
-    """Completes the methods that an answer names: the router knows them apart, and without HEAD."""
+    """Completes the `Allow` header: the router lists only the methods of one handler, not HEAD."""
 
     def __init__(self) -> None:
         self._methods: dict[str, set[str]] = {}
 
     def learn(self, routes: Iterable[BaseRoute]) -> None:
-        """Keep the methods of every path."""
+        """Remember the methods of every path."""
         for route in routes:
             if isinstance(route, HTTPRoute):
                 self._methods.setdefault(route.path_format, set()).update(route.methods)
 
     async def __call__(self, message: Message, scope: Scope) -> None:
-        """Complete the header as the answer is sent."""
+        """Complete the header as the response is sent."""
         if message["type"] != "http.response.start":
             return
         names = [name.lower() for name, _ in message["headers"]]
@@ -68,9 +68,9 @@ class Allow:
 
 
 def methods_text(allow: str, others: Iterable[str] = ()) -> str:
-    """Return the methods of an `Allow` header and others, with HEAD where GET is.
+    """Return the methods of an `Allow` header and others, plus HEAD if there is GET.
 
-    The router also names a WebSocket among them, which is none.
+    Drops `websocket`, which the router lists as a method.
     """
     methods = {name.strip() for name in allow.split(",")} - {"websocket"} | set(others)
     return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))

@@ -1,4 +1,4 @@
-"""Concurrency limits: so many run at once, so many wait, not for long, and keys take turns."""
+"""Concurrency limits: some requests run at once, others wait briefly, and keys take turns."""
 
 import asyncio
 from collections import Counter, deque
@@ -13,7 +13,7 @@ WAIT_S = 5.0
 
 
 class Usage(Struct, frozen=True):
-    """How a limit is used now, and what it did since the start."""
+    """The present use of a limit, and its counters since the start."""
 
     running: int
     waiting: int
@@ -22,17 +22,17 @@ class Usage(Struct, frozen=True):
 
 
 class Limiter:
-    """Lets `at_once` run; of the others at most `waiting_max` wait, each key at most its share.
+    """Runs `at_once` requests; at most `waiting_max` others wait, `waiting_per_key_max` of a key.
 
-    A slot that becomes free goes to the key whose turn it is, not to the request that came first:
-    one key with many requests delays another by a single one of them. `at_once_per_key` is for what
-    may run long: a key beyond it waits for its own requests, and the others pass it.
+    A free slot goes to the key whose turn it is, not to the oldest request. A key with many
+    requests therefore delays another key by one request only. `at_once_per_key` is for long
+    requests: a key at this limit waits for its own requests, and other keys pass it.
 
-    When all places are taken, the newest request of the key that has the most waiting gives its
-    place to a key that has fewer. So a key of which none waits is refused only where as many keys
-    wait as there are places, however many requests others send.
+    If all waiting places are taken, the key with the most waiting requests loses its newest one to
+    a key that has fewer. A key without waiting requests is therefore refused only if as many keys
+    wait as there are places.
 
-    A refusal takes `refusal_delay_s`: a client that asks again at once, whatever Retry-After says,
+    A refusal is delayed by `refusal_delay_s`. A client that ignores Retry-After and retries at once
     would otherwise keep the event loop busy with refusals.
     """
 
@@ -54,7 +54,7 @@ class Limiter:
         self._refusal = refusal
         self._running: Counter[str] = Counter()
         self._queues: dict[str, deque[asyncio.Future[bool]]] = {}
-        """By key, in the order of their turns; none is empty."""
+        """Waiting requests by key, in the order of their turns. No queue is empty."""
         self._waiting = 0
         self.waited = 0
         self.refused = 0
@@ -64,7 +64,7 @@ class Limiter:
 
     @asynccontextmanager
     async def slot(self, key: str = "", wait_s: float | None = None) -> AsyncIterator[None]:
-        """Wait for a slot and hold it. Raises UnavailableError when too many wait already."""
+        """Wait for a slot and hold it. Raises UnavailableError if too many wait, or too long."""
         await self.acquire(key, wait_s)
         try:
             yield
@@ -72,9 +72,9 @@ class Limiter:
             self.release(key)
 
     async def acquire(self, key: str = "", wait_s: float | None = None) -> None:
-        """Wait for a slot, `WAIT_S` if not otherwise said; `release` gives it back.
+        """Wait for a slot for `wait_s` (default WAIT_S); `release` returns it.
 
-        Raises UnavailableError.
+        Raises UnavailableError if too many wait, or too long.
         """
         if self._may_run(key):
             self._start(key)
@@ -84,7 +84,7 @@ class Limiter:
         await self._wait(key, WAIT_S if wait_s is None else wait_s)
 
     def release(self, key: str = "") -> None:
-        """Hand a slot to the next key's oldest request, or keep it free."""
+        """Return a slot. It goes to the oldest request of the next key, if any waits."""
         self._free += 1
         self._running[key] -= 1
         if not self._running[key]:
@@ -103,11 +103,12 @@ class Limiter:
         self._running[key] += 1
 
     def _has_place(self, key: str) -> bool:
-        """Whether one more of a key may wait; when all places are taken, another may give way."""
+        """Return whether one more request of a key may wait; another key may lose its place."""
         if self._waiting < self._waiting_max:
             return True
         longest = max(self._queues, key=self._queued, default=key)
-        # If both had as many afterwards as the longest has now, they would only change places.
+        # Only if the longest queue stays at least as long: otherwise the two keys would take the
+        # place from each other again and again.
         if self._queued(longest) <= self._queued(key) + 1:
             return False
         newest = self._queues[longest].pop()
@@ -117,7 +118,7 @@ class Limiter:
         return True
 
     def _admit(self, key: str) -> asyncio.Future[bool]:
-        """Take a key's oldest request from its queue; the key goes behind all others that wait."""
+        """Take the oldest request of a key from its queue; move the key behind all others."""
         queue = self._queues.pop(key)
         granted = queue.popleft()
         self._waiting -= 1
@@ -142,7 +143,10 @@ class Limiter:
             await self._refuse_later()
 
     def _abandon(self, key: str, granted: asyncio.Future[bool]) -> None:
-        """Leave the queue; a slot that was handed over in the same moment goes to the next."""
+        """Leave the queue after a timeout or cancellation.
+
+        A slot may have been granted at the same moment. It must be released, or it would be lost.
+        """
         if granted.done() and not granted.cancelled():
             if granted.result():
                 self.release(key)
@@ -166,7 +170,8 @@ class Limiter:
         most = self._at_once_per_key
         of_key = f" ({most} of one key)" if most < self._at_once else ""
         words = (
-            f"{self._at_once} such requests run at once{of_key}, and {self._waiting_max} may wait, "
-            f"of one key {self._per_key_max}; ask again soon, or for less"
+            f"too many requests: {self._at_once} of this kind may run at once{of_key} and "
+            f"{self._waiting_max} may wait ({self._per_key_max} of one key); try again soon, "
+            "or ask for less"
         )
         raise self._refusal(words)

@@ -1,4 +1,4 @@
-"""Which requests share which concurrency limit. Every route has one, unless it says why not."""
+"""The concurrency limit of each route. Every route has one, unless it opts out with a reason."""
 
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
@@ -14,29 +14,29 @@ from model.errors import UnavailableError
 from model.principal import holder_of
 
 CONCURRENCY = "concurrency"
-"""Key of a handler's `opt`: its limit. Without it, `Concurrency.REQUESTS`."""
+"""Key of a handler's `opt`: its limit. The default is `Concurrency.REQUESTS`."""
 
 
 class Concurrency(StrEnum):
-    """The limits. Together they let no more run than requests have connections."""
+    """The limits. Together they allow no more requests than there are connections."""
 
     NONE = "none"
-    """For what costs nothing, or is limited in another way."""
+    """For routes that cost nothing, or are limited in another way."""
     PRESENT = "present"
-    """For what is answered from memory: it needs no connection, only its turn."""
+    """For responses from memory, which need no connection."""
     REQUESTS = "requests"
     ANALYSIS = "analysis"
     HISTORY = "history"
     EXPORT = "export"
-    """For making a page of an export."""
+    """For reading a page of an export."""
     OPEN_EXPORT = "open_export"
-    """For an export from its beginning to its end, however slowly it is read."""
+    """For a whole export, however slowly the client reads it."""
     OPEN_ADMIN_EXPORT = "open_admin_export"
-    """The same for admins, whom no other keys may keep out."""
+    """For exports of admins, so that other keys cannot use up their places."""
     PREVIEW = "preview"
     EXPOSITION = "exposition"
     CHANNEL_TEST = "channel_test"
-    """For a message that is sent at once: it waits for a provider, and needs no connection then."""
+    """For test messages, which wait for a provider and need no connection meanwhile."""
 
 
 AT_ONCE: Mapping[Concurrency, int] = {
@@ -45,11 +45,11 @@ AT_ONCE: Mapping[Concurrency, int] = {
     Concurrency.ANALYSIS: 1,
     Concurrency.EXPOSITION: 1,
     Concurrency.PREVIEW: 1,
-    # These two have connections of their own: of a pool that may lead to a replica, or, in the
-    # embedded engine, as many more in the pool of the others.
+    # These two have connections of their own: in the pool of the replica or, on the embedded
+    # engine, as additional connections in the common pool.
     Concurrency.HISTORY: 4,
     Concurrency.EXPORT: 2,
-    # These need memory for the page that is sent, and no connection.
+    # These need memory for the page that is being sent, but no connection.
     Concurrency.OPEN_EXPORT: 8,
     Concurrency.OPEN_ADMIN_EXPORT: 4,
     # This waits for a provider, and shares two connections of the service's own.
@@ -59,7 +59,7 @@ AT_ONCE_PER_KEY: Mapping[Concurrency, int] = {
     Concurrency.OPEN_EXPORT: 2,
     Concurrency.OPEN_ADMIN_EXPORT: 2,
 }
-"""How many of one key run at once, where that is fewer."""
+"""How many requests of one key run at once, if fewer than the limit."""
 WAITING_MAX: Mapping[Concurrency, int] = {
     Concurrency.PRESENT: 512,
     Concurrency.REQUESTS: 128,
@@ -67,19 +67,19 @@ WAITING_MAX: Mapping[Concurrency, int] = {
     Concurrency.EXPOSITION: 16,
     Concurrency.PREVIEW: 8,
     Concurrency.HISTORY: 64,
-    # All that are open may wait for their next page.
+    # Every open export may wait for its next page.
     Concurrency.EXPORT: 12,
     Concurrency.OPEN_EXPORT: 8,
     Concurrency.OPEN_ADMIN_EXPORT: 8,
     Concurrency.CHANNEL_TEST: 8,
 }
 KEY_SHARE = 2
-"""Of the places in which requests wait, one key takes at most one in so many."""
+"""One key takes at most 1/KEY_SHARE of the waiting places."""
 REFUSAL_DELAY_S = 0.5
 
 
 class Limiters:
-    """One limiter for each limit."""
+    """The limiters, one for each limit."""
 
     def __init__(self) -> None:
         self._limiters = {limit: _limiter(limit) for limit in AT_ONCE}
@@ -88,7 +88,7 @@ class Limiters:
         return self._limiters[limit]
 
     def usage(self) -> Iterator[tuple[str, Usage]]:
-        """Yield how each limit is used."""
+        """Yield the name and the usage of each limit."""
         for limit, limiter in self._limiters.items():
             yield limit.value, limiter.usage()
 
@@ -105,9 +105,9 @@ def _limiter(limit: Concurrency) -> Limiter:
 
 
 class LimitMiddleware(ASGIMiddleware):
-    """Holds a slot of its limit for a request until its answer begins.
+    """Holds a slot of the route's limit from the request until the response starts.
 
-    Sending is no work of the database: a client that reads slowly keeps nobody waiting.
+    Sending needs no database, so a client that reads slowly keeps nobody waiting.
     """
 
     scopes = (ScopeType.HTTP,)

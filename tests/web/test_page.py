@@ -162,7 +162,7 @@ async def test_a_viewer_who_resolves_is_told_which_role_it_takes(service: Any, t
 
     await tab.page.get_by_role("button", name="Resolve: Trial by fire").click()
 
-    await tab.sees("This needs the role operator, and 'ana' is viewer.")
+    await tab.sees("This needs the role operator, but 'ana' has the role viewer.")
 
 
 async def test_a_lost_connection_comes_back_where_it_left_off(service: Any, tab: Any) -> None:

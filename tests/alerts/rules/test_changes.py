@@ -119,7 +119,7 @@ async def test_whoever_applies_a_file_is_in_the_audit(connection: Connection) ->
 
     found = await audit_log.past(connection, None, minute(0), minute(10), alerts.ID_MAX, 10)
     assert [(one.type, one.actor, one.detail) for one in reversed(found)] == [
-        ("rule_changed", "ana", "load made"),
+        ("rule_changed", "ana", "load created"),
         ("rule_changed", "ana", "load changed: for"),
         ("rule_changed", "ana", "load deleted"),
     ]

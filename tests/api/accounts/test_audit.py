@@ -195,10 +195,10 @@ async def test_who_changes_rules_and_what_holds_alerts_is_in_the_audit(quiet: An
     assert reported == [
         ("suppression_changed", "operator", "silence 1 ended"),
         ("suppression_changed", "operator", f"silence 1 changed: {words}"),
-        ("suppression_changed", "operator", f"silence 1 made: {words}"),
+        ("suppression_changed", "operator", f"silence 1 created: {words}"),
         ("suppression_changed", "operator", "maintenance backup ended"),
         ("suppression_changed", "operator", "maintenance backup changed"),
-        ("suppression_changed", "operator", "maintenance backup made"),
+        ("suppression_changed", "operator", "maintenance backup created"),
         ("rule_changed", "admin", "load deleted"),
         ("rule_changed", "admin", "load changed: nothing"),
         ("rule_changed", "admin", "load changed: levels"),

@@ -285,7 +285,7 @@ async def test_an_unknown_address_is_404_and_an_unknown_method_405(service: Any)
     assert answer.status == 405
     assert answer.body["title"] == "Method Not Allowed"
     assert answer.headers["Allow"] == "GET, HEAD, OPTIONS"
-    assert answer.detail == "this address takes GET, HEAD, OPTIONS"
+    assert answer.detail == "this address allows only the methods GET, HEAD, OPTIONS"
 
 
 async def test_every_answer_carries_the_headers_that_protect_it(service: Any) -> None:

@@ -84,4 +84,4 @@ async def test_options_and_405_name_every_method_of_an_address(service: Any) -> 
         other = await service.ask(url, method="PATCH")
         assert (options.status, options.headers["Allow"]) == (204, expected), path
         assert (other.status, other.headers["Allow"]) == (405, expected), path
-        assert other.body["detail"] == f"this address takes {expected}"
+        assert other.body["detail"] == f"this address allows only the methods {expected}"

@@ -57,7 +57,7 @@ async def test_one_more_than_may_wait_is_refused_at_once_and_counted() -> None:
             group.create_task(crowd.visit(number))
         await run_pending()
 
-        with pytest.raises(UnavailableError, match=r"2 such requests .* and 3 may wait"):
+        with pytest.raises(UnavailableError, match=r"2 of this kind .* and 3 may wait"):
             await crowd.visit(5)
 
         assert crowd.limiter.refused == 1
@@ -85,7 +85,7 @@ async def test_nobody_waits_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
         group.create_task(crowd.visit(0))
         await run_pending()
 
-        with pytest.raises(UnavailableError, match="ask again soon"):
+        with pytest.raises(UnavailableError, match="try again soon"):
             await crowd.visit(1)
 
         assert crowd.limiter.refused == 1

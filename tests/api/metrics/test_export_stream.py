@@ -123,7 +123,7 @@ async def test_all_keys_together_keep_no_admin_s_export_out(
                 await begin(stack, loaded, key=key)
         async with ask(loaded, "csv", **ALL) as answer:
             assert answer.status == 503
-            assert "8 such requests" in (await answer.json())["detail"]
+            assert "8 of this kind" in (await answer.json())["detail"]
         admin = await begin(stack, loaded, role="admin")
 
         assert (await admin.read()).count(b"\n") > SERIES * SAMPLES - 30_000

@@ -51,7 +51,9 @@ async def test_a_key_that_may_not_read_is_told_so(service: Any) -> None:
     answer = await service.ask("/", Role.INGEST)
 
     assert answer.status == 403
-    assert html.escape("this needs the role viewer, and 'ingest' is ingest") in answer.body
+    assert (
+        html.escape("this needs the role viewer, but 'ingest' has the role ingest") in answer.body
+    )
 
 
 async def test_the_sign_in_page_is_open_and_says_only_what_it_escapes(service: Any) -> None:
