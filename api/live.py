@@ -1,4 +1,4 @@
-"""The WebSocket: nobody is sent anything before it is known who asks, and nothing can crash it."""
+"""The WebSocket route. It sends nothing before the client is authenticated."""
 
 import asyncio
 from collections.abc import Iterator
@@ -33,20 +33,20 @@ log = structlog.get_logger()
 PATHS = ["/", "/api/v1/monitoring/ws"]
 CLOSE_TIMEOUT_S = 2.0
 ERRORS_MAX = 50
-"""After so many messages that could not be understood the connection is closed."""
+"""After more invalid messages the connection is closed."""
 REASON_BYTES_MAX = 120
-"""What fits into a close frame."""
+"""The longest reason that fits into a close frame."""
 DETAIL_CHARS_MAX = 300
 COMPONENTS_MAX = 200
 SERIES_MAX = 500
-HELP = "send one JSON text of type subscribe, unsubscribe or ping"
+HELP = "send a JSON text message of type subscribe, unsubscribe or ping"
 
-FOREIGN = CloseReason(4401, "the Origin is not this service's; use its own pages, or a key")
-NOBODY = CloseReason(4401, "no auth message came in time")
+FOREIGN = CloseReason(4401, "the Origin names another site; use this service's pages or a key")
+NOBODY = CloseReason(4401, "no auth message arrived in time")
 FULL = CloseReason(1013, "too many clients; try again later")
-AWAY = CloseReason(1013, "the database does not answer now; try again soon")
-TIRING = CloseReason(1008, "too many messages that could not be understood")
-BUG = CloseReason(1011, "something went wrong inside; the service's log says what")
+AWAY = CloseReason(1013, "the database does not answer; try again soon")
+TIRING = CloseReason(1008, "too many invalid messages")
+BUG = CloseReason(1011, "an internal error occurred; the log of the service has the details")
 
 Socket = WebSocket[Any, Any, Any]
 Component = Annotated[str, Meta(max_length=TEXT_CHARS_MAX)]
@@ -57,7 +57,7 @@ Place = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
 class UnwantedConnectionError(Exception):
-    """The connection is not wanted; carries what to say."""
+    """The connection is refused; carries the close reason."""
 
     def __init__(self, close_reason: CloseReason) -> None:
         super().__init__(close_reason.reason)
@@ -65,7 +65,7 @@ class UnwantedConnectionError(Exception):
 
 
 class Auth(Struct, tag="auth", forbid_unknown_fields=True):
-    """The first message of a client that showed nothing else."""
+    """The first message of a client without an Authorization header or cookie."""
 
     token: str
     resume: Place | None = None
@@ -80,9 +80,9 @@ class OneSeries(Struct, forbid_unknown_fields=True):
 
 
 class Subscribe(Struct, tag="subscribe", forbid_unknown_fields=True):
-    """From now on exactly this; a field that is left out limits nothing.
+    """Replaces the subscription. A field that is left out does not limit it.
 
-    `series` limits `metrics` alone.
+    `series` limits the topic `metrics` only.
     """
 
     topics: Topics | None = None
@@ -90,7 +90,7 @@ class Subscribe(Struct, tag="subscribe", forbid_unknown_fields=True):
     series: Annotated[list[OneSeries], Meta(max_length=SERIES_MAX)] | None = None
 
     def subscription(self) -> Subscription:
-        """Return what the hub has to know of it."""
+        """Return the subscription in the form of the hub."""
         return Subscription(
             frozenset(Topic if self.topics is None else self.topics),
             None if self.components is None else frozenset(self.components),
@@ -101,14 +101,14 @@ class Subscribe(Struct, tag="subscribe", forbid_unknown_fields=True):
 
 
 class Unsubscribe(Struct, tag="unsubscribe", forbid_unknown_fields=True):
-    """From now on without this; without any field, nothing at all."""
+    """Removes topics and components from the subscription; without a field, everything."""
 
     topics: Topics | None = None
     components: Components | None = None
 
 
 class Ping(Struct, tag="ping", forbid_unknown_fields=True):
-    """Answered with `pong`."""
+    """Requests a `pong`."""
 
 
 Request = Auth | Subscribe | Unsubscribe | Ping
@@ -116,7 +116,7 @@ Request = Auth | Subscribe | Unsubscribe | Ping
 
 @websocket(PATHS, opt={**AUTHENTICATES})
 async def stream(socket: Socket, context: NamedDependency[AppContext]) -> None:
-    # Browsers cannot see why a handshake was refused, but they can read a close frame.
+    # Accept first: browsers cannot read why a handshake was refused, but can read a close frame.
     with suppress(WebSocketDisconnect, OSError):
         await socket.accept()
         if close_reason := await _serve(socket, context.live, context.auth):
@@ -124,7 +124,7 @@ async def stream(socket: Socket, context: NamedDependency[AppContext]) -> None:
 
 
 async def _serve(socket: Socket, live: Live, auth: Authenticator) -> CloseReason | None:
-    """Serve one client to its end and return what is to be said, None where nobody listens."""
+    """Serve one client until it ends; return the close reason, None if the client has gone."""
     try:
         client = await _authenticate(socket, live, auth)
         if reason := live.refusal(client):
@@ -146,7 +146,12 @@ async def _close(socket: Socket, close_reason: CloseReason) -> None:
 
 
 async def _authenticate(socket: Socket, live: Live, auth: Authenticator) -> Client:
-    """Return the client once it is known who it is.
+    """Authenticate the client and return it.
+
+    1. Take the credential: the Authorization header, the session cookie (with a check of the
+       Origin), or the first message.
+    2. Check it in the database. Delay the refusal of an invalid key.
+    3. Take the position to resume from, of the first message or of the address.
 
     Raises UnwantedConnectionError or UnavailableError.
     """
@@ -186,14 +191,14 @@ def _credential_of(auth: Authenticator, token: str, asker: str) -> Credential:
 
 
 def _resume_of(places: list[str]) -> tuple[int | None, str]:
-    """Return the place a client asks for in the address, and what is wrong with it."""
+    """Return the position to resume from in the address, and an error text if it is invalid."""
     if len(places) > 1:
-        return None, "resume: give it once; the whole state is sent instead"
+        return None, "resume must be given once; the whole state is sent instead"
     text = places[0] if places else ""
     try:
         return msgspec.convert(text or None, Place | None, strict=False), ""
-    except msgspec.ValidationError as error:
-        return None, f"resume: {error}; the whole state is sent instead"
+    except msgspec.ValidationError:
+        return None, "resume must be the seq of a message; the whole state is sent instead"
 
 
 async def _first_message(socket: Socket, live: Live) -> Auth:
@@ -212,7 +217,7 @@ async def _first_message(socket: Socket, live: Live) -> Auth:
 
 @contextmanager
 def _unauthenticated(live: Live) -> Iterator[None]:
-    """Count in somebody who takes a seat but has not said who he is."""
+    """Count an unauthenticated connection. Raises UnwantedConnectionError for too many."""
     if live.unauthenticated >= live.limits.unauthenticated:
         raise UnwantedConnectionError(FULL)
     live.unauthenticated += 1
@@ -223,7 +228,7 @@ def _unauthenticated(live: Live) -> Iterator[None]:
 
 
 async def _receive(socket: Socket) -> str | bytes:
-    """Return the next message. Raises WebSocketDisconnect when there is none."""
+    """Return the next message. Raises WebSocketDisconnect at the end of the connection."""
     event = await socket.receive()
     if event["type"] != "websocket.receive":
         raise WebSocketDisconnect(detail="disconnected")
@@ -232,9 +237,9 @@ async def _receive(socket: Socket) -> str | bytes:
 
 
 def _understand(text: str | bytes) -> Request:
-    """Raises InvalidError, which says what to send instead."""
+    """Return a decoded message. Raises InvalidError, whose text says what to send instead."""
     if isinstance(text, bytes):
-        raise InvalidError(f"binary messages are not understood; {HELP}")
+        raise InvalidError(f"binary messages are not supported; {HELP}")
     try:
         request: Request = msgspec.json.decode(text, type=Request)
     except (msgspec.DecodeError, RecursionError) as error:
@@ -243,7 +248,7 @@ def _understand(text: str | bytes) -> Request:
 
 
 async def _converse(socket: Socket, live: Live, client: Client) -> CloseReason | None:
-    """Send and read until either ends or the client is to go."""
+    """Send and read until either ends or the hub ends the client; return the close reason."""
     sender = asyncio.create_task(_send(socket, live, client), name="websocket sender")
     reader = asyncio.create_task(_read(socket, client), name="websocket reader")
     ends: list[asyncio.Future[Any]] = [sender, reader, client.ended]
@@ -259,7 +264,7 @@ async def _converse(socket: Socket, live: Live, client: Client) -> CloseReason |
 
 
 def _close_reason_of(result: BaseException | None) -> CloseReason | None:
-    """Return what to say of how a client's task ended; nothing when the client has gone."""
+    """Return the close reason for the result of a client's task; None if the client has gone."""
     if isinstance(result, psycopg.Error | TimeoutError | UnavailableError):
         return AWAY
     if result is None or isinstance(result, asyncio.CancelledError | WebSocketDisconnect | OSError):
@@ -289,7 +294,7 @@ async def _read(socket: Socket, client: Client) -> None:
             client.reply("error", {"message": str(error)})
         if errors > ERRORS_MAX:
             client.end(TIRING)
-        # A flood of messages must not keep others waiting, nor outrun its own answers.
+        # Yield after each message: a flood must not block the loop, nor delay its own replies.
         await asyncio.sleep(0)
 
 
@@ -302,7 +307,7 @@ def _obey(client: Client, request: Request) -> None:
         case Unsubscribe():
             client.subscribe(_without(client.subscription, request), show=False)
         case Auth():
-            raise InvalidError(f"you are known already; {HELP}")
+            raise InvalidError(f"this connection is already authenticated; {HELP}")
 
 
 def _without(subscription: Subscription, request: Unsubscribe) -> Subscription:
@@ -310,6 +315,8 @@ def _without(subscription: Subscription, request: Unsubscribe) -> Subscription:
         return Subscription(topics=frozenset())
     left_out = subscription.without | frozenset(request.components or ())
     if len(left_out) > COMPONENTS_MAX:
-        raise InvalidError(f"at most {COMPONENTS_MAX} components can be left out; subscribe anew")
+        raise InvalidError(
+            f"at most {COMPONENTS_MAX} components can be left out; send a new subscribe message"
+        )
     topics = subscription.topics - frozenset(request.topics or ())
     return replace(subscription, topics=topics, without=left_out)

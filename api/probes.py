@@ -1,4 +1,4 @@
-"""Where everything begins: the base map, and the probes of orchestrators."""
+"""The map of the API, and the liveness and readiness probes of orchestrators."""
 
 from litestar import get
 from litestar.di import NamedDependency
@@ -13,7 +13,7 @@ BASE = "/api/v1/monitoring"
 
 
 class Map(Struct, frozen=True):
-    """What there is, and where."""
+    """Addresses of the API."""
 
     name: str
     version: str
@@ -24,7 +24,7 @@ class Map(Struct, frozen=True):
 
 
 class State(Struct, frozen=True):
-    """Whether this process lives or is ready."""
+    """The state of this process: alive or ready."""
 
     status: str
 
@@ -47,7 +47,7 @@ async def base_map() -> Map:
     return Map("vigia", __version__, "/api/v1/docs", "/api/v1/openapi.json", f"{BASE}/ws", LINKS)
 
 
-@get("/livez", tags=["service"], summary="Whether the process answers")
+@get("/livez", tags=["service"], summary="Liveness: the process answers")
 async def livez() -> State:
     return State("alive")
 
@@ -55,7 +55,7 @@ async def livez() -> State:
 @get(
     "/readyz",
     tags=["service"],
-    summary="Whether samples are stored at once",
+    summary="Readiness: samples are stored in the database at once",
 )
 async def readyz(context: NamedDependency[AppContext]) -> State:
     if not context.ready():

@@ -1,4 +1,4 @@
-"""Things that people make, replace and remove, by number or name: the routes for one of them."""
+"""Routes of resources that people create, replace and remove, by number or by name."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
@@ -22,12 +22,12 @@ from model.times import utc_now
 Draft = TypeVar("Draft")
 Item = TypeVar("Item")
 
-ReadOnly = Annotated[Any, Meta(description="As GET answers it; it is ignored.")]
-"""A field of a draft that an answer has, and a request may give back."""
+ReadOnly = Annotated[Any, Meta(description="Read-only: accepted and ignored.")]
+"""A field of GET responses that a request may repeat."""
 
 
 class Change(Struct, frozen=True):
-    """A transaction in which somebody changes something, and when that is."""
+    """The transaction of a change, with its time and the name of its author."""
 
     context: AppContext
     connection: Connection
@@ -36,22 +36,23 @@ class Change(Struct, frozen=True):
 
 
 class Resource(Struct, Generic[Draft, Item], frozen=True, kw_only=True):
-    """How one kind of thing is read and changed; each method makes a route.
+    """One kind of resource: how it is read and changed. Each method returns a route.
 
-    `changing` lends the transaction of a change, and acts on it at its end. `insert`, `update` and
-    `remove` write the audit, and raise ConflictError where the state forbids it.
+    `changing` lends the transaction of a change and applies its consequences before the commit.
+    `insert`, `update` and `remove` write the audit, and raise ConflictError if the state forbids
+    the change.
     """
 
     path: str
     noun: str
     number: str
-    """The parameter of the path: a number, or with `by_name` a name."""
+    """The name of the path parameter, which is a number or, with `by_name`, a name."""
     by_name: bool = False
     tag: str
     role: Role
-    """Whoever changes something has it."""
+    """The role needed to change one."""
     reader: Role = Role.VIEWER
-    """Whoever reads one has it."""
+    """The role needed to read one."""
     draft: type[Draft]
     item: type[Item]
     read: Callable[[Connection, Any, datetime], Awaitable[Item | None]]
@@ -61,7 +62,7 @@ class Resource(Struct, Generic[Draft, Item], frozen=True, kw_only=True):
     remove: Callable[[Change, Item], Awaitable[None]]
 
     def one(self, summary: str) -> HTTPRouteHandler:
-        """Return the route that reads one."""
+        """Return the route that reads one resource."""
 
         async def one(context: NamedDependency[AppContext], number: FromPath[int]) -> Item:
             async with context.connect() as connection:
@@ -71,7 +72,7 @@ class Resource(Struct, Generic[Draft, Item], frozen=True, kw_only=True):
         return get(self._one_path, opt=opt, tags=[self.tag], summary=summary)(self._typed(one))
 
     def create(self, summary: str, **options: Any) -> HTTPRouteHandler:
-        """Return the route that makes one of a draft."""
+        """Return the route that creates a resource from a draft."""
 
         async def create(
             request: KnownRequest, context: NamedDependency[AppContext], data: JSONBody[Draft]
@@ -83,7 +84,7 @@ class Resource(Struct, Generic[Draft, Item], frozen=True, kw_only=True):
         return post(self.path, **self._options(summary, options))(self._typed(create))
 
     def replace(self, summary: str, **options: Any) -> HTTPRouteHandler:
-        """Return the route that replaces one by a draft."""
+        """Return the route that replaces a resource by a draft."""
 
         async def replace(
             request: KnownRequest,
@@ -99,7 +100,7 @@ class Resource(Struct, Generic[Draft, Item], frozen=True, kw_only=True):
         return put(self._one_path, **self._options(summary, options))(self._typed(replace))
 
     def delete(self, summary: str, name: str = "remove", **options: Any) -> HTTPRouteHandler:
-        """Return the route that removes one; OpenAPI knows it by `name`."""
+        """Return the route that removes a resource; `name` is its operation in OpenAPI."""
 
         async def remove(
             request: KnownRequest, context: NamedDependency[AppContext], number: FromPath[int]
@@ -131,7 +132,7 @@ class Resource(Struct, Generic[Draft, Item], frozen=True, kw_only=True):
         return {"opt": {ROLE: self.role}, "tags": [self.tag], "summary": summary, **options}
 
     def _typed(self, handler: Callable[..., Any]) -> Callable[..., Any]:
-        """Put the types of this resource where the handler's annotations have variables."""
+        """Replace type variables in the handler's annotations by the types of this resource."""
         hints = handler.__annotations__
         types: dict[str, Any] = {"number": Annotated[self._kind, PathParameter(name=self.number)]}
         body: Any = JSONBody

@@ -1,1 +1,1 @@
-"""Formats in which samples arrive."""
+"""Ingest of samples from clients: native, OTLP, and Prometheus remote write."""

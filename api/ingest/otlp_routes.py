@@ -1,4 +1,4 @@
-"""OTLP/HTTP: the way in for what is instrumented with OpenTelemetry."""
+"""The OTLP/HTTP route, for applications instrumented with OpenTelemetry."""
 
 import asyncio
 from collections.abc import Callable
@@ -35,13 +35,13 @@ JSON = "application/json"
 READERS = {PROTOBUF: otlp_protobuf.request_of, JSON: otlp_json.request_of}
 ENCODINGS = (Encoding.IDENTITY, Encoding.GZIP, Encoding.ZSTD)
 DESCRIPTION = """\
-The body is an `ExportMetricsServiceRequest`, and the answer an `ExportMetricsServiceResponse` in \
-the same format; data points that cannot be stored are counted in its `partial_success`. Errors \
-have a `google.rpc.Status` as their body, in the format of the request."""
+The body is an `ExportMetricsServiceRequest`. The response is an `ExportMetricsServiceResponse` in \
+the same format; its `partial_success` counts rejected data points. The body of an error is a \
+`google.rpc.Status` in the format of the request."""
 
 INVALID_ARGUMENT, RESOURCE_EXHAUSTED, INTERNAL, UNAVAILABLE = 3, 8, 13, 14
 CODES = {413: RESOURCE_EXHAUSTED, 500: INTERNAL, 503: UNAVAILABLE}
-"""Codes of google.rpc for statuses of HTTP; others are INVALID_ARGUMENT."""
+"""google.rpc codes by HTTP status; all other statuses are INVALID_ARGUMENT."""
 
 
 class RpcStatus(Struct, frozen=True):
@@ -51,13 +51,13 @@ class RpcStatus(Struct, frozen=True):
     message: str
 
     def to_protobuf(self) -> bytes:
-        """Return the message in protobuf."""
+        """Return the error encoded in protobuf."""
         text = self.message.encode()
         return bytes([0x08, self.code, 0x12]) + _varint(len(text)) + text
 
 
 def exception_handlers() -> ExceptionHandlersMap:
-    """Return what is answered to each kind of error: what it is everywhere, in another form."""
+    """Return the error table of all routes, with responses in OTLP's format."""
     return {kind: _as_status(handler) for kind, handler in errors.table(lambda app: app).items()}
 
 
@@ -85,15 +85,15 @@ def _as_status(handler: Callable[..., Response[Problem]]) -> Callable[..., Respo
     request_max_body_size=None,
     exception_handlers=exception_handlers(),
     operation_class=operation_with_body(PROTOBUF, JSON),
-    responses={415: documented("Neither protobuf nor JSON, or compressed in another way.")},
+    responses={415: documented("The body is not protobuf or JSON, or has another compression.")},
     tags=["metrics"],
-    summary="Store metrics of OpenTelemetry",
+    summary="Store OpenTelemetry metrics",
     description=DESCRIPTION,
 )
 async def receive(request: KnownRequest, context: NamedDependency[AppContext]) -> Response[bytes]:
     media_type = request.content_type[0]
     if media_type not in READERS:
-        raise HTTPException(f"send Content-Type {PROTOBUF} or {JSON}", status_code=415)
+        raise HTTPException(f"Content-Type must be {PROTOBUF} or {JSON}", status_code=415)
     accepted = await accepted_times(context)
     receivers = context.receivers
 
@@ -112,6 +112,8 @@ async def _store(context: AppContext, reading: otlp.Reading, principal: Principa
     if not reading.running:
         return await store_now(context, reading.parsed, principal, "otlp")
     totals = context.receivers.otlp.totals
+    # Difference, store, remember: a request in between would compute the same difference again, and
+    # it would be stored twice. Totals are remembered after the commit, so that a retry works.
     async with context.receivers.totals_limiter.slot(holder_of(principal)):
         newer = await asyncio.to_thread(otlp.resolve, reading, totals)
         stored = await store_now(context, reading.parsed, principal, "otlp")
@@ -120,10 +122,10 @@ async def _store(context: AppContext, reading: otlp.Reading, principal: Principa
 
 
 async def _store_zeros(context: AppContext, zeros: list[Column], principal: Principal) -> None:
-    """Store where counters began.
+    """Store the zeros at the starts of counters, in a write of its own after the samples.
 
-    That is a write of its own, after the samples: of series that were refused no 0 may make one,
-    and what is refused here must not be counted as data points of the sender.
+    A zero must not create a series that was refused, so this write allows no new series. Refused
+    zeros are not counted, because the sender did not send them.
     """
     parsed = ParsedWrite(columns=list(zeros))
     restrict(parsed, principal, context.config().measured)

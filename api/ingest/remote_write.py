@@ -1,4 +1,4 @@
-"""Prometheus remote write 1.0: the way in for a Prometheus that keeps its own samples too."""
+"""The route of Prometheus remote write 1.0."""
 
 from litestar import MediaType, Response, post
 from litestar.di import NamedDependency
@@ -20,13 +20,13 @@ from model.principal import Role
 
 MEDIA_TYPE = "application/x-protobuf"
 OCTETS = "application/octet-stream"
-"""Says nothing of a body; generated clients know no protobuf, and send theirs so."""
+"""Generated clients without protobuf support send this type."""
 MESSAGE = "prometheus.WriteRequest"
 DESCRIPTION = """\
 The body is a `prometheus.WriteRequest` in Snappy's block format, whatever the version header says.
-Samples that the protocol calls invalid are answered with 400, so that they are not sent again; the
-others of their request are stored. What is valid and cannot be stored, as infinite values and
-labels beyond a limit, is skipped and counted."""
+If a request has samples that the protocol calls invalid, the status is 400, so that the sender does
+not repeat them; all other samples are stored. Valid samples that cannot be stored, such as infinite
+values and labels beyond a limit, are skipped and counted."""
 
 
 @post(
@@ -36,8 +36,8 @@ labels beyond a limit, is skipped and counted."""
     request_max_body_size=None,
     operation_class=operation_with_body(MEDIA_TYPE, OCTETS),
     responses={
-        202: ResponseSpec(None, description="Safe on disk, while the database is away."),
-        415: documented("Another message, or another compression than snappy."),
+        202: ResponseSpec(None, description="Spooled; the database is unavailable."),
+        415: documented("The body is another message, or has another compression than snappy."),
     },
     tags=["metrics"],
     summary="Store samples of Prometheus remote write 1.0",
@@ -55,21 +55,22 @@ async def receive(request: KnownRequest, context: NamedDependency[AppContext]) -
     stored = await store(context, parsed, request.user, "prometheus")
     if parsed.rejected:
         refused = parsed.sentence()
-        raise InvalidError(f"these samples were refused, and all others stored: {refused}")
+        raise InvalidError(f"some samples were rejected, all others are stored: {refused}")
     status = 202 if stored.duplicate is None else 204
     return Response(None, status_code=status, media_type=MediaType.TEXT)
 
 
 def _check_headers(request: KnownRequest) -> None:
-    """Judge the message by its content type alone, as the receiver of Prometheus does.
+    """Check the content type. Raises HTTPException with status 415 for another message.
 
-    Many senders set no version, or that of their own library; without a type it is version 1.0.
+    Ignores the version header, like Prometheus' own receiver: many senders set none, or that of
+    their own library. Without a content type the message is taken as version 1.0.
     """
     if not request.headers.get("content-type"):
         return
     media_type, parameters = request.content_type
     if media_type not in {MEDIA_TYPE, OCTETS} or parameters.get("proto", MESSAGE) != MESSAGE:
         raise HTTPException(
-            f"send Content-Type {MEDIA_TYPE} with {MESSAGE}: this is remote write 1.0",
+            f"Content-Type must be {MEDIA_TYPE} with the message {MESSAGE} (remote write 1.0)",
             status_code=415,
         )

@@ -1,4 +1,4 @@
-"""The catalogue of series, the newest values, and the way in for samples of others."""
+"""Routes of the catalogue of series, of newest values, and of native ingest."""
 
 from typing import Annotated
 
@@ -26,14 +26,15 @@ from samples import current, series
 
 ENCODINGS = (Encoding.IDENTITY, Encoding.GZIP, Encoding.ZSTD)
 
-Metric = Annotated[str | None, QueryParameter(description="Only this metric.")]
-Component = Annotated[str | None, QueryParameter(description="Only this component.")]
+Metric = Annotated[str | None, QueryParameter(description="Return only this metric.")]
+Component = Annotated[str | None, QueryParameter(description="Return only this component.")]
 
 
 class WriteResult(Struct, frozen=True):
-    """What became of the samples; `duplicate` were there already, and are as they were.
+    """The outcome of a request.
 
-    It is null while the database is away: what was accepted is then safe on disk.
+    `duplicate` samples were stored before and stay unchanged. It is null while the database is
+    unavailable and accepted samples are spooled on disk.
     """
 
     accepted: int
@@ -68,7 +69,7 @@ async def newest(
     request: KnownRequest, context: NamedDependency[AppContext], component: Component = None
 ) -> Response[current.CurrentMetrics]:
     if component is not None and "\0" in component:
-        raise InvalidError("component must not hold U+0000")
+        raise InvalidError("component must not contain U+0000")
     await context.present()
     return await answer(request, await context.live.documents.metrics(component))
 
@@ -80,13 +81,13 @@ async def newest(
     request_max_body_size=None,
     operation_class=operation_with_body(MediaType.JSON),
     responses={
-        202: ResponseSpec(WriteResult, description="Safe on disk, while the database is away."),
-        415: documented("Compressed in another way than gzip or zstd."),
+        202: ResponseSpec(WriteResult, description="Spooled; the database is unavailable."),
+        415: documented("The compression is neither gzip nor zstd."),
     },
     tags=["metrics"],
     summary="Store samples",
-    description="Sending the same samples again changes nothing and answers `duplicate`. While the "
-    "database is away the status is 202, and what was accepted waits on disk.",
+    description="Repeated samples change nothing and count as `duplicate`. While the database is "
+    "unavailable, the status is 202 and accepted samples are spooled on disk.",
 )
 async def ingest(
     request: KnownRequest, context: NamedDependency[AppContext]

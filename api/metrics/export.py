@@ -1,4 +1,4 @@
-"""Exports: the past as a stream of rows that may be endless, and that nobody has to wait behind."""
+"""Exports history as a stream of rows of any length, without delaying other requests."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
@@ -26,9 +26,9 @@ log = structlog.get_logger()
 
 SERIES_MAX = 10_000
 PAGE_WAIT_S = 60.0
-"""How long an export that has begun waits for its next page, before it is cut off."""
+"""How long an export that has started waits for its next page before it is cut off."""
 ROWS_ESTIMATE = "x-vigia-rows-estimate"
-"""A header for whoever shows progress: about how many rows will follow."""
+"""A header with the estimated number of rows, for clients that show progress."""
 NAME = "vigia-{start:%Y%m%dT%H%M%SZ}-{end:%Y%m%dT%H%M%SZ}.{suffix}"
 
 TEXTS: Mapping[str, type[Format]] = {kind.name: kind for kind in (Csv, Ndjson)}
@@ -37,10 +37,10 @@ Headers = list[tuple[bytes, bytes]]
 
 
 class Export(Response[Any]):
-    """An answer that is read from the database while it is sent.
+    """A response that is read from the database while it is sent.
 
-    What goes wrong before the first rows are read is answered as any error is. What goes wrong
-    later cuts the connection: without its last chunk, no client takes the answer for a whole one.
+    An error before the first rows becomes a normal error response. A later error cuts the
+    connection. The last chunk is then missing, so no client takes the response for complete.
     """
 
     def __init__(self, context: AppContext, requested: HistoryQuery) -> None:
@@ -83,14 +83,14 @@ class Export(Response[Any]):
 
     @asynccontextmanager
     async def _connect(self, key: str, wait_s: float | None = None) -> AsyncIterator[Connection]:
-        """Lend a connection to make one page, in turn with other exports; not while it is sent."""
+        """Lend a connection to read one page, in turn with other exports. Sending needs none."""
         slot = self._context.limiters[Concurrency.EXPORT].slot(key, wait_s)
         async with slot, self._context.connect_reader() as connection:
             yield connection
 
 
 def _check(requested: HistoryQuery) -> None:
-    """Refuse what can be refused before the database is asked."""
+    """Raise InvalidError for whatever is wrong without a look at the database."""
     grids.make(requested.start, requested.end, requested.step_s or 1, requested.zone, bounded=False)
 
 
@@ -154,6 +154,6 @@ async def _stream(first: bytes, bodies: AsyncIterator[bytes], receive: Receive, 
 
 
 async def _hang_up(receive: Receive) -> None:
-    """Return when the client is not there any more."""
+    """Return when the client disconnects."""
     while (await receive())["type"] != "http.disconnect":
         pass

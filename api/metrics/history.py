@@ -1,4 +1,4 @@
-"""The past in buckets: one time column, and for each series a column for each aggregate."""
+"""The history route: a time column, and for each series a column for each aggregate."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -26,16 +26,16 @@ POINTS = 500
 Step = Annotated[
     str,
     QueryParameter(
-        description="`auto`, or a duration such as 15s, 5m, 1h, 7d; for exports also `raw`: the "
-        "samples themselves."
+        description="`auto`, or a duration such as 15s, 5m, 1h, 7d; for exports also `raw`, which "
+        "returns samples."
     ),
 ]
 Form = Annotated[
     str,
     QueryParameter(
         name="format",
-        description="`json`; or, as a stream of any length with a row for each series and bucket: "
-        "`csv`, `ndjson`, `arrow`.",
+        description="`json`, or `csv`, `ndjson` or `arrow`: a stream of any length with a row for "
+        "each series and bucket.",
     ),
 ]
 
@@ -45,9 +45,9 @@ Form = Annotated[
     opt={CONCURRENCY: Concurrency.NONE},
     tags=["metrics"],
     summary="Aggregates in buckets of a step",
-    description="`label.<name>=<value>` limits the answer to series with that label; "
-    "`label.<name>!=<value>` to those without it; `label.<name>=~<pattern>` and `!=~` take an RE2 "
-    "pattern for the whole value. An answer has at most "
+    description="`label.<name>=<value>` selects series with that label value, "
+    "`label.<name>!=<value>` all others. `label.<name>=~<pattern>` and `!=~` take an RE2 "
+    "pattern for the whole value. A response has at most "
     f"{grid.POINTS_MAX} points a series and {grid.CELLS_MAX} values in all.",
 )
 async def read(
@@ -58,13 +58,15 @@ async def read(
         list[str],
         QueryParameter(description="Metric; repeatable.", max_items=history_query.METRICS_MAX),
     ],
-    component: Annotated[str | None, QueryParameter(description="Only this component.")] = None,
+    component: Annotated[
+        str | None, QueryParameter(description="Return only this component.")
+    ] = None,
     start: Annotated[str, QueryParameter(description="RFC 3339, epoch seconds or -24h.")] = "-1h",
     end: Annotated[str, QueryParameter(description="Exclusive; as `start`, or `now`.")] = "now",
     step: Step = "auto",
     points: Annotated[
         int,
-        QueryParameter(ge=2, le=grid.POINTS_MAX, description="With `auto`: at most so many."),
+        QueryParameter(ge=2, le=grid.POINTS_MAX, description="Most buckets with step `auto`."),
     ] = POINTS,
     agg: Annotated[
         list[str] | None,
@@ -72,21 +74,21 @@ async def read(
     ] = None,
     group_by: Annotated[
         list[str] | None,
-        QueryParameter(description="Labels, or `component`: series alike in them are one."),
+        QueryParameter(description="Labels or `component`: series with equal values are combined."),
     ] = None,
     fill: Annotated[
         str,
         QueryParameter(
-            description="Where there is no sample: `null`, `previous` or `linear`; or `none`: "
-            "leave out times without any."
+            description="Value of buckets without samples: `null`, `previous` or `linear`. `none` "
+            "leaves out times without any sample."
         ),
     ] = "null",
     compare: Annotated[
         list[str] | None,
-        QueryParameter(description="How far back to look as well, such as 1d,7d; repeatable."),
+        QueryParameter(description="Earlier times to compare with, such as 1d,7d; repeatable."),
     ] = None,
     tz: Annotated[
-        str, QueryParameter(description="Time zone in which days begin, for steps of days.")
+        str, QueryParameter(description="Time zone of days, for steps of whole days.")
     ] = "UTC",
     form: Form = history_query.JSON,
 ) -> Response[History]:
@@ -114,7 +116,7 @@ async def read(
             found = await _read(connection, wanted, context.config().intervals.collect_s, now)
         if found.cells <= CELLS_INLINE:
             return Response(finish(found))
-        # Bytes are passed on as they are; what they hold is told by the return type.
+        # Litestar sends bytes unchanged. The return type only serves OpenAPI.
         body: Any = await FINISHING.run(finish_encoded, found)
         return Response(body, media_type=MediaType.JSON)
 
@@ -122,7 +124,7 @@ async def read(
 async def _read(
     connection: Connection, requested: HistoryQuery, interval_s: float, now: datetime
 ) -> Found:
-    """Find the series, the grid and the tiers, refuse what is too large, and read."""
+    """Plan the query, reject it if it is too large, and read its columns. Raises InvalidError."""
     available = await planner.find(connection, requested)
     wanted = planner.grid_of(requested, available)
     lines = planner.output_lines(requested, available.series)

@@ -1,4 +1,4 @@
-"""The documentation: OpenAPI, and a page for it that needs no other server."""
+"""The API documentation: the OpenAPI document, and a page for it without external files."""
 
 from functools import cache
 from hashlib import blake2b
@@ -58,12 +58,12 @@ SCRIPT = """SwaggerUIBundle({
 
 
 class Document(JsonRenderPlugin):
-    """OpenAPI as JSON, with what holds for every operation."""
+    """The completed OpenAPI document as JSON."""
 
     _json: bytes = b""
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
-        """Return the document, made once."""
+        """Return the document, which is built once."""
         if not self._json:
             document = complete(openapi_schema, request.app.routes)
             self._json = constant(self.render_json(request, document))
@@ -84,14 +84,14 @@ async def docs_script() -> Response[str]:
 
 @cache
 def asset_of(name: str) -> tuple[bytes, str]:
-    """Read a file once, and return it with its tag. Raises FileNotFoundError."""
+    """Return a file, which is read once, and its ETag. Raises FileNotFoundError."""
     content = constant((ASSETS / name).read_bytes())
     return content, f'"{blake2b(content, digest_size=12).hexdigest()}"'
 
 
 @get([f"{DOCS}/{name}" for name in ASSET_TYPES], include_in_schema=False)
 async def docs_asset(request: Request[Any, Any, Any]) -> Response[bytes]:
-    """Serve one of the known files: the router knows no other path."""
+    """Serve one of ASSET_TYPES; the router matches no other path."""
     name = Path(request.scope["path"]).name
     try:
         content, tag = asset_of(name)
@@ -102,13 +102,13 @@ async def docs_asset(request: Request[Any, Any, Any]) -> Response[bytes]:
 
 
 def config(cookie_name: str) -> OpenAPIConfig:
-    """Describe the whole, and serve it at `/api/v1/openapi.json`."""
+    """Return the OpenAPI configuration, which serves the document at `/api/v1/openapi.json`."""
     key = SecurityScheme(type="http", scheme="bearer", description="A key, `vg_…`.")
     session = SecurityScheme(
         type="apiKey",
         name=cookie_name,
         security_scheme_in="cookie",
-        description="Of a browser that signed in; changes must come from this service's Origin.",
+        description="Session of a browser; changes must come from this service's Origin.",
     )
     return OpenAPIConfig(
         title="Vigia",
@@ -124,5 +124,5 @@ def config(cookie_name: str) -> OpenAPIConfig:
 
 
 async def _no_page(response: Response[Any]) -> Response[Any]:
-    """Answer as everywhere else where Litestar would show a page of its own."""
+    """Replace Litestar's own 404 page by the usual problem response."""
     return problem(404, NOT_FOUND) if response.status_code == HTTPStatus.NOT_FOUND else response

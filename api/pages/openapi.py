@@ -1,4 +1,4 @@
-"""What the framework cannot know for OpenAPI: exact bodies, every error, and one name for each."""
+"""Completes the framework's OpenAPI document: exact bodies, all errors, and plain names."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +21,7 @@ JSON = "application/json"
 PROTOBUF = "application/x-protobuf"
 BYTES = {"type": "string", "format": "binary"}
 PROBLEM = {
-    "description": "What is wrong, and for 4xx what to change.",
+    "description": "An error; for 4xx, `detail` says what to change.",
     "content": {MEDIA_TYPE: {"schema": {"$ref": f"{REF}Problem"}}},
 }
 RPC_STATUS = {
@@ -68,14 +68,14 @@ NARROWER: Mapping[str, Mapping[str, Any]] = {
     "step": {"pattern": f"^(auto|raw|{LENGTH})$"},
     "tz": {"minLength": 1},
 }
-"""What a parameter may say, by its name: handlers read these texts themselves, for better words."""
+"""Constraints of parameters by name. Handlers parse these texts themselves, for better messages."""
 NO_CONTENT = frozenset({"202", "204"})
 
 Document = dict[str, Any]
 
 
 def complete(document: Document, routes: Sequence[BaseRoute]) -> Document:
-    """Complete the document of an application with these routes."""
+    """Complete the OpenAPI document of an application with these routes, and return it."""
     _describe_bodies(document, routes)
     _describe_exports(document)
     _describe_otlp(document)
@@ -92,20 +92,20 @@ def complete(document: Document, routes: Sequence[BaseRoute]) -> Document:
             _narrow(parameter)
     for component in document["components"]["schemas"].values():
         if "enum" in component:
-            # The default of one field, which would read as that of all.
+            # The default of one field would apply to all fields of this type.
             component.pop("default", None)
     return _named(_without_unused(document))
 
 
 def operations_of(document: Document) -> Iterator[tuple[str, str, Document]]:
-    """Yield path, method and description of every operation."""
+    """Yield the path, the method and the object of every operation."""
     for path, item in document["paths"].items():
         for method, operation in item.items():
             yield path, method, operation
 
 
 def _describe_bodies(document: Document, routes: Sequence[BaseRoute]) -> None:
-    """Describe bodies by the types that they are checked with, which know every constraint."""
+    """Describe bodies by the types that validate them, which contain every constraint."""
     bodies = {
         (route.path_format, method.lower()): handler.parsed_data_field.annotation
         for route in routes
@@ -128,7 +128,7 @@ def _describe_bodies(document: Document, routes: Sequence[BaseRoute]) -> None:
 
 
 def _describe_exports(document: Document) -> None:
-    """Add the formats that an operation answers with when it is asked for them."""
+    """Add the response formats that a request can choose."""
     answer = document["paths"][f"{BASE}/metrics/history"]["get"]["responses"]["200"]
     answer["content"] |= {name: {"schema": {"type": "string"}} for name in MEDIA_TYPES.values()}
     for path in (f"{BASE}/metrics/export", "/metrics"):
@@ -139,7 +139,7 @@ def _describe_exports(document: Document) -> None:
 
 
 def _describe_otlp(document: Document) -> None:
-    """Describe bodies and answers that OpenTelemetry defines, errors included."""
+    """Describe bodies and responses in OpenTelemetry's formats, errors included."""
     document["components"]["schemas"] |= {
         schema["title"]: schema for schema in (OTLP_REQUEST, OTLP_ANSWER, RPC_STATUS)
     }
@@ -168,14 +168,14 @@ def _errors(path: str, method: str, operation: Document) -> set[int]:
     has_body = "requestBody" in operation
     found = {500, 503} | (set() if is_open else {401, 403})
     found |= {400, 401} if has_body or "parameters" in operation else set()
-    # Even an open change is refused to a page of another site.
+    # Even an open route refuses a change that a page of another site requests.
     found |= {403, 408, 413} if has_body else set()
     found |= {403} if method != "get" else set()
     return found | ({404} if "{" in path else set())
 
 
 def _narrow(parameter: Document) -> None:
-    """Say of a parameter what its text may be; no address can hold a null in a text's place."""
+    """Add the constraints of a text parameter, and drop null, which no URL can contain."""
     schema = parameter["schema"]
     kinds = schema.get("oneOf", [])
     texts = [kind for kind in kinds if kind.get("type") in {"string", "array"}]
@@ -188,7 +188,7 @@ def _narrow(parameter: Document) -> None:
 
 
 def _without_unused(document: Document) -> Document:
-    """Leave out the components that nothing refers to, directly or by others."""
+    """Leave out components without a direct or indirect reference."""
     schemas, kept = document["components"]["schemas"], {}
     wanted = list(_references(document["paths"]))
     while wanted:
@@ -211,7 +211,7 @@ def _references(part: Any) -> Iterator[str]:
 
 
 def _named(document: Document) -> Document:
-    """Give each component one plain name, which is its title too: generators make types of them."""
+    """Give each component a plain name and title, from which generators derive type names."""
     schemas = document["components"]["schemas"]
     names = {key: _plain(key) for key in schemas}
     document["components"]["schemas"] = {
@@ -222,7 +222,7 @@ def _named(document: Document) -> Document:
 
 
 def _plain(key: str) -> str:
-    """Return `AlertWithStepsPage` of `Page_api.alerts.AlertWithSteps_`, `RulesDraft` of others."""
+    """Return a plain name: `AlertPage` for `Page_api.alerts.Alert_`, else CamelCase."""
     if page := re.fullmatch(r"Page[_\[](?:\w+\.)*(\w+?)[_\]]", key):
         return f"{page[1]}Page"
     return "".join(part[:1].upper() + part[1:] for part in re.split(r"\W|_", key))

@@ -1,4 +1,4 @@
-"""The pages for browsers: the first page, the sign-in page, and the files that both are made of."""
+"""The pages for browsers: the first page, the sign-in page, pages of links, and their files."""
 
 import html
 from collections.abc import Mapping
@@ -33,9 +33,9 @@ WORKER = "service-worker.js"
 PAGES = ["/", "/settings"]
 """The addresses of the pages, which web/src/page.tsx tells apart."""
 NOTICE = b"<!-- notice -->"
-"""The place in the sign-in page for what the service has to say."""
+"""The placeholder in the sign-in page for a notice."""
 CONTENT = b"<!-- content -->"
-"""The place in the page of a link for its text and its button."""
+"""The placeholder in the page of a link for its text and button."""
 TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 IMMUTABLE = {
     "Cache-Control": "public, max-age=31536000, immutable",
@@ -49,18 +49,18 @@ NOT_BUILT = (
 
 
 class Built(Struct, frozen=True):
-    """What the build of `web/` made: the pages, and every file they name, by its file name."""
+    """The built files of `web/`: pages, and every file that they reference, by file name."""
 
     pages: Mapping[str, bytes]
     unnoticed: Mapping[str, bytes]
-    """The pages without a notice."""
+    """The pages with the placeholder removed."""
     assets: Mapping[str, bytes]
     worker: bytes
-    """The service worker, which has the name that browsers know it by."""
+    """The service worker. Its name never changes, because browsers know it by its path."""
 
 
 class Chunk(Struct):
-    """An entry of the manifest: a file, and those that come with it."""
+    """An entry of the build manifest: a file, and the files that it needs."""
 
     file: str
     css: list[str] = []
@@ -68,7 +68,7 @@ class Chunk(Struct):
 
 
 def load(folder: Path) -> Built:
-    """Read what the manifest names, and nothing else. Raises FileNotFoundError."""
+    """Read the files in the manifest, and no others. Raises FileNotFoundError."""
     manifest = (folder / MANIFEST).read_bytes()
     chunks = msgspec.json.decode(manifest, type=dict[str, Chunk]).values()
     files = {name for chunk in chunks for name in [chunk.file, *chunk.css, *chunk.assets]}
@@ -83,12 +83,12 @@ def load(folder: Path) -> Built:
 
 @cache
 def built() -> Built:
-    """Read the files once; those that are not there are looked for again."""
+    """Return the files, which are read once. A failure is not cached, so it is tried again."""
     return load(DIST)
 
 
 def page(name: str, status: int = 200, notice: str = "") -> Response[bytes]:
-    """Return a page, with something said on it if it is the sign-in page."""
+    """Return a page; the sign-in page can show a notice."""
     try:
         files = built()
     except FileNotFoundError:
@@ -107,7 +107,7 @@ def page(name: str, status: int = 200, notice: str = "") -> Response[bytes]:
 
 
 def link_page(content: str, status: int = 200) -> Response[bytes]:
-    """Return the page of a link; `content` is HTML in which the text of others is escaped."""
+    """Return the page of a link; `content` is HTML in which all foreign text is escaped."""
     try:
         whole = built().pages[LINK].replace(CONTENT, content.encode())
     except FileNotFoundError:
@@ -122,7 +122,7 @@ def link_page(content: str, status: int = 200) -> Response[bytes]:
 
 
 def refusal(status: int, detail: str) -> Response[bytes]:
-    """Ask a stranger to sign in; whoever showed something hears what is wrong with it."""
+    """Return the sign-in page for a refused request, with the reason if the client signed in."""
     is_unauthenticated = status == 401  # noqa: PLR2004 (Unauthorized)
     return page(SIGN_IN, status, "" if is_unauthenticated else detail)
 
@@ -137,9 +137,11 @@ async def first_page() -> Response[bytes]:
 async def sign_in_page(
     request: Request[Any, Any, Any],
     context: NamedDependency[AppContext],
-    token: Annotated[str | None, QueryParameter(description="Of a one-time link.")] = None,
+    token: Annotated[
+        str | None, QueryParameter(description="The token of a one-time link.")
+    ] = None,
 ) -> Response[bytes]:
-    """Show the form, or use up a link. A link that is no good says so above the form."""
+    """Show the form, or consume a sign-in link. An invalid link shows a notice above the form."""
     if token is None or is_head(request.scope):
         return page(SIGN_IN)
     async with context.auth.throttle.looking_up(request.scope):
@@ -147,7 +149,7 @@ async def sign_in_page(
     if session is None:
         context.auth.refusals.note(Type.SIGN_IN_FAILED, request.scope)
         await context.auth.throttle.wait(request.scope)
-        return page(SIGN_IN, 401, "This link was used or is too old. Sign in with a key.")
+        return page(SIGN_IN, 401, "This link is used or expired. Sign in with a key.")
     answer: Response[Any] = Redirect("/", status_code=303)
     answer.cookies.append(session_cookie(request, context.auth, session))
     return answer
@@ -155,7 +157,7 @@ async def sign_in_page(
 
 @get(f"/{WORKER}", include_in_schema=False)
 async def service_worker() -> Response[bytes]:
-    """Serve the worker at the root, so that it serves every page; browsers ask for it anew."""
+    """Serve the service worker at the root, so that its scope is every page. It is never cached."""
     try:
         content = built().worker
     except FileNotFoundError:
@@ -166,9 +168,9 @@ async def service_worker() -> Response[bytes]:
 
 @get("/assets/{name:str}", include_in_schema=False)
 async def asset(name: FromPath[str]) -> Response[bytes]:
-    """Serve a file of the pages; its name changes with its content."""
+    """Serve a file of the pages. It is immutable: its name contains a hash of its content."""
     try:
         content = built().assets[name]
     except (FileNotFoundError, KeyError):
-        raise NotFoundError("there is no such file; load the page again") from None
+        raise NotFoundError("this file does not exist any more; reload the page") from None
     return Response(content, media_type=TYPES[Path(name).suffix], headers=IMMUTABLE)

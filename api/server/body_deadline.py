@@ -1,4 +1,4 @@
-"""A deadline for every body, whoever reads it."""
+"""A deadline for the arrival of every request body."""
 
 import asyncio
 
@@ -12,12 +12,12 @@ class SlowBodyError(HTTPException):
     """The body did not arrive in time."""
 
     def __init__(self, timeout_s: float) -> None:
-        detail = f"the body did not arrive within {timeout_s:g} s"
+        detail = f"the body did not arrive within {timeout_s:g} s; send it again"
         super().__init__(detail, status_code=408, headers={"Connection": "close"})
 
 
 class BodyDeadline:
-    """Passes requests on; reading a body raises SlowBodyError once it has taken too long."""
+    """Passes requests on; reading a body raises SlowBodyError after the deadline."""
 
     def __init__(self, app: ASGIApp, timeout_s: float) -> None:
         self._app = app
@@ -35,7 +35,7 @@ class BodyDeadline:
         async def receive_in_time() -> ReceiveMessage:
             nonlocal ends_at, is_whole
             if is_whole:
-                # From here on it tells when the client hangs up, which may be never.
+                # The body is complete. The next message is the disconnect, which may never come.
                 return await receive()
             if ends_at is None:
                 ends_at = asyncio.get_running_loop().time() + self._timeout_s

@@ -1,4 +1,4 @@
-"""Connections of clients: how many there may be, how long each may take, and which gives way."""
+"""Client connections: limits on their number and duration, and which one is closed if too many."""
 
 import asyncio
 import traceback
@@ -21,72 +21,73 @@ from runtime.file_limit import raise_file_limit
 log = structlog.get_logger()
 
 FILES_RESERVED = 256
-"""Files that clients never get: those of the database, the engine, the collectors and the spool."""
+"""File descriptors reserved for database, engine, collectors and spool."""
 CONNECTIONS_MAX = 10_000
 CONNECTIONS_SPARE = 64
-"""Connections beyond the most, which live as long as it takes to answer 503."""
+"""Connections beyond the limit, which only live until they get a response with status 503."""
 IPV6_CLIENT_BITS = 64
-"""A client with IPv6 has all addresses of one network of this size."""
+"""An IPv6 client controls all addresses of a network of this prefix length."""
 HELD = "held"
 """Key of a scope's `state`: the connection of the request, as `RequestConnection`."""
 ENDS = "ends"
-"""Key of a scope's `state`: the connection is closed after the answer."""
+"""Key of a scope's `state`: whether the connection is closed after the response."""
 ENDED = ("address", "connections", "share", "head", "head_size", "body", "frames", "syntax")
-"""The limits that may end a connection, as they are counted."""
+"""The limits that can end a connection, by the names of their counters."""
 
 
 class Limits(Struct, frozen=True):
-    """What the clients of one server may take together, and each for itself."""
+    """Limits of all client connections together, and of one client."""
 
     connections_max: int = CONNECTIONS_MAX
     address_max: int = 256
-    """Connections of one address on which nobody has shown a valid key or session."""
+    """Unauthenticated connections of one address."""
     delayed_max: int = 512
-    """Answers that are delayed as a penalty at one time; further ones are sent at once."""
+    """Responses delayed as a penalty at one time; further ones are sent at once."""
     delayed_address_max: int = 16
-    """The same for one address."""
+    """Responses to one address delayed as a penalty at one time."""
     holder_max: int = CONNECTIONS_MAX // 4
-    """Connections on which one key, and the sessions opened with it, were shown."""
+    """Connections authenticated by one key, including the sessions opened with it."""
     address_holders_max: int = CONNECTIONS_MAX // 2
-    """Connections of one address with any key but an admin's: more than one key's share, so that
-    no key keeps out the others of its address."""
+    """Connections of one address authenticated by keys that are not admin. Larger than the limit of
+    one key, so that no key keeps out other keys of its address."""
     holders_max: int = CONNECTIONS_MAX * 5 // 8
-    """Connections with any key but an admin's. The rest are for admins, and for strangers, such as
-    probes and those who have yet to show a key."""
+    """Connections authenticated by keys that are not admin. The rest is for admins, and for
+    connections that are not authenticated, or not yet, such as probes."""
     backlog: int = 2048
-    """Connections that may wait to be accepted; all of them may be at one time."""
+    """Connections waiting to be accepted."""
     head_timeout_s: float = 10.0
-    """From the connection, or from the first byte of a later request, to the whole head."""
+    """Time from the connection, or the first byte of a later request, to the end of the head."""
     head_bytes_max: int = 16 << 10
-    """Libraries parse heads on the event loop, byte by byte."""
+    """Parsing a head takes time on the event loop."""
     headers_max: int = 100
     url_bytes_max: int = 8 << 10
     body_timeout_s: float = 30.0
     stalled_s: float = 10.0
-    """After so long without reading its answer, a client may have to give way to others."""
+    """A client that has not read its response for this long may be closed in favour of others."""
     keep_alive_timeout_s: int = 75
-    """Longer than senders wait between two requests: whoever closes first loses a request."""
+    """Longer than senders wait between two requests. If the server closed first, the next request
+    could be lost."""
 
 
 class Client(Protocol):
-    """A connection, as far as it is counted here."""
+    """A connection, as this module needs it."""
 
     transport: asyncio.Transport
 
     @property
     def is_waiting(self) -> bool:
-        """Whether the client has to send something, or to read, before anything happens."""
+        """Whether the server is waiting for the client to send or to read something."""
 
     def give_way(self) -> None:
         """End the connection."""
 
 
 class ShareError(UnavailableError):
-    """A key has its share of all connections already."""
+    """A key, an address or all keys together have reached their share of the connections."""
 
 
 class RequestConnection:
-    """The connection of a request, for whoever answers it."""
+    """The connection of a request, for the code that handles the request."""
 
     def __init__(
         self,
@@ -99,23 +100,24 @@ class RequestConnection:
         self._on_identified = on_identified
 
     def identify(self, principal: Principal) -> None:
-        """Say whose key or session was shown. Raises ShareError when it has its share."""
+        """Assign the connection to a principal. Raises ShareError if its share is used up."""
         self._connections.identify(self._client, principal)
         if self._on_identified:
             self._on_identified()
 
     async def delay(self, address: str, delay_s: float) -> bool:
-        """Delay an answer as a penalty; False at once when too many are delayed already."""
+        """Delay a response as a penalty; return False at once if too many are delayed."""
         return await self._connections.delay(self._client, address, delay_s)
 
 
 class Connections:
-    """Counts connections, and ends one that can give way when there are too many.
+    """Counts connections, and closes one if there are too many.
 
-    First those whose answer is delayed as a penalty give way, then those that wait for their
-    client, of each the oldest. A client that sends its request at once is hardly ever the oldest,
-    so that those who only hold connections cannot keep others out. A connection that has shown a
-    valid key or session is left alone, and each key has a share of them. `ended` counts by limit.
+    It closes first the oldest connection whose response is delayed as a penalty, then the oldest
+    unauthenticated one that waits for its client. A client that sends its request at once is hardly
+    ever the oldest, so a client that only holds connections cannot keep others out. Authenticated
+    connections are never closed; instead each key has a limited share of them. `ended` counts
+    closed connections by limit.
     """
 
     def __init__(self, limits: Limits | None = None, trusted_proxies: Sequence[str] = ()) -> None:
@@ -125,18 +127,18 @@ class Connections:
         self._proxies = [ip_network(proxy) for proxy in trusted_proxies]
         self._unidentified: Members[Client] = Members()
         self._holders: Members[Client] = Members()
-        """By the name of the key that was shown."""
+        """Authenticated connections, by key."""
         self._shared: Members[Client] = Members()
-        """Those of them whose key is no admin's, by address."""
+        """Authenticated connections of keys that are not admin, by address."""
         self._delayed: Members[Client] = Members()
         self._wakes: dict[Client, asyncio.Event] = {}
         self._living: set[Client] = set()
-        """Those that are open and were not told to end. Requests outlive their connections."""
+        """Open connections that were not told to close. A request can outlive its connection."""
         self._ending: set[Client] = set()
         self.open = 0
 
     def admit(self, client: Client, host: str, open_count: int) -> None:
-        """Count a new connection; `open_count` are all, with this one."""
+        """Count a new connection; `open_count` is the number of all connections including it."""
         self.open = open_count
         address = self._address_of(host)
         self._living.add(client)
@@ -153,16 +155,16 @@ class Connections:
                 self._end(client, "connections")
 
     def identify(self, client: Client, principal: Principal) -> None:
-        """Count a connection among those of a key. Raises ShareError when it has its share."""
+        """Assign a connection to a key. Raises ShareError if the share of the key is used up."""
         holder = holder_of(principal)
-        # One that ended while its key was looked up would keep its place for ever.
+        # A connection that ended during the look-up of its key would never be forgotten again.
         if self._holders.group_of(client) == holder or client not in self._living:
             return
         address = self._unidentified.group_of(client) or self._shared.group_of(client)
         is_admin = principal.role is Role.ADMIN
         if reason := self._refusal(holder, "" if is_admin else address, is_admin=is_admin):
             self.ended["share"] += 1
-            raise ShareError(f"{reason}; close some, or try again later")
+            raise ShareError(f"{reason}; close some connections, or try again later")
         for members in (self._unidentified, self._holders, self._shared):
             members.discard(client)
         self._holders.add(client, holder)
@@ -170,22 +172,23 @@ class Connections:
             self._shared.add(client, address)
 
     def _refusal(self, holder: str, address: str, *, is_admin: bool) -> str:
-        """Return why a key gets no further connection; empty when it does."""
+        """Return why a key gets no further connection; an empty text if it does."""
         limits = self.limits
         if len(self._holders.of(holder)) >= limits.holder_max:
-            return f"this key has {limits.holder_max} connections, which is the most of one key"
+            return f"this key has {limits.holder_max} connections, the most allowed for one key"
         if address and len(self._shared.of(address)) >= limits.address_holders_max:
             most = limits.address_holders_max
-            return f"this address has {most} connections, which is the most of one address"
+            return f"this address has {most} connections, the most allowed for one address"
         if not is_admin and len(self._shared) >= limits.holders_max:
-            return f"all keys have {limits.holders_max} connections; the rest are kept for admins"
+            most = limits.holders_max
+            return f"all keys together have {most} connections; the rest is reserved for admins"
         return ""
 
     async def delay(self, client: Client, address: str, delay_s: float) -> bool:
-        """Delay an answer as a penalty; False at once when too many are, or its connection ended.
+        """Delay a response as a penalty; return False at once if too many are delayed.
 
-        Meanwhile its connection is the first to give way. The penalty ends with the connection, so
-        that nobody fills the places with connections that are closed.
+        Meanwhile its connection is the first to be closed. The delay ends with the connection, so
+        that closed connections do not occupy places.
         """
         is_full = len(self._delayed) >= self.limits.delayed_max
         if client not in self._living:
@@ -204,14 +207,14 @@ class Connections:
         return True
 
     def forget(self, client: Client, open_count: int) -> None:
-        """Leave out a connection that has ended, or is counted as a WebSocket from now on."""
+        """Remove a connection that has ended, or that is counted as a WebSocket from now on."""
         self.open = open_count
         self._leave(client)
         self._living.discard(client)
         self._ending.discard(client)
 
     def is_full(self, open_count: int) -> bool:
-        """Whether a request is to be answered with 503."""
+        """Return whether a request has to be refused with status 503."""
         return self._is_over(open_count)
 
     def status(self) -> dict[str, Any]:
@@ -238,7 +241,8 @@ class Connections:
         self._leave(client)
         self._living.discard(client)
         self._ending.add(client)
-        # At once, and not in a turn of its own: until then a delayed answer would get out.
+        # Close it now and not in a later turn of the loop: `_leave` has just woken the task of a
+        # delayed response, which would be sent before.
         try:
             client.give_way()
         except Exception as error:  # noqa: BLE001 (another one connects, who has no part in it)
@@ -252,13 +256,13 @@ class Connections:
         self._spare(client)
 
     def _spare(self, client: Client) -> None:
-        """End the delay of an answer, if it is delayed."""
+        """End the delay of a response, if it is delayed."""
         self._delayed.discard(client)
         if wake := self._wakes.pop(client, None):
             wake.set()
 
     def _address_of(self, host: str) -> str:
-        """Return what one client's connections have in common; empty where that is unknown."""
+        """Return the group of a peer address; empty if it is unknown or a trusted proxy."""
         address = client_of(host)
         if address is None or any(address in network for network in self._proxies):
             return ""
@@ -272,7 +276,7 @@ def _group_of_host(host: str) -> str:
 
 
 def client_of(host: str) -> IPv4Address | IPv6Address | None:
-    """Return the address of a peer; None for what has none, such as a Unix socket."""
+    """Return the address of a peer; None if it has none, such as a Unix socket."""
     try:
         address = ip_address(host.partition("%")[0])
     except ValueError:
@@ -282,22 +286,22 @@ def client_of(host: str) -> IPv4Address | IPv6Address | None:
 
 
 def group_of(address: IPv4Address | IPv6Address) -> str:
-    """Return the address, or the network in which one client may choose any address."""
+    """Return an IPv4 address, or the network of an IPv6 address, which one client controls."""
     if isinstance(address, IPv4Address):
         return str(address)
     return str(ip_network((address, IPV6_CLIENT_BITS), strict=False))
 
 
 def asker_of(scope: Scope) -> str:
-    """Return who asks, as `group_of` an address, which a trusted proxy may tell; empty for none."""
+    """Return the `group_of` the client's address, also behind a trusted proxy; empty if unknown."""
     host, _ = scope.get("client") or ("", 0)
     return _group_of_host(host)
 
 
 def identify(scope: Scope, principal: Principal) -> None:
-    """Say whose valid key or session the request of a scope has shown.
+    """Assign the connection of a request to its authenticated principal.
 
-    Raises ShareError when that key has its share of connections; the answer then ends this one.
+    Raises ShareError if the share of the key is used up; the response then closes the connection.
     """
     if held := _held_of(scope):
         try:
@@ -308,9 +312,9 @@ def identify(scope: Scope, principal: Principal) -> None:
 
 
 async def delay(scope: Scope, address: str, delay_s: float) -> bool:
-    """Delay the answer to a request as a penalty. When too many are delayed, return False at once.
+    """Delay the response to a request as a penalty.
 
-    Such an answer ends its connection.
+    Returns False at once if too many are delayed. That response then closes its connection.
     """
     held = _held_of(scope)
     if held is None:
@@ -331,7 +335,7 @@ def _is_waiting(client: Client) -> bool:
 
 
 def limits_of(files: int) -> Limits:
-    """Return the limits under which clients leave enough of so many files to everybody else."""
+    """Return limits that leave enough of `files` descriptors to the rest of the service."""
     most = min(CONNECTIONS_MAX, max(files - FILES_RESERVED, files // 4))
     return Limits(
         connections_max=most,
@@ -345,5 +349,5 @@ def limits_of(files: int) -> Limits:
 
 
 def open_connections(trusted_proxies: Sequence[str]) -> Connections:
-    """Return the connections of a service, within what this process may open."""
+    """Return the connections of a service, limited by the open files allowed to this process."""
     return Connections(limits_of(raise_file_limit()), trusted_proxies)

@@ -1,4 +1,4 @@
-"""Connections in groups, such as those of one address or of one key."""
+"""An ordered set whose members belong to groups, such as connections by address or key."""
 
 from collections.abc import Iterator, Mapping
 from typing import Generic, TypeVar
@@ -7,19 +7,19 @@ T = TypeVar("T")
 
 
 class Members(Generic[T]):
-    """Members in the order in which they came, each in one group."""
+    """Members in the order of their arrival, each in one group."""
 
     def __init__(self) -> None:
         self._group_of: dict[T, str] = {}
         self._groups: dict[str, dict[T, None]] = {}
 
     def add(self, member: T, group: str) -> None:
-        """Put a member at the end, and into a group."""
+        """Append a member, and add it to a group."""
         self._group_of[member] = group
         self._groups.setdefault(group, {})[member] = None
 
     def discard(self, member: T) -> None:
-        """Leave a member out, if it is there."""
+        """Remove a member if it is present."""
         group = self._group_of.pop(member, None)
         if group is None:
             return
@@ -33,7 +33,7 @@ class Members(Generic[T]):
         return self._groups.get(group, {})
 
     def group_of(self, member: T) -> str:
-        """Return the group of a member; empty for a stranger."""
+        """Return the group of a member; an empty text if it is not present."""
         return self._group_of.get(member, "")
 
     def __iter__(self) -> Iterator[T]:

@@ -1,4 +1,4 @@
-"""Received bytes are parsed a slice at a time, so that no connection holds the event loop."""
+"""Parses received bytes in slices, so that no connection blocks the event loop."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,11 +6,11 @@ from typing import Any
 
 
 class PacedTransport:
-    """A transport that keeps what its protocol has not parsed yet, and reads no more meanwhile.
+    """A transport that buffers bytes until its protocol parses them, and stops reading meanwhile.
 
-    `parse` takes one slice from `waiting`, of whatever size suits what comes next. It runs at most
-    once in each turn of the loop, and neither while the protocol has paused reading, nor while
-    `is_ready` says no, nor after the transport was closed. A protocol says `go_on` when `is_ready`
+    `parse` takes one slice from `waiting`, of a size that it chooses. It runs at most once in each
+    turn of the loop. It does not run while the protocol has paused reading, while `is_ready`
+    returns False, or after the transport was closed. The protocol calls `go_on` when `is_ready`
     may have changed.
     """
 
@@ -29,12 +29,12 @@ class PacedTransport:
         self.waiting = bytearray()
 
     def __getattr__(self, name: str) -> Any:
-        # Everything that has nothing to do with reading is the transport's own.
+        # Everything except reading is delegated to the transport.
         return getattr(self._transport, name)
 
     @property
     def is_idle(self) -> bool:
-        """Whether what is read now may be parsed at once: nothing came before it, or is awaited."""
+        """Whether new bytes may be parsed at once, because nothing else waits to be parsed."""
         return not (self.waiting or self._is_planned or self._is_paused) and self._is_ready()
 
     def pause_reading(self) -> None:
@@ -49,27 +49,27 @@ class PacedTransport:
             self._transport.resume_reading()
 
     def receive(self, data: bytes) -> None:
-        """Take what was read. The first slice is parsed at once: most requests are no more."""
+        """Buffer received bytes. The first slice is parsed at once: most requests fit into it."""
         self.waiting += data
         if not self._is_planned:
             self._process()
 
     def take(self, size: int) -> bytes:
-        """Return the next bytes that wait, at most so many."""
+        """Remove and return at most `size` waiting bytes."""
         with memoryview(self.waiting) as waiting:
             taken = bytes(waiting[:size])
         del self.waiting[:size]
         return taken
 
     def release(self) -> asyncio.Transport:
-        """Return the transport for another protocol, and do nothing more with it."""
+        """Return the transport for another protocol, and stop using it."""
         self._is_paused = True
         self.waiting.clear()
         self._transport.resume_reading()
         return self._transport
 
     def go_on(self) -> None:
-        """Plan the next turn, where there is something to do in it."""
+        """Schedule a run in the next turn of the loop, unless one is scheduled."""
         if not self._is_planned:
             self._is_planned = True
             self._loop.call_soon(self._planned_run)
@@ -92,6 +92,6 @@ class PacedTransport:
 
     @property
     def can_parse(self) -> bool:
-        """Whether there is something to parse, and the protocol wants it."""
+        """Whether bytes wait to be parsed, and the protocol accepts them."""
         is_open = not self._is_paused and not self._transport.is_closing()
         return bool(self.waiting) and is_open and self._is_ready()

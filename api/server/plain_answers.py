@@ -1,4 +1,4 @@
-"""Answers for where no application can make them: a problem as bytes, or instead of a handler."""
+"""Responses without the application: a problem as raw bytes, or in place of a handler."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -15,7 +15,7 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 
 def answer(status: int, detail: str) -> bytes:
-    """Return a whole answer, after which the connection is closed."""
+    """Return the bytes of a response, after which the connection is closed."""
     body, headers = _body(status, detail), _headers(status)
     lines = b"".join(b"%b: %b\r\n" % header for header in headers)
     head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-length: {len(body)}\r\n"
@@ -23,7 +23,7 @@ def answer(status: int, detail: str) -> bytes:
 
 
 def answering(status: int, detail: str) -> ASGIApp:
-    """Return what answers instead of the application; the connection is closed after it."""
+    """Return an ASGI application that sends one response and closes the connection."""
     body = _body(status, detail)
     headers = [*_headers(status), (b"content-length", str(len(body)).encode())]
     return partial(_answer_instead, status, body, headers)

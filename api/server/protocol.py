@@ -1,4 +1,4 @@
-"""HTTP on one connection: uvicorn's protocol, with deadlines for what clients have to send."""
+"""HTTP on one connection: uvicorn's protocol with deadlines and limits for clients."""
 
 import asyncio
 import math
@@ -12,37 +12,37 @@ from api.server.connections import HELD, Connections, RequestConnection
 from api.server.paced_transport import PacedTransport
 from api.server.plain_answers import FULL, answer, answering
 
-NOT_HTTP = "this is not a request of HTTP/1.1"
+NOT_HTTP = "this is not a valid HTTP/1.1 request"
 HEAD = "the head of the request is too large; send fewer or shorter headers and cookies"
-HEADERS = "the request has too many headers"
+HEADERS = "the request has too many headers; send fewer"
 URL = "the address of the request is too long; ask for less at a time"
-HOSTS = "a request of HTTP/1.1 has exactly one Host header"
-CODINGS = "the only Transfer-Encoding that is understood is chunked; send it once"
-TRAILERS = "the trailers of a body are too large"
-UPGRADE_BODY = "a request for a WebSocket has no body"
-UPGRADE_LATE = "a WebSocket begins after the answers to all earlier requests; await them first"
+HOSTS = "an HTTP/1.1 request needs exactly one Host header"
+CODINGS = "the only supported Transfer-Encoding is chunked, given once"
+TRAILERS = "the trailers of the body are too large; leave them out"
+UPGRADE_BODY = "a WebSocket request must not have a body"
+UPGRADE_LATE = "await the responses to all earlier requests before you open a WebSocket"
 SLICE_BYTES = 4 << 10
-"""How much of heads is parsed in one turn of the loop, and of a body in chunks at a time."""
+"""Most bytes of heads parsed in one turn of the loop, and of a chunked body at a time."""
 HEADS_MAX = 8
-"""How many heads, or parts of one, are parsed in one turn of the loop."""
+"""Most heads, or parts of one, parsed in one turn of the loop."""
 CHUNKS_MAX = 100
-"""How many chunks of bodies are, about: each costs as much as a header, however short it is."""
+"""About the most chunks of bodies parsed in one turn: each costs as much as a header."""
 LONG_CHUNKS_BYTES = 32 << 10
-"""How much is parsed at a time of a body whose chunks are long."""
+"""Most bytes parsed at a time of a body with long chunks."""
 PIPELINED_MAX = 8
-"""How many requests of one connection may wait for the answer to an earlier one."""
+"""Most requests of one connection that wait for the response to an earlier one."""
 TRAILERS_BYTES_MAX = 8 << 10
-"""How much may follow the data of a body: trailers, which nobody reads, or the size of a chunk."""
+"""Most bytes of a body that are not data: trailers, which nobody reads, or chunk headers."""
 END_OF_HEAD = b"\r\n\r\n"
 _IS_FULL = answering(503, FULL)
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """Ends a connection whose client takes too long for the head or the body of a request.
+    """Closes a connection whose client takes too long to send the head or the body of a request.
 
-    One deadline is enough, since a client sends one thing after the other: it counts while a head
-    is awaited, or a body. It never counts while an answer is made, and between two requests
-    uvicorn's keep-alive timer runs.
+    One deadline is enough, because a client sends heads and bodies one after the other. It runs
+    while a head or a body is awaited, and not while a response is made. Between two requests
+    uvicorn's keep-alive timer runs instead.
     """
 
     def __init__(self, *arguments: Any, counted: Connections, **options: Any) -> None:
@@ -69,12 +69,12 @@ class HttpProtocol(HttpToolsProtocol):
 
     @property
     def is_waiting(self) -> bool:
-        """Whether the client has to send something, or to read, before anything happens."""
+        """Whether the server is waiting for the client to send or to read something."""
         is_stalled = self.loop.time() > self._stalls_at
         return self._in_body or not self._is_answering or is_stalled
 
     def give_way(self) -> None:
-        """End the connection at once: what the client would still have to send is not awaited."""
+        """Close the connection at once, without waiting for the rest of a request."""
         if self._in_body or self.transport.get_write_buffer_size():
             self.transport.abort()
         else:
@@ -91,16 +91,16 @@ class HttpProtocol(HttpToolsProtocol):
         """Stop everything that runs for the connection."""
         self._end_timer()
         super().connection_lost(exc)
-        # Uvicorn tells the newest request alone, which may wait for the answer to an earlier one.
+        # Uvicorn notifies only the newest request. Earlier ones may still be waiting.
         for cycle in self._unanswered:
             cycle.disconnected = True
             cycle.message_event.set()
         self._counted.forget(self, len(self.connections))
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came, a slice in each turn of the loop."""
+        """Parse received bytes, a slice in each turn of the loop."""
         if self._paced.is_idle and not self._in_body:
-            # Most requests are one small head, and often a body of known length behind it.
+            # Fast path: most requests are a small head, often with a body of known length.
             end = data.find(END_OF_HEAD, 0, SLICE_BYTES) + len(END_OF_HEAD)
             if end >= len(END_OF_HEAD):
                 self._parse(data[:end])
@@ -110,25 +110,25 @@ class HttpProtocol(HttpToolsProtocol):
                 if not data or self._is_upgraded or self.transport.is_closing():
                     return
         if len(data) <= self._body_left and not self._paced.waiting:
-            # A body of known length is only copied, and may be long: once is enough.
+            # A body of known length is only copied, so it needs no slices.
             self._parse(data)
         else:
             self._paced.receive(data)
 
     def on_response_complete(self) -> None:
-        """Make room for a request that waits to be parsed."""
+        """Continue with a request that waits to be parsed."""
         super().on_response_complete()
         self._unanswered = [one for one in self._unanswered if not one.response_complete]
         if self._paced.waiting:
             self._paced.go_on()
 
     def pause_writing(self) -> None:
-        """Look from now on whether the client reads."""
+        """Note that the client does not read, so that it counts as stalled after a while."""
         super().pause_writing()
         self._stalls_at = self.loop.time() + self._limits.stalled_s
 
     def resume_writing(self) -> None:
-        """Go on with the answer: the client has read most of what was written."""
+        """Continue with the response: the client has read most of it."""
         super().resume_writing()
         self._stalls_at = math.inf
 
@@ -144,7 +144,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._parse(piece)
             if self._is_upgraded or not self._paced.waiting or self.transport.is_closing():
                 return
-            # A body may go beyond what uvicorn keeps of it, by what one read brings at most.
+            # Continue even if uvicorn's body buffer is full: it exceeds its limit by one read only.
             if was_in_body and self._in_body:
                 are_long = 0 < self._chunks - chunks < len(piece) >> 10
                 size = LONG_CHUNKS_BYTES if are_long else SLICE_BYTES
@@ -154,14 +154,14 @@ class HttpProtocol(HttpToolsProtocol):
                 return
 
     def _piece_size(self, most: int) -> int:
-        """Return how much to parse now: at most one request ends in it."""
+        """Return how many bytes to parse now, so that at most one request ends in them."""
         if self._body_left:
             return self._body_left
         end = self._paced.waiting.find(END_OF_HEAD, 0, most)
         return most if end < 0 else end + len(END_OF_HEAD)
 
     def _parse(self, data: bytes) -> None:
-        """Parse bytes, and see what the client has to send next."""
+        """Parse bytes, check the limits, and start the deadline for what is awaited next."""
         was_in_body, chunks = self._in_body, self._chunks
         self._feed(data)
         if self._is_upgraded or self.transport.is_closing():
@@ -174,7 +174,7 @@ class HttpProtocol(HttpToolsProtocol):
         else:
             self._trailer_bytes = 0
         if self._in_head:
-            # The parser keeps a header that has not ended, and says nothing of it until then.
+            # The parser buffers an incomplete header without a callback, so count bytes here.
             self._head_bytes += len(data)
             if self._head_bytes > self._limits.head_bytes_max:
                 self._refuse(431, "head_size", HEAD)
@@ -183,7 +183,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._start_timer()
 
     def _feed(self, data: bytes) -> None:
-        # As uvicorn does, without a line in the log for each stranger who sends what is not HTTP.
+        # As uvicorn does, but without a log line for every client that does not send HTTP.
         self._unset_keepalive_if_required()
         try:
             self.parser.feed_data(data)
@@ -194,7 +194,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._refuse(*self._refusal)
 
     def handle_websocket_upgrade(self) -> None:
-        """Hand the connection over: WebSockets have deadlines of their own."""
+        """Hand the connection over to the WebSocket protocol, which has its own deadlines."""
         self._is_upgraded = True
         self._end_timer()
         rest = bytes(self._paced.waiting)
@@ -205,30 +205,30 @@ class HttpProtocol(HttpToolsProtocol):
             self._hand_over(rest)
 
     def _hand_over(self, rest: bytes) -> None:
-        """Give what came behind an upgrade to the protocol that follows this one."""
+        """Pass the bytes after an upgrade request to the protocol that takes over."""
         protocol = cast(asyncio.Protocol, self.transport.get_protocol())
         if protocol is not self:
             protocol.data_received(rest)
 
     def on_message_begin(self) -> None:
-        """Begin a head. The deadline counts from the connection, or from the first byte."""
+        """Start a head. Its deadline counts from the connection, or from its first byte."""
         super().on_message_begin()
         self._in_head, self._head_bytes = True, 0
         self.scope["state"][HELD] = self._held
 
     def on_url(self, url: bytes) -> None:
-        """Take a part of the URL."""
+        """Add a part of the URL."""
         if len(self.url) + len(url) > self._limits.url_bytes_max:
             self._stop_parsing(414, URL)
         self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header. Trailers are left out: they would be taken for headers of the head."""
+        """Add a header. Trailers are ignored, or they would count as headers of the request."""
         if self._in_body:
             return
         if len(self.headers) >= self._headers_max:
             self._stop_parsing(431, HEADERS)
-        # As uvicorn does: to ask it would cost each header twice what it costs.
+        # The same as uvicorn's method. Calling it would double the cost of each header.
         name = name.lower()
         if name == b"expect" and value.lower() == b"100-continue":
             self.expect_100_continue = True
@@ -239,9 +239,9 @@ class HttpProtocol(HttpToolsProtocol):
         raise ValueError(detail)
 
     def on_headers_complete(self) -> None:
-        """Begin the answer, and await the body."""
+        """Start the response, and await the body."""
         self._stop_timer()
-        # What came in one piece is no longer than a slice.
+        # `_head_bytes` is 0 for a head that arrived in one piece, which is no longer than a slice.
         if self._head_bytes and self._head_size() > self._limits.head_bytes_max:
             self._stop_parsing(431, HEAD)
         self._in_head, self._in_body = False, True
@@ -263,24 +263,24 @@ class HttpProtocol(HttpToolsProtocol):
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
 
     def _should_upgrade(self) -> bool:
-        # With a defect it is a request like any other, and has its answer in its turn.
+        # A defective upgrade is handled like a plain request and gets its response in order.
         return not self._defect and super()._should_upgrade()
 
     def _defect_of_upgrade(self) -> str:
-        # The protocol of WebSockets takes over the transport, and knows nothing of other answers.
+        # The WebSocket protocol takes over the transport, so earlier responses would be lost.
         if self._is_answering:
             return UPGRADE_LATE
         has_body = self._body_left or any(name == b"transfer-encoding" for name, _ in self.headers)
         return UPGRADE_BODY if has_body else ""
 
     def on_body(self, body: bytes) -> None:
-        """Take a part of the body."""
+        """Add a part of the body."""
         self._body_left = max(0, self._body_left - len(body))
         self._chunks += 1
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Await nothing until the answer is out."""
+        """Stop the deadline until the response is sent."""
         self._stop_timer()
         self._in_body, self._body_left = False, 0
         super().on_message_complete()
@@ -291,15 +291,15 @@ class HttpProtocol(HttpToolsProtocol):
 
     @property
     def _awaits_client(self) -> bool:
-        # An empty line between two requests has ended uvicorn's timer, and begins no request.
+        # An empty line between requests stops uvicorn's timer without starting a request.
         return self._in_head or self._in_body or not self._is_answering
 
     def _start_timer(self) -> None:
         limits = self._limits
         delay_s = limits.body_timeout_s if self._in_body else limits.head_timeout_s
         self._deadline = self.loop.time() + delay_s
-        # A timer of an earlier deadline is left alone: to look again when it ends costs less than
-        # to make one for each request.
+        # An earlier timer is kept and looks again when it fires, which is cheaper than a new timer
+        # for each request.
         if self._timer is None or self._timer.when() > self._deadline:
             self._set_timer(self._deadline)
 
@@ -331,12 +331,12 @@ class HttpProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if self._is_answering:
-            # Whoever reads the body has the same deadline, and answers 408.
+            # BodyDeadline has the same deadline, and responds with 408.
             self._start_timer()
         elif self._in_head:
             self._refuse(408, "head", "the head of the request did not arrive in time")
         else:
-            # Browsers open connections ahead of need, and would take a 408 for an answer.
+            # Browsers open connections in advance, and would take a 408 for a response.
             self._counted.ended["body" if self._in_body else "head"] += 1
             self.transport.close()
 
@@ -344,7 +344,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._counted.ended[limit] += 1
         self._stop_timer()
         if self._is_answering and not self._in_body:
-            # An answer now would be taken for that to an earlier request, which goes out first.
+            # A response now would be taken for the one to an earlier request. Close after that.
             self._is_over, self._in_head, self.cycle.keep_alive = True, False, False
             return
         is_next = self._is_answering and not (self.pipeline or self.cycle.response_started)
@@ -354,10 +354,10 @@ class HttpProtocol(HttpToolsProtocol):
 
 
 def _framing_of(headers: Iterable[tuple[bytes, bytes]], version: str) -> tuple[int, str]:
-    """Return the announced length of the body in bytes, and what is wrong with the head.
+    """Return the declared length of the body in bytes, and the defect of the head, if any.
 
-    The length is 0 for a body in chunks and for none. A defect is what a proxy could read in
-    another way than this server; it is empty where there is none.
+    The length is 0 for a chunked body and for none. A defect is anything that a proxy could
+    interpret in another way than this server (request smuggling); it is empty if there is none.
     """
     hosts, length, codings = 0, b"", []
     for name, value in headers:

@@ -1,4 +1,4 @@
-"""HTTP as a service like any other: it runs until cancelled, then drains and frees its port."""
+"""The HTTP service: runs until cancelled, then drains its requests and frees its port."""
 
 import asyncio
 import logging
@@ -18,15 +18,15 @@ from api.server.protocol import HttpProtocol
 from api.server.websocket_protocol import WebSocketProtocol
 
 STALLED_TIMEOUT_MS = 10_000
-"""A peer that takes nothing for so long is cut off; without it, it would be kept for ever."""
+"""A peer that acknowledges nothing for this long is disconnected."""
 SEND_BUFFER_BYTES = 128 << 10
-"""Little, so that a slow reader is felt soon instead of after megabytes."""
+"""Small, so that a slow reader is noticed soon and not after megabytes."""
 MESSAGE_BYTES_MAX = 64 << 10
 DRAIN_TIMEOUT_S = 2
 
 
 class Server(uvicorn.Server):
-    """A server that leaves the signals to whoever runs it."""
+    """A server that leaves signals to the service that runs it."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -34,7 +34,7 @@ class Server(uvicorn.Server):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Take the port. Raises OSError, so that a taken one is known before anything has started."""
+    """Bind the port before anything else starts. Raises OSError if it is taken."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     both = host == "::" and socket.has_dualstack_ipv6()
     listener = socket.create_server(
@@ -42,7 +42,7 @@ def listen(host: str, port: int) -> socket.socket:
     )
     # Every connection inherits these from its listener.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALLED_TIMEOUT_MS)
-    # asyncio leaves it off for such a socket, and then every second answer waits 40 ms for an ACK.
+    # asyncio does not set it for this socket. Without it every second response waits 40 ms.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
     return listener
@@ -51,12 +51,12 @@ def listen(host: str, port: int) -> socket.socket:
 async def serve(
     app: ASGIApp, listener: socket.socket, connections: Connections | None = None
 ) -> None:
-    """Answer on a listener until cancelled; returns when the last answer is out, or cut off."""
+    """Serve on a listener until cancelled; return when the last response is sent or cut off."""
     server = Server(_config(app, connections or Connections()))
     logging.getLogger("uvicorn.error").addFilter(_is_no_cancellation)
     running = asyncio.create_task(server.serve(sockets=[listener]), name="uvicorn")
     try:
-        # Cancelled itself, it would drop everybody and leave its sockets open.
+        # A cancelled uvicorn would drop all requests and leave its sockets open.
         await asyncio.shield(running)
     finally:
         server.should_exit = True
@@ -67,7 +67,7 @@ def _config(app: ASGIApp, connections: Connections) -> uvicorn.Config:
     limits = connections.limits
     protocol: Any = partial(HttpProtocol, counted=connections)
     websocket_protocol: Any = partial(WebSocketProtocol, counted=connections)
-    # The number of connections is limited by the protocol, which says so in the form of all errors.
+    # The protocol limits the number of connections, with an error in the usual format.
     return uvicorn.Config(
         BodyDeadline(HeadAsGet(app), limits.body_timeout_s),
         http=protocol,
@@ -88,6 +88,6 @@ def _config(app: ASGIApp, connections: Connections) -> uvicorn.Config:
 
 
 def _is_no_cancellation(record: logging.LogRecord) -> bool:
-    """Requests that the drain cuts off are no errors."""
+    """Return False for requests cut off by the drain, which are not logged as errors."""
     kind = record.exc_info[0] if record.exc_info else None
     return kind is None or not issubclass(kind, asyncio.CancelledError)

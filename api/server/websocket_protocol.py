@@ -1,4 +1,4 @@
-"""WebSockets on one connection: uvicorn's protocol, with limits on what clients may send."""
+"""A WebSocket connection: uvicorn's protocol with limits on what clients may send."""
 
 import asyncio
 import time
@@ -14,30 +14,30 @@ from api.server.paced_transport import PacedTransport
 from api.server.plain_answers import FULL, answer
 
 SLICE_BYTES = 1 << 10
-"""How much is parsed in one turn of the loop: 170 of the shortest frames take a millisecond."""
+"""Most bytes parsed in one turn of the loop: 170 of the shortest frames take a millisecond."""
 UNIDENTIFIED_SLICE_BYTES = 256
 UNIDENTIFIED_BYTES_MAX = 8 << 10
-"""What a client may send before it is known: one message with its key is all it needs."""
+"""Most bytes that an unauthenticated client may send: it needs one message with its key."""
 UNIDENTIFIED_FRAMES_MAX = 16
 FRAMES_PER_S = 100.0
-"""How many frames a client may send in the long run, those of control included."""
+"""Frames that a client may send in the long run, control frames included."""
 FRAMES_BURST = 1000
 FRAGMENTS_MAX = 1024
-"""How many frames one message may come in."""
+"""Most frames of one message."""
 
-MUCH = "too much was sent before a key was shown"
-MANY = "too many frames in a short time"
-FRAGMENTED = "a message in too many frames"
-NOT_UTF8 = "text must be UTF-8"
-NOT_A_HANDSHAKE = "this is not a request for a WebSocket that can be understood"
+MUCH = "too many bytes before authentication; send an auth message first"
+MANY = "too many frames in a short time; send fewer"
+FRAGMENTED = "a message has too many frames; send it in fewer"
+NOT_UTF8 = "a text message must be UTF-8"
+NOT_A_HANDSHAKE = "this is not a valid WebSocket request"
 SLOW = "the WebSocket was not accepted in time; try again"
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
-    """Parses a client's frames while the application awaits a message, and ends who sends too many.
+    """Parses frames only while the application awaits a message, and limits their number.
 
-    Before a client is known the application awaits one message, or none where the head of the
-    request has the key: all else waits unparsed. From then on the client has a budget of frames.
+    Before authentication the application awaits one message, or none if the request head has a key.
+    Everything else waits unparsed. After authentication the client has a budget of frames.
     """
 
     def __init__(
@@ -61,18 +61,18 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     @property
     def is_waiting(self) -> bool:
-        """Whether the client has to send something before anything happens."""
+        """Whether the server is waiting for the client, which is always so."""
         return True
 
     def give_way(self) -> None:
-        """End the connection at once: a client that does not read is told nothing."""
+        """Close the connection at once; send a reason only if the client reads."""
         if self.transport.get_write_buffer_size():
             self.transport.abort()
         else:
             self._fail(1013, FULL)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Count the connection among those of nobody, until it has shown a key."""
+        """Count the connection as unauthenticated."""
         given = cast(asyncio.Transport, transport)
         self._paced = PacedTransport(given, self._parse_slice, self._is_ready)
         super().connection_made(cast(asyncio.Transport, self._paced))
@@ -88,27 +88,27 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self._counted.forget(self, len(self.connections))
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came, a slice in each turn of the loop."""
+        """Parse received bytes, a slice in each turn of the loop."""
         if self.handshake_initiated:
             self._paced.receive(data)
         elif not self.transport.is_closing():
             self._take_head(data)
 
     def _take_head(self, head: bytes) -> None:
-        """Take the head of the request, in uvicorn's words, who has parsed it already."""
+        """Process the head of the request, which uvicorn has parsed and serialized again."""
         super().data_received(head)
         if self.conn.handshake_exc and not self.transport.is_closing():
-            # The library made no event of the head, and without one uvicorn answers nothing.
+            # The library creates no event for an invalid head, and uvicorn then never responds.
             self._counted.ended["syntax"] += 1
             self._answer(400, NOT_A_HANDSHAKE)
 
     def resume_writing(self) -> None:
-        """Take what the client sends: it reads again what it is sent."""
+        """Continue parsing: the client reads again."""
         super().resume_writing()
         self._paced.go_on()
 
     async def receive(self) -> Any:
-        """Return the next event, and parse what comes until there is one."""
+        """Parse received bytes until there is an event, and return it."""
         self._is_awaited = True
         self._paced.go_on()
         try:
@@ -117,14 +117,14 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self._is_awaited = False
 
     async def send(self, message: Any) -> None:
-        """Send to the client. Raises ClientDisconnected after its connection was ended."""
+        """Send to the client. Raises ClientDisconnected if the connection was closed."""
         if self.close_sent:
             raise ClientDisconnected
         await super().send(message)
         self._paced.go_on()
 
     def send_receive_event_to_app(self) -> None:
-        """Hand a whole message to the application, if its text is one."""
+        """Pass a complete message to the application; close the connection for invalid UTF-8."""
         if self.curr_msg_data_type == "text":
             self.frames = [b"".join(self.frames)]
             try:
@@ -135,7 +135,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         super().send_receive_event_to_app()
 
     def handle_parser_exception(self) -> None:
-        """End the connection of a client that does not keep to the protocol."""
+        """Close the connection of a client that violates the protocol."""
         self._counted.ended["syntax"] += 1
         super().handle_parser_exception()
 
@@ -161,7 +161,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self.handle_events()
 
     def _limit(self) -> str:
-        """Return what a client has done too much of; empty for nothing."""
+        """Return the limit that a client exceeds, as text; empty if none."""
         if not self._is_identified:
             is_over = self._received_bytes > UNIDENTIFIED_BYTES_MAX or self._frames_left < 0
             return MUCH if is_over else ""
@@ -173,7 +173,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         return FRAGMENTED if len(self.frames) > FRAGMENTS_MAX else ""
 
     def _end(self, code: int, reason: str, limit: str) -> None:
-        """End the connection for what its client did."""
+        """Close the connection and count the limit that its client exceeded."""
         self._counted.ended[limit] += 1
         self._fail(code, reason)
 
@@ -181,7 +181,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if self.transport.is_closing():
             return
         if not self.handshake_complete:
-            # The library may be in any state, and refuses to be asked for an answer in some.
+            # The library refuses to create a response in some states, so write it directly.
             self._answer(503, reason)
         elif not self.close_sent:
             self.conn.fail(code, reason)
@@ -189,7 +189,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self.transport.close()
 
     def _answer(self, status: int, detail: str) -> None:
-        """Answer the request for a WebSocket as HTTP, and end the connection."""
+        """Send an HTTP response to the WebSocket request, and close the connection."""
         self.close_sent = True
         self.transport.write(answer(status, detail))
         self.transport.close()
@@ -200,6 +200,6 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self._fail(1013, SLOW)
 
     def send_500_response(self) -> None:
-        """Answer that the application has failed, unless there was an answer."""
+        """Respond with status 500 unless the connection is closing."""
         if not self.transport.is_closing():
             super().send_500_response()

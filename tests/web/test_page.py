@@ -53,7 +53,7 @@ async def test_a_link_signs_in_once(service: Any, tab: Any, open_tab: Any) -> No
 
     assert answer.status == 401
     assert "token" not in tab.page.url
-    await other.sees("This link was used or is too old. Sign in with a key.")
+    await other.sees("This link is used or expired. Sign in with a key.")
     assert await other.page.get_by_label("Key").is_visible()
 
 

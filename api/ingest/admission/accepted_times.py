@@ -1,4 +1,4 @@
-"""From when on late samples are accepted, which is known also while the database is away."""
+"""The times for which samples are accepted, cached for outages of the database."""
 
 import asyncio
 import time
@@ -15,12 +15,12 @@ from retention import tiers
 log = structlog.get_logger()
 
 BELIEVED_S = 5.0
-"""It moves by a chunk a day, and when the retention is changed."""
+"""How long the answer is cached. It changes once a day, and with the retention."""
 TIMEOUT_S = 2.0
 
 
 class AcceptedTimesCache:
-    """Remembers what the database said last."""
+    """Caches from when on the database accepts samples."""
 
     def __init__(self) -> None:
         self._accepted_from: datetime | None = None
@@ -28,19 +28,19 @@ class AcceptedTimesCache:
         self._asking = asyncio.Lock()
 
     async def ask(self, pool: Pool, now: datetime) -> None:
-        """Ask the database, unless it was asked a moment ago or is being asked."""
+        """Ask the database, unless the cached answer is fresh or another task is asking."""
         if self._believed_until is None or not self._asking.locked():
             async with self._asking:
                 if time.monotonic() > (self._believed_until or 0.0):
                     await self._ask(pool, now)
 
     def range(self, keep: timedelta, now: datetime) -> AcceptedTimes:
-        """Return from when on samples can still be rolled up before their chunk is dropped."""
+        """Return the accepted times. Older samples would be dropped before they are rolled up."""
         kept_from = now - keep + LATE_MARGIN
         return AcceptedTimes(max(kept_from, self._accepted_from or kept_from), now + FUTURE_MAX)
 
     def forget(self) -> None:
-        """Ask again at once: the retention was changed."""
+        """Drop the cached answer, because the retention was changed."""
         self._believed_until = None
 
     async def _ask(self, pool: Pool, now: datetime) -> None:

@@ -1,4 +1,4 @@
-"""Bodies of requests: received and decoded under limits that hold before memory is taken."""
+"""Receives and decodes request bodies, under limits that are checked before memory is used."""
 
 import asyncio
 import mmap
@@ -25,24 +25,24 @@ WIRE_BYTES_MAX = 4 * 2**20
 DECODED_BYTES_MAX = 32 * 2**20
 RATIO_MAX = 100
 RATIO_FREE_BYTES = 2**20
-"""What decodes to less than this may be of any ratio."""
+"""A body that decodes to less may have any compression ratio."""
 WINDOW_BYTES_MAX = 8 * 2**20
-"""RFC 9659: of a zstd frame in HTTP."""
+"""The largest window of a zstd frame in HTTP (RFC 9659)."""
 SNAPPY_RATIO_MAX = 22
-"""Its densest element makes 64 bytes of 3."""
+"""The highest possible ratio of snappy: its densest element encodes 64 bytes in 3."""
 MAPPED_BYTES_MIN = 2**20
-"""A decoded body of more is read where it was decoded."""
+"""A larger decoded body is read in the mapped memory where it was decoded."""
 HELD_BYTES_MAX = 128 * 2**20
-"""Of what has arrived of all bodies that are being received, or wait for their turn."""
+"""Limit of received bytes of all bodies that are arriving or waiting to be read."""
 SMALL_BYTES_MAX = 128 * 2**10
-"""A body of no more is received at once; most senders never send more."""
+"""A body of up to this size is received at once. Most senders never exceed it."""
 ROOM_BYTES = WIRE_BYTES_MAX
-"""Of all larger bodies together: one is read while others arrive."""
+"""Limit of all larger bodies together: one is read while others arrive."""
 SLOW_S = 0.5
-"""How long a body that does not come may keep others out of the room."""
+"""How long a body that arrives slowly may occupy the shared memory."""
 WAITING_MAX = 1000
 KEY_SHARE = 2
-"""Of these places, one key takes at most one in so many."""
+"""One key takes at most 1/KEY_SHARE of the waiting places."""
 
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 ZSTD_SIZE_BYTES = (0, 2, 4, 8)
@@ -51,7 +51,7 @@ T = TypeVar("T")
 
 
 class Encoding(StrEnum):
-    """How a body is compressed, as in Content-Encoding."""
+    """The compression of a body, as in Content-Encoding."""
 
     IDENTITY = "identity"
     GZIP = "gzip"
@@ -60,7 +60,7 @@ class Encoding(StrEnum):
 
 
 class BodyError(HTTPException):
-    """A body that is not read; `limit` is what it broke, in one word."""
+    """A body that is refused; `limit` names the limit that it exceeds, in one word."""
 
     def __init__(self, status: int, limit: str, detail: str) -> None:
         super().__init__(detail, status_code=status)
@@ -68,12 +68,15 @@ class BodyError(HTTPException):
 
 
 class Bodies:
-    """Receives bodies side by side, and reads one at a time: Python would not do two any faster.
+    """Receives bodies concurrently, and parses one at a time: two threads would be no faster.
 
-    A large one is not received before there is room for it: until then it waits at its sender, and
-    not in memory. A single thread reads them all, because the allocator keeps free memory for each
-    thread: twenty threads would keep what twenty large bodies took. `refused` counts the bodies
-    that broke a limit.
+    1. Receive a small body at once. A large one waits at its sender, not in memory, until there is
+       room for it.
+    2. Wait for the turn of the key.
+    3. Decode and parse the body in the only parser thread. The allocator keeps freed memory for
+       each thread, so twenty threads would keep the memory of twenty large bodies.
+
+    `refused` counts the bodies that exceed a limit, by limit.
     """
 
     def __init__(self) -> None:
@@ -90,10 +93,11 @@ class Bodies:
         parse: Callable[[Body], T],
         inline_bytes_max: int = 0,
     ) -> T:
-        """Return what `parse`, which runs in a thread, makes of the decoded body.
+        """Return the result of `parse` for the decoded body.
 
-        On the event loop itself it reads an uncompressed body of at most `inline_bytes_max`: to
-        hand a few samples to a thread and back takes longer than to read them.
+        `parse` runs in a thread, except for uncompressed bodies of up to `inline_bytes_max`:
+        handing a few samples to a thread takes longer than parsing them. Raises BodyError,
+        SlowBodyError, UnavailableError, and whatever `parse` raises.
         """
         key = holder_of(request.user)
         try:
@@ -114,9 +118,9 @@ class Bodies:
 
     @asynccontextmanager
     async def _received(self, request: Request[Any, Any, Any], key: str) -> AsyncIterator[bytes]:
-        """Yield a body, and keep the room that it takes meanwhile."""
+        """Yield a body, and hold its share of the memory meanwhile."""
         declared = request.content_length
-        # One that does not declare its length may be the longest.
+        # A body without a declared length may have the largest size.
         size = WIRE_BYTES_MAX if declared is None else declared
         if size > WIRE_BYTES_MAX:
             raise _too_long()
@@ -137,7 +141,10 @@ class Bodies:
 
 
 async def _receive(stream: AsyncIterator[bytes], enough: int, take: Callable[[int], None]) -> bytes:
-    """Return what a stream yields until it is more than enough, or ends; `take` counts it."""
+    """Return the bytes of a stream until there are more than `enough`, or it ends.
+
+    `take` counts them, and raises UnavailableError if there are too many.
+    """
     chunks: list[bytes] = []
     size = 0
     while size <= enough:
@@ -157,10 +164,10 @@ def _whole(beginning: bytes, rest: bytes) -> bytes:
 
 
 def encoding_of(header: str, encodings: tuple[Encoding, ...]) -> Encoding:
-    """Return the one encoding that a Content-Encoding names; without one, the first offered."""
+    """Return the encoding in a Content-Encoding header; without one, the first accepted one."""
     name = header.strip().lower() or encodings[0]
     if name not in encodings:
-        detail = f"send the body with Content-Encoding {' or '.join(encodings)}"
+        detail = f"Content-Encoding must be {' or '.join(encodings)}"
         raise BodyError(415, "encoding", detail)
     return Encoding(name)
 
@@ -172,13 +179,13 @@ def _read(body: bytes, encoding: Encoding, parse: Callable[[Body], T]) -> T:
             return parse(content)
     finally:
         if isinstance(content, mmap.mmap):
-            # An error's traceback may hold it longer than the request lasts.
+            # Close it now: the traceback of an error may keep it beyond the request.
             with suppress(BufferError):
                 content.close()
 
 
 def decode(body: bytes, encoding: Encoding) -> Body:
-    """Return the decoded body. Raises BodyError: 413 when it is too large, 400 when it is bad."""
+    """Return the decoded body. Raises BodyError: 413 if it is too large, 400 if it is corrupt."""
     try:
         match encoding:
             case Encoding.IDENTITY:
@@ -194,7 +201,7 @@ def decode(body: bytes, encoding: Encoding) -> Body:
 
 
 def _gunzip(body: bytes) -> bytes:
-    # The last four bytes say how long the content is; where they lie, it is not gone on with.
+    # The last four bytes declare the length of the content. If they are wrong, decoding stops.
     declared = int.from_bytes(body[-4:], "little")
     _check_size(declared, len(body))
     inflater = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
@@ -214,7 +221,7 @@ def _unzstd(body: bytes) -> Body:
 
 
 def _zstd_size(body: bytes) -> int | None:
-    """Return the content's length by the frame's header (RFC 8878), which need not tell it."""
+    """Return the content's length in the frame header (RFC 8878); None if it is not there."""
     if body[:4] != ZSTD_MAGIC or len(body) < 6:  # noqa: PLR2004 (magic, descriptor, and one more)
         raise _corrupt(Encoding.ZSTD)
     descriptor = body[4]
@@ -223,7 +230,9 @@ def _zstd_size(body: bytes) -> int | None:
     if not is_single:
         base = 1 << (10 + (body[5] >> 3))
         if base + (base >> 3) * (body[5] & 7) > WINDOW_BYTES_MAX:
-            raise BodyError(413, "decoded", "a zstd window in HTTP has at most 8 MiB (RFC 9659)")
+            raise BodyError(
+                413, "decoded", "the zstd window is larger than 8 MiB (RFC 9659); use a lower level"
+            )
     length = ZSTD_SIZE_BYTES[descriptor >> 6] or int(is_single)
     if not length:
         return None
@@ -233,17 +242,18 @@ def _zstd_size(body: bytes) -> int | None:
 def _unsnappy(body: bytes) -> Body:
     declared = cramjam.snappy.decompress_raw_len(body)
     if declared > SNAPPY_RATIO_MAX * len(body):
-        # No element makes so much of so little: it is the length that is damaged.
+        # Snappy cannot compress that much, so the declared length is damaged.
         raise _corrupt(Encoding.SNAPPY)
     _check_size(declared, len(body))
     return _mapped(declared, lambda place: cramjam.snappy.decompress_raw_into(body, place))
 
 
 def _mapped(size: int, fill: Callable[[mmap.mmap], int]) -> Body:
-    """Return what `fill` writes, in memory that goes back to the system as soon as it is unused.
+    """Return the bytes that `fill` writes into mapped memory.
 
-    The allocator would keep it for the next body. Pages that were never touched take none.
-    Reading bytes is quicker, so a small body is copied into some.
+    Mapped memory returns to the system when it is closed, while the allocator would keep it. Pages
+    that are never written take no memory. A small result is copied, because bytes are faster to
+    read.
     """
     place = mmap.mmap(-1, max(size, 1))
     filled = fill(place)
@@ -255,16 +265,18 @@ def _mapped(size: int, fill: Callable[[mmap.mmap], int]) -> Body:
 
 def _check_size(declared: int, wire: int) -> None:
     if declared > DECODED_BYTES_MAX:
-        detail = f"the body decodes to more than {DECODED_BYTES_MAX >> 20} MiB; split it"
+        detail = f"the decoded body is larger than {DECODED_BYTES_MAX >> 20} MiB; split it"
         raise BodyError(413, "decoded", detail)
     if declared > max(RATIO_FREE_BYTES, RATIO_MAX * wire):
-        detail = f"the body decodes to more than {RATIO_MAX} times its length; send smaller ones"
+        detail = f"the decoded body is more than {RATIO_MAX} times as long; send smaller bodies"
         raise BodyError(413, "ratio", detail)
 
 
 def _too_long() -> BodyError:
-    return BodyError(413, "wire", f"a body has at most {WIRE_BYTES_MAX >> 20} MiB; split it")
+    return BodyError(413, "wire", f"the body is larger than {WIRE_BYTES_MAX >> 20} MiB; split it")
 
 
 def _corrupt(encoding: Encoding) -> BodyError:
-    return BodyError(400, "corrupt", f"the body is not {encoding}, is cut off, or is too large")
+    return BodyError(
+        400, "corrupt", f"the body is not valid {encoding}, is incomplete, or is too large"
+    )

@@ -1,4 +1,4 @@
-"""What a key may write: nothing of the service itself; if bound, its component and labels alone."""
+"""Restricts the series that a key may write: never Vigia's own, and only those it is bound to."""
 
 import itertools
 from collections.abc import Callable, Collection
@@ -20,20 +20,20 @@ from model.series import (
 OWN = Fault(
     "scope",
     f"component {audit_log.COMPONENT} and metrics {SECURITY_EVENTS} and {SQL_RULE_ROWS} "
-    "are the service's own: take other names",
+    "are reserved for Vigia; use other names",
 )
 MEASURED = Fault(
     "scope",
-    f"Vigia itself measures {COMPONENT_UP} of this component: take another one, "
+    f"Vigia itself measures {COMPONENT_UP} of this component; use another component, "
     "or add the label host",
 )
 
 
 def restrict(parsed: ParsedWrite, principal: Principal, measured: Collection[str] = ()) -> None:
-    """Reject what the principal may not write, and add its labels to the rest.
+    """Reject samples that the principal may not write, and add its labels to the others.
 
-    Whether a component is up that the service measures itself, which are those of `measured`, is
-    not for a key of role ingest to say, unless it is bound to that component.
+    `measured` are the components that Vigia measures itself. A key of role ingest may write
+    `component_up` of these only if it is bound to the component.
     """
     given = itertools.chain(
         (column.series for column in parsed.columns),
@@ -64,7 +64,7 @@ def _is_own(series: Series) -> bool:
 
 
 def _is_measured(series: Series, measured: Collection[str]) -> bool:
-    # Other hosts say of themselves whether they are up, under the same component.
+    # Agents on other hosts report `component_up` under the same component, with a label host.
     return (
         series.metric == COMPONENT_UP
         and series.component in measured
@@ -84,9 +84,9 @@ def _remembered(principal: Principal, measured: Collection[str]) -> Callable[[Se
 
 
 def _own(series: Series, principal: Principal, measured: Collection[str]) -> Series:
-    """Return a series with the labels of its key. Raises FaultError.
+    """Return a series with the labels of its key. Raises FaultError if it may not write it.
 
-    What the audit counts is the service's alone: a key could hide with it what it has done.
+    Nobody may write the metrics of the audit, or a key could hide its own actions.
     """
     if _is_own(series):
         raise FaultError(OWN)

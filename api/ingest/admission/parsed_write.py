@@ -1,4 +1,4 @@
-"""What a body of another protocol comes to: columns to store, and why the rest is not taken."""
+"""The parsed form of an ingest request: columns to store, and why other samples are rejected."""
 
 import itertools
 from collections import Counter
@@ -19,7 +19,7 @@ SENTENCE_REASONS_MAX = 5
 
 
 class AcceptedTimes(Struct, frozen=True):
-    """The times in which samples are accepted."""
+    """The times for which samples are accepted."""
 
     start: datetime
     end: datetime
@@ -33,27 +33,27 @@ class Reason(Struct, frozen=True):
 
 
 class Fault(Struct, frozen=True):
-    """Why something is not taken: in one word for a counter, and in a sentence for people."""
+    """Why a sample is rejected: a word for a counter, and a sentence for people."""
 
     word: str
     sentence: str
 
 
 STALE_BITS = 0x7FF0_0000_0000_0002
-"""The NaN by which Prometheus says that a series has ended."""
+"""The NaN with which Prometheus marks the end of a series."""
 
 STALE = Fault("stale", "a marker of the end of a series")
 NAN = Fault("nan", "a value is not a number")
-NO_VALUE = Fault("no_recorded_value", "a data point says that there is no value")
+NO_VALUE = Fault("no_recorded_value", "a data point is marked as having no value")
 MARKERS = {STALE, NAN, NO_VALUE}
-"""What senders mean to say by a value that is none."""
+"""Values with which senders deliberately say that there is no value."""
 INFINITE = Fault("infinite", "a value is infinite")
-TOO_LARGE = Fault("too_large", f"a value is beyond {VALUE_MAX:g}")
-FUTURE = Fault("future", "more than 10 minutes in the future")
+TOO_LARGE = Fault("too_large", f"a value is larger than {VALUE_MAX:g}")
+FUTURE = Fault("future", "a time is more than 10 minutes in the future")
 
 
 class FaultError(Exception):
-    """One series or point cannot be taken; the others of its request can."""
+    """One series or point is rejected; the others of its request are stored."""
 
     def __init__(self, fault: Fault, metric: str = "") -> None:
         super().__init__(fault.sentence)
@@ -62,10 +62,11 @@ class FaultError(Exception):
 
 
 class ParsedWrite(Struct):
-    """What of a request can be stored, and why the rest cannot, by samples or data points.
+    """The storable part of a request, and counts of the samples or data points that are not.
 
-    `skipped` is what the sender is not bothered with: markers that there is no value, and what is
-    valid in its protocol but cannot be stored here. `examples` has, by fault, a metric that has it.
+    `rejected` samples are reported to the sender. `skipped` ones are not: markers without a value,
+    and samples that are valid in the protocol but cannot be stored. `examples` names one metric for
+    each fault.
     """
 
     columns: list[Column] = field(default_factory=list)
@@ -75,38 +76,38 @@ class ParsedWrite(Struct):
     examples: dict[Fault, str] = field(default_factory=dict)
 
     def reject(self, fault: Fault, count: int = 1, metric: str = "") -> None:
-        """Count what cannot be stored."""
+        """Count rejected samples."""
         if count:
             self.rejected[fault] += count
             if metric:
                 self.examples.setdefault(fault, metric)
 
     def skip(self, *faults: Fault) -> None:
-        """Turn what was rejected for these reasons into what was left out."""
+        """Move samples rejected for these faults to `skipped`."""
         for fault in faults:
             count = self.rejected.pop(fault, 0)
             if count:
                 self.skipped[fault] += count
 
     def write_batch(self) -> WriteBatch:
-        """Return what can be stored."""
+        """Return the samples to store."""
         return WriteBatch(self.columns, self.histograms)
 
     def reasons(self, most: int = REASONS_MAX) -> list[Reason]:
-        """Return why samples were rejected, the commonest first; the others are summed up."""
+        """Return the most common reasons for rejections, and the sum of all other reasons."""
         common = self.rejected.most_common(most)
         rest = self.rejected.total() - sum(count for _, count in common)
         found = [Reason(fault.sentence, count) for fault, count in common]
         return [*found, Reason("other reasons", rest)] if rest else found
 
     def sentence(self) -> str:
-        """Say what was rejected and why."""
+        """Return a text with the number of rejected samples by reason."""
         found = self.reasons(SENTENCE_REASONS_MAX)
         return "; ".join(f"{each.count}: {each.reason}" for each in found)
 
 
 class FlatSamples(Struct):
-    """Samples of several series, one series behind the other: `counts` of each."""
+    """Samples of several series in flat arrays, series by series; `counts` has one for each."""
 
     series: Sequence[Series]
     counts: Sequence[int]
@@ -121,9 +122,9 @@ Found = tuple[Fault, NDArray[np.bool_]]
 def take(
     samples: FlatSamples, accepted: AcceptedTimes, parsed: ParsedWrite, own: Sequence[Found] = ()
 ) -> NDArray[np.bool_]:
-    """Judge every sample, by faults of the protocol first, and add those that can be stored.
+    """Check every sample, first for faults of the protocol (`own`); add valid ones to `parsed`.
 
-    Returns which these are.
+    Returns a mask of the valid samples.
     """
     fine = np.ones(len(samples.times), bool)
     for fault, bad in [*own, *_faults(samples, accepted)]:
@@ -143,14 +144,14 @@ def take(
 
 
 def too_old(accepted: AcceptedTimes) -> Fault:
-    """Return the fault of what is older than a window."""
+    """Return the fault of samples before the accepted times."""
     return Fault(
-        "too_old", f"older than {accepted.start:%Y-%m-%dT%H:%M:%SZ}, which is no longer kept"
+        "too_old", f"a time is before {accepted.start:%Y-%m-%dT%H:%M:%SZ}, which is no longer kept"
     )
 
 
 def time_fault(micros: int, accepted: AcceptedTimes) -> Fault | None:
-    """Return what is wrong with a time, if anything."""
+    """Return the fault of a time in microseconds; None if it is accepted."""
     if micros < micros_of(accepted.start):
         return too_old(accepted)
     return FUTURE if micros > micros_of(accepted.end) else None
@@ -168,13 +169,13 @@ def _faults(samples: FlatSamples, accepted: AcceptedTimes) -> list[Found]:
 
 
 def _first(samples: FlatSamples, hit: NDArray[np.bool_]) -> Series:
-    """Return the series of the first sample that is hit."""
+    """Return the series of the first sample in a mask."""
     place = np.searchsorted(np.cumsum(samples.counts), hit.argmax(), side="right")
     return samples.series[int(place)]
 
 
 def _kept(counts: Sequence[int], fine: NDArray[np.bool_]) -> list[int]:
-    """Return how many samples of each series are fine."""
+    """Return the number of valid samples of each series."""
     before = np.concatenate(([0], np.cumsum(fine)))
     ends = np.cumsum(counts)
     kept: list[int] = np.diff(before[np.concatenate(([0], ends))]).tolist()

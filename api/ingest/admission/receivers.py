@@ -1,4 +1,4 @@
-"""What the receivers of other protocols keep from one request to the next, and count."""
+"""The state of the ingest routes between requests: caches, limits and counters."""
 
 from collections import Counter
 
@@ -17,13 +17,13 @@ log = structlog.get_logger()
 
 TOTALS_WAITING_MAX = 256
 TOTALS_KEY_SHARE = 2
-"""Of these places, one key takes at most one in so many."""
+"""One key takes at most 1/TOTALS_KEY_SHARE of the waiting places."""
 LOGGED_MAX = 100
-"""So many reasons why samples are skipped are logged, by metric, and each once."""
+"""Most reasons for skipped samples that are logged; each is logged once for a metric."""
 
 
 class Receivers:
-    """The memories of the receivers. They count samples by protocol, and why some are not taken."""
+    """Caches and limits of the ingest routes, and counters of samples by protocol and reason."""
 
     def __init__(self) -> None:
         self.bodies = Bodies()
@@ -32,14 +32,14 @@ class Receivers:
         self.prometheus = prometheus.RemoteWriteCache()
         self.otlp = otlp.OtlpCache(micros_of(utc_now()))
         self.totals_limiter = Limiter(1, TOTALS_WAITING_MAX, TOTALS_WAITING_MAX // TOTALS_KEY_SHARE)
-        """From the difference of running totals until it is stored, nobody else may take one."""
+        """Allows one request at a time to compute differences of running totals and store them."""
         self.accepted: Counter[str] = Counter()
         self.rejected: Counter[tuple[str, str]] = Counter()
         self.skipped: Counter[tuple[str, str]] = Counter()
         self._logged: set[tuple[str, Fault, str]] = set()
 
     def count(self, protocol: str, parsed: ParsedWrite, accepted: int) -> None:
-        """Count what is safe of a request, and what could not or would not be stored."""
+        """Count the accepted, rejected and skipped samples of a request."""
         self.accepted[protocol] += accepted
         for counter, found in (self.rejected, parsed.rejected), (self.skipped, parsed.skipped):
             for fault, count in found.items():
@@ -49,7 +49,7 @@ class Receivers:
             self._log_once(protocol, fault, parsed.examples.get(fault, ""))
 
     def _log_once(self, protocol: str, fault: Fault, metric: str) -> None:
-        """Say which metric's samples are skipped, and why: its sender is not told."""
+        """Log the metric and the reason of skipped samples, because the sender is not told."""
         key = (protocol, fault, metric)
         if key not in self._logged and len(self._logged) < LOGGED_MAX:
             self._logged.add(key)

@@ -1,4 +1,4 @@
-"""Memory that requests share, and that those of one key cannot take from all others."""
+"""Shared memory for request bodies, which the requests of one key cannot use up."""
 
 import asyncio
 from collections import Counter, deque
@@ -10,10 +10,11 @@ from model.errors import UnavailableError
 
 
 class HeldBytes:
-    """Counts bytes that have arrived, of all keys and of each; who takes too many is refused.
+    """Counts received bytes, in all and by key, and refuses a key that holds too many.
 
-    A key has at most as much as it leaves free when it takes some. So k keys leave 1/2ᵏ of all free
-    whatever they do, and the next one gets half of that: what has arrived cannot be undone.
+    A key may hold at most as much as remains free after it takes more. Whatever k keys do, they
+    leave at least 1/2ᵏ of the memory free, of which the next key can take half. This rule is needed
+    because received bytes cannot be given back.
     """
 
     def __init__(self, bytes_max: int) -> None:
@@ -23,7 +24,7 @@ class HeldBytes:
 
     @contextmanager
     def holder(self, key: str) -> Iterator[Callable[[int], None]]:
-        """Yield what takes bytes, or raises UnavailableError; all are given back at the end."""
+        """Yield a function that takes bytes or raises UnavailableError; frees them at the end."""
         held = 0
 
         def take(size: int) -> None:
@@ -45,18 +46,18 @@ class HeldBytes:
 
 
 class Room:
-    """Bytes that requests wait for; keys take turns. Who waits too long is told to come again."""
+    """Bytes that requests wait for; keys take turns. A request that waits too long is refused."""
 
     def __init__(self, size: int) -> None:
         self._free = size
         self._queues: dict[str, deque[tuple[int, asyncio.Future[None]]]] = {}
-        """By key, in the order of their turns; none is empty."""
+        """Waiting requests by key, in the order of their turns. No queue is empty."""
 
     @asynccontextmanager
     async def held(self, size: int, key: str = "") -> AsyncIterator[Callable[[], None]]:
-        """Wait for so many bytes and hold them; yields what gives them back before the end.
+        """Wait for `size` bytes and hold them; yields a function that frees them before the end.
 
-        Raises UnavailableError.
+        Raises UnavailableError if the wait takes too long.
         """
         await self._take(size, key)
         held = [size]
@@ -81,7 +82,7 @@ class Room:
                 await granted
         except BaseException as error:
             if granted.done() and not granted.cancelled():
-                # It was given in the moment in which the wait ended.
+                # It was granted at the moment the wait ended. Without this the bytes are lost.
                 self._give_back(size)
             else:
                 self._leave(key, (size, granted))
@@ -105,7 +106,7 @@ class Room:
             if wanted > self._free and not granted.done():
                 return
             queue.popleft()
-            # The key goes to the end, behind all the others that wait.
+            # Move the key behind all other waiting keys.
             del self._queues[key]
             if queue:
                 self._queues[key] = queue
@@ -115,5 +116,5 @@ class Room:
 
 
 def busy() -> UnavailableError:
-    """Return what is raised where there is not enough memory left."""
-    return UnavailableError("too many bodies are being received; send it again soon")
+    """Return the error for a lack of memory."""
+    return UnavailableError("too many request bodies are being received; try again soon")

@@ -1,4 +1,4 @@
-"""How many new series each key may bring in a minute."""
+"""The quota of new series that each key may create in a minute."""
 
 import asyncio
 import time
@@ -10,12 +10,12 @@ from model.limits import NEW_SERIES_A_MINUTE_MAX
 
 KEYS_MAX = 1000
 PAUSE_S = 1.0
-"""After this a request that brought too many is answered, one of a key after the other: a flood is
-read no faster, and leaves the processor to others."""
+"""Delay of the response to a request that exceeds its quota. Requests of one key are delayed one
+after the other, which slows down a flood."""
 
 
 class Bucket(Struct):
-    """What a key may still bring, as of a time of the clock."""
+    """The token bucket of a key: what is left of its quota at a time (monotonic, s)."""
 
     left: float
     at: float
@@ -23,10 +23,10 @@ class Bucket(Struct):
 
 
 class SeriesQuota:
-    """A bucket for each key, which fills again within a minute; the one not used longest goes.
+    """A token bucket for each key, which refills within a minute; the least recent is dropped.
 
-    Requests that come together see the same room, so a key may exceed it by as many requests as
-    are stored at once.
+    Concurrent requests see the same remaining quota, so a key can exceed it by the number of
+    requests that are stored at once.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -34,7 +34,7 @@ class SeriesQuota:
         self._buckets: dict[str, Bucket] = {}
 
     def remaining(self, key: str) -> int:
-        """Return how many new series a key may bring now."""
+        """Return how many new series a key may create now."""
         now = self._clock()
         bucket = self._buckets.pop(key, None) or Bucket(NEW_SERIES_A_MINUTE_MAX, now)
         filled = bucket.left + (now - bucket.at) / 60 * NEW_SERIES_A_MINUTE_MAX
@@ -45,12 +45,12 @@ class SeriesQuota:
         return max(0, int(bucket.left))
 
     def count(self, key: str, brought: int) -> None:
-        """Count series that a key has brought."""
+        """Subtract series that a key created from its quota."""
         if key in self._buckets:
             self._buckets[key].left -= brought
 
     async def pause(self, key: str) -> None:
-        """Hold up a key that has brought too many."""
+        """Delay a key that exceeded its quota."""
         if key in self._buckets:
             async with self._buckets[key].line:
                 await asyncio.sleep(PAUSE_S)

@@ -1,4 +1,4 @@
-"""What the routes of all protocols have in common: their times, and their way into the store."""
+"""The steps common to all ingest routes: accepted times, storing, and the delay of a flood."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,13 +17,13 @@ from samples.write_batch import Stored
 
 NEW_SERIES = Fault(
     "new_series",
-    f"a new series beyond the limits: {SERIES_MAX} in all, "
-    f"{NEW_SERIES_A_MINUTE_MAX} a minute of one key",
+    f"a new series exceeds a limit: {SERIES_MAX:,} in all, or "
+    f"{NEW_SERIES_A_MINUTE_MAX:,} a minute for one key",
 )
 
 
 async def accepted_times(context: AppContext) -> AcceptedTimes:
-    """Return the times in which samples are accepted."""
+    """Return the times for which samples are accepted."""
     keep = timedelta(days=context.config().retention.raw_days)
     cache = context.receivers.accepted_times
     if not context.is_away():
@@ -34,9 +34,10 @@ async def accepted_times(context: AppContext) -> AcceptedTimes:
 async def store(
     context: AppContext, parsed: ParsedWrite, principal: Principal, protocol: str
 ) -> Stored:
-    """Store what can be stored, and hold up a key that brings too many new series.
+    """Store the samples, and delay a key that exceeds its quota of new series.
 
-    Returns when it is safe. The intake says what was rejected.
+    Returns when the samples are stored or spooled; `parsed` then also counts refused new series.
+    Raises UnavailableError if neither is possible.
     """
     stored = await store_now(context, parsed, principal, protocol)
     await hold_up(context, principal, stored)
@@ -46,7 +47,7 @@ async def store(
 async def store_now(
     context: AppContext, parsed: ParsedWrite, principal: Principal, protocol: str
 ) -> Stored:
-    """Store as `store` does, for whoever holds what others wait for; `hold_up` comes after that."""
+    """Store like `store`, but without the delay; the caller awaits `hold_up` after its lock."""
     receivers, key = context.receivers, holder_of(principal)
     restrict(parsed, principal, context.config().measured)
     batch, stored = parsed.write_batch(), Stored(0, 0)
@@ -60,13 +61,13 @@ async def store_now(
 
 
 async def hold_up(context: AppContext, principal: Principal, stored: Stored) -> None:
-    """Delay the answer to a key that has brought too many new series."""
+    """Delay the response to a key that exceeded its quota of new series."""
     if stored.refused.samples:
         await context.receivers.series_quota.pause(holder_of(principal))
 
 
 def operation_with_body(*media_types: str) -> type[Operation]:
-    """Describe in OpenAPI a body that a handler reads by itself."""
+    """Return the OpenAPI operation of a route whose handler reads the body by itself."""
 
     @dataclass
     class WithBody(Operation):

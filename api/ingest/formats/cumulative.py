@@ -1,4 +1,4 @@
-"""Running totals: what is new in those of histograms, and since when those of counters count."""
+"""Running totals: differences of histograms, and start times of counters."""
 
 from collections.abc import Iterable, Mapping
 
@@ -12,15 +12,15 @@ from model.series import Column, Series
 
 HELD_BYTES_MAX = 64 * 2**20
 ENTRY_BYTES = 1_000
-"""What a total takes beside its buckets, about."""
+"""The approximate size of a total without its buckets."""
 
 BEFORE_US = 3_600_000_000
-"""How long before this service a sender may have started whose start is stored at first sight."""
+"""Starts of senders are stored if they are at most this long before the start of Vigia."""
 START_TIMES_MAX = 200_000
 
 
 class Total(Struct, frozen=True, eq=False):
-    """A running total at a time, since its sender started; both in microseconds."""
+    """A running total at `time` since its sender `started`, both in microseconds."""
 
     started: int
     time: int
@@ -34,8 +34,9 @@ class Total(Struct, frozen=True, eq=False):
 class Totals:
     """The last stored total of every series, in memory.
 
-    A total that is not known may have been counted before a restart, so it only is where the next
-    one counts from; unless its sender started after all that could have been forgotten.
+    The first total of an unknown series may include values that were stored before a restart of
+    Vigia. It therefore only serves as the base of the next difference, unless its sender started
+    after every total that may have been forgotten.
     """
 
     def __init__(self, now: int) -> None:
@@ -44,23 +45,23 @@ class Totals:
         self._bytes = 0
 
     def since(self, series: Series, total: Total, newer: Mapping[Series, Total]) -> Buckets | None:
-        """Return what is new in a total, None when that cannot be told.
+        """Return the difference of a total to the one before; None if it is unknown.
 
-        `newer` are totals of the same request, which are not settled yet.
+        `newer` are totals of the same request, which are not stored yet.
         """
         last = newer.get(series) or self._last.get(series)
         if last is None:
             return total.buckets if total.started >= self._known_from else None
         if total.time <= last.time:
-            # It came late or twice: what it counted is in the total after it.
+            # A late or repeated total: a later total already includes it.
             return None
-        # A start at the time of the total before names that total, and not another life: so begin
-        # streams whose real start nobody knows.
+        # A start equal to the time of the previous total means "since that total" and is no
+        # restart: OTLP marks streams with an unknown real start in this way.
         new = total.buckets.since(last.buckets) if total.started <= last.time else None
         return total.buckets if new is None else new
 
     def note_stored(self, stored: Iterable[tuple[Series, Total]]) -> None:
-        """Remember totals whose difference is stored."""
+        """Remember totals after their differences are stored."""
         for series, total in stored:
             last = self._last.pop(series, None)
             newest = total if last is None or total.time > last.time else last
@@ -69,7 +70,7 @@ class Totals:
         self._forget()
 
     def _forget(self) -> None:
-        """Forget what was not asked for the longest. Its senders may still go on counting."""
+        """Forget the totals not used for longest. From then on older starts are not trusted."""
         while self._bytes > HELD_BYTES_MAX:
             series = next(iter(self._last))
             total = self._last.pop(series)
@@ -78,11 +79,11 @@ class Totals:
 
 
 class StartTimes:
-    """The newest start of each counter that is stored, in memory.
+    """The newest stored start of each counter, in memory.
 
-    A counter was 0 when its sender started, and that 0 is stored as a sample of its own. So a
-    restart is seen, even where the counter has passed its old value since. To store a 0 twice
-    changes nothing: what is forgotten here, or known to another replica, is stored again.
+    A counter is 0 when its sender starts. Vigia stores that 0 as a sample, so that a restart is
+    seen even if the counter has exceeded its old value since. Storing a 0 twice changes nothing, so
+    starts that were forgotten, or that another replica stored, are simply stored again.
     """
 
     def __init__(self, now: int) -> None:
@@ -92,10 +93,10 @@ class StartTimes:
     def zeros(
         self, samples: FlatSamples, starts: NDArray[np.int64], taken: NDArray[np.bool_]
     ) -> list[Column]:
-        """Return a 0 at each start (microseconds; 0 is unknown) of a sample that is taken.
+        """Return a 0 at each start (microseconds; 0 is unknown) of a valid sample.
 
-        Left out are starts that are stored, those long before this service, and those at the time
-        of their sample: they say that nobody knows when the counter began.
+        Leaves out starts that are stored already, starts long before the start of Vigia, and starts
+        equal to the time of their sample, which mean that the start is unknown.
         """
         begun = np.flatnonzero(taken & (starts >= self._known_from) & (starts < samples.times))
         places = np.repeat(np.arange(len(samples.counts)), samples.counts)[begun]
@@ -110,7 +111,7 @@ class StartTimes:
         ]
 
     def note_stored(self, stored: Iterable[Column]) -> None:
-        """Remember the starts that are stored."""
+        """Remember starts after they are stored."""
         for zero in stored:
             self._newest[zero.series] = max(int(zero.times[-1]), self._newest.get(zero.series, 0))
         if len(self._newest) > START_TIMES_MAX:

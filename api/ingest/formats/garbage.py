@@ -1,4 +1,4 @@
-"""Keeps the garbage collector away while many objects are made that form no cycles."""
+"""Suspends the garbage collector while many objects without cycles are created."""
 
 import gc
 from collections.abc import Iterator
@@ -7,11 +7,11 @@ from contextlib import contextmanager
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Let no garbage collection run in the block.
+    """Suspend garbage collection in the block.
 
-    It would look at every object of the process again and again, for a second each time, because
-    their number grows; and it holds up all threads. Only the thread that reads bodies may use
-    this: two blocks that overlap would end each other.
+    The growing number of objects would trigger full collections, each of which stops all threads
+    for up to a second. Only the thread that parses bodies may use this: the first of two
+    overlapping blocks to end would enable collection for the other.
     """
     was_enabled = gc.isenabled()
     gc.disable()

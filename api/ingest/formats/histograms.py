@@ -1,4 +1,7 @@
-"""Histograms of other protocols as counts by log bucket, which is how distributions are stored."""
+"""Converts histograms of other protocols to counts by log bucket, the form of distributions.
+
+A log bucket has bounds that grow by 2 % (DDSketch: Masson, Rim, Lee, VLDB 2019).
+"""
 
 import math
 from collections.abc import Collection
@@ -14,31 +17,32 @@ LOG_GAMMA = math.log(1.02)
 MIDDLE = 18_000
 TINY = 1e-150
 PLACES_MAX = 16
-"""Places at which the values of one wide bucket are supposed to be."""
+"""Most places over which the values of one wide bucket are spread."""
 BUCKETS_MAX = 1_000
 TOTAL_MAX = 2**53
-"""Of a running total: what a double still counts one by one."""
+"""The largest count of a running total: a double is exact up to here."""
 COUNT_MAX = 2**40
-"""Of one bucket and time: a sum of larger ones over a day could be beyond a bigint."""
+"""The largest count of a bucket at one time. The sum of larger ones could exceed a bigint."""
 SCALE_MAX = 64
 OFFSET_MAX = 2**31
 EXPONENT_MAX = 1023
 ORIGIN = 2**40
-"""The key of index 0 of an exponential histogram; negative values mirror it, and 0 is zero."""
+"""The key of index 0 of an exponential histogram. Negative keys mirror it; key 0 is the value 0."""
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 MANY = Fault("histogram", f"a histogram has more than {BUCKETS_MAX} buckets")
-SHAPE = Fault("histogram", "a histogram's bounds do not ascend, or do not fit its counts")
-COUNTS = Fault("histogram", "a histogram's counts are too large")
-SCALE = Fault("histogram", "a histogram's scale or offset is beyond all values")
+SHAPE = Fault("histogram", "the bounds of a histogram do not ascend, or do not match its counts")
+COUNTS = Fault("histogram", "the counts of a histogram are negative or too large")
+SCALE = Fault("histogram", "the scale or an offset of a histogram is too large")
 
 
 class Buckets(Struct, frozen=True, eq=False):
-    """The buckets of a histogram that hold anything, in the order of their values.
+    """The non-empty buckets of a histogram, in the order of their values.
 
-    `keys` are positions among the `bounds`, or stand for indices of an exponential histogram.
+    `keys` are positions in `bounds` or, without bounds, indices of an exponential histogram shifted
+    by ORIGIN.
     """
 
     keys: Ints
@@ -47,11 +51,12 @@ class Buckets(Struct, frozen=True, eq=False):
     scale: int = 0
 
     def ranges(self, low: float, high: float) -> tuple[Floats, Floats]:
-        """Return where each bucket begins and ends; no value is below `low` or above `high`."""
+        """Return the lower and upper bound of each bucket, limited to `low` and `high`."""
         if self.bounds is None:
             begins, ends = self._exponential_ranges()
         else:
-            # Without a minimum, positive bounds mean positive values; the last bucket has no width.
+            # Without a minimum, positive bounds imply positive values. Without a maximum, the last
+            # bucket has no width.
             first = -math.inf if math.isfinite(low) else min(self.bounds[0], 0.0)
             last = math.inf if math.isfinite(high) else self.bounds[-1]
             edges = np.concatenate(([first], self.bounds, [last]))
@@ -73,7 +78,7 @@ class Buckets(Struct, frozen=True, eq=False):
         return Buckets(*_sums(keys, self.counts), scale=scale)
 
     def since(self, before: "Buckets") -> "Buckets | None":
-        """Return what came on top of an earlier total; None when it is no earlier one of these."""
+        """Return the difference to an earlier total; None if `before` cannot be one of these."""
         if self.bounds is not None or before.bounds is not None:
             if not np.array_equal(_bounds(self), _bounds(before)):
                 return None
@@ -91,7 +96,7 @@ class Buckets(Struct, frozen=True, eq=False):
 
 
 def explicit(bounds: Collection[float], counts: Collection[int]) -> Buckets | None:
-    """Return buckets with given bounds; None when it has but one. Raises FaultError."""
+    """Return buckets with explicit bounds; None if there are no bounds. Raises FaultError."""
     if len(counts) > BUCKETS_MAX:
         raise FaultError(MANY)
     if not bounds:
@@ -110,7 +115,10 @@ def exponential(
     positive: tuple[int, Collection[int]],
     negative: tuple[int, Collection[int]],
 ) -> Buckets:
-    """Return buckets whose bounds are powers of 2^(2^-scale); each side has an offset."""
+    """Return the buckets of an OTLP exponential histogram. Raises FaultError.
+
+    The bounds are powers of 2^(2^-scale). `positive` and `negative` are each an offset and counts.
+    """
     if abs(scale) > SCALE_MAX or max(abs(positive[0]), abs(negative[0])) > OFFSET_MAX:
         raise FaultError(SCALE)
     if len(positive[1]) + len(negative[1]) > BUCKETS_MAX:
@@ -127,8 +135,14 @@ def spread(
 ) -> tuple[NDArray[np.int32], Ints]:
     """Return log buckets and their counts. Raises FaultError.
 
-    The values of a bucket are supposed to lie evenly between its ends, as for any quantile of a
-    histogram: at as many places as there are log buckets or values, but at most PLACES_MAX.
+    The values of a bucket are assumed to lie evenly between its bounds, as in every estimate of a
+    quantile from a histogram.
+
+    1. Find the bounds of each bucket.
+    2. Choose the number of places in it: as many as it spans log buckets or has values, at most
+       PLACES_MAX.
+    3. Spread its count evenly over these places.
+    4. Sum the counts by log bucket.
     """
     begins, ends = buckets.ranges(low, high)
     if len(begins) and max(-begins.min(), ends.max()) > VALUE_MAX:
@@ -147,7 +161,7 @@ def spread(
 
 
 def log_bucket(values: Floats) -> NDArray[np.int32]:
-    """Return the numbers of the log buckets of values, as the database's `log_bucket` does."""
+    """Return the log bucket numbers of values, like the SQL function `log_bucket`."""
     sizes = np.abs(values)
     numbers = MIDDLE + np.ceil(np.log(np.maximum(sizes, TINY)) / LOG_GAMMA)
     return np.where(sizes < TINY, 0, np.sign(values) * numbers).astype(np.int32)

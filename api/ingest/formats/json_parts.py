@@ -1,7 +1,7 @@
-"""JSON that is decoded without holding up other threads.
+"""Decodes JSON without blocking other threads.
 
-One call makes all objects of a text while every other thread waits. A body of 30 MiB could hold
-15 million, so they are counted before any of them is made, and many are made a few at a time.
+One call of the decoder creates all objects while every other thread waits. A body of 30 MiB could
+contain 15 million objects. So the parts are counted first, and a large body is decoded in pieces.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ from model.errors import InvalidError
 
 BYTES_AT_ONCE = 512 * 2**10
 COMMAS_AT_ONCE = 100_000
-"""A body with no more of either is decoded in one call, which takes up to 20 ms."""
+"""A body within both limits is decoded in one call, which takes at most 20 ms."""
 PIECE_ITEMS = 200
 PIECE_BYTES = 256 * 2**10
 QUOTE, COMMA = b'",'
@@ -28,11 +28,11 @@ T = TypeVar("T")
 
 
 def is_small(body: Body, commas_max: int) -> bool:
-    """Whether a body may be decoded in one call.
+    """Return whether a body may be decoded in one call.
 
-    Every value but the first of a list or object follows a comma. Raises InvalidError when there
-    are more than `commas_max`. Those in strings count as long as the sum is within that limit: to
-    tell them apart takes longer.
+    Counts commas, because every value but the first of a list or object follows one. Commas in
+    strings are only excluded if the limit would be exceeded otherwise, because that takes longer.
+    Raises InvalidError for more than `commas_max`.
     """
     if len(body) <= BYTES_AT_ONCE:
         return True
@@ -40,16 +40,16 @@ def is_small(body: Body, commas_max: int) -> bool:
     if commas > commas_max:
         commas = _count_outside_strings(body)
     if commas > commas_max:
-        raise InvalidError("the body has too many parts; split it")
+        raise InvalidError("the body has too many values; split it")
     return commas <= COMMAS_AT_ONCE
 
 
 def in_pieces(
     items: Sequence[Any], decoder: msgspec.json.Decoder[list[T]], name: str
 ) -> Iterator[T]:
-    """Yield the items of a list, decoding those that are not yet. Raises InvalidError.
+    """Yield the items of a list, and decode those that are still raw, some at a time.
 
-    `name` is that of the list, for errors.
+    `name` is the name of the list in errors. Raises InvalidError.
     """
     for start in range(0, len(items), PIECE_ITEMS):
         piece = [each for each in items[start : start + PIECE_ITEMS] if isinstance(each, Raw)]
@@ -74,7 +74,7 @@ def _decoded(
 
 
 def unreadable(error: Exception, where: str = "") -> InvalidError:
-    """Return what is said of a body that is no JSON, or of another shape."""
+    """Return the error for a body that is not valid JSON, or has another structure."""
     return InvalidError(f"the body cannot be read: {where}{error}")
 
 
@@ -88,13 +88,13 @@ def _count_outside_strings(body: Body) -> int:
     commas, is_in_string, rest = 0, 0, b""
     for start in range(0, len(body), PIECE_BYTES):
         text = rest + body[start : start + PIECE_BYTES]
-        # A backslash at the end belongs to what comes next, unless another one escapes it.
+        # An unescaped backslash at the end escapes the first byte of the next piece.
         is_cut = (len(text) - len(text.rstrip(BACKSLASH))) % 2 == 1
         text, rest = (text[:-1], BACKSLASH) if is_cut else (text, b"")
         if BACKSLASH in text:
             text = text.replace(ESCAPED_BACKSLASH, b"").replace(ESCAPED_QUOTE, b"")
         piece = np.frombuffer(text, np.uint8)
-        # Its lowest bit is right, whatever overflows: it says whether the quotes before are odd.
+        # Only the lowest bit matters, so overflow does no harm: it is 1 inside a string.
         quotes = np.cumsum(piece == QUOTE, dtype=np.uint8) + np.uint8(is_in_string)
         commas += int(np.count_nonzero((piece == COMMA) & (quotes & 1 == 0)))
         is_in_string = int(quotes[-1]) & 1 if len(quotes) else is_in_string

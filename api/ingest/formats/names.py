@@ -1,4 +1,4 @@
-"""Names and labels of other protocols as ours, and a memory of what they came to."""
+"""Converts names and labels of other protocols to series, and caches the results."""
 
 import re
 from collections.abc import Hashable, Mapping
@@ -19,23 +19,25 @@ from model.text import NAME_CHARACTERS, UNSAFE_WORDS, clean, is_safe
 REMEMBERED_BYTES_MAX = 32 * 2**20
 LARGE_BYTES = 2**18
 ENTRY_BYTES = 600
-"""What an entry takes beside its own text, about."""
+"""The approximate size of an entry without its text."""
 
 FOREIGN = re.compile(f"[^{NAME_CHARACTERS}]")
 
 NO_NAME = Fault("name", "a name is empty")
 LONG_NAME = Fault("name", f"a name has more than {NAME_CHARS_MAX} characters")
-UNSAFE_NAME = Fault("name", f"a name has {UNSAFE_WORDS}")
-UNIT = Fault("unit", f"a unit has more than {UNIT_CHARS_MAX} characters, or {UNSAFE_WORDS}")
+UNSAFE_NAME = Fault("name", f"a name contains {UNSAFE_WORDS}")
+UNIT = Fault(
+    "unit", f"a unit has more than {UNIT_CHARS_MAX} characters, or contains {UNSAFE_WORDS}"
+)
 LABELS = Fault("labels", f"a series has more than {LABELS_MAX} labels")
-NO_LABEL_NAME = Fault("label_name", "a label's name is empty")
+NO_LABEL_NAME = Fault("label_name", "a label name is empty")
 LABEL_NAME = Fault(
     "label_name",
-    f"a label's name has more than {LABEL_NAME_BYTES_MAX} bytes, or {UNSAFE_WORDS}",
+    f"a label name has more than {LABEL_NAME_BYTES_MAX} bytes, or contains {UNSAFE_WORDS}",
 )
 LABEL_VALUE = Fault(
     "label_value",
-    f"a label's value has more than {LABEL_VALUE_BYTES_MAX} bytes, or {UNSAFE_WORDS}",
+    f"a label value has more than {LABEL_VALUE_BYTES_MAX} bytes, or contains {UNSAFE_WORDS}",
 )
 LONG_LABELS = Fault(
     "labels",
@@ -43,20 +45,20 @@ LONG_LABELS = Fault(
     "leave out long labels",
 )
 UNSTORABLE = (LONG_NAME, UNSAFE_NAME, LABELS, LABEL_NAME, LABEL_VALUE, LONG_LABELS)
-"""What other protocols allow, and is beyond what a series may have here."""
+"""Faults of series that other protocols allow and Vigia does not."""
 
 V = TypeVar("V")
 
 
 class Component(NamedTuple):
-    """What a sender calls the component, and the label or attribute that says so."""
+    """The sender's name of the component, and the label or attribute that contains it."""
 
     name: str
     label: str
 
 
 def name_of(text: str) -> str:
-    """Return a name of our alphabet: every other character becomes `_`. Raises FaultError."""
+    """Return a name with `_` for each character that Vigia does not allow. Raises FaultError."""
     if not text:
         raise FaultError(NO_NAME)
     if not is_safe(text):
@@ -72,12 +74,12 @@ def name_of(text: str) -> str:
 def series_of(
     metric: str, component: Component, labels: Mapping[str, str], unit: str, kind: Kind
 ) -> Series:
-    """Return the series of foreign names; labels without a value are none. Raises FaultError."""
+    """Return the series for a sender's names; drops labels with empty values. Raises FaultError."""
     given = {name: value for name, value in labels.items() if value}
     try:
         own = name_of(component.name)
         if own != component.name:
-            # Other names may become the same one, and then this label tells them apart.
+            # Keep the original name as a label: several names may map to the same component.
             given[component.label] = component.name
         _check(own, given, unit)
         return Series(
@@ -88,7 +90,7 @@ def series_of(
 
 
 def is_unit(text: str) -> bool:
-    """Return whether a series may have such a unit."""
+    """Return whether a series may have this unit."""
     return len(text) <= UNIT_CHARS_MAX and is_safe(text)
 
 
@@ -109,10 +111,11 @@ def _check(component: str, labels: Mapping[str, str], unit: str) -> None:
 
 
 class Memory(Generic[V]):
-    """Remembers what was worked out, within a budget of bytes.
+    """A cache with a limit in bytes.
 
-    It keeps two generations: what is asked for moves to the younger one, and when that is full,
-    the older one is forgotten. So what is in use stays, at the price of one look-up.
+    It keeps two generations. A value that is used moves to the younger one. When that is full, the
+    older one is dropped and the younger takes its place. So values in use stay, and a look-up costs
+    at most two dictionary accesses.
     """
 
     def __init__(self, bytes_max: int = REMEMBERED_BYTES_MAX) -> None:
@@ -120,13 +123,13 @@ class Memory(Generic[V]):
         self.forget()
 
     def forget(self) -> None:
-        """Begin again."""
+        """Empty the cache."""
         self._young: dict[Hashable, tuple[V, int]] = {}
         self._old: dict[Hashable, tuple[V, int]] = {}
         self._young_bytes = 0
 
     def get(self, key: Hashable) -> V | None:
-        """Return what is remembered under a key."""
+        """Return the value of a key; None if there is none."""
         found = self._young.get(key)
         if found is None:
             found = self._old.get(key)
@@ -136,7 +139,7 @@ class Memory(Generic[V]):
         return found[0]
 
     def put(self, key: Hashable, value: V, size: int) -> None:
-        """Remember a value, unless it is large; `size` is the bytes of its text and its key's."""
+        """Store a value unless it is large; `size` is the bytes of its texts and its key."""
         if size > LARGE_BYTES:
             return
         if self._young_bytes > self._bytes_max:

@@ -1,4 +1,4 @@
-"""Samples in our own form: checked one by one, so that one bad sample costs only itself."""
+"""Parses samples in Vigia's own format. An invalid sample is rejected alone; others are stored."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,6 +26,7 @@ from model.limits import (
     LABEL_NAME_BYTES_MAX,
     LABEL_VALUE_BYTES_MAX,
     LABELS_MAX,
+    NAME_CHARS_MAX,
     REQUEST_SAMPLES_MAX,
     REQUEST_SERIES_MAX,
     UNIT_CHARS_MAX,
@@ -34,33 +35,39 @@ from model.series import Category, Kind, Series, identity_bytes, labels_of
 from model.text import METRIC_NAME, UNSAFE_WORDS, is_safe
 from model.times import micros_of, parse_moment
 
-METRIC = Fault("name", f"metric: the name must match {METRIC_NAME.pattern}")
-COMPONENT = Fault("name", f"component: the name must match {METRIC_NAME.pattern}")
-UNIT = Fault("unit", f"unit: at most {UNIT_CHARS_MAX} characters, no {UNSAFE_WORDS}")
-RESOLUTION = Fault("resolution", "resolution: must be more than 0")
-LABELS = Fault("labels", f"labels: at most {LABELS_MAX}")
+NAME_RULE = (
+    f"must have 1 to {NAME_CHARS_MAX} letters, digits, '_', '.', ':' or '-', "
+    "and must start with a letter or '_'"
+)
+METRIC = Fault("name", f"metric {NAME_RULE}")
+COMPONENT = Fault("name", f"component {NAME_RULE}")
+UNIT = Fault("unit", f"unit may have at most {UNIT_CHARS_MAX} characters, and no {UNSAFE_WORDS}")
+RESOLUTION = Fault("resolution", "resolution must be greater than 0")
+LABELS = Fault("labels", f"a series may have at most {LABELS_MAX} labels")
 LABEL_NAME = Fault(
-    "label_name", f"labels: a name has 1 to {LABEL_NAME_BYTES_MAX} bytes, no {UNSAFE_WORDS}"
+    "label_name",
+    f"a label name must have 1 to {LABEL_NAME_BYTES_MAX} bytes, and no {UNSAFE_WORDS}",
 )
 LABEL_VALUE = Fault(
     "label_value",
-    f"labels: a value has at most {LABEL_VALUE_BYTES_MAX} bytes, no {UNSAFE_WORDS}",
+    f"a label value may have at most {LABEL_VALUE_BYTES_MAX} bytes, and no {UNSAFE_WORDS}",
 )
 LONG_LABELS = Fault(
     "labels",
-    f"component and labels: together at most {IDENTITY_BYTES_MAX} bytes; leave out long labels",
+    f"component and labels may have at most {IDENTITY_BYTES_MAX} bytes together; "
+    "leave out long labels",
 )
 TIME = Fault("time", "a time is neither epoch seconds nor RFC 3339")
 NULL = Fault("null", "a value is null")
 NO_TIME = -1
 INLINE_BYTES_MAX = 8 << 10
-"""A body of no more is read within a millisecond, whatever it holds."""
+"""A body of up to this size is parsed within a millisecond, whatever it contains."""
 
 Time = float | str
 
 
 class Column(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
-    """Samples of one series: as many `times` (epoch seconds or RFC 3339) as `values`."""
+    """Samples of one series: `times` (epoch seconds or RFC 3339) and as many `values`."""
 
     metric: str
     component: str
@@ -74,7 +81,7 @@ class Column(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
 
 
 class Batch(Struct, frozen=True, forbid_unknown_fields=True):
-    """What is sent to `POST /metrics`."""
+    """The body of `POST /metrics`."""
 
     series: list[Column]
 
@@ -86,7 +93,7 @@ class _Series(Struct, frozen=True, forbid_unknown_fields=True):
 COMMAS_MAX = 2 * REQUEST_SAMPLES_MAX + REQUEST_SERIES_MAX * (
     len(Column.__struct_fields__) + LABELS_MAX
 )
-"""What a batch within its limits can have."""
+"""The most commas that a batch within its limits can have."""
 
 _BATCH = msgspec.json.Decoder(Batch)
 _SERIES = msgspec.json.Decoder(_Series)
@@ -94,14 +101,14 @@ _COLUMNS = msgspec.json.Decoder(list[Column])
 
 
 def read(body: Body, accepted: AcceptedTimes) -> ParsedWrite:
-    """Judge every sample of a request's body."""
+    """Return the parsed samples of a request body. Raises InvalidError as `check` does."""
     return check(_columns(body), accepted)
 
 
 def _columns(body: Body) -> Iterable[Column]:
-    """Return the columns of a body; those of a large one are made as they are taken.
+    """Return the columns of a body; those of a large body are decoded while they are consumed.
 
-    Other threads wait while one call makes objects, or drops them, so none may take long.
+    Creating or freeing objects in one call blocks all other threads, so no call may take long.
     """
     try:
         if is_small(body, COMMAS_MAX):
@@ -112,7 +119,10 @@ def _columns(body: Body) -> Iterable[Column]:
 
 
 def check(columns: Iterable[Column], accepted: AcceptedTimes) -> ParsedWrite:
-    """Judge every sample. Raises InvalidError for columns that do not even count up."""
+    """Check every sample.
+
+    Raises InvalidError for unequal numbers of times and values, and for too large requests.
+    """
     parsed = ParsedWrite()
     series: list[Series] = []
     all_times: list[list[Time]] = []
@@ -126,7 +136,7 @@ def check(columns: Iterable[Column], accepted: AcceptedTimes) -> ParsedWrite:
             all_times.append(column.times)
             all_values.append(column.values)
     times = _micros(list(chain.from_iterable(all_times)))
-    # No number of JSON becomes a NaN, so that one is a null.
+    # JSON has no NaN, so every NaN comes from a null.
     values = np.array(list(chain.from_iterable(all_values)), np.float64)
     own = [(TIME, times == NO_TIME), (NULL, np.isnan(values))]
     take(FlatSamples(series, list(map(len, all_times)), times, values), accepted, parsed, own)
@@ -139,19 +149,19 @@ def _counted(columns: Iterable[Column]) -> Iterator[Column]:
         if len(column.times) != len(column.values):
             raise InvalidError(
                 f"series[{index}] has {len(column.times)} times and {len(column.values)} values; "
-                "send as many of the one as of the other"
+                "send equal numbers"
             )
         count += len(column.times)
         if count > REQUEST_SAMPLES_MAX or index >= REQUEST_SERIES_MAX:
             raise InvalidError(
-                f"a request may hold {REQUEST_SAMPLES_MAX} samples of {REQUEST_SERIES_MAX} series; "
-                "this one holds more: split it"
+                f"a request may have at most {REQUEST_SAMPLES_MAX:,} samples and "
+                f"{REQUEST_SERIES_MAX:,} series; split it"
             )
         yield column
 
 
 def _micros(times: Sequence[Time]) -> NDArray[np.int64]:
-    """Return times as microseconds since 1970, NO_TIME for what is none."""
+    """Return times as microseconds since 1970; NO_TIME for invalid ones."""
     if str in set(map(type, times)):
         return np.array([_micros_of(time) for time in times], np.int64)
     seconds = np.array(times, np.float64)

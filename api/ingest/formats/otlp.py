@@ -1,4 +1,4 @@
-"""OpenTelemetry metrics: what a request means, whichever format it is written in."""
+"""Converts OpenTelemetry metrics to samples and histograms, whatever format they arrived in."""
 
 import base64
 import math
@@ -32,29 +32,29 @@ from model.series import Column, Histogram, Kind, Series
 from model.times import micros_of
 
 ROWS_MAX = 200_000
-"""Counts of log buckets in one request."""
+"""Most counts of log buckets in one request."""
 COMPONENT = "opentelemetry"
-"""Of resources that name neither a service nor a host."""
+"""The component of resources that name neither a service nor a host."""
 NAMING = ("service.name", "host.name")
-"""Attributes of a resource of which the first that is there names the component."""
+"""Resource attributes that can name the component; the first one present does."""
 SENDER = "telemetry.sdk."
-"""Attributes of a resource that tell of the library that sends; they are left out."""
+"""Prefix of resource attributes that describe the sending library; they are left out."""
 
 DELTA, CUMULATIVE = "delta", "cumulative"
 
 Attributes = tuple[bytes, ...]
-"""Attributes as they came, each by itself: what they mean is remembered."""
+"""Undecoded attributes. The labels that they map to are cached."""
 
 Ends = tuple[float, float]
 ANYWHERE: Ends = (-math.inf, math.inf)
 
 EMPTY = Fault("empty", "a data point has no value")
-UNKNOWN = Fault("unknown", "a metric is none of gauge, sum, histogram and summary")
-UNSPECIFIED = Fault("temporality", "a metric's temporality is neither delta nor cumulative")
+UNKNOWN = Fault("unknown", "a metric is not a gauge, sum, histogram or summary")
+UNSPECIFIED = Fault("temporality", "the temporality of a metric is neither delta nor cumulative")
 
 
 class Number(Struct, frozen=True, gc=False):
-    """A point of a gauge or a sum; times are nanoseconds, and 0 is no time."""
+    """A data point of a gauge or a sum; times are nanoseconds, 0 means unknown."""
 
     attributes: Attributes
     time: int
@@ -63,7 +63,7 @@ class Number(Struct, frozen=True, gc=False):
 
 
 class HistogramPoint(Struct, frozen=True):
-    """A point of a histogram of either kind."""
+    """A data point of a histogram, explicit or exponential."""
 
     attributes: Attributes
     time: int
@@ -75,14 +75,14 @@ class HistogramPoint(Struct, frozen=True):
     buckets: Buckets | None
 
     def ends(self) -> Ends:
-        """Return between what the values are."""
+        """Return the lowest and the highest value; infinite if unknown."""
         low = -math.inf if self.low is None or math.isnan(self.low) else self.low
         high = math.inf if self.high is None or math.isnan(self.high) else self.high
         return (low, high) if low <= high else ANYWHERE
 
 
 class Summary(Struct, frozen=True):
-    """A point of a summary."""
+    """A data point of a summary."""
 
     attributes: Attributes
     time: int
@@ -93,11 +93,11 @@ class Summary(Struct, frozen=True):
 
 
 Point = Number | HistogramPoint | Summary | Fault | None
-"""A fault stands for a point that cannot be taken, None for one that says there is none."""
+"""A data point; a fault if it is rejected; None if it is marked as having no value."""
 
 
 class Metric(Struct, frozen=True):
-    """A metric of a resource. A delta is what came since the point before."""
+    """A metric of a resource. The points of a delta count from the previous point."""
 
     resource: Attributes
     scope: str
@@ -109,14 +109,14 @@ class Metric(Struct, frozen=True):
 
 
 class Request(Struct, frozen=True):
-    """A decoded request; reading it and its attributes may raise InvalidError."""
+    """A request that is decoded while it is read, which may raise InvalidError."""
 
     metrics: Iterable[Metric]
     attribute: Callable[[bytes], tuple[str, Any]]
 
 
 class Running(Struct, frozen=True):
-    """A running total of a histogram: what is new in it depends on the total before."""
+    """A running total of a histogram; its difference depends on the total before."""
 
     series: Series
     total: Total
@@ -124,9 +124,9 @@ class Running(Struct, frozen=True):
 
 
 class Reading(Struct):
-    """What a request came to, but for what is new in running totals.
+    """The parsed request, without the differences of running totals, which `resolve` adds.
 
-    `zeros` are the starts of its counters that may not be stored yet.
+    `zeros` are samples of 0 at the starts of counters, which may not be stored yet.
     """
 
     parsed: ParsedWrite = field(default_factory=ParsedWrite)
@@ -135,10 +135,12 @@ class Reading(Struct):
     rows: int = 0
 
     def tally(self, rows: int) -> None:
-        """Count rows of histograms. Raises InvalidError when there are too many."""
+        """Count rows of histograms. Raises InvalidError for too many."""
         self.rows += rows
         if self.rows > ROWS_MAX:
-            raise InvalidError(f"a request may hold {ROWS_MAX} buckets of histograms; split it")
+            raise InvalidError(
+                f"a request may have at most {ROWS_MAX:,} histogram buckets; split it"
+            )
 
     def add(self, series: Series, time: int, buckets: Buckets, ends: Ends) -> None:
         """Add the values of a histogram. Raises FaultError."""
@@ -149,7 +151,7 @@ class Reading(Struct):
 
 
 class _Family(Struct, frozen=True, eq=False):
-    """The series of a metric; it is the same object as long as it is remembered."""
+    """What the series of a metric share. Compared by identity, which the cache preserves."""
 
     name: str
     component: Component
@@ -159,7 +161,7 @@ class _Family(Struct, frozen=True, eq=False):
 
 
 class OtlpCache:
-    """What earlier requests told: what attributes mean, and the last running totals."""
+    """State between requests: the labels of attributes, running totals, and starts."""
 
     def __init__(self, now: int) -> None:
         self.families: Memory[_Family] = Memory()
@@ -169,7 +171,7 @@ class OtlpCache:
 
 
 def read(request: Request, accepted: AcceptedTimes, cache: OtlpCache) -> Reading:
-    """Judge every data point. Raises InvalidError when the request is too large."""
+    """Check every data point. Raises InvalidError if the request is too large or unreadable."""
     reader = _Reader(request, accepted, cache)
     for metric in request.metrics:
         reader.take(metric)
@@ -177,7 +179,10 @@ def read(request: Request, accepted: AcceptedTimes, cache: OtlpCache) -> Reading
 
 
 def resolve(reading: Reading, totals: Totals) -> list[tuple[Series, Total]]:
-    """Add to a reading what is new in running totals; return these, to be settled when stored."""
+    """Add the differences of running totals to a reading.
+
+    Returns the new totals; the caller remembers them (`Totals.note_stored`) after the commit.
+    """
     newer: dict[Series, Total] = {}
     for running in reading.running:
         series, total = running.series, running.total
@@ -207,7 +212,7 @@ class _Reader:
         self._values: list[float] = []
 
     def finish(self) -> Reading:
-        """Judge the numbers, all at once, and series by series."""
+        """Check all numbers at once, sorted by series, and return the reading."""
         places = np.array(self._of, np.intp)
         order = np.argsort(places, kind="stable")
         samples = FlatSamples(
@@ -223,7 +228,7 @@ class _Reader:
         return self._reading
 
     def take(self, metric: Metric) -> None:
-        """Take the points of a metric that can be taken."""
+        """Add the points of a metric, and count those that are rejected or skipped."""
         kind = Kind.COUNTER if metric.is_monotonic and not metric.is_delta else Kind.GAUGE
         family = self._family(metric, kind)
         parsed = self._reading.parsed
@@ -231,7 +236,7 @@ class _Reader:
             self._points += 1
             if self._points > REQUEST_SAMPLES_MAX:
                 raise InvalidError(
-                    f"a request may hold {REQUEST_SAMPLES_MAX} data points; split it"
+                    f"a request may have at most {REQUEST_SAMPLES_MAX:,} data points; split it"
                 )
             try:
                 if isinstance(point, Number):
@@ -248,7 +253,7 @@ class _Reader:
                 parsed.reject(error.fault)
 
     def _put(self, series: Series, point: Number | HistogramPoint | Summary, value: float) -> None:
-        # Told apart by where they are: that is quick, and what is equal may come apart.
+        # Keyed by identity, which is fast. Equal series may take two places, which does no harm.
         place = self._places.setdefault(id(series), len(self._series))
         if place == len(self._series):
             self._series.append(series)
@@ -261,7 +266,7 @@ class _Reader:
         parts = self._parts(metric, point)
         time = point.time // 1000
         if point.buckets:
-            # What came is the same however it was told, so it is one series.
+            # Delta and cumulative histograms store the same differences, so both are one series.
             cumulative = msgspec.structs.replace(metric, is_delta=False)
             series = self._series_of(self._family(cumulative, Kind.DISTRIBUTION), point.attributes)
             if metric.is_delta:
@@ -277,7 +282,7 @@ class _Reader:
         parts = self._parts(metric, point)
         family = self._family(metric, Kind.GAUGE)
         for quantile, value in point.quantiles:
-            # Without observations there is none.
+            # A summary without observations has NaN as its quantiles.
             if not math.isnan(value):
                 series = self._series_of(family, point.attributes, f"{quantile:g}")
                 parts.append((series, _check(value)))
@@ -285,7 +290,7 @@ class _Reader:
             self._put(part, point, value)
 
     def _parts(self, metric: Metric, point: HistogramPoint | Summary) -> list[tuple[Series, float]]:
-        """Return the count and the sum of a point that can be taken. Raises FaultError."""
+        """Return the series and values of count and sum of a point. Raises FaultError."""
         fault = time_fault(point.time // 1000, self._accepted)
         if fault:
             raise FaultError(fault)
@@ -312,7 +317,7 @@ class _Reader:
         return family
 
     def _identity(self, metric: Metric) -> tuple[Component, dict[str, str]]:
-        """Return the component and the labels that a metric's resource and scope give it."""
+        """Return the component and the labels that come from a metric's resource and scope."""
         cumulative = {name: text_of(value) for name, value in map(self._attribute, metric.resource)}
         naming = next((name for name in NAMING if cumulative.get(name)), NAMING[0])
         component = Component(cumulative.pop(naming, "") or COMPONENT, naming)
@@ -338,7 +343,7 @@ class _Reader:
 
 
 def text_of(value: Any) -> str:
-    """Return an attribute's value as a label's; lists and maps as JSON."""
+    """Return the value of an attribute as a label value; lists and maps become JSON."""
     match value:
         case None:
             return ""

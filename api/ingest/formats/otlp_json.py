@@ -1,4 +1,4 @@
-"""OpenTelemetry metrics in JSON: protobuf's mapping, in which 64-bit integers are strings."""
+"""Decodes OpenTelemetry metrics in protobuf's JSON mapping, with 64-bit integers as strings."""
 
 import base64
 import binascii
@@ -29,7 +29,7 @@ from api.ingest.formats.protobuf_wire import Body
 from model.errors import InvalidError
 
 COMMAS_MAX = 2 * ROWS_MAX
-"""Of histograms with as many buckets as may be; a series of numbers has fewer."""
+"""The commas of histograms with the most buckets allowed; numbers have fewer."""
 T = TypeVar("T")
 N = TypeVar("N")
 H = TypeVar("H")
@@ -54,7 +54,7 @@ class _AnyValue(Struct, rename="camel"):
     kvlist_value: "_KeyValues | None" = None
 
     def plain(self) -> Any:
-        """Return the value as one of Python's."""
+        """Return the value as a Python object."""
         if self.array_value:
             return [each.plain() for each in self.array_value.values]
         if self.kvlist_value:
@@ -74,7 +74,7 @@ class _KeyValue(Struct):
     value: _AnyValue | None = None
 
     def plain(self) -> Any:
-        """Return the value as one of Python's."""
+        """Return the value as a Python object."""
         return self.value.plain() if self.value else None
 
 
@@ -91,7 +91,7 @@ class _NumberPoint(Struct, rename="camel"):
     flags: int = 0
 
     def point(self) -> Point:
-        """Return the point as what it means. Raises FaultError."""
+        """Return the converted point. Raises FaultError."""
         value = self.as_double if self.as_int is None else self.as_int
         if value is None:
             return EMPTY
@@ -117,7 +117,7 @@ class _AnyHistogramPoint(Struct, rename="camel"):
     flags: int = 0
 
     def with_buckets(self, buckets: Buckets | None) -> Point:
-        """Return the point as what it means."""
+        """Return the converted point with its buckets."""
         return HistogramPoint(
             attributes=_copied(self.attributes),
             time=_unsigned(self.time_unix_nano),
@@ -135,7 +135,7 @@ class _HistogramPoint(_AnyHistogramPoint):
     explicit_bounds: list[float] = []
 
     def point(self) -> Point:
-        """Return the point as what it means. Raises FaultError."""
+        """Return the converted point. Raises FaultError."""
         return self.with_buckets(explicit(self.explicit_bounds, self.bucket_counts))
 
 
@@ -151,7 +151,7 @@ class _ExponentialPoint(_AnyHistogramPoint):
     negative: _Side | None = None
 
     def point(self) -> Point:
-        """Return the point as what it means. Raises FaultError."""
+        """Return the converted point. Raises FaultError."""
         up, down = self.positive or _Side(), self.negative or _Side()
         sides = (up.offset, up.bucket_counts), (down.offset, down.bucket_counts)
         return self.with_buckets(exponential(self.scale, self.zero_count, *sides))
@@ -172,7 +172,7 @@ class _SummaryPoint(Struct, rename="camel"):
     flags: int = 0
 
     def point(self) -> Point:
-        """Return the point as what it means."""
+        """Return the converted point."""
         quantiles = [(each.quantile, each.value) for each in self.quantile_values]
         return Summary(
             attributes=_copied(self.attributes),
@@ -252,7 +252,7 @@ _KEY_VALUE = msgspec.json.Decoder(_KeyValue, strict=False)
 
 
 def request_of(body: Body) -> Request:
-    """Return the request of a body. Raises InvalidError for what is none."""
+    """Return the request in a body. Raises InvalidError if the body is not one."""
     try:
         found = (_WHOLE if is_small(body, COMMAS_MAX) else _PIECES).decode(body)
         return Request(_metrics(found), _attribute)
@@ -290,7 +290,7 @@ def _metric(metric: _AnyMetric, resource: tuple[bytes, ...], scope: str) -> Metr
 
 
 def _points(metric: _AnyMetric) -> Iterator[_AnyPoint]:
-    """Yield the points of the first kind that a metric has."""
+    """Return the data points of a metric: of the first kind of data that is present."""
     if metric.gauge:
         return in_pieces(metric.gauge.data_points, _NUMBERS, "dataPoints")
     if metric.sum:
@@ -312,7 +312,7 @@ def _point(point: _AnyPoint) -> Point:
 
 
 def _copied(attributes: Sequence[Raw]) -> tuple[bytes, ...]:
-    """Return attributes that do not keep the whole body."""
+    """Return copies of attributes, because a raw slice keeps the whole body in memory."""
     return tuple(bytes(each) for each in attributes)
 
 

@@ -1,4 +1,9 @@
-"""OpenTelemetry metrics in protobuf."""
+"""Decodes OpenTelemetry metrics in protobuf.
+
+The levels above the data points are read with `Wire`, without creating message objects. Number
+points in the usual field order are unpacked directly. All other points are parsed by protobuf, with
+their attributes left as bytes.
+"""
 
 import struct
 from collections import defaultdict
@@ -31,7 +36,7 @@ from api.ingest.formats.protobuf_wire import Body, Wire, malformed
 from model.errors import InvalidError
 
 FIELDS_MAX = 500_000
-"""Of everything around the data points."""
+"""Most fields outside the data points."""
 POINT_BYTES_MAX = 64 * 2**10
 TEXT_BYTES_MAX = 4 * 2**10
 NO_RECORDED_VALUE = 1
@@ -40,12 +45,12 @@ DELTA, CUMULATIVE = 1, 2
 LARGE = Fault("point", f"a data point has more than {POINT_BYTES_MAX >> 10} KiB")
 
 FIRST, SECOND, THIRD = 0x0A, 0x12, 0x1A
-"""Tags of the fields 1, 2 and 3, which are what matters at most levels."""
+"""Tags of the length-delimited fields 1, 2 and 3, the ones that matter at most levels."""
 GAUGE, SUM, HISTOGRAM, EXPONENTIAL_HISTOGRAM, SUMMARY = 0x2A, 0x3A, 0x4A, 0x52, 0x5A
 TEMPORALITY, MONOTONIC = 0x10, 0x18
 
 START, TIME, AS_DOUBLE, AS_INT, ATTRIBUTE = 0x11, 0x19, 0x21, 0x31, 0x3A
-"""Tags of a number's data point. Everyone writes them in this order, that of their fields."""
+"""Tags of a number data point. All known senders write them in this order, by field number."""
 STARTED = struct.Struct("<BQ")
 DOUBLE, INTEGER = struct.Struct("<BQBd"), struct.Struct("<BQBq")
 
@@ -53,9 +58,9 @@ Fields = dict[int, list[tuple[int, int]]]
 
 
 def _point_classes() -> dict[str, Any]:
-    """Return the data points of opentelemetry-proto, but with attributes that stay bytes.
+    """Return the message classes of data points, with attributes as undecoded bytes.
 
-    Most attributes were met before, and need not be taken apart again.
+    The labels of most attributes are cached, so these need not be decoded again.
     """
     file = FileDescriptorProto()
     metrics_pb2.DESCRIPTOR.CopyToProto(file)
@@ -81,7 +86,7 @@ _POINTS = _point_classes()
 
 
 def request_of(body: Body) -> Request:
-    """Return a request that is read as it is asked for its parts. They may raise InvalidError."""
+    """Return a request that is decoded while it is read. Reading may raise InvalidError."""
     return Request(_metrics(Wire(body, FIELDS_MAX)), _attribute)
 
 
@@ -120,7 +125,7 @@ def _metric(wire: Wire, fields: Fields, resource: Attributes, scope: str) -> Met
 
 
 def _fields(wire: Wire, at: int, end: int) -> Fields:
-    """Return where the fields of a message are, by their tags."""
+    """Return the positions of the fields of a message, by tag."""
     fields: Fields = defaultdict(list)
     for tag, start, stop in wire.fields(at, end):
         fields[tag].append((start, stop))
@@ -132,7 +137,7 @@ def _text(wire: Wire, places: list[tuple[int, int]]) -> str:
         return ""
     at, end = places[-1]
     if end - at > TEXT_BYTES_MAX:
-        raise InvalidError(f"a name or unit has more than {TEXT_BYTES_MAX >> 10} KiB")
+        raise InvalidError(f"a name or unit has more than {TEXT_BYTES_MAX >> 10} KiB; shorten it")
     try:
         return wire.data[at:end].decode()
     except UnicodeDecodeError:
@@ -156,7 +161,7 @@ def _point(wire: Wire, kind: int, at: int, end: int) -> Point:
 
 
 class _Numbers:
-    """Reads numbers where they lie; what is written in another way is read as any point."""
+    """Unpacks number points in the usual field order directly; parses others with protobuf."""
 
     def __init__(self, wire: Wire, kind: int) -> None:
         self._wire = wire
@@ -179,7 +184,7 @@ class _Numbers:
         return _point(self._wire, self._kind, at, end)
 
     def _attributes_of(self, rest: bytes) -> Attributes | None:
-        """Return the attributes that are all that is left of a point; None: there is more."""
+        """Return the attributes in the rest of a point; None if the rest contains other fields."""
         if rest not in self._attributes:
             fields = list(Wire(rest, FIELDS_MAX).fields(0, len(rest)))
             is_all = all(tag == ATTRIBUTE for tag, _, _ in fields)

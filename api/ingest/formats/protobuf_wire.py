@@ -1,4 +1,4 @@
-"""The wire format of protobuf, read where it lies."""
+"""Reads the wire format of protobuf in place, without creating message objects."""
 
 import mmap
 from collections.abc import Iterator
@@ -8,16 +8,17 @@ from model.errors import InvalidError
 VARINT, I64, LEN, I32 = 0, 1, 2, 5
 VARINT_BYTES_MAX = 10
 CONTINUED = 0x80
-"""The bit of a byte that says that the number goes on."""
+"""The bit of a varint byte that announces another byte."""
 
 Body = bytes | mmap.mmap
-"""A decoded body; slices of either are bytes."""
+"""A decompressed body; slices of either type are bytes."""
 
 
 class Wire:
-    """A message and its parts. Raises InvalidError for what is none.
+    """A message. Reading it raises InvalidError if it is malformed or has too many fields.
 
-    An empty part takes two bytes, and would be an object of a hundred: so their number is limited.
+    The number of fields is limited, because an empty field takes two bytes in a body, but about a
+    hundred in memory.
     """
 
     def __init__(self, data: Body, fields_max: int) -> None:
@@ -25,15 +26,15 @@ class Wire:
         self._fields_left = fields_max
 
     def fields(self, at: int, end: int) -> Iterator[tuple[int, int, int]]:
-        """Yield the tag of each field with where its content begins and ends.
+        """Yield the tag of each field, and the start and end of its content.
 
-        Of a number as varint, it is the number itself in place of the beginning.
+        For a varint, the number itself takes the place of the start.
         """
         data = self.data
         while at < end:
             self._fields_left -= 1
             if self._fields_left < 0:
-                raise InvalidError("the body has too many parts; split it")
+                raise InvalidError("the body has too many fields; split it")
             tag = data[at]
             at += 1
             if tag >= CONTINUED:
@@ -57,7 +58,7 @@ class Wire:
 
 
 def varint(data: Body, at: int, end: int) -> tuple[int, int]:
-    """Return a number and where the next thing begins."""
+    """Return a varint and the position after it. Raises InvalidError."""
     value = 0
     for shift in range(0, 7 * VARINT_BYTES_MAX, 7):
         if at >= end:
@@ -71,4 +72,4 @@ def varint(data: Body, at: int, end: int) -> tuple[int, int]:
 
 
 def malformed() -> InvalidError:
-    return InvalidError("the body is not the protobuf message that this address takes")
+    return InvalidError("the body is not the protobuf message that this address accepts")

@@ -1,4 +1,4 @@
-"""Prometheus remote write 1.0: a WriteRequest as columns."""
+"""Decodes a WriteRequest of Prometheus remote write 1.0 into columns."""
 
 import re
 import struct
@@ -26,14 +26,14 @@ from model.limits import REQUEST_SAMPLES_MAX
 from model.series import Kind, Series
 
 FIELDS_MAX = 500_000
-"""Of everything but the samples as Prometheus writes them, which are not read one by one."""
+"""Most fields, without samples in Prometheus' own encoding, which are not read one by one."""
 LABELS_BYTES_MAX = 64 * 2**10
 FAMILY_CHARS_MAX = 256
 UTF8_BYTES_MAX = 4
-"""Of one character."""
+"""Most bytes of one character."""
 JOB = "job"
 COMPONENT = "prometheus"
-"""Of series without a job."""
+"""The component of series without a job."""
 
 SERIES, METADATA = 0x0A, 0x1A
 LABEL, SAMPLE, HISTOGRAM = 0x0A, 0x12, 0x22
@@ -42,9 +42,9 @@ VALUE, TIME = 0x09, 0x10
 TYPE, FAMILY, UNIT = 0x08, 0x12, 0x2A
 
 COMMON = re.compile(rb"\x12(?:\x10\x09(.{8})|\x07)\x10([\x80-\xff]{5}[\x00-\x7f])", re.DOTALL)
-"""A sample as Prometheus writes it: the time takes six bytes, and a value of 0 takes none."""
+"""A sample in Prometheus' encoding: the time takes six bytes, and a value of 0 is left out."""
 ALL_COMMON = re.compile(rb"(?:%b)++" % COMMON.pattern, re.DOTALL)
-"""It never goes back, and so remembers no place to go back to: that would be memory by sample."""
+"""Possessive, so that the regex engine stores no backtracking positions for each sample."""
 VALUED_BYTES, ZERO_BYTES, TIME_BYTES = 18, 9, 6
 VALUED_START = b"\x12\x10\x09"
 ZERO = bytes(8)
@@ -53,41 +53,42 @@ TIME_MS_MAX = 2**52
 GAUGES = {2, 4, 6, 7}
 COUNTERS = {1}
 PARTS = ("_bucket", "_count", "_sum", "_total")
-"""Endings of a family's series that only grow, unless its type is among GAUGES."""
+"""Suffixes of counter series of a family, unless its type is among GAUGES."""
 
 NOT_TEXT = Fault("label_value", "a label is not UTF-8")
-TWICE = Fault("labels", "a series has a label twice")
-LONG = Fault("labels", f"a series has labels of more than {LABELS_BYTES_MAX >> 10} KiB")
-NATIVE = Fault("native_histogram", "a native histogram: set send_native_histograms to false")
+TWICE = Fault("labels", "a series has the same label twice")
+LONG = Fault("labels", f"the labels of a series have more than {LABELS_BYTES_MAX >> 10} KiB")
+NATIVE = Fault("native_histogram", "a native histogram; set send_native_histograms to false")
 
 SKIPPED = (NAN, INFINITE, TOO_LARGE, LONG, *UNSTORABLE)
-"""What the protocol allows and Vigia does not store. A refusal would fail the whole request in the
-sender's books, and a summary without observations has NaN as its quantiles all the time."""
+"""Faults of samples that the protocol allows and Vigia does not store. They are skipped silently:
+after a status 400 the sender counts the whole request as failed, and for instance every summary
+without observations has NaN as its quantiles."""
 
 
 class Refused(Struct, frozen=True):
-    """What is wrong with the labels of a series, and its metric as far as it is known."""
+    """The fault of a series' labels, and its metric if known."""
 
     fault: Fault
     metric: str
 
 
 class Family(Struct, frozen=True):
-    """What Prometheus tells of the series of a name, now and then."""
+    """The metadata of a metric family, which Prometheus sends from time to time."""
 
     type: int
     unit: str
 
 
 class RemoteWriteCache:
-    """What earlier requests told: what labels mean, and the types of families."""
+    """State between requests: the series of labels, and the metadata of families."""
 
     def __init__(self) -> None:
         self.series: Memory[Series | Refused] = Memory()
         self.families: Memory[Family] = Memory()
 
     def learn(self, name: str, family: Family) -> None:
-        """Take what is told of a family; when that is new, its series are worked out again."""
+        """Store the metadata of a family; if it changed, drop the cached series."""
         if self.families.get(name) != family:
             self.families.put(name, family, len(name) + len(family.unit))
             self.series.forget()
@@ -104,15 +105,15 @@ class RemoteWriteCache:
 
 
 def read(body: Body, accepted: AcceptedTimes, cache: RemoteWriteCache) -> ParsedWrite:
-    """Judge every sample of a WriteRequest. Raises InvalidError for what is none."""
+    """Check every sample of a WriteRequest. Raises InvalidError if the body is not one."""
     return _Request(body, cache).judge(accepted)
 
 
 class _Request:
-    """One reading of a body.
+    """Decodes one body.
 
-    Samples that are written the way Prometheus does are taken as they are, and read all at once;
-    others are read one by one.
+    Samples in Prometheus' own encoding are collected as bytes and converted all at once. Samples in
+    another valid encoding are decoded one by one.
     """
 
     def __init__(self, body: Body, cache: RemoteWriteCache) -> None:
@@ -128,7 +129,7 @@ class _Request:
         self._others: list[tuple[Series, list[tuple[int, float]]]] = []
 
     def judge(self, accepted: AcceptedTimes) -> ParsedWrite:
-        """Return what the body comes to."""
+        """Return the parsed body."""
         for tag, at, end in self._wire.fields(0, len(self._data)):
             if tag == SERIES:
                 self._read_series(at, end)
@@ -149,12 +150,12 @@ class _Request:
         return self._parsed
 
     def _read_series(self, at: int, end: int) -> None:
-        """Read one TimeSeries: mostly known labels, and behind them a single sample."""
+        """Read one TimeSeries; the fast path is for known labels followed by a single sample."""
         data = self._data
         labels_end = end - VALUED_BYTES
         if data[labels_end : labels_end + len(VALUED_START)] != VALUED_START:
             labels_end = end - ZERO_BYTES
-        # What is compared is copied: not a whole series of many samples.
+        # Slicing copies, so the slice must be bounded: a series may have many samples.
         is_short = at < labels_end <= at + LABELS_BYTES_MAX
         series = self._cache.series.get(data[at:labels_end]) if is_short else None
         sample = COMMON.fullmatch(data, labels_end, end) if series else None
@@ -169,7 +170,7 @@ class _Request:
 
     def _read_any_series(self, at: int, end: int) -> None:
         labels_end = self._labels_end(at, end)
-        # All at once makes an object of each sample, so there must not be too many of them.
+        # findall creates an object for each sample, so check their number first.
         is_long = end - labels_end > VALUED_BYTES * (REQUEST_SAMPLES_MAX - self._count)
         if is_long or not ALL_COMMON.fullmatch(self._data, labels_end, end):
             self._read_others(at, labels_end, end)
@@ -183,7 +184,7 @@ class _Request:
             self._times += [time for _, time in samples]
 
     def _takes(self, series: Series | Refused, count: int) -> TypeGuard[Series]:
-        """Count samples, and tell whether they belong to a series that can be stored."""
+        """Count samples; return whether their series can be stored, or reject them."""
         self._check_count(count)
         self._count += count
         if isinstance(series, Series):
@@ -192,15 +193,15 @@ class _Request:
         return False
 
     def _check_count(self, more: int) -> None:
-        """Raise InvalidError when there are too many samples with so many more."""
+        """Raise InvalidError if `more` samples would exceed the limit of a request."""
         if self._count + more > REQUEST_SAMPLES_MAX:
             raise InvalidError(
-                f"a request may hold {REQUEST_SAMPLES_MAX} samples; "
-                "set max_samples_per_send to fewer"
+                f"a request may have at most {REQUEST_SAMPLES_MAX:,} samples; "
+                "set max_samples_per_send to a lower number"
             )
 
     def _labels_end(self, at: int, end: int) -> int:
-        """Return where the labels end that a series begins with."""
+        """Return the end of the labels at the start of a series."""
         data = self._data
         while at + 1 < end and data[at] == LABEL:
             size = data[at + 1]
@@ -213,7 +214,7 @@ class _Request:
         return at
 
     def _labels(self, at: int, end: int) -> bytes:
-        """Return labels; of those that are too long, one byte more than they may have."""
+        """Return the bytes of labels, cut to one byte more than allowed."""
         return self._data[at : min(end, at + LABELS_BYTES_MAX + 1)]
 
     def _read_others(self, at: int, labels_end: int, end: int) -> None:
@@ -263,17 +264,17 @@ class _Request:
             elif tag == UNIT:
                 unit = self._word(start, stop)
         if len(name) <= FAMILY_CHARS_MAX:
-            # A unit that cannot be stored costs no sample.
+            # Drop a unit that cannot be stored, but keep the samples.
             self._cache.learn(name, Family(type_, unit if is_unit(unit) else ""))
 
     def _word(self, at: int, end: int) -> str:
-        """Return the name or unit of a family; one that is too long, cut and still too long."""
+        """Return the name or unit of a family. One that is too long is cut, but stays too long."""
         longest = FAMILY_CHARS_MAX * UTF8_BYTES_MAX
         return self._data[at : min(end, at + longest + 1)].decode(errors="replace")
 
 
 def series_of_labels(labels: bytes, cache: RemoteWriteCache) -> Series:
-    """Return the series of the labels of a TimeSeries. Raises FaultError."""
+    """Return the series for the encoded labels of a TimeSeries. Raises FaultError."""
     if len(labels) > LABELS_BYTES_MAX:
         raise FaultError(LONG)
     pairs: dict[str, str] = {}

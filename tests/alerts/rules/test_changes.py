@@ -177,7 +177,7 @@ async def test_more_rules_than_one_file_takes_are_not_cut(
     await become(connection, [LOAD, Rule(name="new", metric="m")])
     monkeypatch.setattr(rules, "RULES_MAX", 1)
 
-    with pytest.raises(ConflictError, match="over 1 rules"):
+    with pytest.raises(ConflictError, match="more than 1 rules"):
         await rules.read_all(connection)
 
 

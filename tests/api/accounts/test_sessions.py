@@ -164,7 +164,7 @@ async def test_a_wrong_link_is_the_sign_in_page_that_says_so(service: Any, token
 
     assert answer.status == 401
     assert answer.headers["Content-Type"].startswith("text/html")
-    assert "This link was used or is too old." in answer.body
+    assert "This link is used or expired." in answer.body
     assert "Set-Cookie" not in answer.headers
 
 

@@ -38,7 +38,7 @@ async def test_a_key_beyond_its_share_is_refused_with_words_and_no_other_is(serv
 
         for _ in range(10):
             words = await refused(serves, service.keys[Role.VIEWER])
-            assert b"this key has 3 connections, which is the most of one key" in words
+            assert b"this key has 3 connections, the most allowed for one key" in words
         await hold(serves, service.keys[Role.OPERATOR], 2)
         await hold(serves, ADMIN_KEY, 1)
         assert (await serves.ask(LIVEZ)).startswith(b"HTTP/1.1 200")
@@ -102,7 +102,7 @@ async def test_websockets_count_in_the_share_of_a_key_until_they_end(pool: Pool)
             assert (await message(ws))["type"] == "hello"
 
         beyond = await service.connect(**key)
-        words = "this key has 2 connections, which is the most of one key"
+        words = "this key has 2 connections, the most allowed for one key"
         assert str((await beyond.receive()).extra).startswith(words)
         held.append(await service.connect(**BEARER))
         assert (await message(held[-1]))["type"] == "hello"

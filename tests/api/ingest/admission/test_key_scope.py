@@ -54,7 +54,7 @@ def test_nobody_writes_what_the_service_alone_knows(role: Role) -> None:
     assert [one.series for one in reported.histograms] == [series()]
     assert reported.sentence() == (
         "9: component security and metrics security_events and sql_rule_rows "
-        "are the service's own: take other names"
+        "are reserved for Vigia; use other names"
     )
 
 

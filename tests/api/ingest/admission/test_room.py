@@ -140,7 +140,7 @@ async def test_who_waits_too_long_is_told_to_come_again(monkeypatch: pytest.Monk
     monkeypatch.setattr(room, "WAIT_S", 0.05)
     shared = Room(10)
     async with shared.held(6):
-        with pytest.raises(UnavailableError, match="send it again soon"):
+        with pytest.raises(UnavailableError, match="try again soon"):
             async with shared.held(5):
                 pass
         async with asyncio.timeout(0), shared.held(4):

@@ -43,7 +43,7 @@ async def test_new_series_beyond_the_ration_cost_only_their_own_samples(
     assert (first.status, first.body["accepted"], first.body["rejected"]) == (200, 2, 2)
     assert (again.body["accepted"], again.body["duplicate"], again.body["rejected"]) == (4, 2, 6)
     [reason] = again.body["reasons"]
-    assert "a minute of one key" in reason["reason"]
+    assert "a minute for one key" in reason["reason"]
     assert by_admin.body["accepted"] == 1
     assert service.context.receivers.rejected["native", "new_series"] == before + 8
     assert service.context.receivers.accepted["native"] == accepted + 2 + 6 + 1
@@ -59,7 +59,7 @@ async def test_remote_write_says_which_series_were_too_many_and_stores_the_other
     answer = await send(service, snappy(body))
 
     assert answer.status == 400
-    assert "1: a new series beyond the limits" in answer.detail
+    assert "1: a new series exceeds a limit" in answer.detail
     assert [item["metric"] for item in (await service.get("/metrics")).body["items"]] == ["a"]
 
 
