@@ -1,4 +1,4 @@
-"""Actions of a person on an alert: resolve, acknowledge, reopen. Each is logged and announced."""
+"""Changes to an alert from outside the evaluation. Each is logged and announced."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
@@ -25,6 +25,8 @@ class Act(Struct, frozen=True):
 RESOLVE = Act("resolve", "resolved", store.resolve)
 ACKNOWLEDGE = Act("acknowledge", "acknowledged", store.acknowledge)
 REOPEN = Act("reopen", "reopened", store.reopen, opens=True)
+EXPIRE = Act("expire", "acknowledgement_expired", store.expire_acknowledgement)
+"""The acknowledgement of an alert ends by the policy that the alert goes through."""
 ACTS: Mapping[str, Act] = {act.name: act for act in (RESOLVE, ACKNOWLEDGE, REOPEN)}
 
 

@@ -23,6 +23,7 @@ RESOLVE_OF_RULES, RESOLVE_OF_COMPONENTS = (
     for which in ("of_rules", "of_components")
 )
 ACKNOWLEDGE = _QUERIES["acknowledge"]
+EXPIRE_ACKNOWLEDGEMENT = _QUERIES["expire_acknowledgement"]
 REOPEN = _QUERIES["reopen"]
 READ = _QUERIES["read"]
 TRANSITIONS = _QUERIES["transitions"]
@@ -161,6 +162,13 @@ async def resolve_of_components(
 async def acknowledge(connection: Connection, alert_id: int, time: datetime, actor: str) -> bool:
     """Acknowledge an alert; return False if it was not firing."""
     return await _act(connection, ACKNOWLEDGE, alert_id, time, actor)
+
+
+async def expire_acknowledgement(
+    connection: Connection, alert_id: int, time: datetime, actor: str
+) -> bool:
+    """Make an acknowledged alert a firing one again; False: it is not acknowledged."""
+    return await _act(connection, EXPIRE_ACKNOWLEDGEMENT, alert_id, time, actor)
 
 
 async def reopen(connection: Connection, alert_id: int, time: datetime, actor: str) -> bool:

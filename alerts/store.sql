@@ -61,6 +61,17 @@ WITH acknowledged AS (
 )
 SELECT count(*) FROM acknowledged
 
+-- name: expire_acknowledgement
+WITH expired AS (
+    UPDATE system_alerts
+    SET state = 'firing', acknowledged_at = NULL, acknowledged_by = NULL
+    WHERE id = %(alert_id)s AND state = 'acknowledged'
+    RETURNING id
+), known AS (
+    UPDATE alert_states s SET acknowledged = false FROM expired WHERE s.alert_id = expired.id
+)
+SELECT count(*) FROM expired
+
 -- name: reopen
 -- The alert fires again until the evaluation resolves it. It is not reopened if there is a newer alert of the same
 -- instance, open or resolved, nor if its rule is disabled or deleted: nothing would ever resolve it.

@@ -4,7 +4,7 @@ VIEW alert_events  -- Each transition of each alert.
     id bigint  -- Order of the transitions.
     alert_id bigint  -- The alert.
     time timestamp with time zone  -- When it happened.
-    type text  -- opened, escalated, lowered, acknowledged, commented, suppressed, unsuppressed, resolved or reopened.
+    type text  -- opened, escalated, lowered, acknowledged, acknowledgement_expired, commented, suppressed, unsuppressed, resolved or reopened.
     level text  -- Level after the transition.
     value double precision  -- Value that led to the transition.
     threshold double precision  -- Limit of the level.
@@ -1192,7 +1192,7 @@ TABLE system_alert_events  -- Each transition of each alert: the audit.
     id bigint NOT NULL GENERATED ALWAYS AS IDENTITY  -- Order of the transitions.
     alert_id bigint NOT NULL  -- The alert.
     time timestamp with time zone NOT NULL  -- When it happened.
-    type text NOT NULL  -- opened, escalated, lowered, acknowledged, commented, suppressed, unsuppressed, resolved or reopened.
+    type text NOT NULL  -- opened, escalated, lowered, acknowledged, acknowledgement_expired, commented, suppressed, unsuppressed, resolved or reopened.
     level text NOT NULL  -- Level after the transition.
     value double precision  -- Value that led to the transition.
     threshold double precision  -- Limit it was compared with.
@@ -1201,7 +1201,7 @@ TABLE system_alert_events  -- Each transition of each alert: the audit.
     is_announced boolean NOT NULL DEFAULT false  -- Whether clients and channels were informed, which happens in one transaction.
     CONSTRAINT system_alert_events_alert_id_fkey FOREIGN KEY (alert_id) REFERENCES system_alerts(id) ON DELETE CASCADE
     CONSTRAINT system_alert_events_pkey PRIMARY KEY (id)
-    CONSTRAINT system_alert_events_type_check CHECK ((type = ANY (ARRAY['opened'::text, 'escalated'::text, 'lowered'::text, 'acknowledged'::text, 'commented'::text, 'suppressed'::text, 'unsuppressed'::text, 'resolved'::text, 'reopened'::text])))
+    CONSTRAINT system_alert_events_type_check CHECK ((type = ANY (ARRAY['opened'::text, 'escalated'::text, 'lowered'::text, 'acknowledged'::text, 'acknowledgement_expired'::text, 'commented'::text, 'suppressed'::text, 'unsuppressed'::text, 'resolved'::text, 'reopened'::text])))
     CREATE INDEX system_alert_events_alert ON public.system_alert_events USING btree (alert_id, id)
     CREATE UNIQUE INDEX system_alert_events_pkey ON public.system_alert_events USING btree (id)
     CREATE INDEX system_alert_events_unannounced ON public.system_alert_events USING btree (alert_id) WHERE ((NOT is_announced) AND (type <> 'commented'::text))

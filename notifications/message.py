@@ -90,6 +90,8 @@ class Message(Struct, frozen=True, kw_only=True):
     language: Language = Language.ENGLISH
     thread: str = ""
     """The same for all messages about one alert, see `thread_of`: providers keep them together."""
+    step: int = 0
+    """Of an escalation policy, from 1; 0: no policy sends it."""
     earlier: str = ""
     """The provider's reference of the first message about this alert to this address, if any."""
 

@@ -19,6 +19,7 @@ from runtime.schedule import every
 from vigia.housekeeping import expire
 from vigia.self_monitoring.status import count_security, measure
 from vigia.service import Service
+from vigia.transitions import ON_TRANSITIONS
 
 Services = dict[str, Coroutine[Any, Any, None]]
 
@@ -142,7 +143,7 @@ def evaluators(service: Service) -> Services:
 
 def senders(service: Service) -> Services:
     """Return what tells people."""
-    planner = Planner(pool=service.pool, announce=service.announce)
+    planner = Planner(pool=service.pool, announce=service.announce, on_transitions=ON_TRANSITIONS)
     recorder = Recorder(pool=service.pool, announce=service.announce)
     return {
         "deliveries": service.dispatcher.run(),

@@ -235,7 +235,7 @@ BEGIN
             ('alert_events.level', 'Level after the transition.'),
             ('alert_events.value', 'Value that led to the transition.'),
             ('alert_id', 'The alert.'),
-            ('type', 'opened, escalated, lowered, acknowledged, commented, suppressed, unsuppressed, resolved or reopened.'),
+            ('type', 'opened, escalated, lowered, acknowledged, acknowledgement_expired, commented, suppressed, unsuppressed, resolved or reopened.'),
             ('actor', 'Who did it: a key or user, or auto.'),
             ('comment', 'What that person said, or why the service did it.')
         ) AS given (name, text) ON given.name IN (a.attname, c.relname || '.' || a.attname)

@@ -27,6 +27,8 @@ def body_of(message: Message) -> bytes:
         document["alerts"] = message.alerts
     else:
         document["alert"] = message.alerts[0] if message.alerts else None
+    if message.step:
+        document["step"] = message.step
     document |= {
         "kind": message.kind,
         "title": message.title,

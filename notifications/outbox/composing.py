@@ -24,7 +24,7 @@ from notifications.picture import picture_of
 from notifications.registry import channel_to, type_of
 from notifications.wording.compose import compose
 from notifications.wording.last_hour import LastHour
-from notifications.wording.situation import Measure, Reader, Situation
+from notifications.wording.situation import Expired, Measure, Reader, Situation, StepReached
 from runtime.encryption.secret_keys import SecretKeys
 from runtime.threads import DRAWING
 
@@ -92,6 +92,8 @@ class Composer(Struct, frozen=True, kw_only=True):
             measure=background.measure,
             last_hour=background.last_hour,
             runbook=background.runbook,
+            step=_step(delivery),
+            expired=_expired(delivery),
         )
         message = compose(
             situation,
@@ -169,6 +171,18 @@ async def find_channel(pool: PoolShare, keys: SecretKeys, channel_id: int, addre
 def _alerts(delivery: PendingDelivery, members: Sequence[Said]) -> list[dict[str, Any]]:
     said = [member.payload for member in members] or [delivery.payload]
     return [payload["alert"] for payload in said if "alert" in payload]
+
+
+def _step(delivery: PendingDelivery) -> StepReached | None:
+    """Return the step of an escalation policy that sends the message."""
+    step = delivery.payload.get("step")
+    return StepReached(number=step["number"], of=step["of"]) if step else None
+
+
+def _expired(delivery: PendingDelivery) -> Expired | None:
+    """Return the acknowledgement whose end led to the step."""
+    expired = delivery.payload.get("step", {}).get("expired")
+    return Expired(person=expired["person"], after_s=expired["after_s"]) if expired else None
 
 
 async def _background(

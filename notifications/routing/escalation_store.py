@@ -48,6 +48,14 @@ class DueEscalation(NewEscalation, frozen=True, kw_only=True):
     level: Level
 
 
+class ExpiredAcknowledgement(Struct, frozen=True):
+    """The acknowledgement of an alert that is over by a policy that the alert goes through."""
+
+    alert_id: int
+    policy: str
+    expires_s: int
+
+
 class StepDelivery(Struct, frozen=True, kw_only=True):
     """A message to one address about a step; `place` is the end of its key."""
 
@@ -86,10 +94,11 @@ async def due(connection: Connection, now: datetime, limit: int) -> list[DueEsca
     return await queries.rows(connection, DueEscalation, DUE, now=now, limit=limit)
 
 
-async def expired(connection: Connection, now: datetime, limit: int) -> list[int]:
-    """Return alerts whose acknowledgement is over."""
-    cursor = await connection.execute(EXPIRED, {"now": now, "limit": limit})
-    return [alert_id for (alert_id,) in await cursor.fetchall()]
+async def expired(
+    connection: Connection, now: datetime, limit: int
+) -> list[ExpiredAcknowledgement]:
+    """Return acknowledgements that are over."""
+    return await queries.rows(connection, ExpiredAcknowledgement, EXPIRED, now=now, limit=limit)
 
 
 async def announce(

@@ -52,12 +52,12 @@ FOR UPDATE OF x SKIP LOCKED
 
 -- name: expired
 -- Alerts whose acknowledgement is over, by a policy that they go through.
-SELECT DISTINCT a.id
+SELECT DISTINCT ON (a.id) a.id AS alert_id, x.policy ->> 'name' AS policy, x.acknowledgement_expires_s AS expires_s
 FROM escalations x
 JOIN system_alerts a ON a.id = x.alert_id AND a.state = 'acknowledged'
 WHERE x.next_at <= %(now)s AND x.stopped_at IS NULL AND x.acknowledgement_expires_s > 0
   AND a.acknowledged_at + make_interval(secs => x.acknowledgement_expires_s) <= %(now)s
-ORDER BY a.id
+ORDER BY a.id, x.acknowledgement_expires_s
 LIMIT %(limit)s
 
 -- name: announce

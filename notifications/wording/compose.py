@@ -52,6 +52,7 @@ def compose(
         picture=picture,
         language=reader.language,
         thread=thread,
+        step=situation.step.number if situation.step else 0,
         earlier=earlier,
     )
 

@@ -17,9 +17,12 @@ from alerts.suppression.suppress import Matcher
 from db.queries import Connection, Pool
 from notifications import channel_store
 from notifications.channel_store import Terms
+from notifications.contacts import contact_store
+from notifications.contacts.contact import Address, Contact
+from notifications.oncall.escalation import Policy
 from notifications.outbox import queue
 from notifications.outbox.deliveries import Delivery, Filter, read_all
-from notifications.routing import route_store
+from notifications.routing import policy_store, route_store
 from notifications.routing.enqueue import enqueue
 from notifications.routing.model import Route
 from notifications.routing.planner import Planner
@@ -41,6 +44,7 @@ class Routed:
         self.pool = pool
         self.minute = 0.0
         self.ids: dict[str, int] = {}
+        self.channel_ids: dict[str, int] = {}
         self.announced = 0
         self.restart()
 
@@ -53,7 +57,7 @@ class Routed:
 
     def restart(self) -> None:
         """Begin a new planner, as a process does that starts."""
-        self.planner = Planner(pool=self.pool, announce=self._count)
+        self.planner = Planner(pool=self.pool, announce=self._count, on_transitions=[enqueue])
 
     def _count(self) -> None:
         self.announced += 1
@@ -61,7 +65,9 @@ class Routed:
     async def channel(self, name: str = "ops", **terms: Any) -> int:
         wanted = Terms(name=name, type="webhook", url="https://hooks.example", **terms)
         async with self.pool.connection() as connection:
-            return await channel_store.insert(connection, KEYS, wanted, self.now, "test")
+            number = await channel_store.insert(connection, KEYS, wanted, self.now, "test")
+        self.channel_ids[name] = number
+        return number
 
     async def route(self, name: str = "r", position: int | None = None, **fields: Any) -> None:
         """Make a route to the channel `ops`, unless another is given."""
@@ -69,6 +75,28 @@ class Routed:
         route = msgspec.convert(wanted, Route)
         async with self.pool.connection() as connection, connection.transaction():
             await route_store.insert(connection, route, position, self.now, "test")
+
+    async def contact(self, name: str, channel: str = "ops", **terms: Any) -> None:
+        """Make a person who is reached by the channel's own address, unless another is given."""
+        wanted = Contact(name=name, addresses=[Address(channel=channel)], **terms)
+        async with self.pool.connection() as connection, connection.transaction():
+            await contact_store.insert(connection, KEYS, wanted, self.now, "test")
+
+    async def policy(self, *steps: tuple[str, str], name: str = "p", **fields: Any) -> None:
+        """Make a policy; a step is its targets, such as `person:ana channel:x`, and its delay."""
+        made = [
+            {
+                "delay": delay,
+                "targets": [
+                    dict(zip(("kind", "name"), one.split(":"), strict=True))
+                    for one in targets.split()
+                ],
+            }
+            for targets, delay in steps
+        ]
+        policy = msgspec.convert({"name": name, "steps": made} | fields, Policy)
+        async with self.pool.connection() as connection, connection.transaction():
+            await policy_store.insert(connection, policy, self.now, "test")
 
     async def open(self, *names: str, **fields: Any) -> list[int]:
         """Open alerts in one transaction; a name is that of the component unless one is given."""
