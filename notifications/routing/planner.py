@@ -11,15 +11,22 @@ from functools import partial
 from msgspec import Struct
 
 from alerts.announcing import OnTransitions
+from db import queries
 from db.queries import Connection, Pool
 from notifications.routing.escalating import ESCALATIONS_TOGETHER, escalate_due, expire_due
 from notifications.routing.flushing import GROUPS_TOGETHER, flush_due
 
+DUE = queries.load(__file__)["due"]
 BATCHES_MAX = 100
 """In one run; what is left then is due in the next."""
 
 Batch = Callable[[Connection, datetime], Awaitable[int]]
 """Does some of what is due in a transaction of its own; returns how much."""
+
+
+class _Due(Struct, frozen=True):
+    has_escalations: bool
+    has_groups: bool
 
 
 class Planner(Struct, frozen=True, kw_only=True):
@@ -37,17 +44,23 @@ class Planner(Struct, frozen=True, kw_only=True):
 
         Acknowledgements end first: the message of the step that follows shows a firing alert.
         """
-        expire = partial(expire_due, on_transitions=self.on_transitions)
-        await self._repeat(expire, ESCALATIONS_TOGETHER, now)
-        await self._repeat(escalate_due, ESCALATIONS_TOGETHER, now)
-        await self._repeat(flush_due, GROUPS_TOGETHER, now)
-
-    async def _repeat(self, batch: Batch, size: int, now: datetime) -> None:
-        """Do what is due batch by batch, and let others be served between them."""
+        waiting: Sequence[tuple[Batch, int]] | None = None
         for _ in range(BATCHES_MAX):
+            # The connection goes back between batches, so that others are served.
             async with self.pool.connection() as connection:
-                done = await batch(connection, now)
-            if done:
+                if waiting is None:
+                    waiting = await self._due(connection, now)
+                done = [await batch(connection, now) for batch, _ in waiting]
+            if any(done):
                 self.announce()
-            if done < size:
+            waiting = [one for one, count in zip(waiting, done, strict=True) if count >= one[1]]
+            if not waiting:
                 return
+
+    async def _due(self, connection: Connection, now: datetime) -> Sequence[tuple[Batch, int]]:
+        """Return what there is to do, and how much of each a transaction does at most."""
+        [due] = await queries.rows(connection, _Due, DUE, now=now)
+        expire = partial(expire_due, on_transitions=self.on_transitions)
+        escalations = ((expire, ESCALATIONS_TOGETHER), (escalate_due, ESCALATIONS_TOGETHER))
+        groups = ((flush_due, GROUPS_TOGETHER),)
+        return (*(escalations if due.has_escalations else ()), *(groups if due.has_groups else ()))

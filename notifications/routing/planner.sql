@@ -1,0 +1,4 @@
+-- name: due
+-- Whether any escalation or group is due. Most runs find none, so they cost one statement and no transaction.
+SELECT EXISTS (SELECT FROM escalations x WHERE x.next_at <= %(now)s AND x.stopped_at IS NULL) AS has_escalations,
+       EXISTS (SELECT FROM notification_groups g WHERE g.next_at <= %(now)s) AS has_groups
