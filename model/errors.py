@@ -1,21 +1,21 @@
-"""Errors whose message may be shown to whoever asked."""
+"""Errors whose message may be shown to the caller."""
 
 
 class DomainError(Exception):
-    """Something the caller can mend; the message says how and may be shown to anyone."""
+    """The caller can correct this. The message says how, and holds no secret."""
 
 
 class NotFoundError(DomainError):
-    """What was named does not exist."""
+    """The named object does not exist."""
 
 
 class ConflictError(DomainError):
-    """The thing is no longer in a state that allows this."""
+    """The present state of the object does not allow the request."""
 
 
 class InvalidError(DomainError):
-    """The request itself is wrong."""
+    """The request is not valid, whatever the state of the service."""
 
 
 class UnavailableError(DomainError):
-    """The service cannot answer now, and will again by itself."""
+    """The service cannot answer now. The same request can succeed later."""

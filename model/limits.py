@@ -1,52 +1,54 @@
-"""The limits that several parts hold, each defined once.
+"""The limits that several packages share, each defined once.
 
-A limit that one module alone needs stands in that module. docs/reference/limits.md lists
-those that users meet.
+A limit that only one module needs is defined in that module. docs/reference/limits.md lists the
+limits that users can reach.
 """
 
 from datetime import timedelta
 
 NAME_CHARS_MAX = 128
-"""Of a metric or a component."""
+"""Length of the name of a metric or a component."""
 TEXT_CHARS_MAX = 250
-"""Of a text in one line that a person writes: a title, the value of a label."""
+"""Length of a single-line text that a person writes: a title, the value of a label."""
 LINES_CHARS_MAX = 2000
-"""Of a text in several lines that a person writes, such as a comment."""
+"""Length of a multi-line text that a person writes: a comment, for example."""
 
 LABELS_MAX = 30
 LABEL_NAME_BYTES_MAX = 128
 LABEL_VALUE_BYTES_MAX = 1024
 IDENTITY_BYTES_MAX = 2000
-"""Of a series' component and labels together. Indexes hold both, and PostgreSQL refuses an entry of
-more than 2,704 bytes: the metric's name and the lengths of all texts need the rest."""
+"""Length of a series' component and labels together. One index entry holds both, and PostgreSQL
+refuses an entry of more than 2,704 bytes. The metric's name and the length words need the rest."""
 UNIT_CHARS_MAX = 32
 
 VALUE_MAX = 1e140
-"""A sum of larger squares could be beyond what a double holds, and then no roll-up is made."""
+"""The roll-ups add up squares. The squares of larger values could overflow a double, and then the
+roll-up fails."""
 VALUE_MIN = 1e-200
-"""What is closer to zero is stored as zero: PostgreSQL refuses to divide it by a count, and one
-such sum would stop the evaluation of every rule."""
+"""A value closer to zero is stored as zero. PostgreSQL raises an underflow error when it divides a
+smaller sum by a count, and one such sum would stop the evaluation of every rule."""
 
 FUTURE_MAX = timedelta(minutes=10)
-"""How far ahead of the clock a sample may be. A newest sample beyond it is of a wrong clock."""
+"""How far ahead of the clock a sample may be. A newest sample further ahead comes from a wrong
+clock."""
 LATE_MARGIN = timedelta(days=2)
-"""A sample is accepted until so long before it would be dropped: the next maintenance must still
-find it to roll it up."""
+"""A sample is refused from this long before retention would drop it. The next maintenance run must
+still find it in order to roll it up."""
 REMOVAL_GRACE = timedelta(seconds=30)
-"""How long samples of a component that was removed are ignored: it was just being asked."""
+"""How long samples of a removed component are ignored: a probe may still be in flight."""
 SET_BACK_MAX = timedelta(hours=1)
-"""A clock that was set back by less is waited for, so that nothing is done twice; one that was set
-back by more is believed."""
+"""When the clock is set back by less than this, tasks wait until it catches up, so that nothing
+runs twice. When it is set back by more, tasks follow the new time."""
 EPOCH_S_MAX = 2**33
-"""Nothing is asked for beyond the year 2242; it keeps all arithmetic far from its limits."""
+"""Times after the year 2242 are refused. This keeps all time arithmetic far from overflow."""
 DURATION_S_MAX = 100 * 365 * 86400
 
 COLLECT_S, COLLECT_S_MIN, COLLECT_S_MAX = 15, 1, 3600
-"""How often is collected, unless somebody says otherwise; and within which bounds."""
+"""The collection interval: its default, and the smallest and largest value of the setting."""
 COLLECT_TIMEOUT_S_MAX = 10.0
-"""Of a collector's run, and of a target or a SQL file that is asked in it."""
+"""Limit of one collector run, and of each target or SQL file that the run reads."""
 
 REQUEST_SAMPLES_MAX = 50_000
 REQUEST_SERIES_MAX = 10_000
 NEW_SERIES_A_MINUTE_MAX = 5000
-"""That one key may bring."""
+"""How many series that were not known before one key may create."""

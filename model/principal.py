@@ -1,4 +1,4 @@
-"""Who asks, and which roles may do what."""
+"""The authenticated caller, and the roles that each permission includes."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -9,7 +9,10 @@ from model.series import Labels
 
 
 class Role(StrEnum):
-    """What a key may do. `ingest` only writes samples; the others each include the one before."""
+    """What a key may do.
+
+    `ingest` only writes samples. `operator` includes `viewer`, and `admin` includes all roles.
+    """
 
     INGEST = "ingest"
     VIEWER = "viewer"
@@ -18,9 +21,10 @@ class Role(StrEnum):
 
 
 class Principal(Struct, frozen=True):
-    """Who asks: the name of a key or user, and what it may do.
+    """The authenticated caller: the name of a key or user, and its role.
 
-    An ingest key may be bound to a component, and to labels that its series then have.
+    An ingest key may be bound to a component and to labels. Each series that it writes then has
+    this component and these labels.
     """
 
     name: str
@@ -30,8 +34,8 @@ class Principal(Struct, frozen=True):
 
 
 def holder_of(principal: Principal) -> str:
-    """Return what a key and the sessions opened with it have in common."""
-    # A viewer's key may have the name of an admin's, such as that of the bootstrap key.
+    """Return the identity that a key shares with the sessions opened with it."""
+    # Names alone are not unique: a viewer key may have the same name as the bootstrap admin key.
     return f"{principal.role} {principal.name}"
 
 

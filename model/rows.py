@@ -1,7 +1,7 @@
-"""Samples of what a query answers: a SQL file of a collector, or a rule in SQL.
+"""Turns the rows of a query into samples, for SQL files of a collector and for SQL rules.
 
-A column `label_x` is the label `x`, and every other column is a value. NULL is not known: a value
-that is NULL gives no sample, and a label that is NULL is left out.
+A column `label_x` is the label `x`. Every other column is a value. NULL means unknown: a NULL value
+gives no sample, and a NULL label is left out.
 """
 
 import math
@@ -26,20 +26,20 @@ ROWS_MAX = 1000
 LABEL_PREFIX = "label_"
 
 SeriesOf = Callable[[str, str, Labels], Series]
-"""Returns the series of a column's values: by the column's name, and a row's component and labels.
+"""Returns the series for a column's name, a component and labels.
 
-It keeps the component and the labels as they are.
+It must keep the component and the labels unchanged.
 """
 
 
 class RowsError(ValueError):
-    """An answer cannot be stored, and none of it is; the message names the column."""
+    """The rows cannot be stored, so none of them is. The message names the column."""
 
 
 class Answer(Struct, frozen=True):
-    """What a query answered: rows that have a field for each column.
+    """The result of a query: each row has one field for each column.
 
-    `component_column` is the column, if there may be one, that names the component of its row.
+    `component_column` is the column that names the component of its row, or None.
     """
 
     columns: Sequence[str]
@@ -61,7 +61,7 @@ def samples_of_rows(
 ) -> list[Sample]:
     """Return the samples of an answer, in the order of its rows.
 
-    A row that names no component is of `component`. Raises RowsError.
+    A row that names no component belongs to `component`. Raises RowsError.
     """
     _check(answer)
     samples = [
@@ -69,7 +69,7 @@ def samples_of_rows(
         for row in answer.rows
         for series, value in _values(answer, row, component, series_of)
     ]
-    _check_told_apart(samples)
+    _check_distinct(samples)
     return samples
 
 
@@ -78,9 +78,9 @@ def _check(answer: Answer) -> None:
         if answer.columns.count(column) > 1:
             raise RowsError(f"two columns are named {clean(column)}; rename one with AS")
     if not value_columns(answer):
-        raise RowsError("it has no column with a value")
+        raise RowsError("the query returns no value column; select at least one number")
     if len(answer.rows) > ROWS_MAX:
-        raise RowsError(f"more than {ROWS_MAX} rows")
+        raise RowsError(f"the query returns more than {ROWS_MAX} rows; add a LIMIT or a filter")
 
 
 def _values(
@@ -92,7 +92,8 @@ def _values(
     labels = _labels(known)
     if identity_bytes(component, labels) > IDENTITY_BYTES_MAX:
         raise RowsError(
-            f"a row's component and labels have more than {IDENTITY_BYTES_MAX} bytes together"
+            f"the component and labels of a row have more than {IDENTITY_BYTES_MAX} bytes together;"
+            " shorten them"
         )
     for column in value_columns(answer):
         if column in known:
@@ -100,11 +101,12 @@ def _values(
 
 
 def _component(answer: Answer, row: Mapping[str, object]) -> str:
-    """Return the component that a row names; empty when it names none."""
+    """Return the component that a row names, or an empty text."""
     name = str(row.get(answer.component_column or "", ""))
     if len(name) > TEXT_CHARS_MAX or not is_safe(name):
         raise RowsError(
-            f"{answer.component_column} has {UNSAFE_WORDS}, or over {TEXT_CHARS_MAX} characters"
+            f"{answer.component_column} contains {UNSAFE_WORDS}, "
+            f"or more than {TEXT_CHARS_MAX} characters"
         )
     return name
 
@@ -116,7 +118,7 @@ def _labels(row: Mapping[str, object]) -> Labels:
         if column.startswith(LABEL_PREFIX)
     }
     if len(labels) > LABELS_MAX:
-        raise RowsError(f"a row has more than {LABELS_MAX} labels")
+        raise RowsError(f"a row has more than {LABELS_MAX} labels; remove some")
     for name, value in labels.items():
         _check_label(name, value)
     return labels_of(labels)
@@ -124,23 +126,26 @@ def _labels(row: Mapping[str, object]) -> Labels:
 
 def _check_label(name: str, value: str) -> None:
     if not name:
-        raise RowsError(f"{LABEL_PREFIX} needs a name behind it")
+        raise RowsError(
+            f"the column {LABEL_PREFIX} names no label; write {LABEL_PREFIX}host, for example"
+        )
     if len(name.encode()) > LABEL_NAME_BYTES_MAX or not is_safe(name):
         raise RowsError(
-            f"the name {LABEL_PREFIX}{clean(name)} has {UNSAFE_WORDS}, "
-            f"or over {LABEL_NAME_BYTES_MAX} bytes"
+            f"the column name {LABEL_PREFIX}{clean(name)} contains {UNSAFE_WORDS}, "
+            f"or more than {LABEL_NAME_BYTES_MAX} bytes"
         )
     if len(value.encode()) > LABEL_VALUE_BYTES_MAX or not is_safe(value):
         raise RowsError(
-            f"{LABEL_PREFIX}{name} has {UNSAFE_WORDS}, or over {LABEL_VALUE_BYTES_MAX} bytes"
+            f"a value of {LABEL_PREFIX}{name} contains {UNSAFE_WORDS}, "
+            f"or more than {LABEL_VALUE_BYTES_MAX} bytes"
         )
 
 
 def _number(column: str, value: object) -> float:
-    """Return a field as what is stored: true is 1, and false is 0."""
+    """Return a field as a number: true is 1, and false is 0."""
     if not isinstance(value, int | float | Decimal):
         raise RowsError(
-            f"{column} is no number; cast it to one, or name the column {LABEL_PREFIX}{column}"
+            f"{column} is not a number; cast it to one, or name the column {LABEL_PREFIX}{column}"
         )
     try:
         number = float(value)
@@ -148,12 +153,13 @@ def _number(column: str, value: object) -> float:
         number = math.inf
     if not abs(number) <= VALUE_MAX:
         raise RowsError(
-            f"{column} is {number:g}, which cannot be stored: it may be {VALUE_MAX:g} at most"
+            f"{column} is {number:g}, which cannot be stored; "
+            f"write a value from {-VALUE_MAX:g} to {VALUE_MAX:g}"
         )
     return number
 
 
-def _check_told_apart(samples: Sequence[Sample]) -> None:
+def _check_distinct(samples: Sequence[Sample]) -> None:
     seen = set()
     for sample in samples:
         series = sample.series
@@ -161,6 +167,7 @@ def _check_told_apart(samples: Sequence[Sample]) -> None:
         if identity in seen:
             labels = ", ".join("=".join(label) for label in series.labels) or "none"
             raise RowsError(
-                f"two rows of {series.metric} have the same component and labels: {labels}"
+                f"two rows of {series.metric} have the same component and labels: {labels}; "
+                f"add a {LABEL_PREFIX} column to distinguish them"
             )
         seen.add(identity)

@@ -1,4 +1,4 @@
-"""Series, and their samples one by one or in columns."""
+"""Series, and their samples as single objects or as columns."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from model.times import micros_of, time_of
 
-# `vigia agent` uses these nouns and no columns, and runs where numpy is not installed.
+# `vigia agent` imports this module on hosts without numpy. It needs no columns.
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -19,13 +19,13 @@ Labels = tuple[tuple[str, str], ...]
 """Label pairs sorted by name: hashable, so that a Series can be a cache key."""
 
 COMPONENT_UP = "component_up"
-"""Whether a component answers: 1, or 0 with the reason."""
+"""1 while a component answers, 0 with a reason while it does not."""
 SECURITY_EVENTS = "security_events"
 SQL_RULE_ROWS = "sql_rule_rows"
-"""How many rows a question of a rule was answered with: a minute without a sample of it is one
-without an answer."""
+"""How many rows the query of a SQL rule returned. A minute without this sample is a minute without
+an answer."""
 SELF_METRICS = frozenset({SECURITY_EVENTS, SQL_RULE_ROWS})
-"""What only the service itself measures; of `component_up` others write as well."""
+"""Metrics that only Vigia itself may write. `component_up` is not one: clients write it as well."""
 
 
 class Category(StrEnum):
@@ -37,7 +37,7 @@ class Category(StrEnum):
 
 
 class Kind(StrEnum):
-    """How the values of a series are to be read."""
+    """How to read the values of a series: see the glossary."""
 
     GAUGE = "gauge"
     COUNTER = "counter"
@@ -45,10 +45,10 @@ class Kind(StrEnum):
 
 
 class Series(Struct, frozen=True, kw_only=True, gc=False):
-    """What is measured: a metric of a component, told apart by its labels.
+    """One metric of one component with one set of labels.
 
-    `resolution` is the power of two its values are rounded to before they are stored, which
-    compresses well; None stores them as they come.
+    `resolution` is a power of two. Values are rounded to its multiples before they are stored,
+    because they compress better; None stores them unchanged.
     """
 
     metric: str
@@ -68,7 +68,7 @@ class Series(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Sample(Struct, frozen=True, gc=False):
-    """One value of one series at one time. `reason` says why a `component_up` is 0."""
+    """One value of one series at one time. `reason` says why `component_up` is 0."""
 
     series: Series
     time: datetime
@@ -77,9 +77,9 @@ class Sample(Struct, frozen=True, gc=False):
 
 
 class Column(Struct, frozen=True, eq=False):
-    """Samples of one series: as many times (microseconds since 1970) as values, in any order.
+    """Samples of one series in two arrays of equal length, in any order.
 
-    `reason` is that of the newest of them.
+    `times` are microseconds since 1970. `reason` belongs to the newest sample.
     """
 
     series: Series
@@ -95,9 +95,9 @@ class Column(Struct, frozen=True, eq=False):
 
 
 class Histogram(Struct, frozen=True, eq=False):
-    """How many values of a distribution fell into each log bucket by one time (microseconds).
+    """The count of values of a distribution in each bucket, at one time (microseconds since 1970).
 
-    The buckets are numbered as by `log_bucket` of the database, and in ascending order.
+    The SQL function `log_bucket` defines the numbers of the buckets. They are in ascending order.
     """
 
     series: Series
@@ -107,17 +107,17 @@ class Histogram(Struct, frozen=True, eq=False):
 
 
 def identity_bytes(component: str, labels: Iterable[tuple[str, str]]) -> int:
-    """Return how many bytes a series' component and labels have together."""
+    """Return the length in bytes of a series' component and labels together."""
     return len(component.encode()) + sum(len((name + value).encode()) for name, value in labels)
 
 
 def labels_of(pairs: Mapping[str, str]) -> Labels:
-    """Return the pairs in the one order that makes equal label sets equal."""
+    """Return the pairs sorted by name, so that equal label sets compare equal."""
     return tuple(sorted(pairs.items()))
 
 
 def columns_of(samples: Iterable[Sample]) -> list[Column]:
-    """Return samples by series, each in the order it had."""
+    """Return one column for each series; its samples keep their order."""
     import numpy as np  # noqa: PLC0415 (see above)
 
     by_series: dict[Series, list[Sample]] = {}

@@ -1,10 +1,10 @@
-"""How severe an alert is, and how well a component does."""
+"""The level of an alert, and the status of a component."""
 
 from enum import StrEnum
 
 
 class Level(StrEnum):
-    """How loud an alert is, least_severe first."""
+    """How severe an alert is, least severe first."""
 
     INFO = "info"
     WARNING = "warning"
@@ -13,7 +13,7 @@ class Level(StrEnum):
 
 
 class Status(StrEnum):
-    """How well a component does, best first."""
+    """The health of a component, best first."""
 
     HEALTHY = "healthy"
     WARNING = "warning"

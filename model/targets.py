@@ -1,4 +1,4 @@
-"""What Vigia asks from outside: targets that are probed, and those that are scraped."""
+"""The external addresses that Vigia reads: probed targets and scraped targets."""
 
 from typing import Annotated, Literal
 
@@ -11,10 +11,11 @@ Timeout = Annotated[float, Meta(gt=0, le=COLLECT_TIMEOUT_S_MAX)]
 
 
 class Target(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """An address outside that is asked each slot; it is a component of category external.
+    """An address that Vigia probes each slot. It is a component of category `external`.
 
-    It is up when it answers in time with a status of `up_status` (default: 200 to 399) and, if that
-    is given, with `body_contains` in the body. `ngrok` asks a local ngrok agent for its tunnels.
+    It is up when it answers within `timeout_s` seconds, with a status in `up_status` (default: 200
+    to 399) and with `body_contains` in its body. A target of kind `ngrok` is the local ngrok agent:
+    Vigia reads its tunnels.
     """
 
     name: TargetName
@@ -28,17 +29,17 @@ class Target(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
     enabled: bool = True
 
     def __post_init__(self) -> None:
-        """Refuse a password in the address: everyone who may read the settings would see it."""
+        """Raise ValueError for a password in `url`: every reader of the settings would see it."""
         _refuse_password(self.url)
 
 
 class ScrapeTarget(
     Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
 ):
-    """An address that answers in the Prometheus text format or OpenMetrics; it is a component.
+    """An address that answers in the Prometheus text format or OpenMetrics. It is a component.
 
-    `labels` are added to each of its series. `token_file` names a file below `secrets` in the data
-    directory, whose content is sent as a bearer token.
+    `labels` are added to each of its series. `token_file` names a file in `secrets` of the data
+    directory. Vigia sends its content as a bearer token.
     """
 
     name: TargetName
@@ -51,7 +52,7 @@ class ScrapeTarget(
     enabled: bool = True
 
     def __post_init__(self) -> None:
-        """Refuse a password in the address: everyone who may read the settings would see it."""
+        """Raise ValueError for a password in `url`: every reader of the settings would see it."""
         _refuse_password(self.url)
 
 

@@ -1,4 +1,4 @@
-"""The one module of times and durations: the clock, and how people write either."""
+"""The clock, and how times and durations are read and written. No other module parses them."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -11,7 +11,7 @@ from model.limits import DURATION_S_MAX, EPOCH_S_MAX
 
 EPOCH = datetime.fromtimestamp(0, UTC)
 EPOCH_MS_MIN = 1e11
-"""From here on a number is epoch milliseconds: as seconds it would be beyond the year 5138."""
+"""A number of this size or larger is epoch milliseconds. As seconds it would be after year 5138."""
 MICROSECOND = timedelta(microseconds=1)
 SECOND_US = 1_000_000
 MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86400
@@ -30,17 +30,17 @@ DURATION = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)([smhd]?)", re.ASCII)
 Moment = (
     Annotated[
         str,
-        Meta(description="RFC 3339, epoch seconds or milliseconds, `now`, or such as -24h."),
+        Meta(description="RFC 3339, epoch seconds or milliseconds, `now`, or for example -24h."),
     ]
     | float
 )
 Duration = Annotated[str, Meta(description="15s, 5m, 1h, 7d, or seconds.")] | float
-"""As `parse_duration` reads it."""
+"""A duration for `parse_duration`."""
 WholeDuration = (
     Annotated[str, Meta(pattern=r"^[0-9]{1,9}[smhd]?(?!\n)$")]
     | Annotated[float, Meta(ge=0, lt=1e9, multiple_of=1)]
 )
-"""As `whole_seconds` reads it: it may be 0, and has no fractions."""
+"""A duration for `whole_seconds`: 0 is allowed, fractions are not."""
 
 
 def utc_now() -> datetime:
@@ -58,7 +58,7 @@ def time_of(micros: int) -> datetime:
 
 
 def of_epoch(seconds: float) -> datetime:
-    """Return epoch seconds as a moment. Raises InvalidError outside of 1970 to 2242."""
+    """Return epoch seconds as a moment. Raises InvalidError outside the years 1970 to 2242."""
     if not 0 <= seconds <= EPOCH_S_MAX:
         raise InvalidError(f"{seconds:.17g} s is not between 1970 and 2242")
     return datetime.fromtimestamp(seconds, UTC)
@@ -67,8 +67,8 @@ def of_epoch(seconds: float) -> datetime:
 def parse_time(text: str | float, now: datetime) -> datetime:
     """Return the moment that a request names. Raises InvalidError.
 
-    It is RFC 3339, epoch seconds, epoch milliseconds, `now`, or a duration before now such as
-    `-24h` or `now-24h`.
+    The text is RFC 3339, epoch seconds, epoch milliseconds, `now`, or a duration before now
+    (`-24h`, `now-24h`).
     """
     if not isinstance(text, str):
         return of_epoch(_epoch_s(text))
@@ -85,9 +85,9 @@ def parse_time(text: str | float, now: datetime) -> datetime:
 
 
 def parse_moment(text: str) -> datetime | None:
-    """Return a moment written as RFC 3339 or as epoch seconds; None for anything else.
+    """Return a moment written as RFC 3339 or as epoch seconds, or None for any other text.
 
-    Raises InvalidError for epoch seconds beyond 2242.
+    Raises InvalidError for a moment after the year 2242.
     """
     if SECONDS.fullmatch(text):
         return of_epoch(float(text))
@@ -100,13 +100,15 @@ def parse_moment(text: str) -> datetime | None:
 
 
 def parse_duration(text: str | float) -> float:
-    """Return seconds: `15s`, `5m`, `1h`, `7d`, or plain seconds.
+    """Return the seconds of a duration: `15s`, `5m`, `1h`, `7d`, or plain seconds.
 
-    Raises InvalidError for what is none, for 0, and for more than a hundred years.
+    Raises InvalidError for any other text, for 0, and for more than a hundred years.
     """
     seconds = _seconds(text) if isinstance(text, str) else text
     if not 0 < seconds <= DURATION_S_MAX:
-        raise InvalidError(f"{_shown(str(text))} is no duration; write 15s, 5m, 1h, 7d or seconds")
+        raise InvalidError(
+            f"{_shown(str(text))} is not a duration; write 15s, 5m, 1h, 7d or seconds"
+        )
     return seconds
 
 
@@ -116,7 +118,7 @@ def whole_seconds(duration: str | float) -> int:
 
 
 def duration_text(seconds: int) -> str:
-    """Return whole seconds in the largest unit that is whole, such as `90s`, `5m` or `7d`."""
+    """Return whole seconds in the largest unit that divides them: `90s`, `5m`, `7d`."""
     for unit in ("d", "h", "m"):
         if seconds and seconds % UNITS_S[unit] == 0:
             return f"{seconds // UNITS_S[unit]}{unit}"
@@ -124,24 +126,24 @@ def duration_text(seconds: int) -> str:
 
 
 def _epoch_s(number: float) -> float:
-    """Return epoch seconds of a number that is either seconds or milliseconds."""
+    """Return epoch seconds for a number of seconds or milliseconds."""
     return number / 1000 if number >= EPOCH_MS_MIN else number
 
 
 def _seconds(text: str) -> float:
-    """Return the seconds of a duration, 0 for a text that is none."""
+    """Return the seconds of a duration, or 0 for a text that is not a duration."""
     match = DURATION.fullmatch(text)
     return float(match[1]) * UNITS_S[match[2]] if match else 0.0
 
 
 def _why_no_time(text: str) -> str:
     if DAY.fullmatch(text):
-        return f"{_shown(text)} is a whole day; write a moment of it, such as {text}T00:00:00Z"
+        return f"{_shown(text)} is a day, not a time; write {text}T00:00:00Z, for example"
     if WITHOUT_ZONE.fullmatch(text):
-        return f"{_shown(text)} has no time zone; write RFC 3339 such as 2026-03-29T01:30:00Z"
+        return f"{_shown(text)} has no time zone; write 2026-03-29T01:30:00Z, for example"
     return (
         f"{_shown(text)} is not a time; write RFC 3339 (with + as %2B in an address), "
-        "epoch seconds or milliseconds, `now`, or a duration before now such as -24h"
+        "epoch seconds or milliseconds, `now`, or a duration before now (-24h)"
     )
 
 

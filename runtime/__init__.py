@@ -1,1 +1,1 @@
-"""What a process needs whatever it serves: settings, log, schedule, disk, network."""
+"""The ground of every process: settings, log, schedule, disk, network."""

@@ -1,4 +1,4 @@
-"""Compressing with gzip and zstd, of large contents in a thread, and of constant ones once."""
+"""Compresses with gzip and zstd: large contents in a thread, constant contents only once."""
 
 import asyncio
 import zlib
@@ -12,17 +12,17 @@ import cramjam
 from runtime.threads import COMPRESSING
 
 BYTES_MIN = 1000
-"""A smaller answer fits into one packet as it is."""
+"""Smaller answers are not compressed: they fit into one packet."""
 GZIP_LEVEL = 4
 ZSTD_LEVEL = 3
 THREAD_BYTES_MIN = 16 << 10
-"""More than this takes longer than the loop can spare."""
+"""Larger contents are compressed in a thread: on the event loop they would delay other requests."""
 PIECE_BYTES = 128 << 10
-"""How much is compressed without letting others have the interpreter: about a millisecond."""
+"""How much zstd compresses in one call, while it holds the GIL: about a millisecond."""
 
 
 class Compressor(Protocol):
-    """Compresses one answer; what `add` returns can be read at once."""
+    """Compresses one answer. The client can decode the result of each `add` at once."""
 
     @abstractmethod
     def add(self, content: bytes) -> bytes: ...
@@ -55,22 +55,22 @@ class Zstd:
         return bytes(self._zstd.finish())
 
     def _take(self, content: bytes) -> None:
-        # Unlike zlib it keeps the interpreter to itself while it works, in a thread as well.
+        # Unlike zlib, cramjam holds the GIL while it compresses, even in a thread.
         for start in range(0, len(content), PIECE_BYTES):
             self._zstd.compress(content[start : start + PIECE_BYTES])
 
 
 COMPRESSORS: Mapping[str, Callable[[], Compressor]] = {"zstd": Zstd, "gzip": Gzip}
-"""By their names in Content-Encoding, the better first."""
+"""The compressors by their names in Content-Encoding, in order of preference."""
 THOROUGH: Mapping[str, Callable[[], Compressor]] = {
     "zstd": partial(Zstd, 9),
     "gzip": partial(Gzip, 9),
 }
-"""For what is compressed once and sent again and again."""
+"""The compressors for content that is compressed once and sent many times."""
 
 
 class Once:
-    """Content that is compressed once for everybody, when the first client wants that."""
+    """Content that is compressed once for all clients, when the first client asks for it."""
 
     def __init__(
         self, body: bytes, compressors: Mapping[str, Callable[[], Compressor]] = COMPRESSORS
@@ -84,6 +84,7 @@ class Once:
         """Return the body in one of the encodings."""
         if encoding not in self._compressed:
             async with self._lock:
+                # Another request may have compressed it while this one waited for the lock.
                 if encoding not in self._compressed:
                     finish = self._compressors[encoding]().finish
                     self._compressed[encoding] = await run(finish, self.body)
@@ -91,22 +92,26 @@ class Once:
 
 
 _CONSTANT: dict[int, Once] = {}
-"""What never changes, by the identity of its bytes."""
+"""Content that never changes, by the identity of its bytes object."""
 
 
 def constant(content: bytes) -> bytes:
-    """Return content that never changes: answers with these very bytes are compressed once."""
+    """Register content that never changes, and return it.
+
+    Answers with this very bytes object are compressed once. The object is kept for ever: its id
+    must not be reused.
+    """
     _CONSTANT[id(content)] = Once(content, THOROUGH)
     return content
 
 
 def once_of(content: bytes) -> Once | None:
-    """Return these very bytes as content that never changes, None when they are none."""
+    """Return the registered content for this very bytes object, or None."""
     return _CONSTANT.get(id(content))
 
 
 async def run(step: Callable[[bytes], bytes], content: bytes) -> bytes:
-    """Compress content, in a thread when it is large."""
+    """Compress content with `step`, in a thread when it is large."""
     if len(content) < THREAD_BYTES_MIN:
         return step(content)
     return await COMPRESSING.run(step, content)

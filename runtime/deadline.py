@@ -1,4 +1,4 @@
-"""Connections to a database on which a statement ends soon after its deadline, whatever it does."""
+"""Database connections whose statements end soon after their deadline, even on a silent server."""
 
 import asyncio
 import re
@@ -21,10 +21,11 @@ RV = TypeVar("RV")
 
 
 class DeadlineConnection(AsyncConnection[TupleRow]):
-    """A connection that asks its server to cancel a statement whose task is cancelled.
+    """A connection that cancels its statement on the server when the task is cancelled.
 
-    It is closed when the statement has not ended `cancel_timeout_s` (seconds) later. Psycopg's own
-    waits 5 s until the server took the request, and 5 s more until it obeyed.
+    When the statement has not ended after `cancel_timeout_s` seconds, the connection is closed.
+    Psycopg's own connection waits up to 5 s for the cancel request and 5 s more for the end of the
+    statement.
     """
 
     cancel_timeout_s: ClassVar[float] = CANCEL_TIMEOUT_S
@@ -32,7 +33,7 @@ class DeadlineConnection(AsyncConnection[TupleRow]):
 
     @property
     def has_input(self) -> bool:
-        """Whether the server has sent something unasked, or has closed its side."""
+        """Whether the server has sent an unrequested message or has closed the connection."""
         if self._poll is None:
             self._poll = select.poll()
             self._poll.register(self.fileno(), select.POLLIN)
@@ -54,13 +55,18 @@ class DeadlineConnection(AsyncConnection[TupleRow]):
             raise
 
     async def _end(self, statement: Generator[Any, Any, Any], interval_s: float) -> None:
-        """Have the server cancel what runs, or close the connection."""
+        """Cancel the statement on the server, or close the connection.
+
+        1. Send a cancel request.
+        2. Wait for the end of the statement, in the time that is left.
+        3. If either step fails or takes too long, close the connection.
+        """
         if not self.cancel_timeout_s:
             self.pgconn.finish()
             return
         ends_at = time.monotonic() + self.cancel_timeout_s
         try:
-            # Not asyncio.timeout: in a task that is cancelled already it raises no TimeoutError.
+            # Not asyncio.timeout: it raises no TimeoutError in a task that is already cancelled.
             await self.cancel_safe(timeout=self.cancel_timeout_s)
             left_s = max(ends_at - time.monotonic(), interval_s)
             await waiting.wait_async(statement, self.pgconn.socket, interval_s, left_s)
@@ -70,19 +76,22 @@ class DeadlineConnection(AsyncConnection[TupleRow]):
             log.warning("statement_abandoned", error=str(error).strip())
             self.pgconn.finish()
         except BaseException:
-            # Cancelled again: what the connection was in the midst of is not known.
+            # Cancelled a second time: the protocol state of the connection is unknown.
             self.pgconn.finish()
             raise
 
 
 class ClosingConnection(DeadlineConnection):
-    """A connection that is closed at once: nothing waits for its server to cancel the statement."""
+    """A connection that is closed at once, without waiting for the server to cancel a statement."""
 
     cancel_timeout_s = 0.0
 
 
 def reason_of_database(error: psycopg.Error) -> str:
-    """Say what the database said, with the line of the statement but none of its text."""
+    """Return the database's error message with the line number, but without the statement's text.
+
+    The text of a statement may contain values that the reader must not see.
+    """
     reason = error.diag.message_primary or str(error)
     line = re.search(r"^LINE (\d+):", str(error), re.MULTILINE)
     return f"line {line[1]}: {reason}" if line else reason

@@ -1,7 +1,7 @@
-"""Files that are on the disk, not only in the system's memory, when a call returns.
+"""Writes files durably: they are on the disk, not only in the page cache, when a call returns.
 
-A kill may come between any two steps. So a file is written under a name that nobody looks for, and
-gets its own only when all of it is on the disk.
+The process may be killed between any two steps. Therefore a file is written under a temporary name
+and is renamed only when all of it is on the disk.
 """
 
 import os
@@ -10,11 +10,12 @@ from pathlib import Path
 from uuid import uuid4
 
 FRESH = ".new"
-"""Suffix of a file that is being written; what a kill leaves of such is of no use to anybody."""
+"""Suffix of a file that is being written. A file with this suffix at start is left over from a
+killed process, and can be deleted."""
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Write a file and return when it is on the disk, or else leave none. Raises OSError."""
+    """Write a file and return when it is on the disk. Raises OSError, and then leaves no file."""
     try:
         replace_file(path, data)
     except OSError:
@@ -24,13 +25,17 @@ def write_file(path: Path, data: bytes) -> None:
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Write a file so that at any moment either the old or the new one is there, and whole."""
+    """Replace a file atomically: a reader sees all of the old or all of the new content.
+
+    Raises OSError, and then leaves the old file unchanged unless only the last sync failed.
+    """
     fresh = path.with_name(f"{uuid4().hex}{FRESH}")
     try:
         with fresh.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+        # The rename comes after fsync: after a crash the name never points to missing data.
         fresh.replace(path)
     except OSError:
         with suppress(OSError):
@@ -40,7 +45,10 @@ def replace_file(path: Path, data: bytes) -> None:
 
 
 def is_whole(path: Path, size_bytes: int) -> bool:
-    """Whether a file that is named by its content is there, and not one that was cut short."""
+    """Whether a file exists and has its full size.
+
+    This is enough for a file that is named after a hash of its content.
+    """
     try:
         return path.stat().st_size == size_bytes
     except FileNotFoundError:
@@ -48,14 +56,14 @@ def is_whole(path: Path, size_bytes: int) -> bool:
 
 
 def clear_fresh(folder: Path) -> None:
-    """Delete what a kill left of files that were being written."""
+    """Delete the unfinished files that a killed process left."""
     for path in folder.glob(f"*{FRESH}"):
         with suppress(OSError):
             path.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:
-    """Return when the names in a folder are on the disk."""
+    """Sync a folder: a new, renamed or deleted file in it then survives a crash."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

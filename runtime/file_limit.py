@@ -1,4 +1,4 @@
-"""How many files this process may open, which its children inherit."""
+"""The limit of open files of this process. Child processes inherit it."""
 
 import resource
 from contextlib import suppress
@@ -12,7 +12,7 @@ ADVICE = (
 
 
 def raise_file_limit() -> int:
-    """Let this process open as many files as it may, and return how many."""
+    """Raise the soft limit of open files to the hard limit, and return the soft limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = FILES_WANTED if hard == resource.RLIM_INFINITY else min(hard, FILES_WANTED)
     if soft != resource.RLIM_INFINITY and soft < wanted:

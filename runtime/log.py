@@ -1,4 +1,4 @@
-"""Structured logs on stderr: lines for people at a terminal, JSON for machines elsewhere."""
+"""Structured logs on stderr: readable lines on a terminal, JSON lines elsewhere."""
 
 import logging
 import os
@@ -14,17 +14,17 @@ TEXT_CHARS_MAX = 2048
 
 
 class Lost(Struct):
-    """Lines that were meant for a stream that could not take them."""
+    """The count of log lines that could not be written."""
 
     lines: int = 0
 
 
 lost = Lost()
-"""Of this process."""
+"""The lost lines of this process."""
 
 
 def configure() -> None:
-    """Set structlog up, and bring warnings of libraries into the same stream."""
+    """Configure structlog, and send the warnings of libraries to the same stream."""
     terminal = sys.stderr is not None and sys.stderr.isatty()
     renderer = structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
     structlog.configure(
@@ -36,7 +36,8 @@ def configure() -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        # Looked up each time: what stands in for stderr may be gone before the process is.
+        # sys.stderr is looked up for each line: a replaced stream can be closed before the process
+        # ends.
         logger_factory=lambda *_: _Printer(sys.stderr),
         cache_logger_on_first_use=False,
     )
@@ -44,24 +45,25 @@ def configure() -> None:
 
 
 def write(stream: TextIO | None, text: str) -> bool:
-    """Write a line; return whether the stream took it. What it cannot take is counted.
+    """Write a line; return whether it was written. A line that was not is counted in `lost`.
 
-    A full disk, a pipe whose reader has ended and a closed stream must not end who writes.
+    It never raises for a full disk, a broken pipe or a closed stream: logging must not stop the
+    caller.
     """
     try:
         print(text, file=stream, flush=True)
     except (OSError, ValueError):
         lost.lines += 1
         return False
-    # Without a stream, `print` succeeds and prints nothing.
+    # With stream None, `print` succeeds and prints nothing.
     lost.lines += stream is None
     return stream is not None
 
 
 def close() -> None:
-    """Drop what the standard streams still hold and cannot write.
+    """Flush the standard streams, and discard buffered lines that cannot be written.
 
-    The interpreter flushes them at its end, and would turn a failure into another exit status.
+    The interpreter flushes them at exit, and would replace the exit status when that fails.
     """
     for stream in (sys.stdout, sys.stderr):
         try:
@@ -83,7 +85,7 @@ def _discard(stream: TextIO) -> None:
 def _one_line(
     _logger: object, _method: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
-    """Keep control characters of foreign texts out of the log, and their length in bounds."""
+    """Replace control characters in the event's texts, and limit their length."""
     for key, value in event.items():
         if isinstance(value, str):
             is_one = key != "exception"
@@ -92,7 +94,7 @@ def _one_line(
 
 
 class _Printer:
-    """What structlog hands its lines to."""
+    """The logger that structlog passes finished lines to."""
 
     def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream

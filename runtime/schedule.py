@@ -1,4 +1,4 @@
-"""Runs tasks at clock-aligned slots. A run that fails is logged and counted; the next one comes."""
+"""Runs tasks at clock-aligned slots. A failed run is logged and counted; the next slot runs."""
 
 import asyncio
 import time
@@ -9,7 +9,7 @@ import structlog
 from msgspec import Struct
 
 NAP_S_MAX = 1.0
-"""How soon a waiting service notices that its interval changed or the clock was set."""
+"""Seconds until a waiting task notices that its interval changed or that the clock was set."""
 
 log = structlog.get_logger()
 
@@ -18,7 +18,7 @@ Run = Callable[[datetime], Awaitable[object]]
 
 
 class SlotStats(Struct, kw_only=True):
-    """What became of one service's slots; delays are from the slot's due moment to its start."""
+    """Statistics of one task's slots, in seconds. A delay is from the due time to the start."""
 
     name: str
     runs: int = 0
@@ -40,15 +40,21 @@ async def every(
     deadline_s: float | None = None,
     clock: Callable[[], float] = time.time,
 ) -> None:
-    """Run `run` at each multiple of the interval since the epoch plus the offset, for ever.
+    """Call `run` at each multiple of the interval since the epoch plus the offset, for ever.
 
-    A slot that comes while a run goes on, or that the clock jumps over, is counted as missed
-    and never made up for. A changed interval acts at once. A clock set back by less than an
-    interval is waited out, so that no slot comes twice; by more, slots start anew from there.
-    A run is cancelled after `deadline_s` (default: the interval).
+    A run is cancelled after `deadline_s` (default: the interval). A slot that falls due during a
+    run, or that the clock jumps over, counts as missed and is never made up. A changed interval
+    takes effect within `NAP_S_MAX`. When the clock is set back by less than an interval, the task
+    waits until it catches up, so that no slot runs twice. When it is set back by more, the slots
+    restart from the new time.
+
+    1. Read the interval. If it changed, or the clock was set far back, restart from the last slot.
+    2. If the next slot is in the future, sleep for a short time, and begin again.
+    3. If the next slot is due, and not yet over, run it.
+    4. Count the slots that passed meanwhile as missed, and skip them.
     """
     interval = interval_s()
-    # Slots are counted, not added up: a sum of floats would meet some slot twice.
+    # A slot is an integer. Adding up float intervals would drift, and run some slot twice.
     slot = _slot_at(clock() - offset_s, interval)
     while True:
         now = clock() - offset_s
@@ -84,11 +90,12 @@ async def _start(run: Run, stats: SlotStats, due: float, deadline_s: float) -> N
         task = asyncio.current_task()
         if task is None or task.cancelling():
             raise
-        # Something the run awaited was cancelled; taken for our own end, it would end the service.
+        # A task that the run awaits was cancelled, not this one. Raised on, it would end the loop.
         _fail(stats, "cancelled from within")
     except Exception as error:  # noqa: BLE001 (one bad run must not end the service)
         late = limit.expired()
-        _fail(stats, f"no end in {deadline_s:g} s" if late else f"{type(error).__name__}: {error}")
+        reason = f"not finished after {deadline_s:g} s"
+        _fail(stats, reason if late else f"{type(error).__name__}: {error}")
     finally:
         stats.duration_s = time.monotonic() - started
 

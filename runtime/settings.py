@@ -1,4 +1,4 @@
-"""What the operator decides before the start: defaults, then `vigia.toml`, then the environment."""
+"""The settings that are read at start: defaults, then `vigia.toml`, then the environment."""
 
 import ipaddress
 import os
@@ -16,22 +16,23 @@ PREFIX = "VIGIA_"
 ROLES = ("api", "collect", "alert", "deliver", "retain")
 ADMIN_KEY_CHARS_MIN = 32
 ADMIN_KEY_DIFFERENT_MIN = 6
-"""So few are chosen, never drawn: of 32 random digits, five or fewer differ once in ten million."""
+"""A key with fewer different characters was not drawn at random. Of 32 random digits, five or fewer
+are different with a probability of one in ten million."""
 MAKE_A_KEY = "openssl rand -hex 32"
 SECRET_KEY_CHARS_MIN = 32
 SECRET_KEYS_MAX = 10
 SERVICE_URL = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
-"""The address of a Vigia: without a password, a query or a fragment."""
+"""The address of a Vigia service, without password, query and fragment."""
 FOREIGN = frozenset({"test_database_url", "url", "key", "key_file"})
-"""Variables with our prefix that belong to the tests, and to commands that ask a service."""
+"""Variables with the prefix that are no settings. Tests and client commands read them."""
 
 
 class SettingsError(Exception):
-    """A setting is unknown or malformed; the message is one line that names it."""
+    """A setting is unknown or invalid. The message is one line that names the setting."""
 
 
 class Secret:
-    """A text that never shows itself: not in logs, answers or repr."""
+    """A text that never appears in logs, answers or `repr`."""
 
     __slots__ = ("_text",)
 
@@ -48,7 +49,7 @@ class Secret:
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """One field per variable; the environment's name is the field's in capitals behind `VIGIA_`."""
+    """The settings of the service. The field `port` is the variable `VIGIA_PORT`, and so on."""
 
     database_url: Secret | None = None
     database_read_url: Secret | None = None
@@ -66,14 +67,14 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     @property
     def url(self) -> str:
-        """The address people open, without a trailing slash."""
+        """The address that people open in a browser, without a trailing slash."""
         host = "localhost" if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104 (compared, not bound)
         host = f"[{host}]" if ":" in host else host
         return self.public_url.rstrip("/") or f"http://{host}:{self.port}"
 
 
 def load(environment: Mapping[str, str] | None = None, file: Path = Path("vigia.toml")) -> Settings:
-    """Read every source once. Raises SettingsError at the first setting that cannot be used."""
+    """Read all sources once. Raises SettingsError for the first invalid setting."""
     environment = os.environ if environment is None else environment
     raw = _from_file(file) | _from_environment(environment)
     _check_chosen(raw, environment)
@@ -104,7 +105,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
             continue
         target = name.removesuffix("_file")
         if variable != variable.upper():
-            raise SettingsError(f"{variable}: unknown setting; names are in capitals")
+            raise SettingsError(f"{variable}: unknown setting; write the name in capitals")
         if name in Settings.__struct_fields__:
             found[name] = value
         elif target in Settings.__struct_fields__:
@@ -119,7 +120,10 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _check_chosen(raw: Mapping[str, Any], environment: Mapping[str, str]) -> None:
-    """Refuse an empty address of the database: a failed substitution must not choose another."""
+    """Refuse an empty database address.
+
+    It is probably a failed substitution, and must not select the embedded database.
+    """
     if "database_url" in raw:
         return
     for variable in (f"{PREFIX}DATABASE_URL", f"{PREFIX}DATABASE_URL_FILE"):
@@ -141,7 +145,7 @@ def _read_secret(variable: str, path: str) -> str:
 
 
 def _convert(name: str, value: Any) -> Any:
-    """Bring a text of the environment, or a TOML value, to the field's type."""
+    """Convert the text of a variable, or a TOML value, to the type of the field."""
     kind = Settings.__annotations__[name]
     try:
         if kind == Secret | None:
@@ -151,25 +155,39 @@ def _convert(name: str, value: Any) -> Any:
         if kind == tuple[str, ...] and isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return msgspec.convert(value, kind, strict=False)
-    except msgspec.ValidationError as error:
-        raise SettingsError(f"{PREFIX}{name.upper()}: {error}") from None
+    except msgspec.ValidationError:
+        raise SettingsError(f"{PREFIX}{name.upper()}: must be {_wanted(kind)}") from None
+
+
+def _wanted(kind: object) -> str:
+    """Return what to write for a field of this type."""
+    if kind is int:
+        return "a whole number"
+    if kind == tuple[str, ...]:
+        return "a list of texts in quotes"
+    return "a text in quotes"
 
 
 def _check(settings: Settings) -> None:
     if not 0 < settings.port < 65536:  # noqa: PLR2004 (the range of TCP ports)
-        raise SettingsError(f"{PREFIX}PORT: {settings.port} is not between 1 and 65535")
+        raise SettingsError(f"{PREFIX}PORT: {settings.port} is not from 1 to 65535")
     if not settings.host:
         # An empty host would open the port on every interface.
         raise SettingsError(f"{PREFIX}HOST: must not be empty")
     if not settings.roles:
-        raise SettingsError(f"{PREFIX}ROLES: names none of {', '.join(ROLES)}")
+        raise SettingsError(f"{PREFIX}ROLES: names no role; write some of {', '.join(ROLES)}")
     for role in settings.roles:
         if role not in ROLES:
-            raise SettingsError(f"{PREFIX}ROLES: {role!r} is none of {', '.join(ROLES)}")
+            raise SettingsError(
+                f"{PREFIX}ROLES: {role!r} is not a role; the roles are {', '.join(ROLES)}"
+            )
     for name in ("database_url", "database_read_url", "trading_database_url"):
         _check_postgres(name, getattr(settings, name))
     if settings.public_url and not SERVICE_URL.fullmatch(settings.public_url):
-        raise SettingsError(f"{PREFIX}PUBLIC_URL: must be http:// or https:// and a host")
+        raise SettingsError(
+            f"{PREFIX}PUBLIC_URL: must be http:// or https:// and a host, without password, query "
+            "and fragment"
+        )
     _check_address(settings.public_url)
     _check_folder(settings.data_dir)
     for name in ("trusted_proxies", "egress_allow"):
@@ -183,18 +201,18 @@ def _check_address(public_url: str) -> None:
     try:
         parts = urlsplit(public_url)
         is_whole = not public_url or (parts.hostname and parts.port != 0)
-    except ValueError as error:
-        raise SettingsError(f"{PREFIX}PUBLIC_URL: {error}") from None
+    except ValueError:
+        raise SettingsError(f"{PREFIX}PUBLIC_URL: has an invalid host or port") from None
     if not is_whole:
         raise SettingsError(f"{PREFIX}PUBLIC_URL: names no host")
 
 
 def _check_folder(data_dir: Path) -> None:
-    """Refuse a file where the data directory is, or has to be made."""
+    """Refuse a path whose data directory, or a parent of it, is a file."""
     for path in (data_dir, *data_dir.parents):
         if os.path.isfile(path):  # noqa: PTH113 (False where it may not be looked at)
             raise SettingsError(
-                f"{PREFIX}DATA_DIR: {path} is a file; name a directory, or one that is to be made"
+                f"{PREFIX}DATA_DIR: {path} is a file; name a directory, which may not exist yet"
             )
 
 
@@ -207,8 +225,11 @@ def _check_networks(name: str, networks: tuple[str, ...]) -> None:
     for network in networks:
         try:
             ipaddress.ip_network(network)
-        except ValueError as error:
-            raise SettingsError(f"{PREFIX}{name.upper()}: {error}") from None
+        except ValueError:
+            raise SettingsError(
+                f"{PREFIX}{name.upper()}: {network!r} is not a network; write an address such as "
+                "10.0.0.7, or a network whose host bits are zero such as 10.0.0.0/8"
+            ) from None
 
 
 def _check_admin_key(key: Secret | None) -> None:
@@ -217,30 +238,30 @@ def _check_admin_key(key: Secret | None) -> None:
     text = key.reveal()
     if len(text) < ADMIN_KEY_CHARS_MIN or not text.isprintable() or text != text.strip():
         raise SettingsError(
-            f"{PREFIX}ADMIN_KEY: needs {ADMIN_KEY_CHARS_MIN} or more printable characters, and no "
-            f"space at its ends; this makes one: {MAKE_A_KEY}"
+            f"{PREFIX}ADMIN_KEY: needs at least {ADMIN_KEY_CHARS_MIN} printable characters, and no "
+            f"space at either end; make one with: {MAKE_A_KEY}"
         )
 
 
 def secret_key_texts(secret: Secret | None) -> list[str]:
-    """Return the keys of `VIGIA_SECRET_KEY`, which commas, spaces or line ends separate."""
+    """Return the keys in `VIGIA_SECRET_KEY`. Commas, spaces or line ends separate them."""
     return [] if secret is None else [key for key in re.split(r"[\s,]+", secret.reveal()) if key]
 
 
 def check_secret_key(name: str, secret: Secret) -> None:
-    """Raise SettingsError, which names where the keys are written, unless each can be used."""
+    """Raise SettingsError unless each key is valid. `name` is the variable or file of the keys."""
     keys = secret_key_texts(secret)
     are_good = all(len(key) >= SECRET_KEY_CHARS_MIN and key.isprintable() for key in keys)
     if not are_good or not 1 <= len(keys) <= SECRET_KEYS_MAX:
         raise SettingsError(
-            f"{name}: needs a key of {SECRET_KEY_CHARS_MIN} or more printable characters without "
-            f"spaces and commas, or up to {SECRET_KEYS_MAX} of them separated by commas; "
-            f"this makes one: {MAKE_A_KEY}"
+            f"{name}: needs 1 to {SECRET_KEYS_MAX} keys, separated by commas, each of at least "
+            f"{SECRET_KEY_CHARS_MIN} printable characters without spaces and commas; "
+            f"make one with: {MAKE_A_KEY}"
         )
 
 
 def is_guessable(key: Secret) -> bool:
-    """Return whether a key repeats one part, or is made of very few different characters."""
+    """Return whether a key repeats one part, or has very few different characters."""
     text = key.reveal()
     repeats = any(text[n:] == text[:-n] for n in range(1, len(text) // 2 + 1))
     return repeats or len(set(text)) < ADMIN_KEY_DIFFERENT_MIN

@@ -1,8 +1,8 @@
-"""Records that wait on disk: appended with a checksum, read again in order, deleted when done.
+"""A queue of records on disk: appended with a checksum, read in order, deleted when stored.
 
-A segment is a file of records `length | crc | payload`, both numbers 32 bits, little-endian.
-Whatever is cut short or changed on disk, every record before it is kept, the damaged segment is set
-aside, and the damage is counted.
+A segment is a file of records `length | crc | payload`. Both numbers are 32-bit, little-endian.
+When a segment is truncated or corrupted, every record before the damage is kept, a copy of the
+damaged segment is quarantined, and the damage is counted.
 """
 
 import errno
@@ -38,9 +38,9 @@ REASON = ".reason"
 
 
 class Damage(Struct, frozen=True):
-    """Bytes of a segment that were no record any more, and were quarantined.
+    """Bytes of a segment that are not valid records, and were quarantined.
 
-    No bytes: the segment is missing, and who knows how many of them with it.
+    `bytes` is 0 for a missing segment, because its size is unknown.
     """
 
     segment: str
@@ -49,21 +49,27 @@ class Damage(Struct, frozen=True):
 
 
 class MissingError(OSError):
-    """The segment that is being written, or its folder, is no longer where it was made."""
+    """The active segment or its folder was deleted or moved."""
 
     def __init__(self) -> None:
         super().__init__(errno.ENOENT, "the folder of the spool was deleted or moved")
 
 
 class Spool:
-    """A folder of segments, of one writer. Every method blocks on the disk: call it in a thread."""
+    """A folder of segments with one writer. Every method blocks on the disk: call it in a thread.
+
+    The last segment is active: records are appended to it. All others are closed.
+    """
 
     def __init__(self, folder: Path, budget_bytes: int) -> None:
-        """Open the folder, mending what is damaged; `damage` says what was lost."""
+        """Open the folder, and repair damaged segments. `damage` lists the losses.
+
+        `budget_bytes` limits the size of all segments together.
+        """
         self.folder = folder
         self._budget_bytes = budget_bytes
         self.beside_bytes = 0
-        """What else takes of the budget: records that are postponed."""
+        """The size of the postponed records, which count toward the budget as well."""
         self._quarantine = folder / QUARANTINE
         self._quarantine.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._active: Segment | None = None
@@ -87,39 +93,39 @@ class Spool:
 
     @property
     def has_active(self) -> bool:
-        """Whether there is a segment that is being written."""
+        """Whether there is an active segment."""
         return self._active is not None
 
     def append(self, payloads: Iterable[bytes]) -> None:
-        """Write records and return when they are on the disk, all of them or none.
+        """Write records, all or none of them, and return when they are on the disk.
 
-        Raises UnavailableError when they would exceed the budget, OSError when the disk refuses,
-        and ValueError for a payload that could not be read again: an empty or a huge one.
+        Raises UnavailableError when they would exceed the budget, OSError when the disk fails, and
+        ValueError for an empty payload or one over `RECORD_BYTES_MAX`.
         """
         records = b"".join(_record(payload) for payload in payloads)
         if self.size_bytes + self.beside_bytes + len(records) > self._budget_bytes:
             raise UnavailableError(
-                f"the spool is full ({self._budget_bytes} bytes) and the database is away; "
-                "send it again later"
+                f"the spool is full ({self._budget_bytes} bytes), because the database cannot be "
+                "reached; send the samples again later"
             )
         try:
             self._write(records)
         except MissingError:
-            # Somebody deleted or moved the folder. What was in it is gone; this is not to follow.
+            # The folder was deleted or moved. Its records are lost; these must not be lost as well.
             self._start_anew()
             self._write(records)
 
     def segments(self) -> list[Path]:
-        """Return what there is to read, oldest first; later records go to other segments."""
+        """Return all segments, oldest first. Records that come later go to a new segment."""
         self._rotate()
         return self.closed()
 
     def closed(self) -> list[Path]:
-        """Return the segments to which nothing is added any more, oldest first."""
+        """Return the closed segments, oldest first."""
         return sorted(self._sizes)
 
     def read(self, segment: Path) -> Iterator[bytes]:
-        """Yield the payloads of a segment in order; what has been damaged by now is counted."""
+        """Yield the payloads of a segment in order. Damage since the start is counted."""
         try:
             self._sizes[segment] = self._mend(segment)
             data = segment.read_bytes()
@@ -130,9 +136,14 @@ class Spool:
             yield data[offset : offset + length]
 
     def remove(self, segment: Path) -> None:
-        """Delete a segment whose every record is stored elsewhere by now. Raises OSError."""
+        """Delete a segment after all its records were stored elsewhere. Raises OSError.
+
+        Older segments that stay get a mark. Without it, the gap in the numbers would look like a
+        lost segment at the next start.
+        """
         segment.unlink(missing_ok=True)
         self._sizes.pop(segment, None)
+        # A missing mark only causes a false report of damage. It must not fail the removal.
         with suppress(OSError):
             _passed(segment).unlink(missing_ok=True)
             for older in self._sizes:
@@ -140,27 +151,32 @@ class Spool:
                     _passed(older).touch(mode=0o600)
 
     def write_quarantined(self, name: str, data: bytes) -> None:
-        """Keep what cannot be used where a person may look at it, beside what is there already."""
+        """Keep unusable data in the quarantine, where a person can inspect it.
+
+        An existing file of the same name is kept.
+        """
         write_file(self._free(name), data)
 
     def quarantine(self, payload: bytes, reason: str) -> bool:
-        """Keep a refused record and the reason; False when it is there already.
+        """Keep a refused record and the reason; return False if it is already there.
 
-        It is named by its content, so that trying it again fills no disk.
+        The file is named after a hash of the record, so that repeated attempts do not fill the
+        disk.
         """
         self._quarantine.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self._quarantine / f"{REFUSED}{blake2b(payload, digest_size=16).hexdigest()}"
         if is_whole(path, len(payload)):
-            # Whoever wrote it may have been killed before its name was on the disk.
+            # The process that wrote it may have been killed before it synced the folder.
             sync_folder(self._quarantine)
             return False
-        # Its reason first: a record without one is listed all the same.
+        # The reason goes first. A kill between the two writes then leaves a reason without a
+        # record, which is never listed, and the record is still in the spool.
         write_file(path.with_name(path.name + REASON), reason.encode())
         write_file(path, payload)
         return True
 
     def move_aside(self, segment: Path) -> None:
-        """Move a segment there as it is, which needs neither room nor that it can be read."""
+        """Move a segment to the quarantine. This needs no free space and reads nothing."""
         segment.rename(self._free(segment.name))
         self._sizes.pop(segment, None)
 
@@ -169,7 +185,10 @@ class Spool:
         return next(path for each in names if not (path := self._quarantine / each).exists())
 
     def quarantined(self) -> int:
-        """Return how many refused records are in the quarantine; listed only when it changed."""
+        """Return how many refused records are in the quarantine.
+
+        The folder is listed only when its modification time changed.
+        """
         self._quarantine.mkdir(mode=0o700, parents=True, exist_ok=True)
         changed_ns = self._quarantine.stat().st_mtime_ns
         if changed_ns != self._counted_ns:
@@ -186,7 +205,7 @@ class Spool:
         self._active.append(records)
 
     def _start_anew(self) -> None:
-        """Make the folder again after it was deleted, and report what was in it as lost."""
+        """Create the folder again after it was deleted, and report its segments as lost."""
         self._rotate()
         for path in [path for path in self._sizes if not path.exists()]:
             self._report(Damage(path.name, 0, self._sizes.pop(path)))
@@ -201,7 +220,7 @@ class Spool:
         try:
             made = Segment(self.folder, self._next)
         except FileExistsError:
-            # What an attempt that failed has left; the next one is to have another name.
+            # A failed attempt left this file. The next attempt must use another name.
             self._next += 1
             raise
         except FileNotFoundError as error:
@@ -210,16 +229,21 @@ class Spool:
         return made
 
     def _size_of(self, path: Path) -> int:
-        """Return what there is to read in a segment that was found; damage is mended."""
+        """Repair a segment that was found at start, and return its size in bytes."""
         try:
             return self._mend(path)
         except OSError as error:
-            # The others can be read, and this one perhaps later.
+            # One unreadable segment must not keep the others from being read.
             log.warning("spool_not_read", segment=path.name, error=str(error))
             return path.stat().st_size
 
     def _mend(self, path: Path) -> int:
-        """Cut out of a segment what is no record, and return the size of the rest."""
+        """Remove the bytes that are not valid records from a segment; return the size of the rest.
+
+        1. Find all valid records.
+        2. If any byte is left over, report the damage.
+        3. Copy the whole segment to the quarantine, and only then replace it by its valid records.
+        """
         data = path.read_bytes()
         good = b"".join(data[at - HEADER.size : at + length] for at, length in _records(data))
         if len(good) == len(data):
@@ -229,7 +253,7 @@ class Spool:
             self.write_quarantined(f"{path.name}.damaged", data)
             replace_file(path, good)
         except OSError as error:
-            # A full disk: whoever reads passes over the damage all the same.
+            # The disk may be full. `read` skips the damage anyway.
             log.warning("spool_not_mended", segment=path.name, error=str(error))
             return len(data)
         return len(good)
@@ -251,12 +275,12 @@ class Spool:
 
 
 def refused_in(folder: Path) -> list[Path]:
-    """Return the refused records in a folder, oldest first; none where there is no folder.
+    """Return the refused records in a folder, oldest first. A missing folder has none.
 
     Raises OSError for a folder that cannot be read.
     """
     found = []
-    # Not glob, which takes a folder of somebody else for an empty one.
+    # Not glob: it returns nothing for a folder that this user may not read.
     for name in _names_in(folder):
         path = folder / name
         with suppress(FileNotFoundError):
@@ -274,7 +298,7 @@ def _names_in(folder: Path) -> list[str]:
 
 
 class Segment:
-    """The file that is being written."""
+    """The active segment: an open file that records are appended to."""
 
     def __init__(self, folder: Path, number: int) -> None:
         self.path = folder / _name(number)
@@ -289,9 +313,14 @@ class Segment:
             raise
 
     def append(self, records: bytes) -> None:
-        """Write and sync; what a failure leaves half written is cut off, or else written over."""
+        """Write records and sync. Raises OSError, and then removes what it has written.
+
+        1. Refuse a file that was truncated from outside: records behind a hole would not be found.
+        2. Write at the end of the last complete record, and sync.
+        3. If that fails, truncate the file. If even that fails, the next append overwrites it.
+        4. Refuse a file that is no longer at its path: the next start would not find it.
+        """
         if os.fstat(self._file).st_size < self.size_bytes:
-            # Somebody cut it short. What follows a hole would not be found.
             raise MissingError
         try:
             written = 0
@@ -307,7 +336,7 @@ class Segment:
         self.size_bytes += len(records)
 
     def _is_in_place(self) -> bool:
-        """Whether who opens the folder later finds this file: it may have been deleted or moved."""
+        """Whether the path still names this open file. It may have been deleted or moved."""
         try:
             found = self.path.stat()
         except FileNotFoundError:
@@ -316,7 +345,7 @@ class Segment:
 
     def close(self) -> int:
         with suppress(OSError):
-            # What it says here is of no record: each is synced when it is written.
+            # An error here concerns no record: each append has already synced.
             os.close(self._file)
         return self.size_bytes
 
@@ -326,7 +355,7 @@ def _name(number: int) -> str:
 
 
 def _passed(segment: Path) -> Path:
-    """Return the mark of a segment that is kept, while later ones are stored and deleted."""
+    """Return the mark that says: later segments than this one were stored and deleted."""
     return segment.with_name(segment.name + PASSED)
 
 
@@ -341,10 +370,10 @@ def _record(payload: bytes) -> bytes:
 
 
 def _records(data: bytes) -> Iterator[tuple[int, int]]:
-    """Yield offset and length of each payload that is whole.
+    """Yield the offset and length of each valid payload.
 
-    One whose content changed is passed over. Where a length is changed, the rest is lost, unless it
-    leads to a whole record by chance.
+    A record with a wrong checksum is skipped. After a corrupted length, the rest of the segment is
+    lost, unless the length happens to lead to a valid record.
     """
     at = 0
     while (end := _end(data, at)) is not None:
@@ -354,9 +383,10 @@ def _records(data: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _end(data: bytes, at: int) -> int | None:
-    """Return where a record ends by its own account; None when it cannot.
+    """Return the end of a record according to its length field, or None for an impossible length.
 
-    An empty one is none: a tail of zeros, which a crash may leave, would be many.
+    Length 0 is impossible. Otherwise a tail of zeros, which a crash may leave, would be many empty
+    records.
     """
     if at + HEADER.size > len(data):
         return None
@@ -371,7 +401,7 @@ def _is_whole(data: bytes, at: int, end: int) -> bool:
 
 
 def _first_gap(data: bytes) -> int:
-    """Return where the first damage begins."""
+    """Return the offset of the first damage."""
     at = 0
     for offset, length in _records(data):
         if offset - HEADER.size != at:

@@ -1,4 +1,4 @@
-"""Threads of their own for work of one kind: however much of it there is, no other waits."""
+"""Separate threads for each kind of blocking work, so that one kind never delays another."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,16 +13,16 @@ T = TypeVar("T")
 
 
 class Threads:
-    """A few threads, which begin when they are first needed.
+    """A fixed number of threads. Each starts when it is first needed.
 
-    With a single one, work is done in the order in which it was given, one piece at a time.
+    A single thread runs its work one piece at a time, in the order of the calls.
     """
 
     def __init__(self, name: str, count: int = 1) -> None:
         self.executor = ThreadPoolExecutor(count, thread_name_prefix=name)
 
     async def run(self, work: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
-        """Do work in one of the threads; it goes on to its end when the caller is cancelled."""
+        """Run a function in one of the threads, to its end even if the caller is cancelled."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self.executor, partial(work, *args, **options))
 
@@ -34,8 +34,8 @@ class Threads:
 class DaemonThreads:
     """At most `count` threads at a time for work that may never end, such as a library's requests.
 
-    The end of the process waits for none of them. Whoever waits may give up; the work then keeps
-    its place until it ends.
+    The process can exit while they run. If a caller is cancelled, its work still counts toward
+    `count` until it ends.
     """
 
     def __init__(self, name: str, count: int) -> None:
@@ -43,9 +43,9 @@ class DaemonThreads:
         self._places = asyncio.Semaphore(count)
 
     async def run(self, work: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
-        """Do work in a thread of its own, once there is a place. Raises ThreadDiedError.
+        """Run a function in a new thread, after waiting for a free place. Raises ThreadDiedError.
 
-        What the work is expected to raise it has to catch and return: anything else is a defect.
+        The function must catch its expected errors and return them. Any other error is a defect.
         """
         loop = asyncio.get_running_loop()
         outcome: asyncio.Future[T] = loop.create_future()
@@ -64,7 +64,7 @@ class DaemonThreads:
             try:
                 result.append(work(*args, **options))
             finally:
-                # The loop may have been closed meanwhile, and then nobody waits any more.
+                # RuntimeError: the loop is closed, and no caller waits any more.
                 with suppress(RuntimeError):
                     loop.call_soon_threadsafe(done, result)
 
@@ -74,12 +74,12 @@ class DaemonThreads:
 
 
 class ThreadDiedError(Exception):
-    """Work in a thread raised what it should not have; `threading.excepthook` has said what."""
+    """The function in a thread raised an error. `threading.excepthook` has logged it."""
 
 
 FINISHING = Threads("finish", 2)
-"""Answers with many values are finished and encoded here: work of the interpreter alone."""
+"""Encodes answers with many values. This holds the GIL, so that more threads would not help."""
 COMPRESSING = Threads("compress", 2)
-"""Whoever asks for many or large answers waits for their compression, and nobody else does."""
+"""Compresses large answers. Only clients with large answers wait for it."""
 DRAWING = Threads("draw")
-"""Pictures in messages: each takes several milliseconds."""
+"""Draws the pictures in messages. Each takes several milliseconds."""

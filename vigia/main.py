@@ -47,7 +47,7 @@ async def main(settings: Settings) -> None:
 def _warn(settings: Settings) -> None:
     """Say of a chosen key that it can be guessed; any of 32 characters is promised to do."""
     if settings.admin_key is not None and is_guessable(settings.admin_key):
-        advice = f"put another one into VIGIA_ADMIN_KEY; this makes one: {MAKE_A_KEY}"
+        advice = f"set another key in VIGIA_ADMIN_KEY; make one with: {MAKE_A_KEY}"
         log.warning("admin_key_is_guessable", reason="it repeats itself", advice=advice)
 
 

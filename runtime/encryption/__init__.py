@@ -1,1 +1,1 @@
-"""Keeps secrets that have to be read again, and the keys by which it does."""
+"""Encrypts stored secrets that Vigia has to read again, and keeps the keys for it."""

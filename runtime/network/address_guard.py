@@ -1,4 +1,4 @@
-"""Which addresses may be connected to: public ones, and the networks that the operator allows."""
+"""Decides which addresses Vigia may connect to: public ones, and networks the operator allows."""
 
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 import psutil
 
 NGROK_AGENT = (IPv4Address("127.0.0.1"), 4040)
-"""Where the local ngrok agent answers: allowed to targets of kind `ngrok` alone."""
+"""The address of the local ngrok agent. Only targets of kind `ngrok` may connect to it."""
 
 Endpoint = tuple[str, int]
 THIS_MACHINE = ""
@@ -15,14 +15,14 @@ THIS_MACHINE = ""
 DENIED = tuple(
     ip_network(network)
     for network in (
-        "100.64.0.0/10",  # shared by a provider's customers
-        "168.63.129.16/32",  # Azure's host, which looks public
-        "192.0.0.0/24",  # protocol assignments, Oracle's metadata among them
-        "192.88.99.0/24",  # relays of 6to4
+        "100.64.0.0/10",  # carrier-grade NAT (RFC 6598)
+        "168.63.129.16/32",  # the metadata host of Azure, a public address
+        "192.0.0.0/24",  # protocol assignments; Oracle Cloud has its metadata here
+        "192.88.99.0/24",  # 6to4 relays
         "3fff::/20",  # documentation
     )
 )
-"""What Python's `is_global` lets through, or did in some version."""
+"""Networks that are not public although `is_global` of some Python version allows them."""
 
 GLOBAL_UNICAST = ip_network("2000::/3")
 NAT64 = ip_network("64:ff9b::/96")
@@ -32,9 +32,10 @@ Address = IPv4Address | IPv6Address
 
 
 class AddressGuard:
-    """Says yes to public addresses and to the networks allowed, given as CIDR.
+    """Allows public addresses and the networks in `allowed` (CIDR).
 
-    It says no to `denied` whatever is allowed: the service's own port, and its databases.
+    The endpoints in `denied` are refused even in an allowed network: they are the service's own
+    port and its databases.
     """
 
     def __init__(self, allowed: Iterable[str] = (), denied: Iterable[Endpoint] = ()) -> None:
@@ -43,7 +44,11 @@ class AddressGuard:
         self._denied_ports = frozenset(port for _, port in self._denied)
 
     def allows(self, address: str, port: int, *, for_ngrok: bool = False) -> bool:
-        """Decide about the address that a socket is about to connect to, never about a name."""
+        """Return whether a socket may connect to an address. Raises ValueError for a name.
+
+        Call it with the very address that is connected to: the answer of a name server can change
+        between two look-ups.
+        """
         outer = ip_address(address)
         inner = _unwrapped(outer)
         if self.denies(address, port):
@@ -55,13 +60,13 @@ class AddressGuard:
         return _is_public(inner)
 
     def refusal(self, address: str, port: int) -> str:
-        """Say why `allows` decided against an address, and what can be done."""
+        """Return why `allows` refused an address, and how to allow it."""
         if self.denies(address, port):
-            return f"{address}:{port} is Vigia's own or its database's, where no target can be"
+            return f"{address}:{port} belongs to Vigia or its database, and cannot be a target"
         return f"{address} is not a public address; VIGIA_EGRESS_ALLOW can allow it"
 
     def denies(self, address: str, port: int) -> bool:
-        """Return whether nothing can allow this: the service or a database of its listens there."""
+        """Return whether Vigia or one of its databases listens at this endpoint."""
         if port not in self._denied_ports:
             return False
         outer = ip_address(address)
@@ -72,7 +77,7 @@ class AddressGuard:
 
 
 def _place(address: str) -> Address | None:
-    """Return an address without what wraps it; None stands for this machine."""
+    """Return the address that an IPv6 form stands for, or None for this machine."""
     outer = ip_address(address) if address else None
     return None if outer is None or _is_this_machine(outer) else _unwrapped(outer)
 
@@ -85,7 +90,10 @@ def _is_this_machine(ip: Address) -> bool:
 
 
 def _unwrapped(ip: Address) -> Address:
-    """Return the IPv4 address that an IPv6 one stands for, if it stands for one."""
+    """Return the IPv4 address inside an IPv6 address (Teredo, NAT64, mapped, 6to4), or itself.
+
+    Otherwise a private IPv4 address in an IPv6 form would pass as public.
+    """
     if isinstance(ip, IPv4Address):
         return ip
     if ip.teredo is not None:

@@ -1,4 +1,4 @@
-"""A connection for a protocol other than HTTP, to an allowed address only."""
+"""Connects to allowed addresses for protocols other than HTTP."""
 
 import asyncio
 import errno
@@ -15,8 +15,8 @@ from runtime.network.egress import Egress, EgressError, Failure
 async def connect(egress: Egress, host: str, port: int, *, timeout_s: float) -> socket.socket:
     """Return a connected socket, which the caller closes. Raises EgressError.
 
-    The addresses of a name are tried in turn, each for its share of the time. The guard is asked
-    about the very address that is connected to: no later answer of the name servers can change it.
+    The addresses of a name are tried in turn, each for an equal part of `timeout_s`. The guard
+    checks the very address that the socket connects to, so that DNS rebinding cannot evade it.
     """
     try:
         async with asyncio.timeout(timeout_s):
@@ -28,10 +28,10 @@ async def connect(egress: Egress, host: str, port: int, *, timeout_s: float) -> 
 
 
 async def check(egress: Egress, host: str, port: int, *, timeout_s: float) -> None:
-    """Raise EgressError unless every address of a host may be connected to.
+    """Raise EgressError unless every address of a host is allowed.
 
-    For libraries that connect by themselves. They ask the name servers once more, so that this is
-    weaker than `connect`: whoever owns the name can answer something else by then.
+    This is for libraries that connect by themselves. It is weaker than `connect`: the library looks
+    the name up again, and the owner of the name can return another address by then.
     """
     try:
         async with asyncio.timeout(timeout_s):
@@ -51,8 +51,8 @@ def _explaining_dns() -> Iterator[None]:
     except OSError as error:
         raise EgressError(Failure.DNS, f"DNS: {error.strerror or 'no answer'}") from error
     except ValueError as error:
-        # A label that is empty or too long cannot be asked for.
-        raise EgressError(Failure.DNS, "DNS: not the name of a host") from error
+        # A label of the name is empty or too long.
+        raise EgressError(Failure.DNS, "DNS: not a host name") from error
 
 
 async def _addresses(egress: Egress, host: str, port: int) -> list[ResolveResult]:
@@ -61,7 +61,7 @@ async def _addresses(egress: Egress, host: str, port: int) -> list[ResolveResult
 
 
 async def _first(egress: Egress, addresses: list[ResolveResult], timeout_s: float) -> socket.socket:
-    """Connect to the first address that answers; else raise what befell the last."""
+    """Connect to the first address that accepts; raise the error of the last one if none does."""
     failure = EgressError(Failure.DNS, "DNS: no address")
     for address in addresses:
         try:
@@ -90,7 +90,7 @@ async def _connect(egress: Egress, address: ResolveResult, timeout_s: float) -> 
 
 
 def _explained(error: OSError, timeout_s: float) -> EgressError:
-    # TimeoutError is an OSError too: one of ours has no number.
+    # The kernel's ETIMEDOUT is a TimeoutError as well. Only that of asyncio.timeout has no errno.
     if isinstance(error, TimeoutError) and error.errno is None:
         return EgressError(Failure.TIMEOUT, f"no connection within {timeout_s:g} s")
     if error.errno == errno.ECONNREFUSED:

@@ -1,4 +1,4 @@
-"""The one door outwards: requests to allowed addresses only, and none that lasts for ever."""
+"""The HTTP client for all outgoing requests: to allowed addresses only, each with a deadline."""
 
 import asyncio
 import errno
@@ -24,11 +24,12 @@ BODY_BYTES_MAX = 64 * 1024
 CONNECTIONS_MAX = 256
 
 HEADERS = {"User-Agent": f"Vigia/{__version__}", "Accept-Encoding": "identity"}
-"""Bodies are asked for as they are, and never decompressed: there is no bomb to be had."""
+"""`identity` asks for uncompressed bodies. Vigia never decompresses one, so that a small answer
+cannot fill the memory."""
 
 
 class Failure(StrEnum):
-    """Why there is no answer."""
+    """Why a request has no complete answer."""
 
     URL = "url"
     ADDRESS = "address"
@@ -42,7 +43,7 @@ class Failure(StrEnum):
 
 
 class EgressError(Exception):
-    """There is no whole answer; the message is short and holds nothing of the URL."""
+    """A request has no complete answer. The message is short, and contains no part of the URL."""
 
     def __init__(self, failure: Failure, reason: str) -> None:
         super().__init__(reason)
@@ -50,10 +51,11 @@ class EgressError(Exception):
 
 
 class Trace(Struct):
-    """What was seen of a request, also of one that failed.
+    """Status, headers and timings of a request, even of a failed one.
 
-    A phase (dns, connect, tls, first_byte, transfer) is known once it has ended; those of redirects
-    add up. `status` is 0 before there is one; the names in `headers` have any case.
+    `phases_ms` holds each ended phase (dns, connect, tls, first_byte, transfer) in milliseconds,
+    added up over redirects. `status` is 0 until an answer arrives. Names in `headers` may have any
+    case.
     """
 
     for_ngrok: bool = False
@@ -79,33 +81,34 @@ class Trace(Struct):
 
     @property
     def latency_ms(self) -> float:
-        """From the beginning to the last byte: the phases leave no gap."""
+        """Milliseconds from the start to the last byte. The phases leave no gap."""
         return sum(self.phases_ms.values())
 
     def certificates(self) -> list[bytes]:
-        """Return what the servers on the way showed of themselves, in DER."""
+        """Return the certificates of the server and of the redirects before it, in DER."""
         shown = []
         for tls in self.tls:
             try:
                 shown.append(tls.getpeercert(binary_form=True))
             except ValueError:
-                # This handshake did not end; others on the way may have.
+                # This handshake did not finish. That of an earlier redirect may have.
                 continue
         return [certificate for certificate in shown if certificate]
 
 
 _trace: ContextVar[Trace] = ContextVar("trace")
-"""Of the request that this task makes: sockets and TLS are made where no argument reaches."""
+"""The trace of this task's request. aiohttp creates sockets and TLS objects in hooks that take no
+argument of ours."""
 
 
 class Egress:
-    """Makes requests, each on a connection of its own; see `open_egress`."""
+    """Makes HTTP requests, each on its own connection. Create it with `open_egress`."""
 
     def __init__(self, allowed: Iterable[str] = (), denied: Iterable[Endpoint] = ()) -> None:
         self.guard = AddressGuard(allowed, denied)
         self.resolver = Resolver(self.guard)
         self.tls = ssl.create_default_context()
-        """For protocols other than HTTP; see `connection`."""
+        """The TLS context for protocols other than HTTP; see `connection`."""
         self._verified, self._unverified = _context(verify=True), _context(verify=False)
         self.session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
@@ -115,7 +118,7 @@ class Egress:
                 force_close=True,
                 limit=CONNECTIONS_MAX,
             ),
-            # Deadlines are ours: aiohttp rounds its own up to whole seconds.
+            # `ask` has its own deadline, because aiohttp rounds timeouts up to whole seconds.
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=HEADERS,
@@ -138,9 +141,10 @@ class Egress:
         data: bytes | None = None,
         body_bytes_max: int = BODY_BYTES_MAX,
     ) -> bytes:
-        """Return the body, or its beginning; the trace holds the rest. Raises EgressError.
+        """Return the first `body_bytes_max` bytes of the body. Raises EgressError.
 
-        Headers and data of the caller's go to the address itself, and never on with a redirect.
+        `trace` receives the status, the headers and the timings, even when the request fails. A
+        request with `headers` or `data` follows no redirect, so that they reach no other host.
         """
         token = _trace.set(trace)
         options = {
@@ -177,7 +181,10 @@ class Egress:
             raise
 
     async def _show_certificate(self, trace: Trace) -> None:
-        """Shake hands once more and say nothing: OpenSSL forgets what it could not verify."""
+        """Repeat the TLS handshake without verification, only to read the server's certificate.
+
+        OpenSSL does not return a certificate that it could not verify.
+        """
         if trace.peer is None:
             return
         loop = asyncio.get_running_loop()
@@ -195,7 +202,10 @@ class Egress:
         transport.abort()
 
     def _socket(self, info: aiohttp.AddrInfoType) -> socket.socket:
-        """Make the socket for an address, which is known here for certain, unless it is refused."""
+        """Create the socket for an address, or raise PermissionError for a refused address.
+
+        This is the last step before the connection: no later look-up can change the address.
+        """
         family, kind, protocol, _, (address, port, *_) = info
         trace = _trace.get()
         trace.enter("connect")
@@ -210,7 +220,10 @@ class Egress:
 async def open_egress(
     allowed: Iterable[str] = (), denied: Iterable[Endpoint] = ()
 ) -> AsyncIterator[Egress]:
-    """Open the way to public addresses and the networks allowed, but never to what is denied."""
+    """Open a client for public addresses and the networks in `allowed` (CIDR).
+
+    It never connects to the endpoints in `denied`.
+    """
     egress = Egress(allowed, denied)
     async with egress.session:
         yield egress
@@ -219,7 +232,10 @@ async def open_egress(
 async def _once(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
-    """Keep aiohttp from asking again: a server that drops every other request would look well."""
+    """Keep aiohttp from repeating a request.
+
+    With repeats, a server that drops every second request would look healthy.
+    """
     try:
         return await handler(request)
     except aiohttp.ClientConnectorError:
@@ -236,7 +252,7 @@ async def _beginning(content: aiohttp.StreamReader, bytes_max: int) -> bytes:
 
 
 class _Context(ssl.SSLContext):
-    """Tells the trace when a handshake begins, which aiohttp does not."""
+    """Records the start of the TLS handshake in the trace. aiohttp has no hook for it."""
 
     def wrap_bio(
         self,
@@ -287,15 +303,15 @@ def _phases() -> aiohttp.TraceConfig:
 
 FIXED: tuple[tuple[type[Exception], Failure, str], ...] = (
     (aiohttp.TooManyRedirects, Failure.REDIRECT, f"more than {REDIRECTS_MAX} redirects"),
-    (aiohttp.RedirectClientError, Failure.REDIRECT, "redirected to what is no HTTP address"),
+    (aiohttp.RedirectClientError, Failure.REDIRECT, "redirected to an address that is not HTTP"),
     (aiohttp.NonHttpUrlClientError, Failure.URL, "not a usable HTTP address"),
-    (aiohttp.ClientPayloadError, Failure.PROTOCOL, "the answer broke off"),
-    (aiohttp.ClientResponseError, Failure.PROTOCOL, "the answer is not proper HTTP"),
+    (aiohttp.ClientPayloadError, Failure.PROTOCOL, "the answer is incomplete"),
+    (aiohttp.ClientResponseError, Failure.PROTOCOL, "the answer is not valid HTTP"),
     (aiohttp.ClientConnectionError, Failure.PROTOCOL, "closed without an answer"),
     (OSError, Failure.PROTOCOL, "closed without an answer"),
     (ValueError, Failure.URL, "not a usable HTTP address"),
 )
-"""What is always said in the same words; the first that fits holds."""
+"""Errors with a fixed message. The first class that matches counts."""
 
 
 def _explain(error: Exception, trace: Trace) -> tuple[Failure, str]:
@@ -324,5 +340,5 @@ def _explain_connection(error: OSError, trace: Trace) -> tuple[Failure, str]:
         return Failure.TLS, f"TLS: {words or 'connection lost'}"
     if error.errno == errno.ECONNREFUSED:
         return Failure.REFUSED, words
-    # The addresses of a name may fail in different ways.
+    # The addresses of a name can fail with different errors, and then there is no errno.
     return Failure.CONNECT, words or "cannot connect"

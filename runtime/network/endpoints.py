@@ -1,4 +1,4 @@
-"""Where the service itself and its databases listen: no target may be one of these."""
+"""Finds the addresses on which Vigia and its databases listen. No target may be one of them."""
 
 import asyncio
 import socket
@@ -15,9 +15,9 @@ LOOK_UP_S = 5.0
 
 
 async def own_endpoints(settings: Settings) -> frozenset[Endpoint]:
-    """Return the addresses and ports that no target is ever asked at, whatever is allowed.
+    """Return the endpoints that no target may have, whatever the operator allows.
 
-    The names of databases are looked up once, here; one without an address now is left out.
+    Each host name of a database is looked up once. A name without an address now is left out.
     """
     found = {(THIS_MACHINE, settings.port)}
     urls = (settings.database_url, settings.database_read_url, settings.trading_database_url)
@@ -31,7 +31,7 @@ def _places(url: str) -> Iterator[tuple[str, int]]:
     try:
         words = conninfo_to_dict(url)
     except ProgrammingError:
-        return  # Whoever connects says what is wrong with it.
+        return  # The connection to the database fails later, with a message about the mistake.
     hosts = str(words.get("hostaddr") or words.get("host") or "").split(",")
     ports = str(words.get("port") or POSTGRES_PORT).split(",")
     for number, host in enumerate(hosts):
@@ -41,7 +41,7 @@ def _places(url: str) -> Iterator[tuple[str, int]]:
 
 async def _look_up(host: str, port: int) -> set[Endpoint]:
     if not host or host.startswith(("/", "@")):
-        # A socket in the file system has no port, but its server mostly listens on one as well.
+        # A Unix socket has no port, but its server usually listens on a TCP port as well.
         return {(THIS_MACHINE, port)}
     loop = asyncio.get_running_loop()
     try:

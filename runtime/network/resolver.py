@@ -1,4 +1,4 @@
-"""Names become addresses without one name's silence delaying another."""
+"""Looks host names up, so that one slow name does not delay another."""
 
 import asyncio
 import errno
@@ -18,10 +18,10 @@ AddrInfos = list[tuple[Any, Any, int, str, tuple[Any, ...]]]
 
 
 class Resolver(AbstractResolver):
-    """Asks the system, each name in a thread of its own: one that hangs delays no other.
+    """Looks each name up with `getaddrinfo` in its own thread.
 
-    The threads of the loop are few, and uvloop's are four. These are daemons, because the end of
-    the process waits for no look-up.
+    The default executor has few threads, and uvloop's has four: a few hanging names would block all
+    others. The threads are daemons, so that the process can end while a look-up hangs.
     """
 
     def __init__(self, guard: AddressGuard) -> None:
@@ -32,7 +32,8 @@ class Resolver(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
         infos = await asyncio.wrap_future(self._look_up((host, port, family)))
-        # The socket refuses the others anyway; left in, they would blur why the allowed ones fail.
+        # Egress would refuse the other addresses anyway. Left in, they would replace the error of
+        # the allowed ones.
         allowed = [info for info in infos if self._guard.allows(info[4][0], port, for_ngrok=True)]
         return [
             ResolveResult(
@@ -47,7 +48,7 @@ class Resolver(AbstractResolver):
         ]
 
     async def addresses(self, host: str, port: int) -> list[str]:
-        """Return every address of a host, those that are not allowed among them."""
+        """Return every address of a host, including addresses that are not allowed."""
         question = (host, port, socket.AF_UNSPEC)
         infos = await asyncio.wrap_future(self._look_up(question))
         return [str(info[4][0]) for info in infos]
@@ -56,15 +57,15 @@ class Resolver(AbstractResolver):
         self._asked = {asked: answer for asked, answer in self._asked.items() if not answer.done()}
         if question not in self._asked:
             if len(self._asked) >= LOOKUPS_MAX:
-                raise OSError(errno.EAGAIN, "too many look-ups hang")
+                raise OSError(errno.EAGAIN, "too many look-ups wait for an answer")
             answer = self._asked[question] = Future()
-            # A future that runs cannot be cancelled by one of those who wait for it.
+            # Several tasks may await this future. Marked as running, none of them can cancel it.
             answer.set_running_or_notify_cancel()
             Thread(target=_resolve, args=(question, answer), name="dns", daemon=True).start()
         return self._asked[question]
 
     async def close(self) -> None:
-        """Leave what hangs behind."""
+        """Do nothing: hanging look-ups end with the process."""
 
 
 def _resolve(question: Question, answer: Future[AddrInfos]) -> None:

@@ -1,4 +1,4 @@
-"""Hands mail to a server by SMTP, on an encrypted connection to an allowed address."""
+"""Sends mail through an SMTP server, on an encrypted connection to an allowed address."""
 
 import asyncio
 import socket
@@ -17,23 +17,23 @@ QUIT_S = 1.0
 
 
 class Server(Struct, frozen=True, kw_only=True):
-    """Where mail is handed over, and as whom."""
+    """An SMTP server, and the user to sign in with (empty: no sign-in)."""
 
     host: str
     port: int
     user: str = ""
     password: str = ""
     is_tls: bool = False
-    """Whether TLS begins with the connection; else it does by STARTTLS."""
+    """Whether the connection begins with TLS (port 465). Otherwise STARTTLS encrypts it."""
     may_be_plain: bool = False
-    """Whether nobody else can listen, so that there is no TLS."""
+    """Whether the connection stays unencrypted, because no one else can listen on it."""
 
     def __repr__(self) -> str:
         return f"Server(host={self.host!r}, port={self.port})"
 
 
 class Reply(NamedTuple):
-    """What a server says to a command."""
+    """The reply of a server to one command."""
 
     code: int
     message: str
@@ -44,7 +44,7 @@ class HandedOver(Struct, frozen=True):
 
     answer: str
     refused: Mapping[str, Reply]
-    """What the server said to each recipient that it did not take."""
+    """The server's reply for each recipient that it refused."""
 
 
 async def hand_over(
@@ -56,9 +56,10 @@ async def hand_over(
     mail: bytes,
     timeout_s: float,
 ) -> HandedOver:
-    """Send a mail. Raises EgressError, SMTPException, or OSError for what TLS and time do.
+    """Send a mail.
 
-    What fails after the server took the mail, such as taking leave, does not count.
+    Raises EgressError, SMTPException, or OSError for a TLS failure or after `timeout_s` seconds. A
+    failure after the server accepted the mail, for example in QUIT, is ignored.
     """
     async with asyncio.timeout(timeout_s):
         smtp = await _open(egress, server, timeout_s)
@@ -95,16 +96,17 @@ async def _open(egress: Egress, server: Server, timeout_s: float) -> SMTP:
             await _start_tls(smtp, peer)
     except BaseException:
         smtp.close()
-        # Where TLS failed at once, no transport ever had the socket.
+        # If TLS failed at once, no transport owns the socket, and `smtp.close` does not close it.
         opened.close()
         raise
     return smtp
 
 
 async def _start_tls(smtp: SMTP, peer: str) -> None:
-    """Encrypt. Somebody in the middle can take the offer away, so that nobody gets the mail then.
+    """Encrypt the connection. Raises EgressError when the server offers no STARTTLS.
 
-    Traffic to this machine itself is its own.
+    An attacker in the middle can remove the offer, so Vigia never falls back to plain text. The
+    only exception is a server on this machine.
     """
     if smtp.supports_extension("starttls"):
         await smtp.starttls()
@@ -115,12 +117,12 @@ async def _start_tls(smtp: SMTP, peer: str) -> None:
 
 async def _sign_in(smtp: SMTP, server: Server) -> None:
     if not smtp.supports_extension("auth"):
-        raise SMTPNotSupported("the mail server takes no password: it offers no AUTH")
+        raise SMTPNotSupported("the mail server accepts no password: it offers no AUTH")
     await smtp.login(server.user, server.password)
 
 
 def own_name(name: str, address: str) -> str:
-    """Return how to greet: the host's whole name, or else its address (RFC 5321, 4.1.3)."""
+    """Return the name for EHLO: the host's full name, or else its address (RFC 5321, 4.1.3)."""
     if "." in name:
         return name
     return f"[IPv6:{address}]" if ":" in address else f"[{address}]"

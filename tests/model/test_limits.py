@@ -1,4 +1,4 @@
-"""The limits: the pages name the ones that hold, and they fit together."""
+"""The limits fit together, and the documentation names the real ones."""
 
 import sys
 from pathlib import Path
@@ -55,7 +55,7 @@ def power(value: float) -> str:
         ("decisions/2026-11-23-values-are-bounded.md", f"Values are bounded at {power(VALUE_MAX)}"),
     ],
 )
-def test_the_pages_name_the_limits_that_hold(page: str, said: str) -> None:
+def test_the_documentation_names_the_real_limits(page: str, said: str) -> None:
     assert said in " ".join((DOCS / page).read_text().split())
 
 
@@ -64,5 +64,5 @@ def test_the_longest_label_and_the_longest_component_fit_into_one_series() -> No
     assert longest_label + max(NAME_CHARS_MAX, TEXT_CHARS_MAX) <= IDENTITY_BYTES_MAX
 
 
-def test_the_squares_of_more_samples_than_there_can_be_have_a_sum() -> None:
+def test_the_sum_of_squares_of_all_possible_samples_fits_into_a_double() -> None:
     assert sys.float_info.max > VALUE_MAX**2 * 2**63

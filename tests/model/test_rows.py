@@ -1,4 +1,4 @@
-"""What a query answers becomes samples, or is refused as a whole and with the column's name."""
+"""The rows of a query become samples, or all are refused with the name of the column."""
 
 import math
 from collections.abc import Mapping
@@ -61,11 +61,11 @@ def test_a_row_may_name_its_component() -> None:
         one("value", 1, "bar"),
         one("value", 2),
     ]
-    with pytest.raises(RowsError, match="component is no number"):
+    with pytest.raises(RowsError, match="component is not a number"):
         samples_of(first)
 
 
-def test_columns_with_values_are_known_without_any_row() -> None:
+def test_value_columns_are_known_even_without_rows() -> None:
     columns = ["label_a", "orders", "component", "visits"]
 
     assert value_columns(Answer(columns, ())) == ["orders", "component", "visits"]
@@ -76,42 +76,45 @@ def test_columns_with_values_are_known_without_any_row() -> None:
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        ({"label_a": "x"}, "it has no column with a value"),
-        ({"a": "much"}, "a is no number; cast it to one, or name the column label_a"),
-        ({"a": NOW}, "a is no number"),
-        ({"a": [1]}, "a is no number"),
-        ({"a": math.nan}, "a is nan, which cannot be stored: it may be 1e.140 at most"),
+        ({"label_a": "x"}, "the query returns no value column; select at least one number"),
+        ({"a": "much"}, "a is not a number; cast it to one, or name the column label_a"),
+        ({"a": NOW}, "a is not a number"),
+        ({"a": [1]}, "a is not a number"),
+        ({"a": math.nan}, "a is nan, which cannot be stored; write a value from -1e.140 to 1e.140"),
         ({"a": Decimal("NaN")}, "a is nan, which cannot be stored"),
         ({"a": -math.inf}, "a is -inf, which cannot be stored"),
         ({"a": 10**400}, "a is inf, which cannot be stored"),
         ({"a": -1e141}, "a is -1e.141, which cannot be stored"),
-        ({"a": 1, "label_": "x"}, "label_ needs a name behind it"),
-        ({"a": 1, "label_x\ny": "x"}, "the name label_x y has control characters"),
-        ({"a": 1, f"label_{'x' * 129}": "x"}, "or over 128 bytes"),
-        ({"a": 1, "label_x": "a\nb"}, "label_x has control characters or marks of text direction"),
-        ({"a": 1, "label_x": "é" * 513}, "label_x has control characters .* or over 1024 bytes"),
+        ({"a": 1, "label_": "x"}, "the column label_ names no label; write label_host"),
+        ({"a": 1, "label_x\ny": "x"}, "the column name label_x y contains control characters"),
+        ({"a": 1, f"label_{'x' * 129}": "x"}, "or more than 128 bytes"),
+        ({"a": 1, "label_x": "a\nb"}, "label_x contains control characters or marks of text dir"),
+        ({"a": 1, "label_x": "é" * 513}, "a value of label_x contains .* or more than 1024 bytes"),
         ({"a": 1} | {f"label_{n}": "x" for n in range(31)}, "a row has more than 30 labels"),
         (
             {"a": 1, "label_x": "x" * 1000, "label_y": "y" * 1000},
-            "a row's component and labels have more than 2000 bytes together",
+            "the component and labels of a row have more than 2000 bytes together",
         ),
-        ({"a": 1, "at": "x" * 251}, "at has control characters .* or over 250 characters"),
-        ({"a": 1, "at": "x\u202ey"}, "at has control characters"),
+        (
+            {"a": 1, "at": "x" * 251},
+            "at contains control characters .* or more than 250 characters",
+        ),
+        ({"a": 1, "at": "x\u202ey"}, "at contains control characters"),
     ],
 )
-def test_an_answer_that_cannot_be_stored_says_which_column_and_why(
+def test_the_error_for_rows_that_cannot_be_stored_names_the_column_and_the_cause(
     row: dict[str, object], reason: str
 ) -> None:
     with pytest.raises(RowsError, match=reason):
         samples_of(row, component_column="at")
 
 
-def test_two_columns_have_two_names() -> None:
+def test_two_columns_with_one_name_are_refused() -> None:
     with pytest.raises(RowsError, match="two columns are named a; rename one with AS"):
         samples_of_rows(Answer(["a", "a"], [(1, 2)]), NOW, "shop", series_of)
 
 
-def test_a_series_comes_once() -> None:
+def test_two_rows_with_one_series_are_refused() -> None:
     row = {"orders": 3, "label_a": "x", "label_b": "y"}
     with pytest.raises(
         RowsError, match="two rows of orders have the same component and labels: a=x, b=y"
@@ -122,7 +125,7 @@ def test_a_series_comes_once() -> None:
     assert samples_of({"orders": 3}, {"orders": None}) == [one("orders", 3)]
 
 
-def test_there_are_so_many_rows_at_most() -> None:
+def test_too_many_rows_are_refused() -> None:
     rows = [{"a": 1, "label_n": number} for number in range(ROWS_MAX + 1)]
 
     assert len(samples_of(*rows[:-1])) == ROWS_MAX
@@ -145,7 +148,7 @@ COLUMNS = st.sampled_from(["component", "a", "b", "label_x", "label_y", "label_"
 
 
 @given(st.lists(st.dictionaries(COLUMNS, FIELDS, min_size=1), min_size=1, max_size=4))
-def test_whatever_is_answered_can_be_stored_or_is_refused_in_one_line(
+def test_any_rows_are_stored_or_refused_with_a_message_of_one_line(
     rows: list[dict[str, object]],
 ) -> None:
     """The law: no sample breaks a limit, and no error but RowsError comes of any answer."""

@@ -1,4 +1,4 @@
-"""No text that is stored or printed holds a character that acts by itself."""
+"""No stored or printed text contains a control character."""
 
 import re
 import unicodedata
@@ -47,7 +47,7 @@ hostile = st.builds(lambda before, at, after: before + at + after, around, actin
 
 
 @given(hostile)
-def test_what_acts_is_refused_wherever_a_text_is_stored(text: str) -> None:
+def test_unsafe_characters_are_refused_wherever_a_text_is_stored(text: str) -> None:
     kinds: list[tuple[type, Any]] = [
         (Text, text),  # type: ignore[list-item]
         (Rule, {"name": "r", "metric": "m", "levels": {"warning": 1}, "component": text}),
@@ -66,7 +66,9 @@ def test_what_acts_is_refused_wherever_a_text_is_stored(text: str) -> None:
 
 
 @given(hostile)
-def test_several_lines_may_hold_line_ends_and_tabs_but_nothing_else_that_acts(text: str) -> None:
+def test_several_lines_may_contain_line_ends_and_tabs_but_no_other_unsafe_character(
+    text: str,
+) -> None:
     if set(text) & set("\t\r\n"):
         assert msgspec.convert(text, Lines) == text
     else:
@@ -101,7 +103,7 @@ def test_a_text_that_must_say_something_is_not_empty() -> None:
 
 
 @pytest.mark.parametrize("character", r"\;,&=+!$'()*<>^`{|}" + '"')
-def test_what_ends_no_host_is_refused_in_an_address(character: str) -> None:
+def test_characters_that_no_host_has_are_refused_in_an_address(character: str) -> None:
     for kind in (Target, ScrapeTarget):
         with pytest.raises(msgspec.ValidationError):
             msgspec.convert({"name": "t", "url": f"https://example.com{character}s3cr3t"}, kind)
@@ -109,7 +111,7 @@ def test_what_ends_no_host_is_refused_in_an_address(character: str) -> None:
 
 
 @given(st.text())
-def test_what_is_printed_holds_nothing_that_acts_and_loses_no_letter(text: str) -> None:
+def test_cleaned_text_has_no_unsafe_character_and_loses_no_letter(text: str) -> None:
     line, lines = clean(text), clean_lines(text)
 
     assert not set(line) & set(ACTS)

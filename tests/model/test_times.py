@@ -1,4 +1,4 @@
-"""Times and durations: everything people write is read, nothing else is."""
+"""Times and durations are read in every documented form and in no other."""
 
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
@@ -101,7 +101,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_what_is_no_time_is_refused(text: str) -> None:
+def test_a_text_that_is_not_a_time_is_refused(text: str) -> None:
     with pytest.raises(InvalidError) as refusal:
         parse_time(text, NOW)
 
@@ -193,7 +193,7 @@ def test_a_duration_is_read(text: str, seconds: float) -> None:
         "36501d",
     ],
 )
-def test_what_is_no_duration_is_refused(text: str) -> None:
+def test_a_text_that_is_not_a_duration_is_refused(text: str) -> None:
     with pytest.raises(InvalidError):
         parse_duration(text)
 
@@ -218,7 +218,7 @@ def test_whole_seconds_may_be_a_number(seconds: int) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["", "1.5h", "-1s", "1w", "1 s", "1h\n", "\u0665m", -1, 1.5, 1e9])
-def test_what_is_no_whole_duration_is_refused(wrong: str | float) -> None:
+def test_a_value_that_is_not_a_whole_duration_is_refused(wrong: str | float) -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert(wrong, WholeDuration)
 

@@ -1,4 +1,4 @@
-"""A statement ends soon after its deadline, also where the server does not do as it is told."""
+"""A statement ends soon after its deadline, even when the server ignores the cancel request."""
 
 import asyncio
 import time

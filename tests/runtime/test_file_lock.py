@@ -1,4 +1,4 @@
-"""A locked file has one holder, and is free again when that ends, however it does."""
+"""A locked file has one holder, and is free again when the holder ends in any way."""
 
 import asyncio
 import os
@@ -59,7 +59,7 @@ def test_a_file_that_was_locked_is_its_owner_s_alone(path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-async def test_a_lock_is_had_as_soon_as_it_is_free(path: Path) -> None:
+async def test_a_waiting_holder_gets_the_lock_as_soon_as_it_is_free(path: Path) -> None:
     first = FileLock(path)
     with closing(FileLock(path)) as second:
         assert first.try_lock()
@@ -72,7 +72,7 @@ async def test_a_lock_is_had_as_soon_as_it_is_free(path: Path) -> None:
             assert await waiting
 
 
-async def test_a_lock_that_is_not_freed_in_time_is_not_had(path: Path) -> None:
+async def test_waiting_for_a_lock_ends_after_the_given_time(path: Path) -> None:
     with closing(FileLock(path)) as first, closing(FileLock(path)) as second:
         assert first.try_lock()
 

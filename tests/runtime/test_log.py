@@ -1,4 +1,4 @@
-"""The log is written while it can be; what it cannot be written to ends nobody."""
+"""A log that cannot be written never stops the process."""
 
 import json
 import os
@@ -56,7 +56,7 @@ def test_a_pipe_whose_reader_has_ended_and_no_stream_at_all_are_survived(
 
 
 @given(st.text())
-def test_nothing_in_a_line_acts_on_a_terminal(text: str) -> None:
+def test_a_line_contains_no_control_characters(text: str) -> None:
     event = log._one_line(None, "info", {"event": "x", "text": text, "exception": text})
 
     unsafe = {

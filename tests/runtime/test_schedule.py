@@ -1,4 +1,4 @@
-"""Slots, taken for real in short intervals, and with a clock that is set."""
+"""Slots with short real intervals, and with a clock that is set forward and back."""
 
 import asyncio
 import contextlib
@@ -16,7 +16,7 @@ INTERVAL_S = 0.05
 
 
 class Journal:
-    """Turns that write down their slots, and ring when there are enough."""
+    """Runs that record their slots, and wake the test when there are enough."""
 
     def __init__(self, enough: int = 5) -> None:
         self.stats: list[datetime] = []
@@ -39,7 +39,7 @@ class Journal:
 
 
 class SetClock:
-    """The machine's clock, as somebody has set it."""
+    """A clock that the test sets."""
 
     def __init__(self) -> None:
         self.ahead_s = 0.0
@@ -88,7 +88,7 @@ async def test_slots_are_whole_multiples_of_the_interval_and_never_come_twice() 
     assert all(slot.tzinfo is UTC for slot in journal.stats)
 
 
-async def test_a_turn_starts_at_its_slot_and_not_before() -> None:
+async def test_a_run_never_starts_before_its_slot() -> None:
     journal = Journal()
 
     async with service(journal.run) as stats:
@@ -103,7 +103,7 @@ async def test_a_turn_starts_at_its_slot_and_not_before() -> None:
     assert 0 <= stats.delay_s <= stats.delay_s_max < INTERVAL_S
 
 
-async def test_an_offset_moves_the_start_and_not_the_slot() -> None:
+async def test_an_offset_delays_the_start_but_keeps_the_slot() -> None:
     journal, offset_s = Journal(), 0.02
 
     async with service(journal.run, offset_s=offset_s):
@@ -114,7 +114,7 @@ async def test_an_offset_moves_the_start_and_not_the_slot() -> None:
         assert started - slot.timestamp() >= offset_s - 1e-3
 
 
-async def test_slots_that_come_during_a_turn_are_missed_and_not_made_up_for() -> None:
+async def test_slots_that_fall_due_during_a_run_are_missed_and_not_made_up() -> None:
     journal = Journal(enough=3)
 
     async def long_turn(slot: datetime) -> None:
@@ -131,7 +131,7 @@ async def test_slots_that_come_during_a_turn_are_missed_and_not_made_up_for() ->
     assert stats.missed == sum(apart) - len(apart)
 
 
-async def test_a_failing_turn_is_counted_and_the_next_one_comes() -> None:
+async def test_a_failed_run_is_counted_and_the_next_slot_runs() -> None:
     journal = Journal(enough=3)
 
     async def failing_turn(slot: datetime) -> None:
@@ -145,7 +145,7 @@ async def test_a_failing_turn_is_counted_and_the_next_one_comes() -> None:
     assert stats.last_error == "ValueError: no luck"
 
 
-async def test_a_turn_is_cancelled_at_its_deadline() -> None:
+async def test_a_run_is_cancelled_at_its_deadline() -> None:
     journal = Journal(enough=2)
 
     async def hanging_turn(slot: datetime) -> None:
@@ -157,11 +157,11 @@ async def test_a_turn_is_cancelled_at_its_deadline() -> None:
         first_s = stats.duration_s
 
     assert stats.failures >= 1
-    assert stats.last_error == "no end in 0.01 s"
+    assert stats.last_error == "not finished after 0.01 s"
     assert first_s >= 0.01
 
 
-async def test_a_timeout_of_the_turns_own_is_not_called_our_deadline() -> None:
+async def test_a_timeout_inside_a_run_is_not_reported_as_its_deadline() -> None:
     journal = Journal(enough=2)
 
     async def turn_that_timed_out(slot: datetime) -> None:
@@ -190,7 +190,7 @@ async def test_a_cancelled_inner_task_does_not_end_the_service() -> None:
     assert stats.last_error == "cancelled from within"
 
 
-async def test_cancellation_ends_a_running_turn_and_the_service() -> None:
+async def test_cancellation_ends_a_running_task_and_its_loop() -> None:
     started, ended = asyncio.Event(), asyncio.Event()
 
     async def run(_: datetime) -> None:
@@ -211,7 +211,7 @@ async def test_cancellation_ends_a_running_turn_and_the_service() -> None:
     assert stats.failures == 0
 
 
-async def test_a_changed_interval_acts_while_the_service_waits(
+async def test_a_changed_interval_takes_effect_while_the_loop_waits(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(schedule, "NAP_S_MAX", 0.01)
@@ -264,7 +264,7 @@ async def test_a_clock_set_far_back_is_followed_at_once(monkeypatch: pytest.Monk
     assert stats.missed - before <= 2
 
 
-async def test_a_clock_set_back_a_little_takes_no_slot_twice() -> None:
+async def test_a_clock_set_back_a_little_runs_no_slot_twice() -> None:
     clock, journal = SetClock(), Journal(enough=2)
 
     async with service(journal.run, clock=clock):

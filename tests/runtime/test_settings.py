@@ -1,4 +1,4 @@
-"""Every rule by which settings are read, and what is said when they cannot be."""
+"""How settings are read, and the messages for settings that cannot be."""
 
 import json
 import re
@@ -32,7 +32,7 @@ def complaint(environment: Mapping[str, str], toml: str = "", folder: Path | Non
     return message
 
 
-def test_without_a_file_and_environment_there_are_the_defaults() -> None:
+def test_without_a_file_and_variables_the_defaults_apply() -> None:
     settings = read({})
 
     assert settings == Settings()
@@ -83,7 +83,7 @@ def test_a_file_where_the_data_directory_should_be_is_named(below: str, tmp_path
     file.touch()
 
     assert complaint({"VIGIA_DATA_DIR": str(file / below)}) == (
-        f"VIGIA_DATA_DIR: {file} is a file; name a directory, or one that is to be made"
+        f"VIGIA_DATA_DIR: {file} is a file; name a directory, which may not exist yet"
     )
     assert read({"VIGIA_DATA_DIR": str(tmp_path / "new" / "one")}).data_dir.name == "one"
 
@@ -97,7 +97,7 @@ def test_lists_are_separated_by_commas() -> None:
     assert settings.trusted_proxies == ("10.0.0.0/8", "fd00::/8", "192.0.2.1")
 
 
-def test_variables_of_others_and_of_the_tests_are_left_alone() -> None:
+def test_variables_of_other_programs_and_of_the_tests_are_ignored() -> None:
     assert read({"PATH": "/bin", "VIGIA": "x", "VIGIA_TEST_DATABASE_URL": "x"}) == Settings()
 
 
@@ -138,7 +138,9 @@ def test_an_unknown_variable_is_named(variable: str) -> None:
 
 
 def test_a_variable_in_small_letters_is_not_taken_for_another() -> None:
-    assert complaint({"VIGIA_port": "1"}) == "VIGIA_port: unknown setting; names are in capitals"
+    assert (
+        complaint({"VIGIA_port": "1"}) == "VIGIA_port: unknown setting; write the name in capitals"
+    )
 
 
 def test_an_unknown_setting_of_the_file_is_named(tmp_path: Path) -> None:
@@ -146,7 +148,7 @@ def test_an_unknown_setting_of_the_file_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("toml", ["port = ", "port = 1\nport = 2", "[port"])
-def test_a_file_that_is_no_toml_is_named(toml: str, tmp_path: Path) -> None:
+def test_the_error_for_invalid_toml_names_the_file(toml: str, tmp_path: Path) -> None:
     assert complaint({}, toml, tmp_path).startswith(f"{tmp_path / 'vigia.toml'}: ")
 
 
@@ -202,12 +204,26 @@ def test_a_malformed_setting_of_the_file_is_named(toml: str, variable: str, tmp_
     assert complaint({}, toml, tmp_path).startswith(f"{variable}: ")
 
 
-def test_a_complaint_about_a_secret_does_not_show_it() -> None:
+@pytest.mark.parametrize(
+    ("toml", "said"),
+    [
+        ('port = "x"', "VIGIA_PORT: must be a whole number"),
+        ("host = 1", "VIGIA_HOST: must be a text in quotes"),
+        ("roles = [1]", "VIGIA_ROLES: must be a list of texts in quotes"),
+        ('egress_allow = "10.0.0.1/8"', "VIGIA_EGRESS_ALLOW: '10.0.0.1/8' is not a network; "),
+        ('public_url = "http://[::1"', "VIGIA_PUBLIC_URL: has an invalid host or port"),
+    ],
+)
+def test_the_error_says_what_to_write_in_plain_words(toml: str, said: str, tmp_path: Path) -> None:
+    assert complaint({}, toml, tmp_path).startswith(said)
+
+
+def test_the_error_about_a_secret_does_not_show_it() -> None:
     assert "CANARY" not in complaint({"VIGIA_DATABASE_URL": "mysql://CANARY"})
     assert "CANARY" not in complaint({"VIGIA_ADMIN_KEY": "CANARY"})
 
 
-def test_a_chosen_key_that_is_too_short_is_refused_with_how_to_make_one() -> None:
+def test_the_error_for_a_short_admin_key_says_how_to_make_one() -> None:
     assert "openssl rand -hex 32" in complaint({"VIGIA_ADMIN_KEY": "k" * 31})
 
 
@@ -225,11 +241,11 @@ def test_a_key_that_repeats_itself_can_be_guessed(key: str) -> None:
         lambda: "an-admin-key-of-more-than-32-characters",
     ],
 )
-def test_a_key_that_was_drawn_or_written_as_a_sentence_is_not(make: Callable[[], str]) -> None:
+def test_a_random_key_or_a_sentence_is_not_guessable(make: Callable[[], str]) -> None:
     assert not any(is_guessable(Secret(make())) for _ in range(100))
 
 
-def test_secrets_never_show_themselves() -> None:
+def test_secrets_do_not_appear_in_repr_or_text() -> None:
     settings = read({"VIGIA_DATABASE_URL": URL, "VIGIA_ADMIN_KEY": "CANARY" * 6})
     secret = Secret("CANARY")
 

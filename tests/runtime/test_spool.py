@@ -1,4 +1,4 @@
-"""A spool opens after whatever happened to its disk, and keeps what came before the damage."""
+"""A spool opens after any damage to its files, and keeps all records before the damage."""
 
 import os
 import struct
@@ -57,7 +57,7 @@ def length_of_second(length: int) -> Callable[[bytes], bytes]:
 
 
 def torn_in_the_middle(data: bytes) -> bytes:
-    """Blocks are not written in their order: the second record's never was, the third's was."""
+    """Disk blocks were written out of order: the second record's is missing, the third's is not."""
     at = len(record(PAYLOADS[0])) + HEADER.size
     return data[:at] + bytes(len(PAYLOADS[1])) + data[at + len(PAYLOADS[1]) :]
 
@@ -86,7 +86,7 @@ CORRUPTIONS: dict[str, tuple[Callable[[bytes], bytes], list[bytes]]] = {
 
 
 @pytest.mark.parametrize(("change", "kept"), CORRUPTIONS.values(), ids=CORRUPTIONS.keys())
-def test_what_is_whole_survives_a_corruption_which_is_told_and_quarantined(
+def test_valid_records_survive_a_corruption_that_is_reported_and_quarantined(
     tmp_path: Path, change: Callable[[bytes], bytes], kept: list[bytes]
 ) -> None:
     [before, path, after] = written(tmp_path, [b"before"], PAYLOADS, [b"after"])
@@ -105,7 +105,7 @@ def test_what_is_whole_survives_a_corruption_which_is_told_and_quarantined(
     assert opened.size_bytes == sum(file.stat().st_size for file in opened.segments())
 
 
-def test_damage_is_told_once(tmp_path: Path) -> None:
+def test_damage_is_reported_once(tmp_path: Path) -> None:
     [path] = written(tmp_path, PAYLOADS)
     path.write_bytes(path.read_bytes()[:-1])
     assert len(Spool(tmp_path, BUDGET_BYTES).damage) == 1
@@ -132,7 +132,7 @@ def test_each_of_many_damaged_records_costs_only_itself(tmp_path: Path) -> None:
     assert lost.bytes == len(broken) * len(record(payloads[0]))
 
 
-def test_damage_after_the_spool_was_opened_is_told_when_it_is_read(tmp_path: Path) -> None:
+def test_damage_after_the_start_is_reported_when_the_segment_is_read(tmp_path: Path) -> None:
     opened = Spool(tmp_path, BUDGET_BYTES)
     for payload in PAYLOADS:
         opened.append([payload])
@@ -145,7 +145,7 @@ def test_damage_after_the_spool_was_opened_is_told_when_it_is_read(tmp_path: Pat
     assert lost.bytes == len(record(PAYLOADS[1]))
 
 
-def test_a_segment_of_the_same_name_that_was_quarantined_before_stays(tmp_path: Path) -> None:
+def test_a_quarantined_segment_is_not_overwritten_by_one_of_the_same_name(tmp_path: Path) -> None:
     """The numbers begin again when everything has been removed."""
     for damaged in (b"once", b"twice", b"and again"):
         written(tmp_path, PAYLOADS)[0].write_bytes(damaged)
@@ -155,7 +155,7 @@ def test_a_segment_of_the_same_name_that_was_quarantined_before_stays(tmp_path: 
     assert sorted(kept_aside(tmp_path)) == [b"and again", b"once", b"twice"]
 
 
-def test_a_missing_segment_is_told_and_the_others_are_read_in_order(tmp_path: Path) -> None:
+def test_a_missing_segment_is_reported_and_the_others_are_read_in_order(tmp_path: Path) -> None:
     _, second, third, *_ = written(tmp_path, *([payload] for payload in (*PAYLOADS, b"x", b"y")))
     second.unlink()
     third.unlink()
@@ -166,7 +166,7 @@ def test_a_missing_segment_is_told_and_the_others_are_read_in_order(tmp_path: Pa
     assert read(opened) == [PAYLOADS[0], b"x", b"y"]
 
 
-def test_a_segment_that_somebody_deletes_is_told_and_stops_nobody(tmp_path: Path) -> None:
+def test_a_deleted_segment_is_reported_and_the_others_are_still_read(tmp_path: Path) -> None:
     opened = Spool(tmp_path, BUDGET_BYTES)
     opened.append([b"deleted"])
     [first] = opened.segments()
@@ -180,7 +180,7 @@ def test_a_segment_that_somebody_deletes_is_told_and_stops_nobody(tmp_path: Path
 
 
 def test_an_empty_segment_is_no_damage(tmp_path: Path) -> None:
-    """As a kill leaves it between making and writing it."""
+    """A kill between the creation and the first write leaves an empty segment."""
     _, last = written(tmp_path, PAYLOADS, [b"last"])
     last.write_bytes(b"")
 
@@ -193,7 +193,7 @@ def test_an_empty_segment_is_no_damage(tmp_path: Path) -> None:
 
 
 def test_a_segment_that_is_there_twice_is_read_twice(tmp_path: Path) -> None:
-    """What is stored is told apart by series and time: the second reading changes nothing."""
+    """Samples are identified by series and time, so that reading one twice changes nothing."""
     [path] = written(tmp_path, PAYLOADS)
     (tmp_path / "0000000000000002.spool").write_bytes(path.read_bytes())
 
@@ -203,7 +203,7 @@ def test_a_segment_that_is_there_twice_is_read_twice(tmp_path: Path) -> None:
     assert opened.damage == []
 
 
-def test_what_is_no_segment_is_left_alone_and_in_nobodys_way(tmp_path: Path) -> None:
+def test_other_files_in_the_folder_are_ignored(tmp_path: Path) -> None:
     written(tmp_path, PAYLOADS)
     foreign = ["0000000000000001 (copy).spool", "notes.spool", "1.spool", "lock", "old.txt"]
     for name in foreign:
@@ -234,7 +234,7 @@ def test_a_full_budget_refuses_the_newest_and_keeps_the_rest(tmp_path: Path) -> 
     assert read(opened) == [b"y"]
 
 
-def test_what_could_not_be_read_again_is_refused(
+def test_empty_and_huge_records_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(spool, "RECORD_BYTES_MAX", 10)

@@ -1,4 +1,4 @@
-"""A spool whose disk is full or fails: what was refused is not there, everything else is."""
+"""On a full or failing disk, a refused record is absent and every other record is present."""
 
 import errno
 import os
@@ -30,8 +30,10 @@ print(opened.size_bytes)
 """
 
 
-def test_what_the_disk_refuses_is_not_there_and_the_rest_is_whole(tmp_path: Path) -> None:
-    """Here a file may not grow beyond 10,100 bytes: the kernel takes a part, and then no more."""
+def test_a_record_that_the_disk_refuses_is_absent_and_all_others_are_complete(
+    tmp_path: Path,
+) -> None:
+    """A file may not grow beyond 10,100 bytes here: the kernel writes a part, and then fails."""
     done = subprocess.run(
         [sys.executable, "-c", LITTLE, str(tmp_path)], capture_output=True, text=True, check=False
     )

@@ -1,4 +1,4 @@
-"""The law of the spool: after any steps, kills among them, it holds what lists would."""
+"""The law of the spool: after any steps and kills, it holds the same records as a list would."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Work that blocks is done in threads of its own, and one thread keeps its order."""
+"""Blocking work runs in separate threads, and a single thread keeps the order."""
 
 import asyncio
 import threading
@@ -52,7 +52,7 @@ async def test_work_whose_caller_is_cancelled_ends_before_the_next_begins() -> N
     assert done == ["slow", "next"]
 
 
-async def test_work_that_hangs_keeps_its_place_and_no_more() -> None:
+async def test_hanging_work_occupies_only_its_own_thread() -> None:
     threads, released = DaemonThreads("library", 2), threading.Event()
     hung = asyncio.create_task(threads.run(released.wait, 30))
     await threads.run(int)
@@ -70,7 +70,7 @@ async def test_work_that_hangs_keeps_its_place_and_no_more() -> None:
     assert await threads.run(int) == 0
 
 
-async def test_work_that_was_given_up_before_it_began_never_begins() -> None:
+async def test_work_cancelled_before_its_start_never_starts() -> None:
     threads, released, begun = DaemonThreads("library", 1), threading.Event(), list[int]()
     first = asyncio.create_task(threads.run(released.wait, 30))
     await asyncio.sleep(0)
@@ -83,7 +83,7 @@ async def test_work_that_was_given_up_before_it_began_never_begins() -> None:
     assert begun == []
 
 
-async def test_a_thread_that_dies_is_told_of_and_leaves_its_place(
+async def test_a_failed_thread_is_reported_and_frees_its_place(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     reported, is_told = list[type[BaseException]](), threading.Event()
@@ -101,7 +101,7 @@ async def test_a_thread_that_dies_is_told_of_and_leaves_its_place(
     assert reported == [ZeroDivisionError]
 
 
-async def test_no_process_waits_for_a_daemon() -> None:
+async def test_a_process_exits_without_waiting_for_daemon_threads() -> None:
     threads, released = DaemonThreads("library", 1), threading.Event()
     seen: list[bool] = []
 

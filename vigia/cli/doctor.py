@@ -103,7 +103,7 @@ def _admin_key(settings: Settings) -> Finding:
     if settings.admin_key is None:
         return Finding(check, ok=True, found="none chosen; the first start makes one")
     if is_guessable(settings.admin_key):
-        advice = f"put another one into VIGIA_ADMIN_KEY; this makes one: {MAKE_A_KEY}"
+        advice = f"set another key in VIGIA_ADMIN_KEY; make one with: {MAKE_A_KEY}"
         return Finding(check, ok=False, found="repeats itself and can be guessed", advice=advice)
     return Finding(check, ok=True, found="chosen")
 

@@ -117,7 +117,7 @@ async def test_openmetrics_is_known_by_its_content_type(simulation: Simulation) 
         (saying(response(503)), "503 Service Unavailable"),
         (saying(response(404)), "404 Not Found"),
         (redirecting("/elsewhere"), "302 Found"),
-        (saying(b"nonsense\r\n\r\n"), "not proper HTTP"),
+        (saying(b"nonsense\r\n\r\n"), "not valid HTTP"),
         (saying(response(200, b"<html>", "Content-Type: text/html")), "line 1 is no sample"),
         (saying(response(200, b"a 1\nb 2\n")), "more than 1 samples"),
     ],

@@ -131,7 +131,7 @@ HOSTILE = {
     "an error": ("SELECT 1 / (id - 1) AS a FROM orders", "division by zero"),
     "nothing": ("-- Only prose.", "syntax error at end of input"),
     "a bad comment": ("-- evry: 1 s\nSELECT 1 AS a", "line 1: 'evry' is none of"),
-    "text": ("SELECT 'x' AS a", "a is no number"),
+    "text": ("SELECT 'x' AS a", "a is not a number"),
 }
 
 

@@ -56,7 +56,7 @@ async def test_label_columns_are_labels_and_null_is_left_out(pool: Pool, tmp_pat
 async def test_too_many_rows_are_refused(pool: Pool, tmp_path: Path) -> None:
     sql = b"SELECT number AS label_number, 1 AS trading_one FROM generate_series(1, 1001) AS number"
 
-    with pytest.raises(MeasurementError, match=f"trading_shares.sql: more than {ROWS_MAX} rows"):
+    with pytest.raises(MeasurementError, match=f"trading_shares.sql: .* more than {ROWS_MAX} rows"):
         await read(pool, tmp_path, sql)
 
 
@@ -65,19 +65,19 @@ async def test_too_many_rows_are_refused(pool: Pool, tmp_path: Path) -> None:
     [
         (
             b"SELECT 'much' AS share",
-            "share is no number; cast it to one, or name the column label_share",
+            "share is not a number; cast it to one, or name the column label_share",
         ),
-        (b"SELECT now() AS share", "share is no number; cast it to one"),
+        (b"SELECT now() AS share", "share is not a number; cast it to one"),
         (b"SELECT 'NaN'::numeric AS share", "share is nan, which cannot be stored"),
         (b"SELECT 1e300::float8 AS share", "share is 1e+300, which cannot be stored"),
         (b"SELECT 1", "?column? cannot be the name of a metric; give another with AS"),
         (b"SELECT 1 AS component_up", "component_up cannot be the name of a metric"),
         (b"SELECT 1 AS share, 2 AS share", "two columns are named share"),
         (b"SELECT 'a' AS label_a, 'b' AS label_a, 1 AS share", "two columns are named label_a"),
-        (b"SELECT 'a' AS label_a", "has no column with a value"),
-        (b"SELECT 'a' AS label_, 1 AS share", "label_ needs a name behind it"),
-        (b"SELECT E'a\\nb' AS label_a, 1 AS share", "label_a has control characters"),
-        (b"SELECT repeat('a', 1025) AS label_a, 1 AS share", "over 1024 bytes"),
+        (b"SELECT 'a' AS label_a", "the query returns no value column"),
+        (b"SELECT 'a' AS label_, 1 AS share", "the column label_ names no label"),
+        (b"SELECT E'a\\nb' AS label_a, 1 AS share", "label_a contains control characters"),
+        (b"SELECT repeat('a', 1025) AS label_a, 1 AS share", "more than 1024 bytes"),
         (
             b"SELECT 'x' AS label_a, 1 AS share FROM generate_series(1, 2)",
             "two rows of share have the same component and labels: a=x",

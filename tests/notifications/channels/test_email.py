@@ -177,7 +177,7 @@ async def test_a_server_that_takes_no_password_is_said(egress: Egress) -> None:
     async with outside(saying_in_turn(GREETING, EHLO, b"221 bye\r\n")) as server:
         error = await failure(egress, server.port)
     assert type(error) is PermanentError
-    assert str(error) == "the mail server takes no password: it offers no AUTH"
+    assert str(error) == "the mail server accepts no password: it offers no AUTH"
 
 
 @pytest.mark.parametrize(

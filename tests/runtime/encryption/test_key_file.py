@@ -19,7 +19,7 @@ def settings(folder: Path, *keys: str) -> Settings:
     return Settings(data_dir=folder, secret_key=Secret(",".join(keys)) if keys else None)
 
 
-def test_without_a_key_one_is_made_that_only_its_owner_reads(tmp_path: Path) -> None:
+def test_without_a_key_one_is_generated_that_only_its_owner_can_read(tmp_path: Path) -> None:
     folder = tmp_path / "some" / "data"
     umask = os.umask(0)
     try:
@@ -55,7 +55,7 @@ def test_a_given_key_makes_no_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_whoever_gives_a_key_later_still_reads_what_the_made_one_encrypted(tmp_path: Path) -> None:
+def test_a_key_that_is_set_later_keeps_older_secrets_readable(tmp_path: Path) -> None:
     before = open_keys(settings(tmp_path)).encrypt(SECRET, "channel:7")
     after = open_keys(settings(tmp_path, NEW))
 
@@ -70,13 +70,13 @@ def test_a_key_file_that_holds_no_key_is_named_and_not_replaced(
     (tmp_path / FILE).write_text(content, encoding="utf-8")
     with pytest.raises(SettingsError) as caught:
         open_keys(settings(tmp_path))
-    assert str(caught.value).startswith(f"{tmp_path / FILE}: needs a key of 32")
+    assert str(caught.value).startswith(f"{tmp_path / FILE}: needs 1 to 10 keys")
     assert (tmp_path / FILE).read_text(encoding="utf-8") == content
 
 
 def test_a_data_directory_that_cannot_hold_a_key_is_named(tmp_path: Path) -> None:
     (tmp_path / FILE).mkdir()
-    with pytest.raises(SettingsError, match="VIGIA_SECRET_KEY: cannot keep a key in"):
+    with pytest.raises(SettingsError, match="VIGIA_SECRET_KEY: cannot read or create the key"):
         open_keys(settings(tmp_path))
 
 
@@ -96,6 +96,6 @@ def test_a_key_that_is_too_short_is_refused_and_not_shown(given: str, tmp_path: 
     with pytest.raises(SettingsError) as caught:
         load({"VIGIA_SECRET_KEY": given}, tmp_path / "no.toml")
     assert str(caught.value) == (
-        "VIGIA_SECRET_KEY: needs a key of 32 or more printable characters without spaces and "
-        "commas, or up to 10 of them separated by commas; this makes one: openssl rand -hex 32"
+        "VIGIA_SECRET_KEY: needs 1 to 10 keys, separated by commas, each of at least 32 printable "
+        "characters without spaces and commas; make one with: openssl rand -hex 32"
     )

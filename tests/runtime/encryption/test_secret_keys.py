@@ -1,4 +1,4 @@
-"""What is encrypted comes back to its owner alone, and by the keys that are there."""
+"""Only the owner and the configured keys can decrypt a stored secret."""
 
 import re
 
@@ -14,7 +14,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
 
 
 @given(text=TEXT, owner=TEXT)
-def test_what_is_encrypted_comes_back(text: str, owner: str) -> None:
+def test_a_secret_is_decrypted_to_the_same_text(text: str, owner: str) -> None:
     keys = SecretKeys([OLD])
     assert keys.decrypt(keys.encrypt(text, owner), owner) == text
 
@@ -33,12 +33,12 @@ def test_a_ciphertext_shows_neither_the_text_nor_the_key() -> None:
 def test_a_ciphertext_that_is_moved_to_another_owner_cannot_be_decrypted() -> None:
     keys = SecretKeys([OLD])
     moved = keys.encrypt(SECRET, "channel:7")
-    with pytest.raises(DecryptionError, match="channel:8 was changed, or belongs to something"):
+    with pytest.raises(DecryptionError, match="channel:8 was changed, or copied from another"):
         keys.decrypt(moved, "channel:8")
 
 
 @given(place=st.integers(min_value=0), mask=st.integers(1, 127))
-def test_no_changed_ciphertext_is_believed(place: int, mask: int) -> None:
+def test_a_changed_ciphertext_is_refused(place: int, mask: int) -> None:
     keys = SecretKeys([OLD])
     good = keys.encrypt(SECRET, "channel:7")
     at = place % len(good)
@@ -48,7 +48,7 @@ def test_no_changed_ciphertext_is_believed(place: int, mask: int) -> None:
     assert "CANARY" not in str(caught.value)
 
 
-def test_base64_that_means_the_same_is_not_believed_either() -> None:
+def test_another_base64_spelling_of_a_ciphertext_is_refused() -> None:
     keys = SecretKeys([OLD])
     good = next(c for c in (keys.encrypt(SECRET, "x") for _ in range(10_000)) if "-" in c)
     for bad in (good.replace("-", "+"), f"{good}\n", f"{good}=", good + "!"):
@@ -57,7 +57,7 @@ def test_base64_that_means_the_same_is_not_believed_either() -> None:
 
 
 @given(TEXT)
-def test_whatever_is_stored_the_answer_is_one_error(stored: str) -> None:
+def test_any_other_text_raises_one_kind_of_error(stored: str) -> None:
     keys = SecretKeys([OLD])
     for text in (stored, f"v1.{keys.current_id}.{stored}"):
         with pytest.raises(DecryptionError):
@@ -80,8 +80,8 @@ def test_without_its_key_the_message_says_which_one_is_missing() -> None:
     with pytest.raises(DecryptionError) as caught:
         SecretKeys([NEW]).decrypt(before.encrypt(SECRET, "channel:7"), "channel:7")
     assert str(caught.value) == (
-        f"the secret of channel:7 was encrypted by the key {before.current_id}, which is none of "
-        "those in VIGIA_SECRET_KEY; write that key behind the first one, or give the secret anew"
+        f"the secret of channel:7 was encrypted with the key {before.current_id}, which is not in "
+        "VIGIA_SECRET_KEY; append that key after a comma, or enter the secret again"
     )
 
 

@@ -1,4 +1,4 @@
-"""Connections of other protocols go where requests may go, and nowhere else."""
+"""Connections for other protocols follow the same address rules as HTTP requests."""
 
 import asyncio
 import socket
@@ -52,7 +52,7 @@ async def test_no_allowed_network_holds_a_port_of_our_own() -> None:
         error = await failure_of(own, "127.0.0.1", canary.port)
 
         assert error.failure is Failure.ADDRESS
-        assert "is Vigia's own or its database's" in str(error)
+        assert "belongs to Vigia or its database" in str(error)
         assert canary.connections == 0
 
 
@@ -69,7 +69,7 @@ async def test_a_name_without_an_address_is_said(egress: Egress, host: str) -> N
     assert error.failure in {Failure.DNS, Failure.ADDRESS, Failure.REFUSED}
 
 
-async def test_a_server_that_takes_no_connection_is_left_in_time(egress: Egress) -> None:
+async def test_a_server_that_accepts_no_connection_times_out(egress: Egress) -> None:
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
         full.listen(0)

@@ -1,4 +1,4 @@
-"""Nothing goes where it may not, and nobody outside can hold or fill us."""
+"""Requests reach allowed addresses only, and no server can delay Vigia or fill its memory."""
 
 import asyncio
 import socket
@@ -28,7 +28,7 @@ OK = "HTTP/1.1 200 OK\r\n"
 
 @pytest.fixture
 async def egress() -> AsyncIterator[Egress]:
-    """A door that leads to loopback, and trusts the certificates of the tests."""
+    """A client that may connect to loopback, and trusts the certificates of the tests."""
     async with loopback_egress() as opened:
         yield opened
 
@@ -110,7 +110,7 @@ async def test_no_allowed_network_holds_its_own_port() -> None:
         error = await failure_of(own, canary.url)
 
         assert error.failure is Failure.ADDRESS
-        assert str(error).endswith("is Vigia's own or its database's, where no target can be")
+        assert str(error).endswith("belongs to Vigia or its database, and cannot be a target")
         assert canary.connections == 0
 
 
@@ -150,7 +150,7 @@ async def test_a_refused_address_says_so_and_how_to_allow_it(egress: Egress, url
         "http://127.0.0.1:99999/",
     ],
 )
-async def test_what_is_no_http_address_is_a_failure(egress: Egress, url: str) -> None:
+async def test_an_address_that_is_not_http_is_a_failure(egress: Egress, url: str) -> None:
     assert (await failure_of(egress, url)).failure is Failure.URL
 
 
@@ -214,7 +214,9 @@ async def test_a_redirect_that_is_not_to_be_followed_is_the_answer(egress: Egres
         ("http://[", Failure.REDIRECT),
     ],
 )
-async def test_a_redirect_is_no_way_round(egress: Egress, location: str, failure: Failure) -> None:
+async def test_a_redirect_to_a_refused_address_is_refused(
+    egress: Egress, location: str, failure: Failure
+) -> None:
     async with outside(redirecting(location)) as server:
         assert (await failure_of(egress, server.url)).failure is failure
 
@@ -286,11 +288,11 @@ async def check_tarpit(egress: Egress, act: Act, scheme: str) -> None:
 
 
 @pytest.mark.parametrize("tarpit", TARPITS)
-async def test_a_tarpit_holds_us_no_longer_than_the_timeout(egress: Egress, tarpit: str) -> None:
+async def test_a_slow_server_delays_no_longer_than_the_timeout(egress: Egress, tarpit: str) -> None:
     await check_tarpit(egress, TARPITS[tarpit], "http")
 
 
-async def test_a_handshake_that_stalls_holds_us_no_longer_than_the_timeout(egress: Egress) -> None:
+async def test_a_stalled_handshake_delays_no_longer_than_the_timeout(egress: Egress) -> None:
     await check_tarpit(egress, silence, "https")
 
 

@@ -1,4 +1,4 @@
-"""What servers answer, and how they show themselves, whatever they mean by it."""
+"""Answers, certificates and broken connections of well-behaved and of hostile servers."""
 
 import asyncio
 import gzip
@@ -62,7 +62,7 @@ async def test_the_beginning_of_an_endless_body_is_enough(egress: Egress, body: 
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "gzip, gzip"])
-async def test_a_bomb_is_not_unpacked(egress: Egress, encoding: str) -> None:
+async def test_a_compressed_body_is_not_decompressed(egress: Egress, encoding: str) -> None:
     async with outside(saying(response(200, BOMB, f"Content-Encoding: {encoding}"))) as server:
         tracemalloc.start()
         body = await egress.ask(server.url, Trace(), timeout_s=TIMEOUT_S)
@@ -96,7 +96,7 @@ MALFORMED = {
 async def test_what_is_not_http_is_a_failure(egress: Egress, answer: str) -> None:
     error = await failure_of(egress, MALFORMED[answer])
 
-    assert (error.failure, str(error)) == (Failure.PROTOCOL, "the answer is not proper HTTP")
+    assert (error.failure, str(error)) == (Failure.PROTOCOL, "the answer is not valid HTTP")
 
 
 async def test_a_connection_closed_at_once_is_a_failure_and_not_asked_again(
@@ -124,7 +124,7 @@ async def test_a_body_that_breaks_off_is_a_failure_with_a_status(egress: Egress)
     trace = Trace()
     error = await failure_of(egress, break_off, trace)
 
-    assert (error.failure, str(error)) == (Failure.PROTOCOL, "the answer broke off")
+    assert (error.failure, str(error)) == (Failure.PROTOCOL, "the answer is incomplete")
     assert trace.status == 200
 
 
@@ -149,7 +149,7 @@ async def test_a_certificate_that_fails_is_named_and_shown(
     assert server.heads == []
 
 
-async def test_a_certificate_that_nobody_signed_fails_unless_it_need_not_verify() -> None:
+async def test_a_self_signed_certificate_fails_unless_verification_is_off() -> None:
     trace = Trace()
     async with open_egress(["127.0.0.1/32"]) as strict, outside(tls=showing("valid")) as server:
         with pytest.raises(EgressError, match="TLS: self-signed certificate"):
