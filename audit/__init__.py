@@ -1,1 +1,1 @@
-"""Who did what, and what was refused."""
+"""The security audit: who changed what, and which requests were refused."""

@@ -1,4 +1,4 @@
-"""The security audit, and the samples that rules see of it."""
+"""The security audit, and the samples of it that rules evaluate."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -19,11 +19,11 @@ PAST = _QUERIES["past"]
 DROP_OLD = _QUERIES["drop_old"]
 
 COMPONENT = "security"
-"""It has no health: nothing says that it is up."""
+"""The component of the samples. It has no health, because no `component_up` belongs to it."""
 
 
 class Type(StrEnum):
-    """What happened. A key of role admin is `admin_created`, and no `key_created` beside it."""
+    """The type of an event. A new admin key is `admin_created`, without a `key_created`."""
 
     SIGN_IN_FAILED = "sign_in_failed"
     KEY_REFUSED = "key_refused"
@@ -41,11 +41,11 @@ class Type(StrEnum):
 
 
 REFUSALS = (Type.SIGN_IN_FAILED, Type.KEY_REFUSED, Type.FORBIDDEN)
-"""What others cause, as often as they like."""
+"""Events that anyone on the network can cause, in any number. They are counted and expire."""
 
 
 class Event(Struct, frozen=True):
-    """Something that happened `count` times alike, the first at `time`. It holds no secret."""
+    """An event that happened `count` times, first at `time`. It contains no secret."""
 
     time: datetime
     type: Type
@@ -74,7 +74,7 @@ class _Counted(Struct, frozen=True):
 
 
 async def log(connection: Connection, *events: Event) -> None:
-    """Write events to the audit, in the transaction of what they tell."""
+    """Write events to the audit, in the same transaction as the change that they describe."""
     await queries.run(
         connection,
         LOG,
@@ -88,10 +88,11 @@ async def log(connection: Connection, *events: Event) -> None:
 
 
 async def count(connection: Connection, at: datetime) -> list[Sample]:
-    """Store how many events of each type and actor came since the slot before, and return it.
+    """Store the number of new events of each type and actor as samples, and return the samples.
 
-    An actor is somebody known, so the keys bound the series. All in one transaction: no event is
-    lost and none is counted twice, whoever dies, and however many replicas take this turn.
+    An actor is a known key or user, so that the keys limit the number of series. Reading, marking
+    and storing are one transaction: no event is lost or counted twice, even if the process dies or
+    several replicas run the same slot.
     """
     types = [one.value for one in Type]
     async with connection.transaction():
@@ -111,7 +112,7 @@ async def past(
     before: int,
     limit: int,
 ) -> list[Logged]:
-    """Return what happened in a range of time, newest first, from below an id."""
+    """Return the events with `start` <= time < `end` and an id below `before`, newest first."""
     return await queries.rows(
         connection,
         Logged,
@@ -125,7 +126,7 @@ async def past(
 
 
 async def drop_old(connection: Connection, before: datetime) -> int:
-    """Delete refusals of before a time; what was changed is kept."""
+    """Delete the refusals before a time. Events about changes are kept for ever."""
     return await queries.run(connection, DROP_OLD, before=before, types=[*map(str, REFUSALS)])
 
 

@@ -5,9 +5,10 @@ FROM unnest(%(times)s::timestamptz[], %(types)s::text[], %(actors)s::text[], %(a
             %(details)s::text[], %(counts)s::bigint[])
 
 -- name: count
--- What nobody has counted yet, by type and actor: each row once, whenever it was committed. Types without an
--- event count zero, and so does for an hour who had one. Empty when another replica has counted this slot; a
--- clock that was set back by more than `set_back_max` is believed.
+-- Counts the events that were not counted before, by type and actor, and marks them. So each row is counted once,
+-- whenever it was committed. Types without an event count 0, and so do actors with an event in the last hour. The
+-- result is empty if another replica has counted this slot: the update of `security_clock` locks its row. After the
+-- clock was set back by more than `set_back_max`, slots are counted from the new time.
 WITH slot AS (
     UPDATE security_clock SET counted_at = %(at)s::timestamptz
     WHERE counted_at < %(at)s::timestamptz OR counted_at > %(at)s::timestamptz + %(set_back_max)s::interval

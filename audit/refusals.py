@@ -1,4 +1,4 @@
-"""What was refused, counted in memory: neither an answer nor the database pays for a flood."""
+"""Counts refused requests in memory, so that a flood slows neither answers nor the database."""
 
 from ipaddress import ip_address
 
@@ -10,26 +10,26 @@ from db.queries import Pool
 from model.times import utc_now
 
 KINDS_MAX = 1000
-"""Refusals of a type that differ and are told apart between two flushes."""
+"""How many different refusals of a type are counted separately between two flushes."""
 ROWS_MAX = 10
-"""Rows of the audit for each type and flush; the rest are counted in one more."""
+"""How many rows a flush writes for each type. One more row counts the rest."""
 OTHERS = "others"
 
 Likeness = tuple[str, str, str]
 
 
 class Refusals:
-    """Refusals since the last flush, those that are alike put together."""
+    """Refusals since the last flush. Equal ones (actor, address, route) are one event."""
 
     def __init__(self) -> None:
         self._events: dict[Type, dict[Likeness, Event]] = {kind: {} for kind in REFUSALS}
 
     def note(self, kind: Type, scope: Scope, actor: str = "") -> None:
-        """Count one request; never waits."""
+        """Count one refused request. It never waits."""
         self.add(Event(utc_now(), kind, actor, _address(scope), _asked(scope)))
 
     def add(self, event: Event) -> None:
-        """Count an event; once too many differ, only how many there are of its type."""
+        """Count an event. Beyond `KINDS_MAX` different ones, only its type is counted."""
         events = self._events[event.type]
         if _likeness(event) not in events and len(events) >= KINDS_MAX:
             event = replace(event, actor="", address="", detail=OTHERS)
@@ -38,7 +38,7 @@ class Refusals:
         events[_likeness(event)] = replace(alike or event, count=count)
 
     async def flush(self, pool: Pool) -> None:
-        """Write what was refused to the audit; while the database is away, it waits."""
+        """Write the refusals to the audit. If that fails, they are kept for the next flush."""
         if refused := self._take():
             try:
                 async with pool.connection() as connection:
@@ -49,7 +49,7 @@ class Refusals:
                 raise
 
     def _take(self) -> list[Event]:
-        """Return at most ROWS_MAX + 1 events of each type, the most frequent first, and forget."""
+        """Remove all events, and return ROWS_MAX + 1 of each type, the most frequent first."""
         kept = []
         for kind, events in self._events.items():
             frequent = sorted(events.values(), key=lambda event: -event.count)
@@ -66,12 +66,12 @@ def _likeness(event: Event) -> Likeness:
 
 
 def _asked(scope: Scope) -> str:
-    """Return method and route: a path is what its sender likes, and may hold anything."""
+    """Return the method and the route, but not the path: a client can write anything into it."""
     return f"{scope.get('method', 'WebSocket')} {scope.get('path_template') or 'no such address'}"
 
 
 def _address(scope: Scope) -> str:
-    """Return who asks, by the trusted proxies' word if there are any; empty for no address."""
+    """Return the client's IP address, as reported by a trusted proxy if there is one, or ""."""
     host, _ = scope.get("client") or ("", 0)
     try:
         return str(ip_address(host.partition("%")[0]))

@@ -1,1 +1,1 @@
-"""What is measured out of the box. Importing one collector imports no other."""
+"""Collectors measure the world: the host, databases, targets. They do not import one another."""

@@ -1,4 +1,4 @@
-"""A collector's runs: measured under a deadline, and a failure is a sample as well."""
+"""Runs a collector under a deadline. A failed run gives a sample too: `component_up` = 0."""
 
 import asyncio
 import re
@@ -15,9 +15,9 @@ from model.text import clean
 from runtime.schedule import SlotStats, every
 
 DEADLINE_SHARE = 2 / 3
-"""The deadline in shares of the interval, where that is shorter than `COLLECT_TIMEOUT_S_MAX`."""
+"""The deadline of a run as a fraction of the interval. `COLLECT_TIMEOUT_S_MAX` also limits it."""
 GRACE_SHARE = 0.1
-"""How long a cancelled run may clean up, in shares of its deadline."""
+"""The time for a cancelled run to clean up, as a fraction of its deadline."""
 REASON_CHARS_MAX = 200
 
 log = structlog.get_logger()
@@ -30,21 +30,21 @@ class Collector(Protocol):
 
     @property
     def name(self) -> str:
-        """The component."""
+        """The name of the component."""
 
     @property
     def category(self) -> Category: ...
 
     async def collect(self, time: datetime) -> list[Sample]:
-        """Measure now; every sample carries `time`, the slot's. Whatever is raised is a failure."""
+        """Measure now. Every sample has the slot's `time`. Any exception is a failed run."""
 
 
 class DeadlineError(Exception):
-    """A run did not end in time, or has not ended since."""
+    """A run did not end before its deadline, or the run before it has still not ended."""
 
 
 class CollectorRun:
-    """What a collector does in a slot: its samples and `component_up` go to `put`."""
+    """Runs a collector in one slot. Its samples and its `component_up` go to `put`."""
 
     def __init__(self, collector: Collector, put: Put) -> None:
         self._collector = collector
@@ -57,19 +57,23 @@ class CollectorRun:
         try:
             samples = await self._collect(time, deadline_s)
             reason = ""
-        except Exception as error:  # noqa: BLE001 (whatever goes wrong is what we are here to tell)
+        except Exception as error:  # noqa: BLE001 (any failure of a collector is reported as data)
             reason = reason_of(error)
         self._put([*samples, self._up(time, reason)])
 
     async def _collect(self, time: datetime, deadline_s: float) -> list[Sample]:
-        """Run in a task that is left behind at the deadline.
+        """Run the collector in a task, and abandon the task at the deadline. Raises DeadlineError.
 
-        `asyncio.timeout` would wait until the cancelled run has ended, and a query to a database
-        that is frozen takes another ten seconds to end.
+        `asyncio.timeout` would wait until the cancelled task has ended. A query to a frozen
+        database takes ten more seconds to end.
+
+        1. If the previous task still runs, give up this slot: two runs must not overlap.
+        2. Start a task, and wait for it until the deadline.
+        3. Cancel it if it still runs, and give it a short time to clean up.
         """
         if self._run is not None and not self._run.done():
             await _give_up(self._run, deadline_s * GRACE_SHARE)
-            raise DeadlineError("the previous run still hangs")
+            raise DeadlineError("the previous run has not ended")
         run = asyncio.create_task(self._collector.collect(time), name=self._collector.name)
         self._run = run
         try:
@@ -94,7 +98,10 @@ class CollectorRun:
 async def collect_every(
     interval_s: Callable[[], float], collector: Collector, put: Put, stats: SlotStats
 ) -> None:
-    """Collect in every slot, for ever. Each collector has a service, so none delays another."""
+    """Run a collector in every slot, for ever. Each collector has its own task.
+
+    So a slow collector never delays another.
+    """
     run = CollectorRun(collector, put)
 
     async def take(time: datetime) -> None:
@@ -104,7 +111,7 @@ async def collect_every(
 
 
 def deadline_of(interval_s: float) -> float:
-    """Return how many seconds a run may take, so that it ends well before the next slot."""
+    """Return the deadline of a run in seconds. It ends well before the next slot."""
     return min(COLLECT_TIMEOUT_S_MAX, interval_s * DEADLINE_SHARE)
 
 
@@ -112,7 +119,7 @@ async def _give_up(run: asyncio.Task[list[Sample]], grace_s: float) -> None:
     if run.done():
         return
     run.cancel()
-    # Nobody awaits it any more: what it still raises has been reported as a missed deadline.
+    # Read the exception, or asyncio logs it as never retrieved. It was reported as a deadline.
     run.add_done_callback(lambda task: task.cancelled() or task.exception())
     await asyncio.wait({run}, timeout=grace_s)
 
@@ -122,7 +129,11 @@ _ASSIGNMENT = re.compile(r"(?i)(\w*(?:password|passwd|pwd|token|secret|key)\s*[=
 
 
 def reason_of(error: BaseException) -> str:
-    """Say in one line what went wrong, without what may be a secret: the inside of an address."""
+    """Return an error as one line of at most `REASON_CHARS_MAX` characters, without secrets.
+
+    It removes users, passwords, paths and queries from addresses, and the values of passwords,
+    tokens and keys.
+    """
     text = _ASSIGNMENT.sub(r"\1***", _URL.sub(r"\1\2", clean(str(error))))
     line = " ".join(f"{type(error).__name__}: {text}".removesuffix(": ").split())
     return line if len(line) <= REASON_CHARS_MAX else line[: REASON_CHARS_MAX - 1] + "…"

@@ -1,4 +1,4 @@
-"""How the database does: how fast it answers, how busy it is, and what its jobs did."""
+"""Measures Vigia's own database: latency, load, size, and failed jobs."""
 
 import time as clock
 from collections.abc import Iterable, Iterator
@@ -18,7 +18,7 @@ BLOCKS_READ = "database_blocks_read_total"
 
 
 class Database:
-    """Component `database`, seen through a connection of the service's own pool."""
+    """Component `database`, measured over a connection of the service's pool."""
 
     name = "database"
     category = Category.DATABASE
@@ -32,7 +32,8 @@ class Database:
     async def collect(self, time: datetime) -> list[Sample]:
         readings = list(_pool_readings(self._pool.get_stats()))
         samples: list[Sample] = []
-        # The transaction keeps BEGIN, which takes a round trip too, out of the measured one.
+        # The transaction sends BEGIN before the latency is measured. Otherwise psycopg would send
+        # it with the first statement, and the latency would be two round trips.
         async with self._pool.connection() as connection, connection.transaction():
             readings.append(await _latency(connection))
             for measurement in self._measurements:
@@ -43,7 +44,7 @@ class Database:
     async def _take(
         self, measurement: Measurement, connection: AsyncConnection[Any], time: datetime
     ) -> list[Sample]:
-        """Measure, or repeat what was measured within the time that the measurement holds."""
+        """Run a measurement, or repeat its samples while they are younger than `every_s`."""
         now_s = clock.monotonic()
         until_s, samples = self._kept.get(measurement.name, (now_s, []))
         if now_s >= until_s:
@@ -55,7 +56,10 @@ class Database:
         return series_of(metric, component, self.category, labels)
 
     def _cache_hit(self, samples: Iterable[Sample]) -> list[Reading]:
-        """Return the share of blocks found in memory since the last turn, if any were asked for."""
+        """Return the percentage of blocks found in the buffer cache since the last run.
+
+        Return nothing for the first run, after a reset of the counters, and without any access.
+        """
         totals = {sample.series.metric: sample.value for sample in samples}
         before, self._blocks = self._blocks, None
         if BLOCKS_HIT not in totals:

@@ -1,4 +1,4 @@
-"""A metric's name says its unit, kind and resolution."""
+"""Derives unit, kind and resolution of a metric from its name."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -19,11 +19,11 @@ _SUFFIXES = (
     ("_load5", "", 2.0**-7),
     ("_load15", "", 2.0**-7),
 )
-"""Suffix, unit, resolution. The kernel gives loads with two decimals, which 2⁻⁷ keeps."""
+"""Suffix, unit and resolution. The kernel reports load with two decimals, which 2⁻⁷ keeps."""
 
 
 class Reading(NamedTuple):
-    """One measured value, before it has a component and a time."""
+    """A measured value without its component and time."""
 
     metric: str
     value: float
@@ -32,7 +32,7 @@ class Reading(NamedTuple):
 
 @lru_cache(SERIES_CACHED_MAX)
 def series_of(metric: str, component: str, category: Category, labels: Labels = ()) -> Series:
-    """Return the series of a metric whose name ends in its unit, and in `_total` if it counts."""
+    """Return the series of a metric. Its name ends in the unit, and in `_total` for a counter."""
     kind = Kind.COUNTER if metric.endswith("_total") else Kind.GAUGE
     unit, resolution = _unit_and_resolution(metric.removesuffix("_total"))
     return Series(

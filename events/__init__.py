@@ -1,1 +1,1 @@
-"""The bus: the one table of transitions that clients and replicas follow."""
+"""The bus: the table of transitions that clients, replicas and subscribers follow."""

@@ -1,5 +1,6 @@
 -- name: append
--- Takes as many numbers as there are events, in one go and in their order.
+-- Appends events with consecutive numbers. The update locks the row of the counter until the transaction ends, so that
+-- numbers follow the order of commits.
 WITH given AS (
     SELECT ordinality, event ->> 0 AS type, event -> 1 AS payload
     FROM jsonb_array_elements(%(events)s::jsonb) WITH ORDINALITY AS e (event, ordinality)

@@ -1,1 +1,1 @@
-"""What is kept, how long, how dense."""
+"""Retention: how long each tier is kept, and the maintenance that drops older chunks."""

@@ -1,4 +1,4 @@
-"""Brings the database to the wanted state; run at every start and on every change."""
+"""Applies the retention settings to the database, at every start and after every change."""
 
 import structlog
 
@@ -11,7 +11,7 @@ log = structlog.get_logger()
 
 
 async def apply(connection: Connection, retention: Retention) -> list[str]:
-    """Change what differs, in one transaction, and return the names of the tiers that did."""
+    """Update the tiers that differ, in one transaction, and return their names."""
     async with connection.transaction():
         changed = [w.name for w in plan(retention) if await tiers.want(connection, w)]
         await tiers.register_job(connection)

@@ -1,4 +1,4 @@
-"""What is kept, what it costs, and when the disk fills."""
+"""Measures the storage of each tier, and forecasts when the disk is full."""
 
 import shutil
 from collections import defaultdict
@@ -13,16 +13,20 @@ from retention.usage import Chunk, Disk, Storage, TierUsage, TierUse
 DAY = timedelta(days=1)
 FAR = timedelta(days=36500)
 PACKS = 8
-"""How many times smaller compression makes rows at least, until it has been seen."""
+"""The assumed minimum compression ratio, until a compressed chunk can be measured."""
 RATE_CHUNKS = 2
+"""How many of the newest chunks tell the growth."""
 RATE_SPAN = timedelta(hours=1)
-"""Less is mostly pages that are still empty."""
+"""The growth is unknown for a shorter span: most pages of a new chunk are still empty."""
 
 
 async def measure(
     connection: Connection, capacity_bytes: int | None, disk: Disk | None, now: datetime
 ) -> Storage:
-    """Return what the tiers take, and when `disk`, or else the capacity, will be full."""
+    """Return the size of each tier, and when `disk` will be full.
+
+    Without `disk`, a disk of `capacity_bytes` is assumed that holds only the database.
+    """
     found: dict[str, list[Chunk]] = defaultdict(list)
     for chunk in await storage.chunks(connection):
         found[chunk.tier].append(chunk)
@@ -45,13 +49,13 @@ async def measure(
 
 
 def disk_of(path: Path) -> Disk:
-    """Return the room on the disk that holds a path."""
+    """Return the size and the free space of the disk that contains a path."""
     usage = shutil.disk_usage(path)
     return Disk(usage.total, usage.free)
 
 
 def tier_use(tier: TierUsage, chunks: Sequence[Chunk]) -> TierUse:
-    """Sum up the chunks of a tier."""
+    """Return the use of a tier: the sums over its chunks."""
     rows = sum(chunk.rows for chunk in chunks)
     compressed = sum(chunk.bytes for chunk in chunks if chunk.is_compressed)
     size = tier.table_bytes + sum(chunk.bytes for chunk in chunks)
@@ -73,9 +77,10 @@ def tier_use(tier: TierUsage, chunks: Sequence[Chunk]) -> TierUse:
 
 
 def bytes_per_day(width: timedelta, chunks: Sequence[Chunk]) -> float | None:
-    """Return what a day takes once it is compressed: the rows of late, as those before were packed.
+    """Return the compressed size of one day in bytes, or None while it is unknown.
 
-    Before there is a compressed chunk, a cautious ratio stands for it.
+    It is the rows a day in the newest chunks, multiplied by the bytes per row of the compressed
+    chunks. Without a compressed chunk, the ratio `PACKS` is assumed.
     """
     filled = [chunk for chunk in chunks if chunk.rows and chunk.oldest and chunk.newest]
     recent = filled[-RATE_CHUNKS:]
@@ -95,7 +100,10 @@ def _bytes_per_row(chunks: Sequence[Chunk]) -> float:
 
 
 def full_at(keep: timedelta | None, chunks: Sequence[Chunk]) -> datetime | None:
-    """Return when the first of the chunks goes, and from then on one goes for each that comes."""
+    """Return when the tier reaches its steady state: one chunk is dropped for each new one.
+
+    That is when its oldest chunk is dropped. It is None for a tier that is kept for ever or empty.
+    """
     if keep is None or not chunks:
         return None
     return min(chunk.end_time for chunk in chunks) + keep
@@ -104,7 +112,11 @@ def full_at(keep: timedelta | None, chunks: Sequence[Chunk]) -> datetime | None:
 def fills_at(
     free_bytes: int, growing: Iterable[tuple[float, datetime | None]], now: datetime
 ) -> datetime | None:
-    """Return when the room is used up by tiers that each grow at a rate until they are full."""
+    """Return when the free space is used up, or None if it never is.
+
+    `growing` holds the bytes per day of each tier, and when it stops growing (None: never). The
+    tiers stop one after another, so the total rate falls in steps. The loop walks these steps.
+    """
     far = now + FAR
     ends = sorted((end or far, rate) for rate, end in growing)
     left, time = float(free_bytes), now

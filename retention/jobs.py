@@ -1,4 +1,4 @@
-"""Runs what a database server does by itself, on an engine that has no background workers."""
+"""Runs database jobs on an engine without background workers, as a server does by itself."""
 
 import time
 from datetime import datetime, timedelta
@@ -13,13 +13,13 @@ log = structlog.get_logger()
 
 TIDY_EVERY = timedelta(minutes=5)
 MAINTENANCE_S_MAX = 60.0
-"""How long a turn goes on with a maintenance that has much to do, step by step."""
+"""How many seconds one run of the jobs spends on a long maintenance, step by step."""
 WAL_BYTES_MAX = 24 * 2**20
-"""How long the engine's log may become until the next turn flushes what it is kept for."""
+"""The size of the write-ahead log from which the next run makes a checkpoint."""
 
 
 class Jobs:
-    """Remembers what ran when; everything is due at the start."""
+    """Runs each job when it is due. At the start all are due."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -27,7 +27,11 @@ class Jobs:
         self._reclaimed: datetime | None = None
 
     async def run(self, now: datetime) -> None:
-        """Run what is due: TimescaleDB's jobs, then vacuum and checkpoint."""
+        """Run the jobs that are due: first TimescaleDB's jobs, then vacuum and checkpoint.
+
+        Each step takes its own connection from the pool, so that other work runs in between: the
+        embedded engine has only one.
+        """
         async with self._pool.connection() as connection:
             jobs = await tiers.jobs(connection)
         for job in jobs:
@@ -38,7 +42,10 @@ class Jobs:
             await self._tidy()
 
     def _is_due(self, what: str, now: datetime, every: timedelta) -> bool:
-        """Whether it is time; a due time too far ahead is from before the clock was set back."""
+        """Return whether a job is due, and note its next time.
+
+        A next time more than one interval ahead is ignored: the clock was set back.
+        """
         due = self._next.get(what)
         if due is not None and now < due <= now + every:
             return False
@@ -46,7 +53,7 @@ class Jobs:
         return True
 
     async def _run(self, job: tiers.Job) -> None:
-        """Run one job; its failure is recorded, and the others still have their turn."""
+        """Run one job. A failure is recorded, and does not stop the other jobs."""
         try:
             if job.proc_name == tiers.MAINTENANCE:
                 await self._maintain()
@@ -61,7 +68,7 @@ class Jobs:
                 await tiers.record_failure(connection, str(error).strip())
 
     async def _maintain(self) -> None:
-        """Maintain in steps, between which others have the engine."""
+        """Run the maintenance in short steps. Other work can use the engine between them."""
         ends = time.monotonic() + MAINTENANCE_S_MAX
         goes_on = True
         while goes_on and time.monotonic() < ends:
@@ -72,7 +79,7 @@ class Jobs:
             await self._reclaim()
 
     async def _tidy(self) -> None:
-        """Vacuum the small tables, each by itself, then flush the log."""
+        """Vacuum the small tables, one at a time, and then make a checkpoint."""
         async with self._pool.connection() as connection:
             tables = await tiers.updated_tables(connection)
         for table in tables:
@@ -82,7 +89,10 @@ class Jobs:
             await tiers.checkpoint(connection)
 
     async def _reclaim(self) -> None:
-        """Vacuum what the newest run rewrote, each table by itself: the next run needs the room."""
+        """Vacuum the tables that the newest maintenance run rewrote, one at a time.
+
+        The next run can then reuse the space of the replaced rows.
+        """
         async with self._pool.connection() as connection:
             run = await tiers.last_run(connection)
             if run is None or run.started_at == self._reclaimed:
@@ -95,7 +105,7 @@ class Jobs:
         self._reclaimed = run.started_at
 
     async def _bound_log(self) -> None:
-        """Flush when much was written: the engine has no checkpointer, and the log would grow."""
+        """Make a checkpoint after many writes. The engine has no checkpointer of its own."""
         async with self._pool.connection() as connection:
             if await tiers.wal_bytes(connection) > WAL_BYTES_MAX:
                 await tiers.checkpoint(connection)

@@ -1,4 +1,4 @@
-"""The wanted state of every tier, from the settings. Pure."""
+"""Derives the wanted state of every tier from the settings. It does no I/O."""
 
 from datetime import timedelta
 
@@ -7,7 +7,7 @@ from retention.tiers import Wanted
 
 
 def plan(retention: Retention) -> list[Wanted]:
-    """Return what is wanted of each tier; tiers of one density are kept equally long."""
+    """Return the wanted state of each tier. Tiers of one density have the same retention."""
     compress_after = timedelta(days=retention.compress_after_days)
     keep_days = {
         ("raw", "distributions"): retention.raw_days,

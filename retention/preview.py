@@ -1,4 +1,7 @@
-"""What a change of the retention would drop: the maintenance's own rules, asked before it acts."""
+"""Previews the chunks and rows that a change of the retention would drop.
+
+It calls the same SQL functions as the maintenance.
+"""
 
 from collections import defaultdict
 from datetime import datetime, timedelta
@@ -20,7 +23,7 @@ from retention.usage import (
 
 
 async def preview(connection: Connection, retention: Retention, now: datetime) -> Preview:
-    """Return what the next two runs of the maintenance would drop if the retention were this."""
+    """Return what the next two maintenance runs would drop with this retention."""
     wanted = plan(retention)
     tiers = await storage.tiers(connection)
     dropped = await storage.dropped_chunks(connection, wanted, now)

@@ -1,4 +1,4 @@
-"""What is kept at which density, and the maintenance that keeps it so."""
+"""The tiers and their retention, and the maintenance procedure that applies it."""
 
 from datetime import datetime, timedelta
 
@@ -29,15 +29,18 @@ WAL_BYTES = _QUERIES["wal_bytes"]
 
 MAINTENANCE = "maintain"
 MAINTENANCE_EVERY = timedelta(seconds=15)
-"""How often the maintenance looks whether it is due: late samples are rolled up within this."""
+"""The interval of the maintenance job. Late samples are rolled up within this time."""
 STEP = timedelta(seconds=0.1)
-"""How long one step of the maintenance lasts about, where nothing else can run meanwhile."""
+"""The approximate duration of one step. On the embedded engine nothing else runs meanwhile."""
 LONG_STEP = timedelta(seconds=2)
-"""The same where nobody waits, shorter than the embedded engine's deadline."""
+"""The duration of a step when no other work waits. The embedded engine's deadline is longer."""
 
 
 class Wanted(Struct, frozen=True):
-    """How long a tier is kept (None: for ever), and at what age its chunks are compressed."""
+    """The wanted retention of a tier (None: for ever), and the age at which chunks are compressed.
+
+    None for `compress_after` means never.
+    """
 
     name: str
     keep: timedelta | None
@@ -45,7 +48,7 @@ class Wanted(Struct, frozen=True):
 
 
 class Tier(Struct, frozen=True):
-    """A tier as it is."""
+    """The present state of a tier."""
 
     name: str
     relation: str
@@ -56,7 +59,7 @@ class Tier(Struct, frozen=True):
 
 
 class Job(Struct, frozen=True):
-    """A job of TimescaleDB's."""
+    """A job of TimescaleDB."""
 
     job_id: int
     proc_name: str
@@ -64,7 +67,7 @@ class Job(Struct, frozen=True):
 
 
 class Run(Struct, frozen=True):
-    """One run of the maintenance; one that was interrupted has no end."""
+    """One run of the maintenance. `finished_at` is None while it runs or if it was interrupted."""
 
     started_at: datetime
     finished_at: datetime | None
@@ -76,7 +79,7 @@ class Run(Struct, frozen=True):
 
 
 async def want(connection: Connection, wanted: Wanted) -> bool:
-    """Set what is wanted of a tier; False when it was so already."""
+    """Set the wanted state of a tier; return False if it was so already."""
     return bool(
         await queries.run(
             connection,
@@ -89,18 +92,21 @@ async def want(connection: Connection, wanted: Wanted) -> bool:
 
 
 async def read(connection: Connection) -> list[Tier]:
-    """Return the tiers, each behind its source."""
+    """Return the tiers. Each comes after the tier that it is rolled up from."""
     return await queries.rows(connection, Tier, READ)
 
 
 async def accepted_from(connection: Connection, now: datetime) -> datetime | None:
-    """Return the time from which a late sample can still be taken; None: any."""
+    """Return the oldest time of a sample that is still accepted, or None for any time."""
     time: datetime | None = await queries.value(connection, ACCEPTED_FROM, now=now)
     return time
 
 
 async def maintain(connection: Connection, now: datetime) -> None:
-    """Run the maintenance to its end as of a moment, due or not; outside any transaction."""
+    """Run the maintenance to its end as of `now`, even if it is not due.
+
+    The procedure commits between its steps, so the caller must not be in a transaction.
+    """
     while await maintain_step(connection, now=now, force=True, step=LONG_STEP):
         pass
 
@@ -112,14 +118,17 @@ async def maintain_step(
     force: bool = False,
     step: timedelta | None = None,
 ) -> bool:
-    """Run the maintenance, if it is due, for about a STEP; True when it is to be gone on with."""
+    """Run the maintenance for about one step if it is due; return True if work is left.
+
+    `force` runs it even if it is not due. The caller must not be in a transaction.
+    """
     await queries.run(connection, MAINTAIN, now=now, force=force, budget=step or STEP)
     is_paused: bool | None = await queries.value(connection, IS_PAUSED)
     return bool(is_paused)
 
 
 async def register_job(connection: Connection) -> int:
-    """Give the maintenance to TimescaleDB's scheduler, once, and return the job's number."""
+    """Register the maintenance as a TimescaleDB job, unless it is one, and return the job's id."""
     found: int | None = await queries.value(connection, FIND_JOB)
     if found is not None:
         return found
@@ -128,58 +137,58 @@ async def register_job(connection: Connection) -> int:
 
 
 async def jobs(connection: Connection) -> list[Job]:
-    """Return the jobs that a scheduler would run."""
+    """Return the jobs that TimescaleDB's scheduler would run."""
     return await queries.rows(connection, Job, DUE_JOBS)
 
 
 async def run_job(connection: Connection, job_id: int) -> None:
-    """Run a job here and now, outside any transaction."""
+    """Run a job now. The caller must not be in a transaction."""
     await queries.run(connection, RUN_JOB, job_id=job_id)
 
 
 async def record_failure(connection: Connection, error: str) -> None:
-    """Say in the newest unfinished run why it ended."""
+    """Record the error in the newest unfinished maintenance run."""
     await queries.run(connection, RECORD_FAILURE, error=error)
 
 
 async def last_run(connection: Connection) -> Run | None:
-    """Return the newest run of the maintenance."""
+    """Return the newest maintenance run, or None."""
     return await queries.first(connection, Run, LAST_RUN)
 
 
 async def rewritten_tables(connection: Connection) -> list[str]:
-    """Return the chunks of roll-ups in which the newest run replaced rows, as SQL names them."""
+    """Return the roll-up chunks in which the newest run replaced rows, as quoted SQL names."""
     cursor = await connection.execute(REWRITTEN_TABLES)
     return [name for (name,) in await cursor.fetchall()]
 
 
 async def vacuum(connection: Connection, table: str) -> None:
-    """Make the room of a table's dead rows free for new ones; outside any transaction."""
+    """Vacuum a table. The caller must not be in a transaction."""
     await queries.run(connection, queries.fill(VACUUM_TABLE, table=table.encode()))
 
 
 async def vacuum_invalidations(connection: Connection) -> None:
-    """Do the same for what TimescaleDB notes about ranges that are to be refreshed."""
+    """Vacuum TimescaleDB's logs of invalidated ranges."""
     await queries.run(connection, VACUUM_INVALIDATIONS)
 
 
 async def wal_bytes(connection: Connection) -> int:
-    """Return how much of the log a checkpoint would free."""
+    """Return the size of the write-ahead log since the last checkpoint."""
     size: int = await queries.value(connection, WAL_BYTES)
     return size
 
 
 async def checkpoint(connection: Connection) -> None:
-    """Flush what the log is kept for."""
+    """Make a checkpoint."""
     await queries.run(connection, CHECKPOINT)
 
 
 async def updated_tables(connection: Connection) -> list[str]:
-    """Return the tables that need a vacuum now and then."""
+    """Return the tables with updated or deleted rows, which need a regular vacuum."""
     cursor = await connection.execute(UPDATED_TABLES)
     return [name for (name,) in await cursor.fetchall()]
 
 
 async def tidy(connection: Connection, table: str) -> None:
-    """Vacuum a table, and count anew what the planner goes by; outside any transaction."""
+    """Vacuum and analyse a table. The caller must not be in a transaction."""
     await queries.run(connection, queries.fill(VACUUM_AND_ANALYZE, table=table.encode()))

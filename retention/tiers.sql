@@ -13,8 +13,8 @@ FROM tiers
 ORDER BY position
 
 -- name: accepted_from
--- Two days short of what is kept, so that the next runs still take it in; and never where samples were
--- dropped already, which could not be rolled up without the others.
+-- Two days later than the end of the retention, so that the next maintenance run still rolls the sample up. Never
+-- before the time up to which chunks were dropped: a bucket there could not be rolled up without its other samples.
 SELECT nullif(greatest(max(dropped_to), %(now)s::timestamptz - min(keep) + interval '2 days'), '-infinity')
 FROM tiers
 WHERE name IN ('raw', 'distributions')
@@ -26,7 +26,7 @@ SELECT job_id FROM timescaledb_information.jobs WHERE proc_name = 'maintain'
 SELECT add_job('maintain', %(every)s)
 
 -- name: due_jobs
--- Every job that TimescaleDB's scheduler would run; it is asked on engines that have none.
+-- Every job that TimescaleDB's scheduler would run. Vigia runs them itself on an engine without a scheduler.
 SELECT job_id, proc_name, schedule_interval
 FROM timescaledb_information.jobs
 WHERE scheduled AND proc_name <> 'policy_telemetry'
@@ -60,7 +60,7 @@ CALL run_job(%(job_id)s)
 CHECKPOINT
 
 -- name: wal_bytes
--- How much log has been written since the last checkpoint.
+-- The bytes of WAL since the last checkpoint.
 SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), redo_lsn)::bigint FROM pg_control_checkpoint()
 
 -- name: rewritten_tables
@@ -70,7 +70,7 @@ SELECT name FROM rewritten_tables()
 VACUUM {table}
 
 -- name: vacuum_invalidations
--- TimescaleDB's notes on what is to be refreshed, which each refresh replaces.
+-- TimescaleDB's logs of ranges to refresh. Each refresh replaces their rows.
 VACUUM _timescaledb_catalog.continuous_aggs_hypertable_invalidation_log,
        _timescaledb_catalog.continuous_aggs_materialization_invalidation_log
 
@@ -78,7 +78,7 @@ VACUUM _timescaledb_catalog.continuous_aggs_hypertable_invalidation_log,
 VACUUM (ANALYZE) {table}
 
 -- name: updated_tables
--- Those whose rows are updated or deleted.
+-- The tables whose rows are updated or deleted.
 SELECT unnest(ARRAY[
     'series', 'series_state', 'component_status', 'event_counter', 'tiers', 'late_ranges', 'late_samples',
     'evaluation_gaps',

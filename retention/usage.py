@@ -1,4 +1,4 @@
-"""What the tiers hold and cost, and what a change of the retention would drop."""
+"""The rows and bytes of each tier, and the ones that a change of the retention would drop."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -20,7 +20,7 @@ DROPPED_ROWS = _QUERIES["dropped_rows"]
 
 
 class TierUsage(Struct, frozen=True):
-    """A tier; `table_bytes` is what it takes without any chunk."""
+    """A tier. `table_bytes` is the size of its table without chunks."""
 
     name: str
     relation: str
@@ -31,7 +31,7 @@ class TierUsage(Struct, frozen=True):
 
 
 class Chunk(Struct, frozen=True):
-    """A part of a tier; `unpacked_bytes` is what it took before it was compressed."""
+    """A chunk of a tier. `unpacked_bytes` is its size before compression."""
 
     tier: str
     start_time: datetime
@@ -45,14 +45,14 @@ class Chunk(Struct, frozen=True):
 
 
 class ChunkName(Struct, frozen=True):
-    """The tier of a chunk and its start, which tell it from all others."""
+    """The tier and the start of a chunk, which identify it."""
 
     tier: str
     start_time: datetime
 
 
 class DroppedRows(Struct, frozen=True):
-    """Rows of one metric in one tier that go because they are older than `before`."""
+    """Rows of one metric in one tier that are dropped because they are older than `before`."""
 
     metric: str
     before: datetime
@@ -61,7 +61,7 @@ class DroppedRows(Struct, frozen=True):
 
 
 class DroppedChunk(Struct, frozen=True):
-    """A chunk that goes as a whole."""
+    """A chunk that is dropped as a whole."""
 
     start: datetime
     end: datetime
@@ -70,11 +70,11 @@ class DroppedChunk(Struct, frozen=True):
 
 
 class TierUse(Struct, frozen=True):
-    """What a tier holds, costs, and comes to.
+    """The rows and sizes of a tier, and their growth.
 
-    `bytes` is the whole with its indexes, part of it compressed and part not yet; `unpacked_bytes`
-    is what it would take if nothing were. `bytes_per_day` is what a day costs once it is
-    compressed; null: not known yet. `full_at` is when as much goes as comes; null: never.
+    `bytes` is the size of compressed and uncompressed chunks with their indexes. `unpacked_bytes`
+    is the size without any compression. `bytes_per_day` is the compressed size of one day; null
+    means unknown yet. `full_at` is when one chunk is dropped for each new one; null means never.
     """
 
     name: str
@@ -93,17 +93,18 @@ class TierUse(Struct, frozen=True):
 
 
 class Disk(Struct, frozen=True):
-    """The room for the database."""
+    """The disk of the database."""
 
     total_bytes: int
     free_bytes: int
 
 
 class Storage(Struct, frozen=True):
-    """What everything takes, and when there will be no room left.
+    """The size of all tiers, and when the disk will be full.
 
-    `growth_bytes_per_day` counts the tiers that are not full yet. `disk` is null where it cannot be
-    seen; then set `capacity_bytes` of the retention. `full_at` is null when that never comes.
+    `growth_bytes_per_day` counts the tiers that still grow. `disk` is null if Vigia cannot see the
+    disk of the database; set `capacity_bytes` of the retention then. `full_at` is null if the disk
+    never becomes full.
     """
 
     tiers: list[TierUse]
@@ -114,9 +115,10 @@ class Storage(Struct, frozen=True):
 
 
 class TierChange(Struct, frozen=True):
-    """What a change does to a tier. What was dropped before `dropped_before` does not come back.
+    """The effect of a change on a tier.
 
-    With rows that go by the age of their metric, `bytes_after` is the most that is left.
+    Data before `dropped_before` are dropped already, and a longer retention does not restore them.
+    If rows are dropped by the retention of their metric, `bytes_after` is an upper bound.
     """
 
     name: str
@@ -132,7 +134,7 @@ class TierChange(Struct, frozen=True):
 
 
 class Preview(Struct, frozen=True):
-    """What a change of the retention would drop, in all and in every tier."""
+    """The rows and bytes that a change of the retention would drop, in total and in each tier."""
 
     rows_before: int
     rows_after: int
@@ -143,7 +145,7 @@ class Preview(Struct, frozen=True):
 
 
 async def tiers(connection: Connection) -> list[TierUsage]:
-    """Return the tiers, each behind its source."""
+    """Return the tiers. Each comes after the tier that it is rolled up from."""
     return await queries.rows(connection, TierUsage, TIERS)
 
 
@@ -160,7 +162,7 @@ async def database_bytes(connection: Connection) -> int:
 async def dropped_chunks(
     connection: Connection, wanted: Sequence[Wanted], now: datetime
 ) -> list[ChunkName]:
-    """Return the chunks that the maintenance drops once the wanted ages act."""
+    """Return the chunks that the maintenance drops with the wanted retention."""
     names, ages = [w.name for w in wanted], [w.keep for w in wanted]
     return await queries.rows(
         connection, ChunkName, DROPPED_CHUNKS, names=names, ages=ages, now=now
@@ -170,7 +172,7 @@ async def dropped_chunks(
 async def dropped_rows(
     connection: Connection, metrics: dict[str, Any], dropped: Sequence[ChunkName], now: datetime
 ) -> list[DroppedRows]:
-    """Return what goes by the ages of metrics, beside the chunks that are dropped."""
+    """Return the rows that the retention of metrics drops, outside the dropped chunks."""
     return await queries.rows(
         connection,
         DroppedRows,

@@ -14,7 +14,8 @@ ORDER BY t.position, c.start_time
 SELECT pg_database_size(current_database())
 
 -- name: dropped_chunks
--- What the maintenance drops when a new age has come to act; by the rule of drop_tier itself.
+-- The chunks that the maintenance would drop with the new retention. `drop_limit` is the function that drop_tier uses.
+-- OFFSET 0 keeps the planner from inlining the sub-select, which would call the function for each chunk.
 SELECT w.name AS tier, c.start_time
 FROM unnest(%(names)s::text[], %(ages)s::interval[]) w (name, age)
 CROSS JOIN LATERAL (
@@ -24,7 +25,7 @@ CROSS JOIN LATERAL tier_chunks(w.name) c
 WHERE w.age IS NOT NULL AND c.end_time <= drop_to.time
 
 -- name: dropped_rows
--- What goes by the age of its metric, and not with a chunk.
+-- The rows that the retention of a metric drops, outside the chunks that are dropped as a whole.
 SELECT s.metric, age.before, t.name AS tier, sum(r.rows)::bigint AS rows
 FROM series_ages(%(metrics)s, %(now)s) age
 CROSS JOIN series_tiers() t

@@ -138,8 +138,7 @@ class Spool:
     def remove(self, segment: Path) -> None:
         """Delete a segment after all its records were stored elsewhere. Raises OSError.
 
-        Older segments that stay get a mark. Without it, the gap in the numbers would look like a
-        lost segment at the next start.
+        Older segments that stay get a mark, so that the gap is not reported as a lost segment.
         """
         segment.unlink(missing_ok=True)
         self._sizes.pop(segment, None)
@@ -151,17 +150,13 @@ class Spool:
                     _passed(older).touch(mode=0o600)
 
     def write_quarantined(self, name: str, data: bytes) -> None:
-        """Keep unusable data in the quarantine, where a person can inspect it.
-
-        An existing file of the same name is kept.
-        """
+        """Keep unusable data for inspection in the quarantine, beside files of the same name."""
         write_file(self._free(name), data)
 
     def quarantine(self, payload: bytes, reason: str) -> bool:
         """Keep a refused record and the reason; return False if it is already there.
 
-        The file is named after a hash of the record, so that repeated attempts do not fill the
-        disk.
+        Its name is a hash of the record, so that repeated attempts do not fill the disk.
         """
         self._quarantine.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self._quarantine / f"{REFUSED}{blake2b(payload, digest_size=16).hexdigest()}"
@@ -169,8 +164,7 @@ class Spool:
             # The process that wrote it may have been killed before it synced the folder.
             sync_folder(self._quarantine)
             return False
-        # The reason goes first. A kill between the two writes then leaves a reason without a
-        # record, which is never listed, and the record is still in the spool.
+        # The reason goes first: a kill between the two writes must not leave a record without one.
         write_file(path.with_name(path.name + REASON), reason.encode())
         write_file(path, payload)
         return True
@@ -185,10 +179,7 @@ class Spool:
         return next(path for each in names if not (path := self._quarantine / each).exists())
 
     def quarantined(self) -> int:
-        """Return how many refused records are in the quarantine.
-
-        The folder is listed only when its modification time changed.
-        """
+        """Return how many refused records are in the quarantine; list it only after a change."""
         self._quarantine.mkdir(mode=0o700, parents=True, exist_ok=True)
         changed_ns = self._quarantine.stat().st_mtime_ns
         if changed_ns != self._counted_ns:
@@ -229,7 +220,7 @@ class Spool:
         return made
 
     def _size_of(self, path: Path) -> int:
-        """Repair a segment that was found at start, and return its size in bytes."""
+        """Repair a segment at start, and return its size in bytes."""
         try:
             return self._mend(path)
         except OSError as error:
@@ -385,8 +376,7 @@ def _records(data: bytes) -> Iterator[tuple[int, int]]:
 def _end(data: bytes, at: int) -> int | None:
     """Return the end of a record according to its length field, or None for an impossible length.
 
-    Length 0 is impossible. Otherwise a tail of zeros, which a crash may leave, would be many empty
-    records.
+    Length 0 is impossible: a tail of zeros, which a crash may leave, would be many empty records.
     """
     if at + HEADER.size > len(data):
         return None

@@ -1,1 +1,1 @@
-"""The write path: from what was measured or sent to the rows that are stored."""
+"""The write path: from measured or received samples to stored rows."""

@@ -1,4 +1,4 @@
-"""The newest value of everything, in the one shape that answers and live messages share."""
+"""The newest value of each series, in the form that HTTP answers and live messages share."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -17,7 +17,7 @@ NUMBERS = _QUERIES["numbers"]
 
 
 class Current(Struct, frozen=True, gc=False):
-    """The newest sample of one series; `id` is 0 where the number is not known."""
+    """The newest sample of one series. `id` is 0 if its number is unknown."""
 
     id: int
     metric: str
@@ -30,7 +30,7 @@ class Current(Struct, frozen=True, gc=False):
 
 
 class Changes(Struct, frozen=True):
-    """What changed since an earlier look; `watermark` is where the next look begins."""
+    """The series that changed since an earlier call. `watermark` is for the next call."""
 
     watermark: str
     count: int
@@ -47,7 +47,7 @@ class LabelledValue(Struct, frozen=True):
 
 
 class MetricNow(Struct):
-    """A metric: `value` and `time` of the series without labels, `series` for those with."""
+    """A metric: `value` and `time` of its series without labels, and `series` with labels."""
 
     unit: str
     value: float | UnsetType = UNSET
@@ -61,13 +61,13 @@ class ComponentNow(Struct):
 
 
 class CurrentMetrics(Struct):
-    """Every component's metrics; `time` is that of the newest value, None when there is none."""
+    """The metrics of every component. `time` is the time of the newest value, or None."""
 
     time: datetime | None = None
     components: dict[str, ComponentNow] = msgspec.field(default_factory=dict)
 
     def add(self, sample: Current) -> None:
-        """Put one series' newest value in its place."""
+        """Add the newest value of one series."""
         component = self.components.setdefault(sample.component, ComponentNow(sample.category))
         metric = component.metrics.setdefault(sample.metric, MetricNow(sample.unit))
         if not sample.labels:
@@ -80,7 +80,7 @@ class CurrentMetrics(Struct):
 
 
 def document(samples: Iterable[Current]) -> CurrentMetrics:
-    """Arrange newest values by component and metric."""
+    """Return the newest values by component and metric."""
     found = CurrentMetrics()
     for sample in samples:
         found.add(sample)
@@ -102,13 +102,13 @@ def of_sample(sample: Sample) -> Current:
 
 
 async def changes(connection: Connection, since: str | None) -> Changes:
-    """Return which series changed since the watermark of an earlier look; None: all of them."""
+    """Return the series that changed since the watermark of an earlier call, or all for None."""
     [found] = await queries.rows(connection, Changes, CHANGES, since=since)
     return found
 
 
 async def values(connection: Connection, numbers: Sequence[int]) -> list[Current]:
-    """Return the newest samples of series, by their numbers."""
+    """Return the newest samples of the series with these numbers."""
     return await queries.rows(connection, Current, VALUES, numbers=list(numbers))
 
 

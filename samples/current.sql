@@ -1,8 +1,8 @@
 -- name: changes
--- Which series have had another newest sample or another declaration since an earlier look, in the order of their
--- numbers, and how many there are. `xmin` is the transaction that wrote a row. The next look begins at the oldest
--- transaction that is still open now: transactions commit in another order than they begin, and so none is missed.
--- Ages are compared, not numbers, which wrap around.
+-- The series whose newest sample or declaration changed since an earlier call, in the order of their numbers, and
+-- the number of all series. `xmin` is the transaction that wrote a row. The watermark is the oldest transaction that
+-- is open now: transactions do not commit in the order in which they begin, so a higher watermark could miss rows.
+-- Ages are compared, because transaction numbers wrap around.
 SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS watermark,
        (SELECT count(*) FROM series_state) AS count,
        ARRAY(
@@ -17,7 +17,7 @@ SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS watermark,
        ) AS numbers
 
 -- name: values
--- The newest samples of series; those that have none are left out.
+-- The newest samples of series. Series without a sample are left out.
 SELECT s.id, s.metric, s.component, s.category, s.labels, s.unit, st.last_time AS time, st.last_value AS value
 FROM series s
 JOIN series_state st ON st.series_id = s.id

@@ -17,9 +17,9 @@
 BEGIN;
 
 -- NOTE
--- What a batch leaves to do: the newest sample of each series, and late samples. Of what was there already it
--- changes nothing: no sample is newer than the newest. Answers, as late as it can, which minute alerts look at, and
--- what tells this database from another one, in the very transaction that stores.
+-- Updates each series' newest sample, and records late ranges for the maintenance. For duplicates it changes nothing.
+-- Returns the minute under evaluation: it is read last (FROM waits for `state`), so that a doubtful sample counts as
+-- late. Also returns the series' file and the token, which identify the database in the transaction that stores.
 WITH given AS (
     SELECT *
     FROM unnest(
@@ -30,7 +30,7 @@ WITH given AS (
     INSERT INTO series_state (series_id, first_time, last_time, last_value)
     SELECT series_id, first_time, last_time, last_value
     FROM given
-    -- What becomes of the newest sample of a series when other samples come.
+    -- Updates the newest sample of a series when other samples arrive.
     ON CONFLICT (series_id) DO UPDATE
     SET first_time = least(series_state.first_time, excluded.first_time),
         last_time = CASE WHEN excluded.last_time > series_state.last_time OR (excluded.last_time < series_state.last_time
@@ -60,7 +60,7 @@ SELECT pg_sequence_last_value('alert_minute') AS begun_s,
 FROM (SELECT count(*) FROM state) done;
 
 -- INSERT_HISTOGRAMS
--- Counts of values by bucket. A series has one histogram at a time: one that is there stays whole. The
+-- Counts of values by bucket. A series has at most one histogram for a time, and a stored one is never changed. The
 -- newest value of the series is the mean of its newest histogram.
 WITH given AS (
     SELECT *
@@ -88,7 +88,7 @@ WITH given AS (
     FROM histogram
     GROUP BY series_id
     ORDER BY series_id
-    -- What becomes of the newest sample of a series when other samples come.
+    -- Updates the newest sample of a series when other samples arrive.
     ON CONFLICT (series_id) DO UPDATE
     SET first_time = least(series_state.first_time, excluded.first_time),
         last_time = CASE WHEN excluded.last_time > series_state.last_time OR (excluded.last_time < series_state.last_time

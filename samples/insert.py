@@ -1,4 +1,4 @@
-"""How a load gets into its tables: by COPY where it is new, by key otherwise."""
+"""Inserts a write batch: with COPY if all of it is new, otherwise with INSERT … ON CONFLICT."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -33,20 +33,20 @@ SET_REASONS = _QUERIES["set_reasons"]
 INSERT_HISTOGRAMS = queries.fill(_QUERIES["insert_histograms"], keep_newest=KEEP_NEWEST)
 
 COPY_ROWS_MIN = 500
-"""For fewer, the round trips that a COPY takes cost more than it saves."""
+"""For fewer rows, the extra round trips of COPY cost more than it saves."""
 THREAD_COLUMNS_MIN = 2000
-"""Of so many columns the batch is made in a thread: it takes a millisecond and more."""
+"""From this many columns on, the rows are built in a thread. It takes more than a millisecond."""
 
 
 class Mark(Struct, frozen=True):
-    """What tells a database from another one: the file of its series, and this process' token."""
+    """The file of the series table and this process' token, which identify the database."""
 
     series_file: int
     token: UUID | None
 
 
 class _Noted(Struct, frozen=True):
-    """The minute whose evaluation has begun, and the mark."""
+    """The minute whose evaluation has begun (epoch seconds), and the mark of the database."""
 
     begun_s: int | None
     series_file: int
@@ -54,13 +54,13 @@ class _Noted(Struct, frozen=True):
 
 
 class _Inserted(_Noted, frozen=True):
-    """How many histograms were not there yet."""
+    """The same, and how many histograms were new."""
 
     accepted: int
 
 
 class Inserted(Struct, frozen=True):
-    """How many samples and histograms were not there yet, and where they were stored."""
+    """How many samples and histograms were new, and the mark of the database that stored them."""
 
     accepted: int
     mark: Mark
@@ -74,7 +74,14 @@ async def insert_batch(
     can_copy: bool,
     replica: UUID | None = None,
 ) -> Inserted:
-    """Insert a load, of series whose numbers are known, in the caller's transaction."""
+    """Insert a batch in the caller's transaction. `known` has the number of each of its series.
+
+    1. Store the samples that are not stored yet.
+    2. Update the newest sample of each series, and note late ranges for the maintenance.
+    3. Record samples that are older than the minute under evaluation, for previews.
+    4. Set the reasons of `component_up`.
+    5. Do the same for histograms.
+    """
     accepted, noted = 0, None
     if batch.columns:
         rows = await _insert_rows_of(batch.columns, known)
@@ -90,7 +97,7 @@ async def insert_batch(
 
 
 async def insert(connection: Connection, numbers: SeriesNumbers, samples: Sequence[Sample]) -> int:
-    """Insert samples in the caller's transaction and return how many were not there yet."""
+    """Insert samples in the caller's transaction, and return how many were new."""
     batch = write_batch_of(samples)
     found = await numbers.of(connection, batch.series(), reserve=OWN_SERIES)
     taken, refused = sort_out(batch, found.known)
@@ -126,7 +133,11 @@ async def _insert(
 
 
 async def _insert_samples(connection: Connection, rows: InsertRows, *, can_copy: bool) -> int:
-    """Copy what is hoped to be new; where something was there, go by key instead."""
+    """Store rows, and return how many were new.
+
+    COPY is faster but fails if any row exists already. Then its savepoint is rolled back, and the
+    rows are inserted by key.
+    """
     if can_copy and len(rows) >= COPY_ROWS_MIN:
         try:
             async with connection.transaction():
@@ -157,9 +168,11 @@ def _arrays(rows: InsertRows) -> dict[str, Array]:
 
 
 async def _new(connection: Connection, rows: InsertRows, accepted: int) -> InsertRows:
-    """Return the rows that were not there yet, as of one who sends the newest again with the next.
+    """Return the rows that were new, when only a part of them was.
 
-    Those that filled a gap cannot be told from those that were there: then it is all of them.
+    If a sender repeats old samples before new ones, the new rows are those after the newest sample
+    of their series. If new rows also filled a gap, they cannot be told from the repeated ones, and
+    all rows are returned.
     """
     starts, ends = rows.bounds()
     newest = await queries.value(connection, NEWEST, series_ids=Integers(rows.series_ids[starts]))

@@ -1,14 +1,14 @@
 -- name: insert
--- Stores what is not there yet. Every batch comes in the order of its key: two that meet on the same samples
--- wait for each other, and would otherwise do so in a circle.
+-- Stores the rows that are not stored yet. The caller sends rows in the order of their key: two concurrent batches
+-- with the same keys wait for each other, and in different orders they would deadlock.
 INSERT INTO system_metrics (series_id, time, value)
 SELECT *
 FROM unnest(%(series_ids)b::integer[], %(times)b::timestamptz[], %(values)b::double precision[])
 ON CONFLICT DO NOTHING
 
 -- name: insert_distributions
--- The same of distributions, whose samples are put into their buckets too: only those that were really
--- stored, so that the same batch sent again changes nothing.
+-- The same for distributions, whose samples are also counted in their buckets. Only rows that were really inserted
+-- are counted, so that a repeated batch changes nothing.
 WITH stored AS (
     INSERT INTO system_metrics (series_id, time, value)
     SELECT series_id, time, value
@@ -29,7 +29,7 @@ SELECT count(*) FROM stored
 COPY system_metrics (time, series_id, value) FROM STDIN (FORMAT binary)
 
 -- part: keep_newest
--- What becomes of the newest sample of a series when other samples come.
+-- Updates the newest sample of a series when other samples arrive.
 ON CONFLICT (series_id) DO UPDATE
 SET first_time = least(series_state.first_time, excluded.first_time),
     last_time = CASE WHEN excluded.last_time > series_state.last_time OR {gives_way}
@@ -41,15 +41,15 @@ SET first_time = least(series_state.first_time, excluded.first_time),
                       ELSE series_state.ahead_time END
 
 -- part: gives_way
--- Whether the newest sample so far is of a clock that was wrong: it is further in the future than samples are
--- accepted, and another one comes that is not. The sub-select is there to be computed once and not for each row.
+-- Whether the stored newest sample came from a wrong clock and is replaced by an older one: it is further ahead than
+-- samples are accepted, and the new one is not. The sub-select is evaluated once, a bare now() + … for each row.
 (excluded.last_time < series_state.last_time
  AND series_state.last_time > (SELECT now() + %(future)b::interval)
  AND excluded.last_time <= (SELECT now() + %(future)b::interval))
 
 -- name: newest
--- The time of the newest sample of each series, in microseconds since 1970, in the order of their numbers. One that
--- gave way is still there.
+-- The time of the newest sample of each series, in microseconds since 1970, in the order of their numbers. It counts
+-- a sample from a wrong clock as well, because its row is still stored.
 SELECT array_agg(
     coalesce((extract(epoch FROM greatest(s.last_time, s.ahead_time)) * 1000000)::bigint, 0) ORDER BY series_id
 )
@@ -57,9 +57,9 @@ FROM unnest(%(series_ids)b::integer[]) given (series_id)
 LEFT JOIN series_state s USING (series_id)
 
 -- name: note
--- What a batch leaves to do: the newest sample of each series, and late samples. Of what was there already it
--- changes nothing: no sample is newer than the newest. Answers, as late as it can, which minute alerts look at, and
--- what tells this database from another one, in the very transaction that stores.
+-- Updates each series' newest sample, and records late ranges for the maintenance. For duplicates it changes nothing.
+-- Returns the minute under evaluation: it is read last (FROM waits for `state`), so that a doubtful sample counts as
+-- late. Also returns the series' file and the token, which identify the database in the transaction that stores.
 WITH given AS (
     SELECT *
     FROM unnest(
@@ -99,7 +99,7 @@ WHERE series_state.series_id = given.series_id
   AND series_state.reason <> given.reason
 
 -- name: insert_histograms
--- Counts of values by bucket. A series has one histogram at a time: one that is there stays whole. The
+-- Counts of values by bucket. A series has at most one histogram for a time, and a stored one is never changed. The
 -- newest value of the series is the mean of its newest histogram.
 WITH given AS (
     SELECT *

@@ -1,4 +1,4 @@
-"""Where a preview sees more than alerts did: samples that came late, and evaluation gaps."""
+"""Records late samples: a preview sees them, but the evaluation of their minute did not."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,10 @@ async def record(
     times_us: NDArray[np.int64],
     begun_s: int | None,
 ) -> None:
-    """Record which samples lie before the minute whose evaluation has begun; None: none has."""
+    """Record the samples before the minute whose evaluation has begun, by series and day.
+
+    `begun_s` is that minute in epoch seconds, or None before the first evaluation.
+    """
     if begun_s is None or times_us.min() >= begun_s * SECOND_US:
         return
     is_late = times_us < begun_s * SECOND_US

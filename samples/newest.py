@@ -1,4 +1,4 @@
-"""The newest sample of every series that is still fed, for those who come and ask regularly."""
+"""The newest sample of every series that still receives samples, for scrapes of `/metrics`."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -12,7 +12,7 @@ COUNT_STALE = _QUERIES["count_stale"]
 
 
 class Newest(NamedTuple):
-    """The newest sample of a series; `labels` is JSON."""
+    """The newest sample of a series. `labels` is JSON, `time_ms` is epoch milliseconds."""
 
     metric: str
     component: str
@@ -24,12 +24,12 @@ class Newest(NamedTuple):
 
 
 async def newest(connection: Connection, since: datetime) -> list[Newest]:
-    """Return the newest sample of each series that has one since then, in the order of names."""
+    """Return the newest sample of each series that has one since a time, ordered by metric."""
     cursor = await connection.execute(NEWEST, {"since": since})
     return [Newest(*row) for row in await cursor.fetchall()]
 
 
 async def count_stale(connection: Connection, since: datetime) -> int:
-    """Return how many series have had none since then."""
+    """Return the number of series without a sample since a time."""
     count: int = await queries.value(connection, COUNT_STALE, since=since)
     return count

@@ -1,6 +1,6 @@
 -- name: newest
--- The newest sample of every series that has one since a moment; labels as text, which is a key to what was
--- made of them before.
+-- The newest sample of every series that has one since a time. Labels are text, because the caller caches the
+-- rendered labels by it.
 SELECT s.metric, s.component, s.labels::text AS labels, s.unit, s.kind, st.last_value AS value,
        (extract(epoch FROM st.last_time) * 1000)::bigint AS time_ms
 FROM series s

@@ -1,4 +1,4 @@
-"""Columns of many series as the one batch that a statement stores."""
+"""Turns the columns of many series into the rows of one statement."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,7 +11,10 @@ from model.series import Column, Kind, Series
 
 
 class InsertRows(Struct, frozen=True, eq=False):
-    """Rows in the order of their key (series, time), each key once: the first value stays."""
+    """Rows ordered by their key (series, time), without repeated keys: the first value is kept.
+
+    `times` are microseconds since 1970. All arrays have the same length.
+    """
 
     series_ids: NDArray[np.int32]
     times: NDArray[np.int64]
@@ -21,12 +24,12 @@ class InsertRows(Struct, frozen=True, eq=False):
         return len(self.times)
 
     def split(self, series_ids: Sequence[int]) -> "tuple[InsertRows, InsertRows]":
-        """Return the rows of some series, and those of the others."""
+        """Return the rows of the given series, and all other rows."""
         inside = np.isin(self.series_ids, series_ids)
         return self.where(inside), self.where(~inside)
 
     def bounds(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Return where the rows of each series begin, and which of them is the last."""
+        """Return the indices of the first and of the last row of each series."""
         starts = np.flatnonzero(np.r_[True, self.series_ids[1:] != self.series_ids[:-1]])
         return starts, np.r_[starts[1:], len(self)] - 1
 
@@ -35,7 +38,7 @@ class InsertRows(Struct, frozen=True, eq=False):
 
 
 def insert_rows_of(columns: Sequence[Column], numbers: Mapping[Series, int]) -> InsertRows:
-    """Return every key once, with the value that is stored."""
+    """Return the rows of columns, with each value as it is stored."""
     lengths = [len(column.times) for column in columns]
     ids = np.repeat(np.array([numbers[c.series] for c in columns], np.int32), lengths)
     times = np.concatenate([column.times for column in columns])
@@ -43,7 +46,7 @@ def insert_rows_of(columns: Sequence[Column], numbers: Mapping[Series, int]) -> 
     values = np.where((np.abs(values) < VALUE_MIN) & (values != 0), 0.0, values)
     order = np.lexsort((times, ids))
     ids, times, values = ids[order], times[order], values[order]
-    # lexsort is stable: of equal keys the one that came first stands first.
+    # lexsort is stable, so that of equal keys the first one in the input comes first.
     first = np.r_[True, (ids[1:] != ids[:-1]) | (times[1:] != times[:-1])]
     return InsertRows(ids[first], times[first], values[first])
 
@@ -58,5 +61,5 @@ def rounded(values: NDArray[np.float64], resolution: float | None) -> NDArray[np
 
 
 def distributions(columns: Sequence[Column], numbers: Mapping[Series, int]) -> list[int]:
-    """Return the numbers of the series that are distributions."""
+    """Return the numbers of those series that are distributions."""
     return [numbers[c.series] for c in columns if c.series.kind is Kind.DISTRIBUTION]

@@ -16,8 +16,8 @@
 BEGIN;
 
 -- UPSERT
--- Of new series only as many are made as there may be, those given first. In one order, so that two who make the
--- same series never wait for each other in a circle.
+-- Creates new series only up to the limit, in the order given, and updates known ones. ORDER BY makes concurrent
+-- transactions lock the same series in the same order: without it they would deadlock.
 WITH given AS (
     SELECT *
     FROM unnest(
@@ -39,7 +39,7 @@ FROM given
 LEFT JOIN fresh USING (position)
 WHERE place IS NULL OR place <= (SELECT places FROM room)
 ORDER BY metric, component, labels
--- The newest declaration of a series wins; one that says no unit or no resolution leaves that alone.
+-- The newest declaration of a series wins. An empty unit or resolution keeps the stored one.
 ON CONFLICT (metric, component, labels) DO UPDATE
 SET category = excluded.category,
     unit = coalesce(nullif(excluded.unit, ''), series.unit),

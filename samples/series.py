@@ -1,4 +1,4 @@
-"""Which series there are: their numbers, what they mean, and the newest sample of each."""
+"""The table of series: their numbers, their declarations, and the catalogue."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -20,15 +20,15 @@ SELECT = _QUERIES["select"]
 
 SERIES_MAX = 100_000
 OWN_SERIES = 10_000
-"""So many more there may be of the service's own and its collectors': nobody who sends samples can
-take the place of those that alerts look at."""
+"""This many more series are reserved for Vigia's own collectors, so that senders cannot use up the
+series that alerts depend on."""
 SLICE_SERIES = 500
 
 Identity = tuple[str, str, Labels]
 
 
 class Numbered(Struct, frozen=True):
-    """A series' number and identity."""
+    """The number and the identity of a series."""
 
     id: int
     metric: str
@@ -37,9 +37,9 @@ class Numbered(Struct, frozen=True):
 
 
 class Numbers(Struct, frozen=True):
-    """The numbers of series, those that cannot be made left out.
+    """The numbers of series. Series that cannot be created are left out.
 
-    `asked` says of how many the database had to tell whether they are new.
+    `asked` is the number of series that this process did not know before.
     """
 
     known: dict[Series, int]
@@ -47,7 +47,7 @@ class Numbers(Struct, frozen=True):
 
 
 class Described(Struct, frozen=True):
-    """One row of the catalogue."""
+    """One series in the catalogue."""
 
     id: int
     metric: str
@@ -61,18 +61,18 @@ class Described(Struct, frozen=True):
 
 
 class SeriesNumbers:
-    """Series to number, remembered once the transaction that made a series has committed."""
+    """A cache of series numbers. A number is added after the transaction that made it committed."""
 
     def __init__(self) -> None:
         self._known: dict[Series, int] = {}
         self._identities: set[Identity] = set()
         self.is_complete = False
-        """Whether every series of the database is known by its identity."""
+        """Whether the identities of all series in the database are known."""
 
     async def learn(self, connection: Connection) -> None:
-        """Remember which series there are, so that only new ones are taken for new.
+        """Load the identities of all series, to tell new series from known ones.
 
-        They are read in slices, so that 100,000 of them hold up the event loop for 10 ms at most.
+        They are read in slices, so that 100,000 series block the event loop for at most 10 ms.
         """
         after, rows = 0, [Numbered(0, "", "", {})]
         while rows:
@@ -92,10 +92,10 @@ class SeriesNumbers:
         new_max: int | None = None,
         reserve: int = 0,
     ) -> Numbers:
-        """Return the numbers of series, making those that are new.
+        """Return the numbers of series, and create the new ones.
 
-        Of these no more than `new_max` are asked for, and no more are made than SERIES_MAX
-        and `reserve` in all: a flood of them costs the database nothing.
+        At most `new_max` new series are sent to the database, and it creates series only up to a
+        total of SERIES_MAX + `reserve`. So a flood of new series costs the database nothing.
         """
         numbers = {series: self._known.get(series, 0) for series in wanted}
         unknown = [series for series, number in numbers.items() if not number]
@@ -107,9 +107,9 @@ class SeriesNumbers:
         return Numbers(known | await _make(connection, [*declared, *new], reserve), len(new))
 
     def remember(self, numbers: Mapping[Series, int]) -> None:
-        """Remember numbers that are committed: before, another transaction must not use them."""
+        """Cache committed numbers. Another transaction must not use a number before its commit."""
         if len(self._known) + len(numbers) > SERIES_MAX:
-            # There are not so many series, but a series may be declared in many ways.
+            # The database has fewer series, but each can be cached with several declarations.
             self._known.clear()
         self._known.update(numbers)
         self._identities.update(_identity(series) for series in numbers)
@@ -133,9 +133,9 @@ def _identity(series: Series) -> Identity:
 async def upsert(
     connection: Connection, series: Sequence[Series], reserve: int = 0
 ) -> list[Numbered]:
-    """Make or update series and return their numbers; no identity may be there twice.
+    """Create or update series, and return their numbers. No identity may occur twice.
 
-    New ones beyond SERIES_MAX and `reserve` in all are left out.
+    New series beyond a total of SERIES_MAX + `reserve` are left out.
     """
     return await queries.rows(
         connection,
@@ -155,7 +155,7 @@ async def upsert(
 async def catalogue(
     connection: Connection, metric: str | None, component: str | None, after: int, limit: int
 ) -> list[Described]:
-    """Return series that have samples, in the order of their numbers, from behind `after`."""
+    """Return at most `limit` series with samples and a number above `after`, by number."""
     return await queries.rows(
         connection,
         Described,
@@ -174,7 +174,7 @@ async def select(
     labels: dict[str, str],
     limit: int,
 ) -> list[Numbered]:
-    """Return at most `limit` series of these metrics that have all of the labels."""
+    """Return at most `limit` series of these metrics that have all these labels."""
     return await queries.rows(
         connection,
         Numbered,

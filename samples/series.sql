@@ -1,5 +1,5 @@
 -- part: declare_anew
--- The newest declaration of a series wins; one that says no unit or no resolution leaves that alone.
+-- The newest declaration of a series wins. An empty unit or resolution keeps the stored one.
 ON CONFLICT (metric, component, labels) DO UPDATE
 SET category = excluded.category,
     unit = coalesce(nullif(excluded.unit, ''), series.unit),
@@ -7,8 +7,8 @@ SET category = excluded.category,
     resolution = coalesce(excluded.resolution, series.resolution)
 
 -- name: upsert
--- Of new series only as many are made as there may be, those given first. In one order, so that two who make the
--- same series never wait for each other in a circle.
+-- Creates new series only up to the limit, in the order given, and updates known ones. ORDER BY makes concurrent
+-- transactions lock the same series in the same order: without it they would deadlock.
 WITH given AS (
     SELECT *
     FROM unnest(
@@ -52,7 +52,7 @@ ORDER BY s.id
 LIMIT %(limit)s
 
 -- name: select
--- The series a question is about; labels match as a subset.
+-- Series that a query selects. The given labels must be a subset of the series' labels.
 SELECT id, metric, component, labels
 FROM series
 WHERE metric = ANY (%(metrics)s)

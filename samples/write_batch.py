@@ -1,4 +1,4 @@
-"""What is stored together: columns of samples, and histograms."""
+"""A write batch: columns of samples and histograms that are stored together."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -9,14 +9,14 @@ from model.series import Column, Histogram, Sample, Series, columns_of
 
 GROUP_SAMPLES_MAX = 20_000
 FIRST_SAMPLES_MAX = 1_000
-"""Of the first portion, whose success says that the database is back."""
+"""Size of the first group. It is small, because its success tells that the database is back."""
 
 
 class WriteBatch(Struct, frozen=True):
-    """What is stored in one transaction. Each histogram counts as a sample.
+    """Columns and histograms that are stored in one transaction. A histogram counts as one sample.
 
-    `is_own` is what the service collected itself: there is room for series of its own when senders
-    have filled theirs.
+    `is_own` marks samples that Vigia collected itself. They may create series from the reserve
+    when senders have used up their limit.
     """
 
     columns: Sequence[Column] = ()
@@ -28,16 +28,16 @@ class WriteBatch(Struct, frozen=True):
         return sum(len(column.times) for column in self.columns) + len(self.histograms)
 
     def series(self) -> list[Series]:
-        """Return each series once, in the order they come."""
+        """Return each series once, in the order of the batch."""
         columns = [column.series for column in self.columns]
         return list(dict.fromkeys([*columns, *(one.series for one in self.histograms)]))
 
 
 class Stored(Struct, frozen=True):
-    """What became of a load: samples and histograms.
+    """The outcome of a batch, in samples and histograms.
 
-    `duplicate` is None while it waits on disk. `refused` is what belongs to series that would be
-    one too many; `series` counts those that were taken for new.
+    `duplicate` is None for a batch that was written to the spool. `refused` is the part whose
+    series exceed the limit. `series` counts the series that were not known before.
     """
 
     accepted: int
@@ -47,12 +47,12 @@ class Stored(Struct, frozen=True):
 
 
 def write_batch_of(samples: Iterable[Sample], *, is_own: bool = False) -> WriteBatch:
-    """Return samples as a load: a column for each series."""
+    """Return samples as a batch with one column for each series."""
     return WriteBatch(columns_of(samples), is_own=is_own)
 
 
 def sort_out(batch: WriteBatch, known: Mapping[Series, int]) -> tuple[WriteBatch, WriteBatch]:
-    """Return what belongs to series that have a number, and what does not."""
+    """Split a batch into the part whose series have a number, and the rest."""
     if all(series in known for series in batch.series()):
         return batch, WriteBatch()
     parts: dict[bool, tuple[list[Column], list[Histogram]]] = {True: ([], []), False: ([], [])}
@@ -64,9 +64,9 @@ def sort_out(batch: WriteBatch, known: Mapping[Series, int]) -> tuple[WriteBatch
 
 
 def grouped(batches: Iterable[WriteBatch]) -> Iterator[list[WriteBatch]]:
-    """Put loads together that are stored in one transaction: of small ones there may be many.
+    """Group batches that are stored in one transaction, because many of them may be small.
 
-    The service's own and those of senders stay apart.
+    Own batches and those of senders are in separate groups.
     """
     group: list[WriteBatch] = []
     samples, samples_max = 0, FIRST_SAMPLES_MAX
@@ -82,7 +82,7 @@ def grouped(batches: Iterable[WriteBatch]) -> Iterator[list[WriteBatch]]:
 
 
 def halves_of(batch: WriteBatch) -> list[WriteBatch]:
-    """Return a load as two of about half the size; nothing when it is a single sample."""
+    """Split a batch into two of about half the size. A single sample gives an empty list."""
     columns, histograms = batch.columns, batch.histograms
     if len(columns) == 1 and not histograms:
         [column] = columns
@@ -106,7 +106,7 @@ def halves_of(batch: WriteBatch) -> list[WriteBatch]:
 
 
 def merged(batches: Sequence[WriteBatch]) -> WriteBatch:
-    """Return a portion as one load."""
+    """Return a group as one batch."""
     columns = [column for batch in batches for column in batch.columns]
     histograms = [one for batch in batches for one in batch.histograms]
     return WriteBatch(columns, histograms, bool(batches) and batches[0].is_own)

@@ -1,4 +1,4 @@
-"""The one way of samples into the database: bounded, batched, and idempotent by (series, time)."""
+"""Writes all samples to the database: bounded, batched, and idempotent by (series, time)."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -30,32 +30,32 @@ BATCH_SAMPLES_MAX = 10_000
 GATHER_S = 0.1
 RETRY_S = 1.0
 LOOK_S = 0.5
-"""How often the disk is looked at for what waits."""
+"""Seconds between two checks of the spool while the database is available."""
 TRY_S = 0.25
-"""How often a database that is away is tried."""
+"""Seconds between two attempts while the database is away."""
 STORED_POLL_S = 0.05
 DRAIN_TIMEOUT_S = 10.0
 DIRECT_WRITES_MAX = 4
 WAITING_WRITES_MAX = 256
 WRITE_TIMEOUT_S = 5.0
 WELL_TIMEOUT_S = 1.0
-"""Of the question whether another write is stored, which a sender waits for."""
+"""Limit of the check whether another write succeeds. A sender waits for it."""
 SLICE_COLUMNS = 2000
-"""How many columns are announced before other work gets its turn: about 3 ms."""
+"""How many columns are announced before the event loop runs other work: about 3 ms."""
 OF_DATABASE = (psycopg.Error, TimeoutError)
-"""What the database says to the drain, or that it says nothing."""
+"""The errors of the drain that come from the database."""
 
 OnCommit = Callable[[Sequence[Sample]], None]
 Resolution = Callable[[str, float | None], float | None]
-"""What values of a metric are rounded to, from its name and what it declares."""
+"""Returns the resolution for the name of a metric and its declared resolution."""
 
 
 class Writer:
-    """Buffers the collectors' samples, and stores at once what is acknowledged.
+    """Buffers collected samples in memory, and stores received samples before acknowledging them.
 
-    While the database is away, what is acknowledged waits on disk; the buffer waits in memory and
-    keeps the newest samples (`samples/buffer.py`). What it drops is counted. The caller keeps `run`
-    and `drain_spool` going; at the end of the context, what is left is stored.
+    While the database is away, received samples wait in the spool. The buffer keeps the newest
+    collected samples. The caller runs `run` and `drain_spool` as tasks. At the end of the context,
+    the buffer is stored in the database or in the spool.
     """
 
     def __init__(
@@ -68,9 +68,9 @@ class Writer:
         is_away: bool = False,
         incarnations: Incarnations | None = None,
     ) -> None:
-        """With `is_away`, everything is kept on disk until `learn` has ended.
+        """With `is_away`, received samples go to the spool until `learn` has ended.
 
-        Without `incarnations`, the database is taken for the same one for ever.
+        Without `incarnations`, a replaced database is not detected.
         """
         self._pool = pool
         self._on_commit = on_commit
@@ -94,12 +94,12 @@ class Writer:
 
     @property
     def is_away(self) -> bool:
-        """Whether the database is known not to take samples; it is tried again every second."""
+        """Whether the database is known to accept no samples. It is tried every `TRY_S` seconds."""
         return self._is_away
 
     @property
     def cause(self) -> str:
-        """Why the database takes no samples, in words for an operator; empty when it does."""
+        """Why the database accepts no samples, for an operator, or "" if it does."""
         return self._outage.cause if self._is_away else ""
 
     @property
@@ -108,20 +108,20 @@ class Writer:
 
     @property
     def dropped(self) -> int:
-        """How many collected samples are lost."""
+        """How many collected samples were lost."""
         return self._buffer.dropped
 
     def put(self, samples: Sequence[Sample]) -> None:
-        """Take samples to be stored within about a second; never waits."""
+        """Add collected samples to the buffer, to be stored within about a second. Never waits."""
         self._buffer.put(samples)
         self._wake_up.set()
 
     async def store(self, batch: WriteBatch, series_max: int | None = None) -> Stored:
-        """Return when a load is committed, or safe on disk while the database is away.
+        """Store a batch of received samples. Return when it is committed, or durable in the spool.
 
-        At most `series_max` new series are made. Raises UnavailableError when there is no room on
-        disk or too much is being written, and what the database says of a value that it cannot
-        take. Every other error of the database is no fault of the load, which then waits on disk.
+        At most `series_max` new series are created. Raises UnavailableError when the spool is full
+        or too many writes wait, and the database's error for data that it can never accept. After
+        any other database error, the batch goes to the spool.
         """
         if self._spool is None:
             return await self._store_in_turn(batch, series_max)
@@ -134,7 +134,7 @@ class Writer:
         return Stored(batch.samples, None)
 
     async def learn(self) -> None:
-        """Look which series there are already."""
+        """Load the series of the database. Until then, a start with `is_away` uses the spool."""
         async with self._pool.connection() as connection:
             numbers = (await self._incarnations.of(connection)).numbers
             if not numbers.is_complete:
@@ -148,7 +148,7 @@ class Writer:
         await self.drain()
 
     async def run(self) -> None:
-        """Flush whenever there is something, until cancelled."""
+        """Store the buffer whenever it has samples, until cancelled."""
         while True:
             await self._wake_up.wait()
             await asyncio.sleep(GATHER_S)
@@ -158,26 +158,25 @@ class Writer:
                 self._wake_up.set()
 
     async def drain_spool(self) -> None:
-        """Store what waits on disk, in order, as soon as the database is there; until cancelled."""
+        """Store the records of the spool whenever the database is available, until cancelled."""
         while self._drain is not None:
             try:
                 if self._is_away or await self._drain.is_due():
                     await self._return_to(self._drain)
-            except Exception as error:  # noqa: BLE001 (whatever it is, what waits must be stored)
+            except Exception as error:  # noqa: BLE001 (no error may end the drain of the spool)
                 self._note_failure(error)
             else:
                 self._drain_outage.note("")
             await asyncio.sleep(TRY_S if self._is_away else LOOK_S)
 
     async def wait_until_stored(self, timeout_s: float) -> bool:
-        """Wait until nothing waits in memory or on disk; False when something still does.
+        """Wait until the buffer and the spool are empty. Return False after `timeout_s` seconds.
 
-        What is postponed does not count, and what the disk does not give back: nobody knows when
-        they do.
+        Postponed records and unreadable files do not count: it is unknown when they can be stored.
         """
         try:
             async with asyncio.timeout(timeout_s):
-                while not self._is_stored():  # noqa: ASYNC110 (no event tells)
+                while not self._is_stored():  # noqa: ASYNC110 (there is no event for it)
                     await asyncio.sleep(STORED_POLL_S)
         except TimeoutError:
             return False
@@ -188,17 +187,17 @@ class Writer:
         return is_spool_empty and not self._buffer and not self._is_flushing
 
     async def drain(self) -> None:
-        """Store what is left, for as long as DRAIN_TIMEOUT_S; then on disk."""
+        """Store the buffer within DRAIN_TIMEOUT_S, then write the rest to the spool."""
         try:
             async with asyncio.timeout(DRAIN_TIMEOUT_S):
-                while not await self._flush():  # noqa: ASYNC110 (no event tells)
+                while not await self._flush():  # noqa: ASYNC110 (there is no event for it)
                     await asyncio.sleep(RETRY_S)
         except TimeoutError:
             rest = self._buffer.take(len(self._buffer))
             await self._keep_on_disk(rest, "database away at the end")
 
     async def _flush(self) -> bool:
-        """Store the buffer batch by batch; False when the database is away."""
+        """Store the buffer in batches. Return False if the database is away."""
         self._is_flushing = True
         try:
             return await self._flush_batches()
@@ -219,10 +218,9 @@ class Writer:
         return True
 
     async def _flush_batch(self, batch: Sequence[Sample]) -> bool:
-        """Store a batch; False when the database is away.
+        """Store a batch. Return False if the database is away.
 
-        What the database refuses goes to the spool, out of the way of others: there each series is
-        tried alone.
+        A refused batch goes to the spool, whose drain finds the bad samples in it.
         """
         try:
             stored = await self._store(write_batch_of(batch), reserve=OWN_SERIES)
@@ -238,7 +236,7 @@ class Writer:
                 self._go_away(error)
                 return False
             await self._keep_on_disk(batch, str(error).strip())
-        except Exception as error:  # noqa: BLE001 (whatever it is, it is kept and stops no other)
+        except Exception as error:  # noqa: BLE001 (one bad batch must not block the others)
             self._flush_outage.note(describe(error), samples=len(batch), exc_info=error)
             await self._keep_on_disk(batch, describe(error))
         else:
@@ -247,7 +245,7 @@ class Writer:
         return True
 
     async def _keep_on_disk(self, samples: Sequence[Sample], reason: str) -> None:
-        """Put collected samples into the spool; without one they are dropped for the reason."""
+        """Write collected samples to the spool. Without a spool they are dropped and counted."""
         if self._spool is None:
             self._buffer.count_dropped(len(samples), reason)
             return
@@ -262,26 +260,27 @@ class Writer:
             await spool.put(batch)
         except OSError as error:
             self._disk_outage.note(error.strerror or str(error))
-            raise UnavailableError("neither the database nor the disk takes it now") from error
+            problem = "the database cannot be reached and the disk of the spool fails"
+            raise UnavailableError(f"{problem}; send the samples again later") from error
         self._disk_outage.note("")
 
     async def _consider(self, error: BaseException) -> None:
-        """Raise what the sender has to know; otherwise the load is to wait on disk."""
+        """Raise an error for the sender, or return: then the batch goes to the spool."""
         failure = failure_of(error)
         if failure is Failure.REFUSED:
             raise error
         if failure is Failure.BUSY:
-            raise UnavailableError("too much is being written; send it again soon") from error
+            raise UnavailableError("the database is busy; send the samples again soon") from error
         if failure is Failure.UNCLEAR or await self._is_of_one_write(error):
             log.error("write_failed", error=describe(error))
         else:
             self._go_away(error)
 
     async def _is_of_one_write(self, error: BaseException) -> bool:
-        """Whether others are stored meanwhile: what took too long may wait for a lock on a row."""
+        """Return whether a timeout concerns only this write, which may wait for a row lock."""
         if not isinstance(error, TimeoutError):
             return False
-        # All who wait for a database that hangs give up at once, and one of them asks for all.
+        # All writes to a hanging database time out together. One of them checks it for all.
         async with self._asking:
             if self._is_away:
                 return False
@@ -297,9 +296,9 @@ class Writer:
         self._is_away = True
 
     def _note_failure(self, error: Exception) -> None:
-        """Take note of why what waits on disk stays there for now."""
+        """Note why the records of the spool cannot be stored now."""
         if is_defect(error):
-            # No outage: only who reads the log can mend it.
+            # A defect is no outage of the database. The log has the traceback.
             self._drain_outage.note(describe(error), exc_info=error)
         elif not isinstance(error, OF_DATABASE):
             self._disk_outage.note(str(error))
@@ -314,7 +313,7 @@ class Writer:
         except OF_DATABASE:
             raise
         except Exception:
-            # The database took a write just now: only what waits on disk is held up.
+            # `check_write` succeeded, so the database is available. Only the spool is blocked.
             self._is_away = False
             raise
         self._is_away = False
@@ -323,20 +322,20 @@ class Writer:
         return await takes_samples(self._pool, timeout_s)
 
     async def _store_acknowledged(self, batch: WriteBatch) -> WriteBatch:
-        """Store what was acknowledged, however many wait; return what is of too many series."""
+        """Store samples of the spool. Return the part whose series exceed the limit."""
         async with self._direct:
             stored = await self._store(batch, reserve=OWN_SERIES if batch.is_own else 0)
-        # Only now: a database that takes one kind of write may refuse another.
+        # Set only after a real batch: a database can accept the test write and refuse samples.
         self._is_away = False
         return stored.refused
 
     async def _store_in_turn(self, batch: WriteBatch, series_max: int | None = None) -> Stored:
         if self._waiting >= WAITING_WRITES_MAX:
-            raise UnavailableError("too many writes wait for the database; send it again soon")
+            raise UnavailableError("too many writes wait; send the samples again soon")
         self._waiting += 1
         try:
-            # The deadline is that of the wait as well: behind a database that hangs, each would
-            # otherwise wait for all the deadlines before its own.
+            # The deadline includes the wait for the semaphore. Otherwise each write to a hanging
+            # database would wait for the deadlines of all writes before it.
             async with asyncio.timeout(WRITE_TIMEOUT_S), self._direct:
                 return await self._store(batch, series_max)
         finally:
@@ -348,13 +347,14 @@ class Writer:
         try:
             return await self._store_once(batch, new_max, reserve)
         except BrokenSessionError:
-            # The pool has replaced all sessions by now.
+            # The pool has replaced all sessions by now, so that one retry is enough.
             return await self._store_once(batch, new_max, reserve)
 
     async def _store_once(self, batch: WriteBatch, new_max: int | None, reserve: int) -> Stored:
+        """Store a batch in one transaction; only after its commit, cache numbers and announce."""
         batch = replace(batch, columns=[self._as_set(column) for column in batch.columns])
         async with asyncio.timeout(WRITE_TIMEOUT_S), self._pool.connection() as connection:
-            # Numbers of another database would name other series there.
+            # The cached numbers belong to one incarnation. In another one they name other series.
             incarnation = await self._incarnations.of(connection)
             tokens = self._incarnations.tokens_from_now()
             async with self._in_incarnation(), connection.transaction():
@@ -365,8 +365,8 @@ class Writer:
                     connection, found.known, taken, can_copy=self._can_copy, replica=replica
                 )
                 self._incarnations.confirm(incarnation, tokens, inserted.mark)
-            # Another connection may have found meanwhile that the database was replaced: this
-            # transaction was then committed in the old one, which is about to be lost.
+            # Another connection may have detected a replaced database. This commit then went to
+            # the old one, and its rows will be lost: the batch must be stored again.
             self._incarnations.ensure_current(incarnation)
         incarnation.numbers.remember(found.known)
         self._incarnations.remember(incarnation, list(found.known.values()))
@@ -377,7 +377,7 @@ class Writer:
 
     @asynccontextmanager
     async def _in_incarnation(self) -> AsyncIterator[None]:
-        """Learn the database anew when it lacks a series whose number is known."""
+        """Begin a new incarnation if the database lacks a series whose number is cached."""
         try:
             yield
         except psycopg.errors.ForeignKeyViolation:
@@ -385,14 +385,14 @@ class Writer:
             raise
 
     async def _announce(self, columns: Sequence[Column]) -> None:
-        """Announce the newest sample of each column, in slices: there may be 10,000."""
+        """Announce the newest sample of each column, in slices, because there may be 10,000."""
         for start in range(0, len(columns), SLICE_COLUMNS):
             if start:
                 await asyncio.sleep(0)
             self._on_commit([one.newest() for one in columns[start : start + SLICE_COLUMNS]])
 
     def _as_set(self, column: Column) -> Column:
-        """Return a column whose series has the resolution that the settings want of it."""
+        """Return a column whose series has the resolution from the settings."""
         series = column.series
         wanted = self.resolution(series.metric, series.resolution)
         if wanted == series.resolution:

@@ -1,4 +1,4 @@
-"""How full the file systems are, each asked apart: one that hangs loses its own values only."""
+"""Measures how full the file systems are. One that hangs loses only its own values."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -21,14 +21,14 @@ SKIPPED_TYPES = frozenset(
     proc procfs pstore ramfs resctrl rpc_pipefs securityfs selinuxfs squashfs sysfs tmpfs tracefs
     """.split()  # noqa: SIM905 (as a list they take forty lines)
 )
-"""They live in memory, are images that are full by nature, or hold no files at all."""
+"""These file systems are in memory, are read-only images that are always full, or hold no files."""
 
 SKIPPED_PLACES = ("/dev/", "/etc/", "/proc/", "/sys/", "/var/lib/containers/", "/var/lib/docker/")
-"""What container engines mount there belongs to a disk that is listed elsewhere."""
+"""Container engines mount parts of a disk here that is already listed at another path."""
 
 
 class Usage(Protocol):
-    """Bytes; `free` is what users may still fill."""
+    """Sizes in bytes. `free` is the space that ordinary users may still fill."""
 
     @property
     def total(self) -> int: ...
@@ -39,7 +39,7 @@ class Usage(Protocol):
 
 
 def mounts() -> list[str]:
-    """Return where the real file systems are mounted: each device once, and `/` in any case."""
+    """Return the mount points of real file systems: each device once, and always `/`."""
     paths: dict[str, str] = {}
     for part in psutil.disk_partitions(all=True):
         path = part.mountpoint
@@ -50,7 +50,7 @@ def mounts() -> list[str]:
 
 
 class Disks:
-    """Asks every mount in a thread of its own, because the kernel may never answer for a remote."""
+    """Reads each mount in its own thread: the kernel may never answer for a remote file system."""
 
     def __init__(self, ask: Callable[[str], Usage] = psutil.disk_usage) -> None:
         self._ask = ask
@@ -64,7 +64,7 @@ class Disks:
         return [reading for readings in await asyncio.gather(*asked) for reading in readings]
 
     async def _usage(self, path: str) -> list[Reading]:
-        # A path is bytes, and need not be text in any encoding.
+        # A path is bytes, and not always valid UTF-8.
         labels = labels_of({"mount": clean(path)})
         try:
             async with asyncio.timeout(DEADLINE_S):
@@ -72,7 +72,7 @@ class Disks:
         except (BusyError, TimeoutError):
             return [Reading("server_disk_up", 0.0, labels)]
         except OSError:
-            # Not ours to look at, or unmounted since it was listed.
+            # No permission, or unmounted since it was listed.
             return []
         if usage.total == 0:
             return []
@@ -80,6 +80,6 @@ class Disks:
             Reading("server_disk_up", 1.0, labels),
             Reading("server_disk_total_bytes", usage.total, labels),
             Reading("server_disk_used_bytes", usage.used, labels),
-            # Of what users may fill: the system keeps some blocks for itself.
+            # Percent of the space that users may fill. The system reserves some blocks for root.
             Reading("server_disk_percent", 100.0 * usage.used / (usage.used + usage.free), labels),
         ]

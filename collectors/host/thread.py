@@ -1,4 +1,4 @@
-"""Blocking work in a thread of its own, never in two."""
+"""Runs blocking work in a separate thread, one piece at a time."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,14 +10,14 @@ Answer = TypeVar("Answer")
 
 
 class BusyError(Exception):
-    """The thread still hangs in earlier work."""
+    """The thread is still busy with earlier work."""
 
 
 class OneThread:
-    """Runs one piece of blocking work at a time and refuses more while that hangs.
+    """Runs one piece of blocking work at a time, and refuses more until it ends.
 
-    The thread is a daemon, unlike those of an executor: one that hangs in the kernel cannot be
-    ended, and must not hold up the end of the process.
+    The thread is a daemon, unlike those of an executor. A thread that hangs in the kernel cannot be
+    stopped, and must not keep the process from exiting.
     """
 
     def __init__(self, name: str) -> None:
@@ -29,13 +29,17 @@ class OneThread:
         return self._work is not None and not self._work.done()
 
     async def run(self, work: Callable[[], Answer]) -> Answer:
-        """Return what `work` returns. Cancelling gives up waiting; the thread stays busy."""
+        """Return the result of `work`. Raises BusyError while earlier work runs.
+
+        If the caller is cancelled, the work goes on and the thread stays busy.
+        """
         if self.is_busy:
-            raise BusyError("the previous run still hangs")
+            raise BusyError("the previous run has not ended")
         future: Future[Answer] = Future()
-        # A future that runs cannot be cancelled: it is done when its thread is, and not before.
+        # A future that is marked as running cannot be cancelled, so that it is done only when its
+        # thread has ended.
         future.set_running_or_notify_cancel()
-        self._work = future  # type: ignore[assignment] # only its state is asked for
+        self._work = future  # type: ignore[assignment] # only its state is read
         Thread(target=_complete, args=(future, work), name=self._name, daemon=True).start()
         return await asyncio.wrap_future(future)
 

@@ -1,4 +1,7 @@
-"""When an X.509 certificate ends: Python says it of verified ones only."""
+"""Reads the end of validity of an X.509 certificate (RFC 5280).
+
+Python's ssl module returns it for verified certificates only.
+"""
 
 from datetime import UTC, datetime
 
@@ -7,7 +10,7 @@ UTC_TIME = 0x17
 
 
 def not_after(der: bytes) -> datetime:
-    """Return the end of validity. Raises ValueError for what is no certificate."""
+    """Return the end of validity of a certificate in DER. Raises ValueError for anything else."""
     try:
         return _not_after(der)
     except (IndexError, ValueError):
@@ -15,6 +18,12 @@ def not_after(der: bytes) -> datetime:
 
 
 def _not_after(der: bytes) -> datetime:
+    """Walk the DER elements of a certificate to `notAfter`.
+
+    1. Open the certificate, and in it `tbsCertificate`.
+    2. Skip the version, if there is one, then the serial number, the algorithm and the issuer.
+    3. Open `validity`, skip `notBefore`, and read the next time. Its tag gives the year's format.
+    """
     _, certificate, _ = _element(der, 0)
     _, at, _ = _element(der, certificate)
     tag, _, end = _element(der, at)
@@ -30,7 +39,7 @@ def _not_after(der: bytes) -> datetime:
 
 
 def _element(der: bytes, at: int) -> tuple[int, int, int]:
-    """Return the tag of the element there, and where its content starts and ends."""
+    """Return the tag of the element at an offset, and where its content starts and ends."""
     tag, length, start = der[at], der[at + 1], at + 2
     if length & 0x80:
         size = length & 0x7F

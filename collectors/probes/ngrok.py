@@ -1,4 +1,4 @@
-"""The tunnels of a local ngrok agent, which is no fault of anyone's while it never ran."""
+"""Measures the tunnels of a local ngrok agent. An agent that never ran is not reported as down."""
 
 from datetime import datetime
 
@@ -20,13 +20,13 @@ class Tunnel(Struct):
 
 
 class Tunnels(Struct):
-    """What `/api/tunnels` answers, as far as it is looked at."""
+    """The part of the answer of `/api/tunnels` that Vigia reads."""
 
     tunnels: list[Tunnel]
 
 
 class Agent:
-    """Remembers whether the agent was there since the start, and which tunnels were."""
+    """Probes the agent, and remembers whether it ever answered, and its tunnels."""
 
     def __init__(self, target: Target) -> None:
         self._target = target
@@ -34,7 +34,10 @@ class Agent:
         self._names: list[str] = []
 
     async def ask(self, egress: Egress, time: datetime, timeout_s: float) -> Asked | None:
-        """Return what came of it, or None while there never was an agent. No tunnel is fine."""
+        """Return the outcome, or None if no agent has answered since the start.
+
+        An agent without tunnels is up.
+        """
         asked = await ask(self._target, egress, time, timeout_s)
         if asked.failure is Failure.REFUSED and not self._was_seen:
             return None
@@ -46,11 +49,11 @@ class Agent:
         try:
             tunnels = msgspec.json.decode(asked.body, type=Tunnels).tunnels
         except msgspec.DecodeError:
-            asked.reason = "the answer is not that of an ngrok agent"
+            asked.reason = "the answer does not come from an ngrok agent"
             return
         self._was_seen = True
         up = [tunnel.name[:NAME_CHARS_MAX] for tunnel in tunnels]
-        # The newest come first, so that those that are long gone are forgotten.
+        # Open tunnels come first, so that the limit drops those that closed longest ago.
         self._names = list(dict.fromkeys([*up, *self._names]))[:TUNNELS_MAX]
         asked.readings.append(Reading("ngrok_tunnels", len(tunnels)))
         asked.readings += [

@@ -1,4 +1,4 @@
-"""One question to one target: what is measured of its answer, and whether that is well."""
+"""Probes one target once: measures its answer, and decides whether the target is up."""
 
 from datetime import datetime, timedelta
 from http import HTTPStatus
@@ -17,7 +17,7 @@ QUOTED_CHARS_MAX = 60
 
 
 class Asked(Struct, kw_only=True):
-    """What came of it; `reason` says why the target is down, and is empty while it is up."""
+    """The outcome of a probe. `reason` says why the target is down, and is empty if it is up."""
 
     readings: list[Reading]
     body: bytes = b""
@@ -26,7 +26,7 @@ class Asked(Struct, kw_only=True):
 
 
 async def ask(target: Target, egress: Egress, time: datetime, timeout_s: float) -> Asked:
-    """Ask, and judge the answer. A target that is down is an answer too, never an exception."""
+    """Probe a target. A target that is down is an outcome as well, never an exception."""
     trace = Trace(for_ngrok=target.kind == "ngrok")
     try:
         body = await egress.ask(
@@ -34,7 +34,7 @@ async def ask(target: Target, egress: Egress, time: datetime, timeout_s: float) 
             trace,
             timeout_s=timeout_s,
             method=target.method,
-            # Who expects a redirect wants to see it.
+            # If a redirect is an expected status, it must not be followed.
             follow=not any(status in REDIRECTS for status in target.up_status),
             verify_tls=target.verify_tls,
         )
@@ -55,7 +55,7 @@ def _readings(trace: Trace, time: datetime) -> list[Reading]:
 
 
 def _certificate_days(trace: Trace, time: datetime) -> list[Reading]:
-    """Return how long the certificate that ends first still holds; redirects show several."""
+    """Return the days until the first certificate expires. Redirects can show several."""
     try:
         ends = [not_after(certificate) for certificate in trace.certificates()]
     except ValueError:
@@ -68,12 +68,12 @@ def _certificate_days(trace: Trace, time: datetime) -> list[Reading]:
 
 def _fault(target: Target, status: int, body: bytes) -> str:
     if status not in (target.up_status or GOOD):
-        # The server's own words would end up in messages that people trust.
+        # Not the server's own phrase: it would appear in messages that people trust.
         known = status in HTTPStatus.__members__.values()
         return f"{status} {HTTPStatus(status).phrase}" if known else str(status)
     if target.body_contains.encode() not in body:
         wanted = target.body_contains
         if len(wanted) > QUOTED_CHARS_MAX:
             wanted = wanted[: QUOTED_CHARS_MAX - 1] + "…"
-        return f"the body lacks {wanted!r}"
+        return f"the body does not contain {wanted!r}"
     return ""

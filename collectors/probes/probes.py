@@ -1,4 +1,4 @@
-"""Targets outside, all asked at once in each slot: none delays another."""
+"""Probes all targets in each slot, at the same time, so that none delays another."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -19,18 +19,19 @@ from runtime.schedule import SlotStats, every
 
 GAP_S = 0.01
 SPREAD_SHARE = 0.1
-"""Targets start a little apart, in all within a share of the deadline: they would measure how long
-they wait for each other."""
+"""The starts of all probes are spread over this fraction of the deadline. Started together, they
+would measure how long they wait for one another."""
 
 log = structlog.get_logger()
 
 
 Probe = Callable[[Egress, datetime, float], Awaitable[Asked | None]]
-"""Asks one target at a time within seconds; None says that it is not there to be judged."""
+"""Probes one target: takes the client, the slot and a timeout in seconds. It returns None for a
+target that must not be reported as up or down."""
 
 
 class Probes:
-    """What is done in a slot: each target's samples go to `put` as soon as they are there."""
+    """Probes the targets in one slot. The samples of each go to `put` as soon as it answers."""
 
     def __init__(self, targets: Callable[[], Sequence[Target]], egress: Egress, put: Put) -> None:
         self._targets = targets
@@ -40,7 +41,7 @@ class Probes:
         self._reasons: dict[str, str] = {}
 
     async def take(self, time: datetime, deadline_s: float = COLLECT_TIMEOUT_S_MAX) -> None:
-        """Ask every enabled target. What a probe raises is that target's failure alone."""
+        """Probe every enabled target. An exception in one probe fails only its own target."""
         targets = [target for target in self._targets() if target.enabled]
         self._probes = {each: self._probes.get(each) or probe_of(each) for each in targets}
         self._reasons = {each.name: self._reasons.get(each.name, "") for each in targets}
@@ -71,7 +72,7 @@ class Probes:
 
 
 def probe_of(target: Target) -> Probe:
-    """Build what asks this kind of target; another kind is another line."""
+    """Return the probe for a kind of target."""
     match target.kind:
         case "http":
             return partial(ask, target)
@@ -86,7 +87,7 @@ async def probe_every(
     put: Put,
     stats: SlotStats,
 ) -> None:
-    """Ask the targets in every slot, for ever; a target that was changed counts from the next."""
+    """Probe the targets in every slot, for ever. A changed target takes effect in the next slot."""
     probes = Probes(targets, egress, put)
 
     async def take(time: datetime) -> None:

@@ -1,4 +1,4 @@
-"""Targets that answer in the Prometheus text format or OpenMetrics, all asked in each slot."""
+"""Scrapes targets in the Prometheus text format or OpenMetrics, all of them in each slot."""
 
 import asyncio
 import os
@@ -23,7 +23,7 @@ from runtime.schedule import SlotStats, every
 log = structlog.get_logger()
 
 LOGGED_MAX = 20
-"""Of reasons why samples of a target are skipped, while it is not changed."""
+"""How many different reasons for skipped samples are logged for a target, until it is changed."""
 BODY_BYTES_MAX = 16 * 1024 * 1024
 TOKEN_BYTES_MAX = 8192
 OPENMETRICS = "application/openmetrics-text"
@@ -31,11 +31,11 @@ ACCEPT = f"{OPENMETRICS}; version=1.0.0, text/plain; version=0.0.4; q=0.5, */*; 
 
 
 class ScrapeError(Exception):
-    """What a target tells is not known now; the message says why."""
+    """A target could not be scraped. The message says why."""
 
 
 class Scraper:
-    """Asks one target; a component of category external."""
+    """Scrapes one target. It is a component of category `external`."""
 
     category = Category.EXTERNAL
 
@@ -49,14 +49,15 @@ class Scraper:
         self._logged: set[str] = set()
 
     async def collect(self, time: datetime) -> list[Sample]:
-        """Hand over what can be stored; the rest is counted, and each reason logged once.
+        """Put the samples that can be stored. Raises ScrapeError.
 
-        What is only odd does not make a component down: somebody would be called for one label.
+        Other samples are counted, and each reason is logged once. They do not make the component
+        down: one bad label must not wake a person.
         """
         started = clock.perf_counter()
         body, is_open = await self._ask()
         try:
-            # A large answer takes a tenth of a second: too long to hold up everyone else.
+            # A large answer takes a tenth of a second to parse: too long for the event loop.
             page = await asyncio.to_thread(self._reader.read, body, time, is_open=is_open)
         except FormatError as error:
             raise ScrapeError(str(error)) from None
@@ -80,7 +81,7 @@ class Scraper:
         return samples_of(readings, self.name, self.category, time)
 
     async def _ask(self) -> tuple[bytes, bool]:
-        """Return a whole answer, and whether it is OpenMetrics."""
+        """Return the complete body, and whether it is OpenMetrics. Raises ScrapeError."""
         trace, headers = Trace(), {"Accept": ACCEPT}
         if self.target.token_file:
             token = await asyncio.to_thread(token_in, self._secrets / self.target.token_file)
@@ -99,12 +100,12 @@ class Scraper:
         if trace.status != HTTPStatus.OK:
             raise ScrapeError(_words(trace.status))
         if len(body) > BODY_BYTES_MAX:
-            raise ScrapeError(f"the answer has more than {BODY_BYTES_MAX} bytes")
+            raise ScrapeError(f"the answer is larger than {BODY_BYTES_MAX} bytes")
         return body, trace.headers.get("Content-Type", "").strip().startswith(OPENMETRICS)
 
 
 class Scrapes:
-    """What is done in a slot: every target in a turn of its own, so that none delays another."""
+    """Scrapes the targets in one slot, each in its own run, so that none delays another."""
 
     def __init__(self, egress: Egress, secrets: Path, put: Put) -> None:
         self._egress = egress
@@ -118,7 +119,7 @@ class Scrapes:
         time: datetime,
         deadline_s: float = COLLECT_TIMEOUT_S_MAX,
     ) -> None:
-        """Ask every enabled target; one that was changed begins anew."""
+        """Scrape every enabled target. A changed target starts with an empty cache."""
         self._runs = {each.name: (each, self._run_of(each)) for each in targets if each.enabled}
         await asyncio.gather(*(run.run(time, deadline_s) for _, run in self._runs.values()))
 
@@ -135,7 +136,7 @@ async def scrape_every(
     scrapes: Scrapes,
     stats: SlotStats,
 ) -> None:
-    """Ask the targets in every slot, for ever; a target that was changed counts from the next."""
+    """Scrape the targets in every slot, for ever. Changes take effect in the next slot."""
 
     async def take(time: datetime) -> None:
         await scrapes.take(targets(), time, deadline_of(interval_s()))
@@ -144,16 +145,16 @@ async def scrape_every(
 
 
 def token_in(file: Path) -> str:
-    """Return the token in a secret file. Raises ScrapeError, also when others may read it."""
+    """Return the token in a secret file. Raises ScrapeError, also when other users can read it."""
     try:
         with file.open("rb") as opened:
             if os.fstat(opened.fileno()).st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-                raise ScrapeError(f"{file.name} may be read by others; chmod 600 {file.name}")
+                raise ScrapeError(f"other users can read {file.name}; run chmod 600 {file.name}")
             token = opened.read(TOKEN_BYTES_MAX).decode("latin-1").strip()
     except OSError as error:
         raise ScrapeError(f"{file.name} in secrets: {error.strerror}") from None
     if not token or not token.isascii() or not token.isprintable():
-        raise ScrapeError(f"{file.name} in secrets holds no token")
+        raise ScrapeError(f"{file.name} in secrets must contain a token in printable ASCII")
     return token
 
 

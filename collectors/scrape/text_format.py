@@ -1,4 +1,4 @@
-"""What a scraped target answers: the Prometheus text format 0.0.4, and OpenMetrics 1.0."""
+"""Parses the answer of a scraped target: Prometheus text format 0.0.4, or OpenMetrics 1.0."""
 
 import math
 import re
@@ -32,12 +32,12 @@ from model.series import (
 from model.text import METRIC_NAME, UNSAFE_WORDS, is_safe
 
 PAST_S, FUTURE_S = 3600.0, FUTURE_MAX.total_seconds()
-"""A target's own timestamp is believed so far around the slot."""
+"""How far before and after the slot the timestamp of a sample may be, in seconds."""
 
 RESERVED = frozenset(
     {COMPONENT_UP, "scrape_duration_ms", "scrape_samples", "scrape_samples_skipped"}
 )
-"""What is measured of the target itself."""
+"""Metrics that Vigia measures of the target itself. Its own samples of these names are skipped."""
 
 QUOTED = r'"(?:[^"\\]|\\.)*"'
 HEAD = rf'[a-zA-Z_:][a-zA-Z0-9_:]*[ \t]*(?:\{{(?:[^"{{}}]|{QUOTED})*\}})?'
@@ -51,7 +51,7 @@ ESCAPED = re.compile(r"\\(.)")
 
 NO_REASON = ""
 ESCAPES = {"n": "\n", '"': '"', "\\": "\\"}
-"""Before any other character a backslash is only itself."""
+"""The characters that a backslash escapes. Before any other character it stands for itself."""
 
 COUNTING = {
     "_total": {"counter"},
@@ -59,7 +59,7 @@ COUNTING = {
     "_count": {"histogram", "summary"},
     "_sum": {"histogram", "summary"},
 }
-"""Suffixes of samples that only grow, by the type of their family."""
+"""The suffixes of counters, and the types of the families that have them."""
 
 
 MEASURED: Mapping[str, set[str | None]] = {
@@ -67,39 +67,46 @@ MEASURED: Mapping[str, set[str | None]] = {
     "_sum": {"histogram", "summary"},
     "_gsum": {"gaugehistogram"},
 }
-"""Suffixes of samples in their family's unit, by its type."""
+"""The suffixes of samples that have the unit of their family, and the types of these families."""
 
 
 class FormatError(Exception):
-    """An answer is not in the format; the message names the line."""
+    """The answer is not in the format. The message names the line."""
 
 
 class Page(Struct):
-    """An answer's samples, and how many others are skipped by why they cannot be stored.
+    """The samples of an answer, and the number of skipped ones by reason.
 
-    Those that say that there is no value, or that are the service's own, have no reason.
+    NaN values and the names in `RESERVED` are skipped without a reason.
     """
 
     samples: list[Sample] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
 
     def add(self, series: Series | str, value: float, ahead_s: float, slot: datetime) -> None:
-        """Take a value of a time that is so much later than the slot."""
+        """Add a value whose time is `ahead_s` seconds after the slot, or count it as skipped.
+
+        A `series` that is a text is the reason why the sample cannot be stored.
+        """
         if isinstance(series, str):
             self.skipped[series] += 1
         elif math.isnan(value) or series.metric in RESERVED:
             self.skipped[NO_REASON] += 1
         elif abs(value) > VALUE_MAX:
-            self.skipped[f"{series.metric} is infinite, or beyond {VALUE_MAX:g}"] += 1
+            self.skipped[f"{series.metric} is infinite, or larger than {VALUE_MAX:g}"] += 1
         elif not -PAST_S <= ahead_s <= FUTURE_S:
-            self.skipped["a timestamp is over an hour old, or over 10 minutes ahead"] += 1
+            self.skipped["a timestamp is more than 1 hour old or 10 minutes ahead"] += 1
         else:
             time = slot + timedelta(seconds=ahead_s) if ahead_s else slot
             self.samples.append(Sample(series, time, value))
 
 
 class Reader:
-    """Reads one target's answers; what is the same as in the one before is not read again."""
+    """Parses the answers of one target.
+
+    It caches the series of each line head (name and labels), because most heads are the same in
+    the next answer.
+    """
 
     def __init__(self, component: str, labels: dict[str, str], sample_limit: int) -> None:
         self._component = component
@@ -109,14 +116,16 @@ class Reader:
         self._known: dict[str, Series | str] = {}
 
     def read(self, body: bytes, time: datetime, *, is_open: bool) -> Page:
-        """Return the samples of a whole answer. Raises FormatError for one that is none.
+        """Return the samples of a complete answer. Raises FormatError.
 
-        A sample without a time of its own gets `time`.
+        A sample without a timestamp gets `time`. `is_open` says that the answer is OpenMetrics,
+        where timestamps are seconds and not milliseconds.
         """
         text = _decoded(body)
         if is_open and not text.rstrip("\n").endswith("# EOF"):
-            raise FormatError("the answer ends before # EOF")
+            raise FormatError("the answer is incomplete: it does not end with # EOF")
         declared = DECLARED.findall(text)
+        # A changed type or unit changes the series, so the cache holds only for equal declarations.
         known = self._known if declared == self._declared else {}
         self._declared, self._known = declared, {}
         families = Families(declared)
@@ -127,10 +136,12 @@ class Reader:
                 continue
             match = SAMPLE.fullmatch(line)
             if match is None:
-                raise FormatError(f"line {number} is no sample")
+                raise FormatError(f"line {number} is not a sample")
             count += 1
             if count > self._sample_limit:
-                raise FormatError(f"more than {self._sample_limit} samples")
+                raise FormatError(
+                    f"more than {self._sample_limit} samples; raise sample_limit of the target"
+                )
             head = match[1]
             series = known.get(head) or self._series(head, number, families)
             self._known[head] = series
@@ -138,12 +149,16 @@ class Reader:
                 value = float(match[2])
                 ahead_s = float(match[3]) / per_second - slot_s if match[3] else 0.0
             except ValueError:
-                raise FormatError(f"line {number} has a value that is no number") from None
+                raise FormatError(f"line {number} has a value that is not a number") from None
             page.add(series, value, ahead_s, time)
         return page
 
     def _series(self, head: str, number: int, families: "Families") -> Series | str:
-        """Return the series of a name with its labels, or why it cannot be one of ours."""
+        """Return the series of a name and its labels, or why it cannot be stored.
+
+        As in Prometheus, a label that the target's own `labels` replace becomes `exported_<name>`,
+        and a label with an empty value is dropped.
+        """
         metric, _, inside = head.partition("{")
         metric = metric.rstrip()
         pairs = _pairs(inside.rstrip()[:-1], number) if inside else {}
@@ -157,7 +172,7 @@ class Reader:
 
 
 class Families:
-    """What an answer declares of its families: their types and units."""
+    """The types and units that an answer declares for its metric families."""
 
     def __init__(self, declared: Iterable[tuple[str, str, str]]) -> None:
         self._types: dict[str, str] = {}
@@ -166,14 +181,17 @@ class Families:
             (self._types if what == "TYPE" else self._units)[name] = word
 
     def series(self, metric: str, component: str, labels: Labels) -> Series:
-        """Return a series, stored as it comes: its name does not say how fine its values are."""
+        """Return a series without a resolution: a foreign name does not tell the precision."""
         named = series_of(metric, component, Category.EXTERNAL)
         unit = self._units.get(self._measured(metric), named.unit)[:UNIT_CHARS_MAX]
         kind = self._kind(metric, named.kind)
         return structs.replace(named, labels=labels, unit=unit, kind=kind, resolution=None)
 
     def _measured(self, metric: str) -> str:
-        """Return the family whose unit a metric has; a count of observations has none."""
+        """Return the family whose unit the metric has, or the metric itself.
+
+        `_count` and `_bucket` count observations, and do not have the unit of their family.
+        """
         for ending, types in MEASURED.items():
             family = metric.removesuffix(ending)
             if family != metric and self._types.get(family) in types:
@@ -197,7 +215,7 @@ def _decoded(body: bytes) -> str:
 
 
 def _pairs(inside: str, number: int) -> dict[str, str]:
-    """Return the labels between the braces."""
+    """Return the labels between the braces. Raises FormatError."""
     pairs: dict[str, str] = {}
     at = 0
     while at < len(inside):
@@ -222,7 +240,8 @@ def _problem(metric: str, component: str, labels: Labels) -> str:
         if len(name) > LABEL_NAME_BYTES_MAX:
             return f"a label of {metric} has a name of more than {LABEL_NAME_BYTES_MAX} bytes"
         if len(value.encode()) > LABEL_VALUE_BYTES_MAX or not is_safe(value):
-            return f"{metric}: {name} has {UNSAFE_WORDS}, or over {LABEL_VALUE_BYTES_MAX} bytes"
+            limit = f"more than {LABEL_VALUE_BYTES_MAX} bytes"
+            return f"{metric}: label {name} contains {UNSAFE_WORDS}, or {limit}"
     if identity_bytes(component, labels) > IDENTITY_BYTES_MAX:
         return f"the labels of {metric} have more than {IDENTITY_BYTES_MAX} bytes together"
     return ""

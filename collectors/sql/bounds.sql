@@ -1,5 +1,6 @@
--- What holds for the transaction of one file. Nothing interrupts the embedded engine, which complains of
--- timers; a whole answer is wanted, so it is planned as one.
+-- Settings for the transaction of one SQL file. cursor_tuple_fraction = 1 plans for all rows; the default
+-- plans for the first tenth. The embedded engine (version contains 'emcc') supports no timers, so it gets no
+-- statement_timeout: the client's deadline applies alone.
 SELECT set_config('lock_timeout', '1s', true),
        set_config('cursor_tuple_fraction', '1', true),
        set_config('search_path', coalesce(%(schema)s::text, current_setting('search_path')), true),

@@ -1,4 +1,4 @@
--- Clients by what they are doing. Every state has a row, so that a state nobody is in counts 0.
+-- Client connections by state. Every state has a row, so that a state without connections counts 0.
 SELECT state.label_state,
        count(client.label_state) AS database_connections
 FROM   (VALUES ('active'), ('idle'), ('idle in transaction'), ('other')) AS state (label_state)
@@ -11,6 +11,6 @@ LEFT   JOIN (
          FROM   pg_stat_activity
          WHERE  datname = current_database() AND backend_type = 'client backend'
        ) AS client USING (label_state)
--- The embedded engine does not list even this session: there, nothing is known rather than 0.
+-- The embedded engine does not list even this session. There the result is empty, rather than 0.
 WHERE  EXISTS (SELECT FROM pg_stat_activity WHERE pid = pg_backend_pid())
 GROUP  BY state.label_state

@@ -1,3 +1,3 @@
 -- every: 60 s
--- Asks the file system about every file of the database, and an old hypertable has thousands.
+-- Once a minute, because it reads the size of every file, and an old hypertable has thousands of files.
 SELECT pg_database_size(current_database()) AS database_size_bytes

@@ -1,4 +1,5 @@
--- What the server has counted since its statistics were reset. The embedded engine counts nothing.
+-- The server's counters since the last reset of its statistics. The embedded engine counts nothing, and then
+-- there is no row.
 SELECT blks_hit      AS database_blocks_hit_total,
        blks_read     AS database_blocks_read_total,
        xact_commit   AS database_commits_total,

@@ -1,4 +1,5 @@
--- The age of the oldest open transaction of anyone else. Autovacuum holds nobody up and may take hours.
+-- The age of the oldest open transaction of other sessions. Autovacuum is excluded: it may take hours, and
+-- blocks nobody.
 SELECT coalesce(extract(epoch FROM clock_timestamp() - min(xact_start)), 0)
          AS database_oldest_transaction_seconds
 FROM   pg_stat_activity

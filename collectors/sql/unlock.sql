@@ -1,2 +1,2 @@
--- A lock of a session outlives its transaction; that of a file must not.
+-- A session-level advisory lock outlives its transaction. A lock that a SQL file takes must not.
 SELECT pg_advisory_unlock_all()

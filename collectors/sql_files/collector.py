@@ -1,4 +1,4 @@
-"""A folder of SQL files is a collector: of any database, for any question."""
+"""A collector for a folder of SQL files: each file is a query against one database."""
 
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
@@ -21,32 +21,36 @@ from runtime.deadline import reason_of_database
 from runtime.schedule import SlotStats
 
 TRADING = "trading"
+BAD_NAME = (
+    "another component has this name, or it is not a valid one; name the folder with small "
+    "letters, digits, _ and -, beginning with a letter"
+)
 
 log = structlog.get_logger()
 
 
 class SqlError(Exception):
-    """Some of the files were not answered; the message names each and says why."""
+    """Some of the files failed. The message names each file and the cause."""
 
 
 class Kept(Struct, frozen=True):
-    """What a file was answered, and when."""
+    """The samples of a file, and the time of its query."""
 
     measurement: Measurement
     time: datetime
     samples: list[Sample]
 
     def holds(self, measurement: Measurement, time: datetime) -> bool:
-        """Say whether it is still the answer. A clock that was set back ends it."""
+        """Return whether the samples are still valid. A clock that was set back ends them."""
         until = self.time + timedelta(seconds=measurement.every_s)
         return self.measurement is measurement and self.time <= time < until
 
 
 class SqlFiles:
-    """Asks one database each file's question, and puts what is answered at once.
+    """Runs the query of each file on one database, and puts its samples at once.
 
-    So neither another file's failure nor the turn's deadline loses it. A failure is raised at the
-    end, for the turn to make a sample of.
+    So neither the failure of another file nor the deadline of the run loses them. Failures are
+    raised at the end, and the run turns them into `component_up` = 0.
     """
 
     def __init__(
@@ -61,10 +65,18 @@ class SqlFiles:
         self._failed: set[str] = set()
 
     async def collect(self, time: datetime) -> list[Sample]:
+        """Run all files. Raises SqlError if any of them failed.
+
+        1. Read the files that changed.
+        2. Connect, or check that the open connection still answers.
+        3. Run each file in its own transaction. Stop at a lost connection.
+        4. Release the locks that the queries took.
+        """
         measurements, failures = self._files.read()
         await self._connect()
         owners: dict[tuple[str, Labels], str] = {}
-        # What fails comes last the next time: one that is never answered must not starve the rest.
+        # A file that failed comes last in the next run: a query that uses up the deadline each time
+        # must not starve the others.
         for measurement in sorted(measurements, key=lambda each: each.name in self._failed):
             try:
                 samples = await self._take(measurement, time)
@@ -91,7 +103,7 @@ class SqlFiles:
             raise SqlError(str(error)) from None
 
     async def _take(self, measurement: Measurement, time: datetime) -> list[Sample]:
-        """Ask, or repeat what was answered within the time that the answer holds."""
+        """Run a file, or repeat its samples while they are younger than `every_s`."""
         kept = self._kept.pop(measurement.name, None)
         if kept is None or not kept.holds(measurement, time):
             kept = Kept(measurement, time, await self._ask(measurement, time))
@@ -99,6 +111,7 @@ class SqlFiles:
         return [structs.replace(sample, time=time) for sample in kept.samples]
 
     async def _ask(self, measurement: Measurement, time: datetime) -> list[Sample]:
+        # It counts as failed until it succeeds, because the run may be cancelled in between.
         self._failed.add(measurement.name)
         series = partial(self._series_of, measurement)
         try:
@@ -112,7 +125,7 @@ class SqlFiles:
     def _series_of(
         self, measurement: Measurement, metric: str, component: str, labels: Labels
     ) -> Series:
-        """Return a series that is stored as it comes: a name does not say how fine values are."""
+        """Return a series without a resolution: the column's name does not tell the precision."""
         named = series_of(metric, component, self.category, labels)
         header = measurement.header
         return structs.replace(
@@ -126,18 +139,18 @@ class SqlFiles:
 def _check_owners(
     owners: dict[tuple[str, Labels], str], measurement: Measurement, samples: Sequence[Sample]
 ) -> None:
-    """Refuse a series that another file measures too: only one of both would be stored."""
+    """Raise MeasurementError for a series of two files: only one of the two would be stored."""
     for sample in samples:
         series = sample.series
         owner = owners.setdefault((series.metric, series.labels), measurement.name)
         if owner != measurement.name:
-            raise measurement.error(f"{series.metric} is measured by {owner}.sql already")
+            raise measurement.error(f"{owner}.sql already measures {series.metric}; rename one")
 
 
 async def collect_files_every(
     interval_s: Callable[[], float], collector: SqlFiles, stats: SlotStats
 ) -> None:
-    """Collect in every slot, for ever; the connection ends with it."""
+    """Collect in every slot, for ever. Close the connection at the end."""
     try:
         await collect_every(interval_s, collector, collector.put, stats)
     finally:
@@ -145,12 +158,11 @@ async def collect_files_every(
 
 
 def components(root: Path, taken: Collection[str], put: Put) -> list[SqlFiles]:
-    """Build a collector for each folder below `root`, but for that of trading, which has one."""
+    """Return a collector for each folder below `root`, except `trading`, which has its own."""
     found = []
     for folder in sorted(path for path in root.glob("*/") if path.name != TRADING):
         if folder.name in taken or not TARGET_NAME.fullmatch(folder.name):
-            reason = f"another component has the name, or it does not match {TARGET_NAME.pattern}"
-            log.warning("sql_folder_ignored", folder=folder.name, reason=reason)
+            log.warning("sql_folder_ignored", folder=folder.name, reason=BAD_NAME)
         else:
             found.append(_component(folder, put))
     return found

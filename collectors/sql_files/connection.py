@@ -1,4 +1,4 @@
-"""One connection to somebody's database, on which nothing can be written and nothing lasts long."""
+"""A read-only connection to a user's database, with a deadline for each statement."""
 
 import asyncio
 import re
@@ -15,7 +15,8 @@ from runtime.deadline import DeadlineConnection, reason_of_database
 
 CONNECT_TIMEOUT_S = 3.0
 GRACE_S = 0.5
-"""How much longer than the server we wait, so that its reason is the one that is told."""
+"""The client waits this much longer than the server's statement_timeout, so that the reason in the
+message comes from the server."""
 
 HOST = r"(?:\[[^\]\s]+\]|[^\[\]@:/?#,\s]*)(?::\d+)?"
 ADDRESS = re.compile(
@@ -27,18 +28,18 @@ UNLOCK = (SQL_DIR / "unlock.sql").read_bytes()
 
 
 class AddressError(InvalidError):
-    """The address cannot be had, or is none; the message never holds any of it."""
+    """The address is missing or invalid. The message contains no part of it."""
 
 
 class LostError(Exception):
-    """The connection is gone, and whatever was asked on it."""
+    """The connection is lost, and with it the running query."""
 
 
 class ReadOnly:
-    """Connects when it is first needed, and again after the connection was lost.
+    """A connection that is opened when it is first needed, and again after it was lost.
 
-    `address` is asked at each connect and may raise AddressError. With `schema`, names without one
-    are looked for there alone.
+    `address` is called for each connect and may raise AddressError. With `schema`, unqualified
+    names are looked up in that schema only.
     """
 
     def __init__(self, address: Callable[[], str], schema: str | None = None) -> None:
@@ -47,7 +48,10 @@ class ReadOnly:
         self._connection: AsyncConnection[Any] | None = None
 
     async def connect(self) -> None:
-        """Make sure of a connection that answers."""
+        """Open the connection, or check that it still answers.
+
+        Raises LostError, AddressError, or psycopg.Error.
+        """
         if self._connection is not None:
             with suppress(psycopg.Error, TimeoutError):
                 async with asyncio.timeout(CONNECT_TIMEOUT_S):
@@ -67,10 +71,10 @@ class ReadOnly:
 
     @asynccontextmanager
     async def transaction(self, timeout_s: float) -> AsyncIterator[AsyncConnection[Any]]:
-        """Yield the connection in a transaction that is rolled back: there is nothing to keep.
+        """Yield the connection in a transaction that is always rolled back.
 
-        What a query did to its session, or wanted to tell others, ends there as well. Raises
-        LostError when the database does not answer.
+        The rollback also undoes settings and notifications of the query. Raises LostError when the
+        database does not answer within `timeout_s` seconds.
         """
         connection = self._connection
         if connection is None:
@@ -93,7 +97,7 @@ class ReadOnly:
             raise LostError(reason_of_database(error)) from None
 
     async def unlock(self) -> None:
-        """Give up every lock that was taken, with the connection if need be."""
+        """Release every advisory lock, or close the connection if that fails."""
         if self._connection is None:
             return
         try:
@@ -104,11 +108,14 @@ class ReadOnly:
 
 
 def check_address(address: str) -> None:
-    """Refuse what is none before the driver does: it repeats parts, even of the password."""
+    """Raise AddressError for an invalid address, before the driver sees it.
+
+    The driver's own message would quote parts of it, even of the password.
+    """
     if address.startswith("postgres") and not ADDRESS.fullmatch(address):
         raise AddressError(
-            "the address is no postgresql://user:password@host:port/database; "
-            "special characters in it are written as %XX"
+            "the address must have the form postgresql://user:password@host:port/database; "
+            "write special characters in it as %XX"
         )
 
 
@@ -122,6 +129,6 @@ async def _open(address: str) -> AsyncConnection[Any]:
             fallback_application_name="vigia",
         )
     except psycopg.ProgrammingError:
-        raise AddressError("the address has an option that is unknown or malformed") from None
+        raise AddressError("the address has an unknown or invalid option after ?") from None
     await connection.set_read_only(True)
     return connection

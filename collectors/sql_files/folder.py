@@ -1,4 +1,4 @@
-"""A folder of SQL files, and the secret address of the database they are for."""
+"""Reads a folder of SQL files, and the secret address of their database."""
 
 import os
 import stat
@@ -20,20 +20,20 @@ Paths = Callable[[], Sequence[Path]]
 
 
 class Files:
-    """Reads a folder's files, and again those that have changed."""
+    """Reads the files of a folder, and later only the changed ones."""
 
     def __init__(self, paths: Paths) -> None:
         self._paths = paths
         self._read: dict[Path, Read] = {}
 
     def read(self) -> tuple[list[Measurement], list[str]]:
-        """Return the measurements, and why other files are none."""
+        """Return the measurements, and a message for each file that cannot be used."""
         paths = self._paths()
         failures: list[str] = []
         if not paths:
-            failures.append("there is no .sql file")
+            failures.append("the folder has no .sql file")
         if len(paths) > FILES_MAX:
-            failures.append(f"more than {FILES_MAX} files")
+            failures.append(f"the folder has more than {FILES_MAX} .sql files; the rest is ignored")
         before, self._read = self._read, {}
         for path in paths[:FILES_MAX]:
             try:
@@ -46,16 +46,19 @@ class Files:
 
 
 def sql_paths(folder: Path) -> list[Path]:
-    """Return a folder's SQL files in order; none where there is no folder."""
+    """Return the SQL files of a folder in order. A missing folder has none."""
     return sorted(path for path in folder.glob("*.sql") if not path.name.startswith("."))
 
 
 def address_in(file: Path) -> str:
-    """Return the address in a secret file. Raises AddressError, also when others may read it."""
+    """Return the address in a secret file.
+
+    Raises AddressError, also when other users can read the file.
+    """
     try:
         with file.open("rb") as opened:
             if os.fstat(opened.fileno()).st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-                raise AddressError(f"{file.name} may be read by others; chmod 600 {file.name}")
+                raise AddressError(f"other users can read {file.name}; run chmod 600 {file.name}")
             address = opened.read(ADDRESS_BYTES_MAX).decode().strip()
     except OSError as error:
         raise AddressError(f"{file.name}: {error.strerror}") from None
@@ -72,5 +75,5 @@ def _read_changed(path: Path, before: Read | None) -> Read:
     if before is not None and before[0] == stamp:
         return before
     if found.st_size > FILE_BYTES_MAX:
-        raise MeasurementError(f"{path.name}: more than {FILE_BYTES_MAX} bytes")
+        raise MeasurementError(f"{path.name}: is larger than {FILE_BYTES_MAX} bytes")
     return stamp, read_file(path)

@@ -1,4 +1,4 @@
-"""The comment above a measurement's SELECT says how often, how long, and in which unit and kind."""
+"""Reads the header comment of a SQL file: interval, timeout, units and kinds."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -16,15 +16,18 @@ EVERY_COLUMN = ""
 
 _ENTRY = re.compile(r"--\s*([A-Za-z_]+)\s*:(?!//)\s*(.*)")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?) ?([smh])", re.ASCII)
-"""Unlike elsewhere it needs a unit, may have a space before it, and may be 0."""
+"""Unlike other durations, it needs a unit, may have a space before the unit, and may be 0."""
 
 
 class MeasurementError(ValueError):
-    """A file cannot be used, or its answer cannot; the message names the file."""
+    """A file or its rows cannot be used. The message names the file."""
 
 
 class Header(Struct, frozen=True):
-    """`every_s` is how long an answer holds, 0 asks each time; units and kinds are by column."""
+    """The settings of a file. Samples are reused for `every_s` seconds; 0 runs it in each slot.
+
+    `units` and `kinds` are by column; the key `EVERY_COLUMN` holds the default.
+    """
 
     every_s: float = 0.0
     timeout_s: float = TIMEOUT_S
@@ -38,26 +41,27 @@ class Header(Struct, frozen=True):
         return self.kinds.get(column, self.kinds.get(EVERY_COLUMN))
 
     def columns(self) -> set[str]:
-        """Return the columns that are named, which the answer must have."""
+        """Return the columns that the header names. The rows must have them."""
         return (self.units.keys() | self.kinds.keys()) - {EVERY_COLUMN}
 
 
 def parse(name: str, sql: bytes) -> Header:
-    """Read the comment a file begins with. Raises MeasurementError with the file and the line.
+    """Read the comment at the start of a file. Raises MeasurementError with the file and the line.
 
-    An entry is one word before a colon, so that a misspelt one is never taken for prose.
+    Any comment line that begins with one word and a colon is an entry. So a misspelt entry is an
+    error, and not taken for prose.
     """
     given: dict[str, dict[str, Any]] = {word: {} for word in _READERS}
     for line, word, text in _entries(name, sql):
         if word not in _READERS:
             known = ", ".join(_READERS)
-            raise MeasurementError(f"{name}.sql: line {line}: {word!r} is none of {known}")
+            raise MeasurementError(f"{name}.sql: line {line}: {word!r} is not one of {known}")
         try:
             column, value = _READERS[word](text)
         except ValueError as error:
             raise MeasurementError(f"{name}.sql: line {line}: {word} {error}") from None
         if column in given[word]:
-            raise MeasurementError(f"{name}.sql: line {line}: {word} is given twice")
+            raise MeasurementError(f"{name}.sql: line {line}: {word} is repeated; remove one")
         given[word][column] = value
     return Header(
         every_s=given["every"].get(EVERY_COLUMN, 0.0),
@@ -107,12 +111,12 @@ def _kind(text: str) -> tuple[str, Kind]:
 def _seconds(text: str) -> float:
     duration = _DURATION.fullmatch(text)
     if duration is None:
-        raise ValueError("must be a number and s, m or h, as in 60 s")
+        raise ValueError("must be a number and a unit (s, m or h): 60 s, for example")
     return float(duration[1]) * UNITS_S[duration[2]]
 
 
 def _column_and_value(text: str) -> tuple[str, str]:
-    """Split `column = value`; a value alone is for every column."""
+    """Split `column = value`. A value without a column applies to all columns."""
     column, equals, value = (part.strip() for part in text.partition("="))
     return (column, value) if equals else (EVERY_COLUMN, column)
 

@@ -1,4 +1,4 @@
-"""A measurement is a SQL file: its `label_*` columns are labels, every other column is a metric."""
+"""A measurement is a SQL file. Its `label_*` columns are labels, each other column is a metric."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,11 +15,11 @@ from model.text import METRIC_NAME
 
 SQL_DIR = Path(__file__).parents[1] / "sql"
 RESERVED = frozenset({COMPONENT_UP})
-"""What a turn itself measures of every component."""
+"""Metrics that the collector's run itself writes for each component."""
 
 
 class Measurement(Struct, frozen=True):
-    """One file."""
+    """A SQL file: its name without suffix, its text, and its header."""
 
     name: str
     sql: bytes
@@ -32,9 +32,10 @@ class Measurement(Struct, frozen=True):
     async def read(
         self, connection: AsyncConnection[Any], time: datetime, component: str, series_of: SeriesOf
     ) -> list[Sample]:
-        """Ask, in the caller's transaction. Raises MeasurementError for an answer we cannot use.
+        """Run the query in the caller's transaction, and return its samples.
 
-        A cursor takes a single SELECT and nothing else, and lets us have no more rows than we want.
+        Raises MeasurementError for rows that cannot be used. A server-side cursor accepts only a
+        single SELECT, and returns no more rows than requested.
         """
         async with connection.cursor("measurement") as cursor:
             await cursor.execute(self.sql)
@@ -52,13 +53,13 @@ class Measurement(Struct, frozen=True):
     def _check_metrics(self, metrics: Sequence[str]) -> None:
         for metric in metrics:
             if not METRIC_NAME.fullmatch(metric) or metric in RESERVED:
-                raise self.error(f"{metric} cannot be the name of a metric; give another with AS")
+                raise self.error(f"{metric} cannot be the name of a metric; rename it with AS")
         if absent := self.header.columns().difference(metrics):
-            raise self.error(f"the comment names {min(absent)}, which is not a column of values")
+            raise self.error(f"the comment names {min(absent)}, which is not a value column")
 
 
 def load(component: str, directory: Path = SQL_DIR) -> tuple[Measurement, ...]:
-    """Read the measurements of a component: the files whose names begin with its own."""
+    """Read the measurements of a component: the files whose names begin with `component`_."""
     return tuple(read_file(file) for file in sorted(directory.glob(f"{component}_*.sql")))
 
 

@@ -1,4 +1,4 @@
-"""A simulated trading platform in a schema of its own, for everybody to see Vigia live with."""
+"""A simulated trading platform in its own schema, to try Vigia with live data."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -34,7 +34,7 @@ TRADES = _sql("trades")
 
 
 class Day(Struct, frozen=True):
-    """How much a new demo holds, and the market that goes on from there."""
+    """The number of rows in a new demo, and the market that continues from there."""
 
     positions: int
     trades: int
@@ -42,16 +42,17 @@ class Day(Struct, frozen=True):
 
 
 async def create(connection: Connection, seed: int) -> Day:
-    """Make the schema anew, with the day before now. The same seed makes the same day.
+    """Create the schema with the data of the last 24 hours, and replace an earlier demo.
 
-    Raises ConflictError for a schema of that name which no demo made.
+    The same seed gives the same data. Raises ConflictError if a schema of this name exists that no
+    demo created.
     """
     market = Market(seed)
     positions = trades = 0
     async with connection.transaction():
         await drop(connection)
         await connection.execute(CREATE)
-    # In pieces: the embedded engine serves nobody else during a transaction.
+    # In pieces, because the embedded engine runs nothing else during a transaction.
     while market.second < DAY_S:
         ticks = [market.tick() for _ in range(PIECE_S)]
         await _write(connection, ticks, DAY_S)
@@ -62,11 +63,13 @@ async def create(connection: Connection, seed: int) -> Day:
 
 
 async def drop(connection: Connection) -> None:
-    """Remove the schema, if it is there. Raises ConflictError for one that no demo made."""
+    """Remove the schema, if it exists. Raises ConflictError for one that no demo created."""
     cursor = await connection.execute(FOREIGN)
     row = await cursor.fetchone()
     if row is not None and row[0]:
-        raise ConflictError(f"the schema {SCHEMA} was not made by vigia demo; it is left alone")
+        raise ConflictError(
+            f"the schema {SCHEMA} was not created by vigia demo; rename or drop it first"
+        )
     await connection.execute(DROP)
 
 
@@ -76,7 +79,7 @@ async def move(
     stop: asyncio.Event,
     on_tick: Callable[[Tick], object] = lambda _: None,
 ) -> None:
-    """Let a second pass each second, until told to stop."""
+    """Advance the market by one second each second, until `stop` is set."""
     while not stop.is_set():
         tick = market.tick()
         await _write(connection, [tick], market.second)
@@ -87,7 +90,7 @@ async def move(
 
 
 async def _write(connection: Connection, ticks: Sequence[Tick], now_s: int) -> None:
-    """Store what some seconds brought, each with a trade, as seen from second `now_s`."""
+    """Store the positions and trades of some seconds. `now_s` is the second that is now."""
     opened = [position for tick in ticks for position in tick.opened]
     closed = [position for tick in ticks for position in tick.closed]
     positions = {position.id: _row(position, now_s) for position in (*opened, *closed)}

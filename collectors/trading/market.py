@@ -1,4 +1,4 @@
-"""A simulated market, a second at a time: the same seed makes the same day."""
+"""A simulated market that advances by seconds. The same seed gives the same day."""
 
 import math
 from itertools import count
@@ -8,12 +8,13 @@ from msgspec import Struct
 
 USERS = 200
 USERS_USUAL = 20.0
-"""How many are there most of the time; the rest come more and more rarely."""
+"""The mean of the exponential distribution of user ids: low ids trade often, high ids rarely."""
 POSITIONS_USUAL = 60
 OPEN_CHANCE = 0.25
-"""How likely a second opens a position; as many are closed when as many as usual are open."""
+"""The probability that a position opens in a second. While `POSITIONS_USUAL` are open, a position
+closes with the same probability."""
 MOVE = 0.0002
-"""How far a price moves in a second, as a share of it: the standard deviation."""
+"""The standard deviation of a price's relative change in a second."""
 WORTH_USD = (100.0, 5000.0)
 START_PRICES = {
     "BTC/USD": 60_000.0,
@@ -26,7 +27,7 @@ PRICE_DIGITS, QUANTITY_DIGITS, MONEY_DIGITS = 4, 6, 2
 
 
 class Position(Struct):
-    """What a user holds of a symbol; `closed_s` is None for as long as it is held."""
+    """A position of a user in a symbol, in USD. `closed_s` is None while it is open."""
 
     id: int
     user_id: int
@@ -44,24 +45,24 @@ class Position(Struct):
 
 
 class Tick(Struct):
-    """What a second brought."""
+    """The positions that opened and closed in one second."""
 
     opened: list[Position]
     closed: list[Position]
 
 
 class Market:
-    """Prices that wander, and users who follow them; `second` is how many have passed."""
+    """Prices that follow a random walk, and users who trade. `second` counts the passed seconds."""
 
     def __init__(self, seed: int) -> None:
-        self._random = Random(seed)  # noqa: S311 (a play, not a secret)
+        self._random = Random(seed)  # noqa: S311 (a simulation, not a secret)
         self._ids = count(1)
         self._prices = dict(START_PRICES)
         self._open: list[Position] = []
         self.second = 0
 
     def tick(self) -> Tick:
-        """Let a second pass."""
+        """Advance by one second."""
         self.second += 1
         for symbol in self._prices:
             self._prices[symbol] *= math.exp(self._random.gauss(0, MOVE))
@@ -86,7 +87,7 @@ class Market:
         return position
 
     def _close_one(self) -> Position:
-        """Close the better of two: users take profits sooner than losses."""
+        """Close the more profitable of two positions: users take profits sooner than losses."""
         candidates = self._random.choices(self._open, k=2)
         best = max(candidates, key=lambda each: each.pnl_at(self._price(each.symbol)))
         self._open.remove(best)

@@ -1,4 +1,4 @@
-"""The trading platform's figures: of its own database, else of the demo's where there is one."""
+"""Collects the figures of the trading platform, from its database or from the demo."""
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -26,7 +26,7 @@ EXISTS = (SQL_DIR / "demo" / "exists.sql").read_bytes()
 
 
 def trading(address: Secret, folder: Path, put: Put) -> SqlFiles:
-    """Build the collector. Files in the user's folder, if any, replace ours."""
+    """Return the collector. Files in the user's folder, if any, replace the built-in ones."""
     database = ReadOnly(address.reveal)
 
     def paths() -> list[Path]:
@@ -38,10 +38,11 @@ def trading(address: Secret, folder: Path, put: Put) -> SqlFiles:
 async def collect_demo_every(
     interval_s: Callable[[], float], dsn: str, put: Put, stats: SlotStats
 ) -> None:
-    """Collect from the demo in every slot in which it is there, for ever.
+    """Collect from the demo in every slot in which its schema exists, for ever.
 
-    While it is not, the component is not observed rather than down. Each `component_up` says that
-    the values are simulated, and so does a metric beside them, which stays in the history.
+    Without the schema, the component is not observed, rather than down. The reason of each
+    `component_up` says that the values are simulated. The metric `trading_simulated` says the same
+    in the history.
     """
     database = ReadOnly(lambda: dsn, SCHEMA)
     paths = [*sql_paths(SHIPPED), SIMULATED]
@@ -51,7 +52,7 @@ async def collect_demo_every(
 
     async def take(time: datetime) -> None:
         nonlocal there
-        # A database that does not answer is as it was: a demo that was seen is then down.
+        # If the database does not answer, `there` keeps its value: a demo seen before is then down.
         with suppress(psycopg.Error, LostError):
             there = await _is_there(database)
         if there:
@@ -72,5 +73,5 @@ async def _is_there(database: ReadOnly) -> bool:
 
 
 def _labelled(samples: Sequence[Sample]) -> list[Sample]:
-    """Say of what is up, and so has no reason, that it is simulated."""
+    """Add the reason "simulated" to the samples that have no reason."""
     return [structs.replace(sample, reason=sample.reason or DEMO_REASON) for sample in samples]

@@ -1,1 +1,1 @@
-"""The database that samples go to: which one it is, and whether it takes them."""
+"""Identifies the database of the samples, and checks that it can store them."""

@@ -9,13 +9,13 @@
 BEGIN;
 
 -- TRY_SAMPLE
--- Rolled back by the caller. Does what a write does, with a series of its own: nobody else holds its rows, so what
--- fails here fails for every sample. Keep it like `upsert` of series.sql, and `insert` and `note` of insert.sql, of
--- which it has the parts that say what becomes of a row that is there.
+-- The caller rolls this back. It writes a sample of its own series: no other session can lock its rows, so an error
+-- here concerns every sample. Keep it similar to `upsert` of series.sql, and `insert` and `note` of insert.sql. They
+-- share the parts for rows that exist already.
 WITH made AS (
     INSERT INTO series (metric, component, category, labels, unit, kind, resolution)
     VALUES ('service_write_tries', 'server', 'system', jsonb_build_object('try', gen_random_uuid()), '', 'gauge', NULL)
-    -- The newest declaration of a series wins; one that says no unit or no resolution leaves that alone.
+    -- The newest declaration of a series wins. An empty unit or resolution keeps the stored one.
     ON CONFLICT (metric, component, labels) DO UPDATE
     SET category = excluded.category,
         unit = coalesce(nullif(excluded.unit, ''), series.unit),
@@ -25,7 +25,7 @@ WITH made AS (
 ), state AS (
     INSERT INTO series_state (series_id, first_time, last_time, last_value)
     SELECT id, now(), now(), 0 FROM made
-    -- What becomes of the newest sample of a series when other samples come.
+    -- Updates the newest sample of a series when other samples arrive.
     ON CONFLICT (series_id) DO UPDATE
     SET first_time = least(series_state.first_time, excluded.first_time),
         last_time = CASE WHEN excluded.last_time > series_state.last_time OR (excluded.last_time < series_state.last_time

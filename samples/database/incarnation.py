@@ -1,9 +1,16 @@
-"""Tells the database that this process learned from, from a copy of it.
+"""Detects that the database was restored, promoted or replaced.
 
-A restored, promoted or replaced database answers like the one before, at the same address, and
-gives the same series numbers to other series. What was learned before would then be wrong, so it
-belongs to an incarnation: a connection is checked before its first use, and says which incarnation
-it leads to. What was learned from another one cannot be reached through it.
+A replaced database answers at the same address, but gives the same series numbers to other series.
+Numbers that were cached from the old database would then store samples in the wrong series. So a
+cache belongs to an incarnation of the database:
+
+1. At the start, the process notes the place of the database (its identity on the server) and
+   writes a random token into it.
+2. Each new connection is checked: the place, the token, and the newest series number must be the
+   known ones. If they are not, the process forgets its caches, and begins a new incarnation.
+3. Each transaction that stores samples reads the token and the file of the series table again. If
+   they differ, the transaction is rolled back.
+4. The token is renewed regularly, so that a restored copy holds an old one.
 """
 
 import asyncio
@@ -43,7 +50,7 @@ TRY_SAMPLE = queries.fill(
 
 CHECK_TIMEOUT_S = 5.0
 LEARN_TIMEOUT_S = 60.0
-"""For reading 100,000 series after the database was replaced."""
+"""The limit for reading 100,000 series after the database was replaced."""
 ENCODING = "UTF8"
 BEING_RESTORED = (
     "the database is being restored, or was emptied: its table schema_migrations has no rows; "
@@ -52,17 +59,18 @@ BEING_RESTORED = (
 
 
 class UnfitError(psycopg.OperationalError):
-    """The database answers, and must not be written to; the message says why."""
+    """The database answers, but Vigia must not write to it. The message says why."""
 
 
 class Place(Struct, frozen=True):
-    """What tells a database from others, as far as its server can say: a copy may keep it all."""
+    """The identity of a database on its server. A copy can have the same one."""
 
     system: int
     timeline: int
     database: int
     series_file: int
-    """Another one once the table of series was emptied, made anew, or hidden by another table."""
+    """The file of the table `series`. It changes when the table is truncated, recreated, or hidden
+    by another table in the search path."""
 
 
 class _Identified(Struct, frozen=True):
@@ -81,7 +89,7 @@ class _Recalled(Struct, frozen=True):
 
 
 class Incarnation:
-    """One database, and the numbers of its series that this process knows."""
+    """One incarnation of the database, and the series numbers that are cached from it."""
 
     def __init__(self, place: Place | None) -> None:
         self.place = place
@@ -89,27 +97,28 @@ class Incarnation:
 
 
 class Tokens:
-    """What a transaction may find as this process' token: also what is written meanwhile."""
+    """The tokens that a transaction may read, including those written while it runs."""
 
     def __init__(self, known: Collection[UUID]) -> None:
         self.known = set(known)
 
 
 class Incarnations:
-    """The incarnation that this process works with, and which connections lead to it.
+    """The current incarnation, and the connections that were checked to lead to it.
 
-    Until `begin`, connections are not checked: the database may have yet to be migrated.
+    Before `begin`, connections are not checked, because the database may not be migrated yet.
     """
 
     def __init__(self, on_change: Sequence[Callable[[], None]] = ()) -> None:
-        """Each of `on_change` forgets what was learned of the database; none of them may wait."""
+        """Each function in `on_change` clears a cache of the database. None of them may wait."""
         self.on_change = list(on_change)
         self.changes = 0
         self.replica = uuid4()
-        """What this process is called in the table of tokens."""
+        """The key of this process in the table of tokens."""
         self.current = Incarnation(None)
         self._tokens: set[UUID] = set()
-        """Those that the database may hold: two, when it is unknown whether a commit succeeded."""
+        """The tokens that the database may hold. There are two if it is unknown whether the commit
+        of a new token succeeded."""
         self._watching: WeakSet[Tokens] = WeakSet()
         self._checked: WeakKeyDictionary[Connection, Incarnation] = WeakKeyDictionary()
         self._lock = asyncio.Lock()
@@ -117,10 +126,10 @@ class Incarnations:
         self._is_doubtful = False
 
     async def begin(self, connection: Connection) -> None:
-        """Take the database behind a connection, which has been migrated, for the right one.
+        """Accept the migrated database of a connection as the current incarnation.
 
-        May be repeated: what a start that then failed has adopted stays, or the connections that
-        were checked by it would lead to a replaced one each time.
+        It may be called again after a failed start. Then it keeps the incarnation, because the pool
+        still holds connections that were checked against it.
         """
         await queries.run(connection, DROP_ENDED)
         if self.current.place is not None:
@@ -132,10 +141,10 @@ class Incarnations:
             await self._adopt(connection, place)
 
     async def verify(self, connection: Connection) -> None:
-        """Check a connection before its first use; the pool calls it for each new one.
+        """Check a connection before its first use. The pool calls it for each new connection.
 
-        Raises UnfitError for a database that must not be written to. When the connection leads to
-        another incarnation, everything learned is forgotten before this returns.
+        Raises UnfitError for a database that Vigia must not write to. If the database was replaced,
+        all caches are cleared before this returns.
         """
         if self.current.place is None:
             return
@@ -145,8 +154,8 @@ class Incarnations:
     async def of(self, connection: Connection) -> Incarnation:
         """Return the incarnation that a connection leads to.
 
-        Raises UnfitError, and closes the connection, when the process works with another by now, or
-        when the database must not be written to: a session keeps such settings.
+        Raises UnfitError and closes the connection if it leads to an older incarnation, or if Vigia
+        must not write to its database: a session keeps settings such as read-only.
         """
         if self.current.place is None:
             return self.current
@@ -161,7 +170,7 @@ class Incarnations:
         return self.current
 
     async def renew(self, pool: Pool) -> None:
-        """Write another token, so that a copy made before holds an older one."""
+        """Write a new token, so that a copy from before holds an old one."""
         if self.current.place is None:
             return
         async with pool.connection() as connection:
@@ -170,46 +179,47 @@ class Incarnations:
                 await self._renew(connection, deadline)
 
     def doubt(self) -> None:
-        """Check the database again before its next use, and learn it anew."""
+        """Check every connection again before its next use, and begin a new incarnation."""
         self._is_doubtful = True
         self._checked.clear()
 
     def confirm(self, incarnation: Incarnation, tokens: Tokens, mark: Mark) -> None:
-        """Check, in the transaction that stored, that it was stored in the incarnation.
+        """Check inside the storing transaction that it wrote to the given incarnation.
 
-        `tokens` are of when the transaction began. Raises UnfitError for another database: a table
-        may be emptied or restored under open connections.
+        `tokens` come from `tokens_from_now`, called before the transaction began. Raises UnfitError
+        otherwise: a table can be truncated or restored under an open connection.
         """
         self.ensure_current(incarnation)
         if incarnation.place is None:
             return
         if mark.series_file != incarnation.place.series_file or mark.token not in tokens.known:
             self.doubt()
-            raise UnfitError("the database was replaced, or its series were")
+            raise UnfitError("the database or its table of series was replaced")
 
     def ensure_current(self, incarnation: Incarnation) -> None:
-        """Raise UnfitError when the process works with another incarnation by now."""
+        """Raise UnfitError if another incarnation is current by now."""
         if incarnation is not self.current:
             raise UnfitError("the database was replaced meanwhile")
 
     def tokens_from_now(self) -> Tokens:
-        """Return what the database may hold as this process' token, now and in whatever follows.
+        """Return the tokens that the database may hold from now on.
 
-        Each token that is written later is added, for as long as somebody holds what is returned.
+        Each token that is written later is added to the returned object.
         """
         tokens = Tokens(self._tokens)
         self._watching.add(tokens)
         return tokens
 
     def remember(self, incarnation: Incarnation, numbers: Sequence[int]) -> None:
-        """Take note of the numbers of series that a transaction committed."""
+        """Note committed series numbers. A database with a lower newest number is an older one."""
         if incarnation is self.current:
             self._newest_series = max(self._newest_series, *numbers, 0)
 
     async def _check_again(self, connection: Connection) -> None:
-        """Check a connection that led to what was replaced; it may lead to the replacement.
+        """Check a connection that was checked against an older incarnation.
 
-        The incarnation is not changed by it: an old server that still answers is not gone back to.
+        It may lead to the new database by now. If it does not, it is closed and the incarnation
+        stays: an old server that still answers must not become current again.
         """
         async with asyncio.timeout(CHECK_TIMEOUT_S), self._lock:
             place, found = await identify(connection), await self._recall(connection)
@@ -232,13 +242,13 @@ class Incarnations:
         return found
 
     def _difference(self, place: Place, found: _Recalled) -> str:
-        """Return in what the database is not the one that was learned from; empty when it is."""
+        """Return how the database differs from the current incarnation, or "" if it does not."""
         if self._is_doubtful:
-            return "it did not hold a series that it held before, or another token"
+            return "it lacked a series that it had before, or had an unknown token"
         if place != self.current.place:
-            return f"it is at {place}, not {self.current.place}"
+            return f"it is {place}, not {self.current.place}"
         if found.token not in self._tokens:
-            return "it does not hold what this process wrote last"
+            return "it does not hold the last token of this process"
         if found.newest_series < self._newest_series:
             return f"its newest series is {found.newest_series}, not {self._newest_series}"
         return ""
@@ -249,15 +259,15 @@ class Incarnations:
         await self._adopt(connection, place)
 
     async def _adopt(self, connection: Connection, place: Place) -> None:
-        # The incarnation is another one before anything is written: if this write fails, or nobody
-        # knows whether it did, no connection leads to what was learned before.
+        # The incarnation changes before the write, whose outcome may stay unknown: from here on no
+        # connection can lead to the old caches.
         self.current, self._tokens = Incarnation(place), {uuid4()}
         self._is_doubtful = False
         for forget in self.on_change:
             forget()
         self._newest_series = (await self._recall(connection)).newest_series
-        # The token comes last: what fails before is done again for the next connection, which
-        # finds that the database does not hold it.
+        # The token is written last. If an earlier step fails, the database does not hold the token,
+        # so that the check of the next connection repeats all steps.
         await self.current.numbers.learn(connection)
         [token] = self._tokens
         await queries.run(connection, BEGIN, replica=self.replica, token=token)
@@ -267,9 +277,11 @@ class Incarnations:
         if self._checked.get(connection) is not self.current:
             return
         if len(self._tokens) > 1:
-            # Nobody knows whether the last write succeeded; what is there tells.
+            # It is unknown whether the last write of a token committed. Read which one is there.
             self._tokens &= {(await self._recall(connection)).token or UUID(int=0)}
         token, known = uuid4(), list(self._tokens)
+        # The new token is known before it is written: a transaction may read it before this task
+        # continues, and the outcome of the write may stay unknown.
         self._tokens.add(token)
         for tokens in self._watching:
             tokens.known.add(token)
@@ -279,14 +291,14 @@ class Incarnations:
         else:
             place = await identify(connection)
             deadline.reschedule(asyncio.get_running_loop().time() + LEARN_TIMEOUT_S)
-            await self._change(connection, place, "it does not hold what this process wrote last")
+            await self._change(connection, place, "it does not hold the last token of this process")
 
 
 async def identify(connection: Connection) -> Place:
-    """Return which database a connection leads to.
+    """Return the identity of the database of a connection.
 
-    Raises UnfitError for one that is read-only, empty, being restored, of another encoding, or of
-    another version.
+    Raises UnfitError if the database is read-only, empty, or being restored, or has another
+    encoding or schema version.
     """
     _refuse_encoding(connection)
     [found] = await queries.rows(connection, _Identified, IDENTIFY)
@@ -310,61 +322,62 @@ async def identify(connection: Connection) -> Place:
     if version != wanted:
         raise UnfitError(
             f"the database's schema is at version {version} and this program needs {wanted}; "
-            "restart Vigia to bring it there"
+            "restart Vigia to migrate it"
         )
-    # Without the right to ask, the other marks have to do.
+    # Without the right to call the function, the identity consists of the other fields.
     system = await queries.value(connection, SYSTEM) if found.has_system else 0
     return Place(system, found.timeline, found.database, found.series_file)
 
 
 async def refuse_unready(connection: Connection, kept_for_it: Path | None) -> None:
-    """Raise UnfitError for a database that must not be migrated, as it may be another one soon.
+    """Raise UnfitError for a database that must not be migrated.
 
-    That is one of another encoding, one that is being restored, and an empty one while samples wait
-    in the folder `kept_for_it` for the one before.
+    That is a database with another encoding, one that is being restored, and an empty one while
+    the spool `kept_for_it` holds samples for an earlier database.
     """
     _refuse_encoding(connection)
     await refuse_restoring(connection)
     [found] = await queries.rows(connection, _Identified, IDENTIFY)
     if found.has_schema:
-        # A start that was killed leaves it without rows too, and without any other table.
+        # A killed first start also leaves the table without rows, but then no other table exists.
         if found.has_tables and await queries.value(connection, SCHEMA_VERSION) is None:
             raise UnfitError(BEING_RESTORED)
     elif kept_for_it is not None:
         raise UnfitError(
-            f"the database is empty, and {kept_for_it} holds samples that were acknowledged for "
-            "another one: restore that database, or move the folder away to begin with this one"
+            f"the database is empty, but {kept_for_it} holds acknowledged samples for another "
+            "database; restore that database, or move the folder away to begin with this one"
         )
 
 
 async def refuse_restoring(connection: Connection) -> None:
-    """Raise UnfitError for a session to which hypertables are plain tables."""
+    """Raise UnfitError for a session in restore mode: its writes to hypertables would be lost."""
     if await queries.value(connection, IS_RESTORING):
         raise UnfitError(
-            "the database is being restored; SELECT timescaledb_post_restore() ends that"
+            "the database is being restored; run SELECT timescaledb_post_restore() when that is "
+            "finished"
         )
 
 
 def _refuse_encoding(connection: Connection) -> None:
-    # The server says it to every new connection. A question would be answered in bytes if the
-    # database had no encoding at all.
+    # The server reports the encoding to every new connection. A query would not help: in a database
+    # with encoding SQL_ASCII, texts arrive as bytes.
     encoding = connection.info.parameter_status("server_encoding")
     if encoding not in {ENCODING, None}:
         raise UnfitError(
-            f"the database's encoding is {encoding}, which cannot hold every text; restore it "
-            f"into one that was made with ENCODING '{ENCODING}'"
+            f"the database's encoding is {encoding}, which cannot store every text; restore it "
+            f"into a database that was created with ENCODING '{ENCODING}'"
         )
 
 
 async def try_write(connection: Connection, *, with_sample: bool = False) -> None:
-    """Check that a connection's database is ours and takes a write, which is rolled back.
+    """Check that the database of a connection is valid and accepts a write. It is rolled back.
 
-    Raises UnfitError, or what the database says.
+    With `with_sample` it writes a sample of its own series. Raises UnfitError or psycopg.Error.
     """
     try:
         await identify(connection)
     except UnfitError:
-        # A session keeps settings such as being read-only; the next one may have others.
+        # A session keeps settings such as read-only. A new session may have other ones.
         await connection.close()
         raise
     await _check(connection)

@@ -1,11 +1,11 @@
 -- name: is_restoring
--- A session that began between timescaledb_pre_restore() and timescaledb_post_restore() takes every hypertable for a
--- plain table as long as it lives: what it writes is in no chunk, and nobody else ever sees it.
+-- A session that began between timescaledb_pre_restore() and timescaledb_post_restore() treats every hypertable as a
+-- plain table until it ends. Its rows are in no chunk, so that no other session ever sees them.
 SELECT coalesce(nullif(current_setting('timescaledb.restoring', true), '')::boolean, false)
 
 -- name: identify
--- Nothing here needs a table of ours or a role with more rights. A server in recovery writes no log of its own,
--- so its time line cannot be asked for; it is read-only, which is enough to know.
+-- This works without Vigia's tables and without special rights. A server in recovery writes no WAL and has no current
+-- timeline to read. It is read-only, which is reason enough to refuse it.
 SELECT current_setting('transaction_read_only')::boolean AS is_read_only,
        has_function_privilege('pg_control_system()', 'EXECUTE') AS has_system,
        CASE
@@ -18,7 +18,7 @@ SELECT current_setting('transaction_read_only')::boolean AS is_read_only,
        to_regclass('series') IS NOT NULL OR to_regclass('api_keys') IS NOT NULL AS has_tables
 
 -- name: system
--- Some operators take this function from everybody. It stands alone, since its right is asked for before it runs.
+-- Some operators revoke this function. It is a separate query, because `identify` must check the right first.
 SELECT system_identifier FROM pg_control_system()
 
 -- name: schema_version
@@ -34,7 +34,7 @@ VALUES (%(replica)s, %(token)s, now())
 ON CONFLICT (replica) DO UPDATE SET token = excluded.token, written_at = excluded.written_at
 
 -- name: renew
--- Touches no row when the database does not hold what this process last wrote.
+-- Updates no row if the database does not hold the last token of this process.
 UPDATE replica_tokens
 SET token = %(token)s, written_at = now()
 WHERE replica = %(replica)s AND token = ANY (%(known)s::uuid[])
@@ -43,8 +43,9 @@ WHERE replica = %(replica)s AND token = ANY (%(known)s::uuid[])
 DELETE FROM replica_tokens WHERE written_at < now() - interval '1 day'
 
 -- name: obstacle
--- Why samples cannot be stored although a row can be written; null when they can. `last_value` of a sequence that
--- was restarted is null as well, for one that this role may read.
+-- Why samples cannot be stored although a row can be written, or null if they can: a missing table, a missing
+-- permission, or a sequence that is behind. `pg_sequence_last_value` is null for a restarted sequence, which counts as
+-- 0, and also without the right to read it: then the sequence is not checked.
 WITH needed (name, privilege) AS (
     VALUES ('series', 'SELECT'), ('series', 'INSERT'), ('series', 'UPDATE'),
            ('series_state', 'SELECT'), ('series_state', 'INSERT'), ('series_state', 'UPDATE'),
@@ -62,31 +63,31 @@ WITH needed (name, privilege) AS (
     FROM numbering
 )
 SELECT coalesce(
-    (SELECT 'the database lacks ' || name || ': restore it'
+    (SELECT 'the database lacks the table ' || name || '; restore the database'
      FROM needed WHERE to_regclass(name) IS NULL LIMIT 1),
-    (SELECT format('the database''s role lacks a permission: GRANT %%s ON %%s', privilege, name)
+    (SELECT format('the database''s role lacks a permission; run GRANT %%s ON %%s TO the role', privilege, name)
      FROM needed WHERE NOT has_table_privilege(to_regclass(name), privilege) LIMIT 1),
-    (SELECT 'system_metrics is no hypertable: restore the database'
+    (SELECT 'system_metrics is not a hypertable; restore the database'
      WHERE NOT EXISTS (
          SELECT FROM timescaledb_information.hypertables WHERE hypertable_name = 'system_metrics'
      )),
     (SELECT CASE
-         WHEN sequence IS NULL THEN 'series.id has lost its identity: restore the database'
+         WHEN sequence IS NULL THEN 'series.id has lost its sequence; restore the database'
          WHEN last < newest THEN
-             format('new series get numbers that are in use: SELECT setval(%%L, %%s)', sequence, newest)
-         WHEN last >= 2147483647 THEN 'the database has no number left for another series'
+             format('the sequence of series.id is behind; run SELECT setval(%%L, %%s)', sequence, newest)
+         WHEN last >= 2147483647 THEN 'the database has no number left for a new series'
      END FROM numbered)
 )
 
 -- name: try_write
--- Rolled back by the caller: whether a row could be written is all that is asked.
+-- The caller rolls this back. It only checks that a row can be written.
 INSERT INTO replica_tokens (replica, token, written_at)
 VALUES (gen_random_uuid(), gen_random_uuid(), now())
 
 -- name: try_sample
--- Rolled back by the caller. Does what a write does, with a series of its own: nobody else holds its rows, so what
--- fails here fails for every sample. Keep it like `upsert` of series.sql, and `insert` and `note` of insert.sql, of
--- which it has the parts that say what becomes of a row that is there.
+-- The caller rolls this back. It writes a sample of its own series: no other session can lock its rows, so an error
+-- here concerns every sample. Keep it similar to `upsert` of series.sql, and `insert` and `note` of insert.sql. They
+-- share the parts for rows that exist already.
 WITH made AS (
     INSERT INTO series (metric, component, category, labels, unit, kind, resolution)
     VALUES ('service_write_tries', 'server', 'system', jsonb_build_object('try', gen_random_uuid()), '', 'gauge', NULL)

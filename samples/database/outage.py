@@ -1,4 +1,4 @@
-"""What is wrong for a while, and is logged when it changes: an outage fails thousands of times."""
+"""Logs the cause of an outage once: thousands of operations can fail during it."""
 
 from typing import Any
 
@@ -8,15 +8,15 @@ log = structlog.get_logger()
 
 
 class Outage:
-    """The cause of what fails now, in words for an operator; empty while nothing does."""
+    """The present cause of failures, for an operator; "" while nothing fails."""
 
     def __init__(self, event: str, over: str = "") -> None:
-        """`event` is logged with each new cause, `over` once when there is none any more."""
+        """`event` is logged for each new cause, and `over` when the outage ends."""
         self._event, self._over = event, over
         self.cause = ""
 
     def note(self, cause: str, **details: Any) -> None:
-        """Take note of a cause, or that there is none."""
+        """Note a cause, or with "" the end of the outage."""
         if cause and cause != self.cause:
             log.warning(self._event, error=cause, **details)
         elif self.cause and not cause and self._over:

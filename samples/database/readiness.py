@@ -1,4 +1,4 @@
-"""Whether the service can do what it promises: its database is ours, and takes a write."""
+"""Whether the service is ready: its database is the right one and accepts a write."""
 
 import asyncio
 import time
@@ -14,18 +14,18 @@ from samples.database.incarnation import try_write
 TRY_TIMEOUT_S = 2.0
 CHECKOUT_TIMEOUT_S = 1.5
 FRESH_S = 1.0
-"""How long an answer stands, so that no number of probes costs the database more than one a
+"""The seconds for which an answer is reused, so that probes cost the database at most one write a
 second."""
 
 
 class Readiness:
-    """Tries a write for whoever asks; all who ask within a second share the answer.
+    """Tries a write. All callers within a second share one answer.
 
-    A try is a task of its own: who stops asking does not end it for the others.
+    The write runs in its own task, so that a cancelled caller does not cancel it for the others.
     """
 
     def __init__(self, pool: Pool, writer_cause: Callable[[], str]) -> None:
-        """`writer_cause` says why samples cannot be stored; empty when they can."""
+        """`writer_cause` returns why samples cannot be stored, or "" if they can."""
         self._pool = pool
         self._writer_cause = writer_cause
         self._trying: asyncio.Task[None] | None = None
@@ -33,7 +33,7 @@ class Readiness:
         self._cause = ""
 
     async def cause(self) -> str:
-        """Return why the service is not ready, for an operator; empty when it is."""
+        """Return why the service is not ready, for an operator, or "" if it is ready."""
         if cause := self._writer_cause():
             return cause
         if time.monotonic() - self._answered_at < FRESH_S:
@@ -41,7 +41,7 @@ class Readiness:
         if self._trying is None:
             self._trying = asyncio.create_task(self._try(), name="readiness")
         try:
-            # What is given up may take longer to end: two seconds are all that a probe has.
+            # The cancelled write may take longer to end, but a probe must answer within 2 seconds.
             async with asyncio.timeout(TRY_TIMEOUT_S):
                 await asyncio.shield(self._trying)
         except TimeoutError as error:
@@ -50,7 +50,7 @@ class Readiness:
 
     async def _try(self) -> None:
         try:
-            # A pool that is only busy says so before the whole try is given up.
+            # Shorter than the whole try, so that a busy pool is reported as such.
             checkout = self._pool.connection(CHECKOUT_TIMEOUT_S)
             async with asyncio.timeout(TRY_TIMEOUT_S), checkout as connection:
                 await try_write(connection)

@@ -1,4 +1,4 @@
-"""Asks whether the database takes another write, which is rolled back."""
+"""Checks that the database accepts a write. The write is rolled back."""
 
 import asyncio
 
@@ -8,16 +8,19 @@ from samples.database.incarnation import try_write
 
 
 async def check_write(pool: Pool, timeout_s: float, *, with_sample: bool = False) -> None:
-    """Try a write. Raises what the database says, and TimeoutError.
+    """Try a write. Raises psycopg.Error, or TimeoutError after `timeout_s` seconds.
 
-    Without a deadline, a connection that went silent would keep everything on disk for ever.
+    Without a deadline, a silent connection would keep all samples in the spool for ever.
     """
     async with asyncio.timeout(timeout_s), pool.connection() as connection:
         await try_write(connection, with_sample=with_sample)
 
 
 async def takes_samples(pool: Pool, timeout_s: float) -> bool:
-    """Whether the database takes a sample now, so that a failure concerns what was written."""
+    """Return whether the database accepts a sample now.
+
+    If it does, an earlier failure was caused by the data of that write.
+    """
     try:
         await check_write(pool, timeout_s, with_sample=True)
     except FAILURES:

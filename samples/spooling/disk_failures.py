@@ -1,4 +1,4 @@
-"""Files that the disk refuses to read, write or delete: they wait, and hold up no others."""
+"""Tracks files that cannot be read, written or deleted. They wait, and do not block others."""
 
 import time
 from pathlib import Path
@@ -10,7 +10,7 @@ log = structlog.get_logger()
 
 REST_S = 2.0
 REST_S_MAX = 60.0
-"""How long a file rests before it is tried again; twice as long after each failure."""
+"""Seconds until a failed file is tried again: first `REST_S`, doubled after each failure."""
 
 
 class _Failure(Struct, frozen=True):
@@ -20,7 +20,7 @@ class _Failure(Struct, frozen=True):
 
 
 class DiskFailures:
-    """Which files failed, why, and when each is tried again. A cause is logged once."""
+    """The failed files, their causes, and the time of the next attempt. A cause is logged once."""
 
     def __init__(self) -> None:
         self._failures: dict[Path, _Failure] = {}
@@ -33,16 +33,16 @@ class DiskFailures:
 
     @property
     def text(self) -> str:
-        """What the disk says, with the first file that it says it of; empty when all is well."""
+        """The cause and the name of the first failed file, or "" without a failure."""
         return next((f"{one.cause}: {path.name}" for path, one in self._failures.items()), "")
 
     def is_resting(self, path: Path) -> bool:
-        """Whether a file failed just now."""
+        """Return whether a file failed recently and must not be tried yet."""
         found = self._failures.get(path)
         return found is not None and time.monotonic() < found.again_at
 
     def note(self, path: Path, error: OSError) -> None:
-        """Let a file rest that failed."""
+        """Note the failure of a file, and set the time of its next attempt."""
         cause, before = error.strerror or str(error), self._failures.pop(path, None)
         if cause not in self._causes() and (before is None or before.cause != cause):
             log.error("spool_file_failed", file=path.name, error=cause)
@@ -50,7 +50,7 @@ class DiskFailures:
         self._failures[path] = _Failure(cause, rest_s, time.monotonic() + rest_s)
 
     def clear(self, path: Path) -> None:
-        """Forget that a file failed: it was read, written or deleted."""
+        """Remove a file that was read, written or deleted successfully."""
         before = self._failures.pop(path, None)
         if before is not None and before.cause not in self._causes():
             log.info("spool_file_works_again", file=path.name, was=before.cause)

@@ -1,16 +1,16 @@
-"""Stores what waits in the spool, in order; only what can never be stored is quarantined.
+"""Stores the records of the spool in order. It quarantines only samples that can never be stored.
 
 1. Each segment is stored in groups. A group that the database refuses is halved until only the
-   samples are left that it refuses.
-2. Of these, what is wrong by itself is quarantined; what is refused without a clear reason is
-   postponed, and tried again later.
+   refused samples are left.
+2. A refused sample with a permanent error is quarantined. One without a clear error is postponed,
+   and tried again later.
 3. A segment is deleted when all of it is stored, quarantined or postponed.
-4. Records that a person gave back from the quarantine are stored behind all others, in the same
-   way, and then what was postponed.
+4. Records that a person requeued from the quarantine come next, in the same way.
+5. Postponed records come last, when their retry is due.
 
-The database may fail at any point. Then the segment is read again from its beginning: what was
-stored is there already, and what was quarantined or postponed has the same name as before. A file
-that the disk refuses to read, write or delete is kept, rests, and holds up no other.
+The database may fail at any point. The segment is then read again from its beginning. This is safe:
+stored samples are already there, and quarantined or postponed records get the same file name. A
+file that cannot be read, written or deleted is kept and tried later, and does not block others.
 """
 
 import time
@@ -29,16 +29,16 @@ log = structlog.get_logger()
 
 REST_S = 30.0
 REST_S_MAX = 600.0
-"""How long postponed records rest; twice as long after each time that one of them failed."""
+"""Seconds until postponed records are tried again, doubled after each run in which one failed."""
 RETRIES_MAX = 20
-"""How many of the postponed records may fail in one turn."""
+"""How many postponed records may fail in one run."""
 
 
 class Drain:
-    """Takes loads out of the spool.
+    """Stores the batches of the spool.
 
-    `store` stores a load and returns what belongs to series that would be one too many. `is_well`
-    tells whether the database takes another sample now, of a series that nobody sends.
+    `store` stores a batch, and returns the part whose series exceed the limit. `is_well` returns
+    whether the database accepts a sample of another series now.
     """
 
     def __init__(
@@ -55,10 +55,10 @@ class Drain:
         self._retried_in_vain = 0
         self._rest_s = REST_S
         self._resting_until = 0.0
-        """When what is postponed is tried again."""
+        """The monotonic time of the next attempt with postponed records."""
 
     async def is_due(self) -> bool:
-        """Whether something waits that is worth a try now."""
+        """Return whether some record waits that can be tried now."""
         await self._look()
         files = [*self._spool.closed, *self._requeued]
         return (
@@ -68,10 +68,10 @@ class Drain:
         )
 
     async def run(self) -> None:
-        """Store all that waits now.
+        """Store all records that wait now.
 
-        Raises what the database says when it is away; what is not stored by then is still in the
-        spool, and so is what the disk refuses.
+        Raises the database's error when it is away. All records that were not stored by then, and
+        those in unreadable files, stay in the spool.
         """
         await self._look()
         await self._drain_segments()
@@ -81,7 +81,7 @@ class Drain:
             await self._retry_postponed()
 
     async def _look(self) -> None:
-        """See what people moved, and what the disk deletes by now."""
+        """List files that a person moved, and retry failed deletions."""
         await self._try(self._spool.quarantine_folder, self._count_quarantined)
         await self._try(self._spool.requeued_folder, self._list_requeued)
         for path in self._spool.undeleted:
@@ -95,14 +95,14 @@ class Drain:
         self._requeued = await self._spool.requeued()
 
     async def _try(self, path: Path, work: Callable[[Path], Awaitable[None]]) -> None:
-        """Do something with a file, unless it failed just now; what the disk says is noted."""
+        """Work on a file, unless it failed recently. A disk error is noted and not raised."""
         if self._failures.is_resting(path):
             return
         try:
             await work(path)
         except OSError as error:
             if isinstance(error, TimeoutError) and error.errno is None:
-                # The database's: Python counts it among the errors of the system.
+                # A timeout of the database. In Python, TimeoutError is a subclass of OSError.
                 raise
             self._failures.note(path, error)
         else:
@@ -112,7 +112,8 @@ class Drain:
         found = self._spool.closed
         for segment in found:
             await self._try(segment, self._drain_segment)
-        # Only now: a database that stores none of them must not cause one more in each turn.
+        # `segments` closes the active segment. Call it only after the closed ones were stored:
+        # otherwise a database that stores nothing would cause one more segment in each run.
         for segment in await self._spool.segments():
             if segment not in found:
                 await self._try(segment, self._drain_segment)
@@ -133,7 +134,7 @@ class Drain:
         return bool(self._spool.postponed) and time.monotonic() >= self._resting_until
 
     async def _take(self, batch: WriteBatch) -> None:
-        """Store a load; of what the database refuses, keep only that out of its way."""
+        """Store a batch. Halve a refused batch, until single samples can be put aside."""
         error = await self._try_to_store(batch)
         if error is None:
             return
@@ -142,17 +143,17 @@ class Drain:
                 await self._take(half)
             return
         if failure_of(error) is not Failure.REFUSED:
-            # Once more: it may have met with a connection that was lost, or a statement of another.
+            # Try again: a lost connection or a concurrent statement may have caused the error.
             error = await self._try_to_store(batch)
         if error is not None:
             await self._put_aside(batch, error)
 
     async def _try_to_store(self, batch: WriteBatch) -> Exception | None:
-        """Store a load; return the error that is about the load, and raise every other."""
+        """Store a batch. Return an error that its data caused, and raise any other error."""
         try:
             excess = await self._store(batch)
         except Exception as error:
-            # Whatever it is, of this program too: one load holds up no other for ever.
+            # Any error, even a defect of Vigia: one batch must not block the others for ever.
             if not await self._concerns_batch(error):
                 raise
             return error
@@ -160,14 +161,14 @@ class Drain:
         return None
 
     async def _concerns_batch(self, error: Exception) -> bool:
-        """Whether an error is about the load: the database takes others."""
+        """Return whether the data of the batch caused an error: the database accepts others."""
         if isinstance(error, (UnfitError, *UNFIT)):
             return False
         failure = failure_of(error)
         if failure in (Failure.REFUSED, Failure.BUSY):
             return failure is Failure.REFUSED
-        # A statement that took too long, or that the server could not do, looks like an outage; and
-        # a database that stores no sample at all may give no clear reason.
+        # A slow or impossible statement looks like an outage, and a broken database may give no
+        # clear error. A test with another sample tells them apart.
         return await self._is_well()
 
     async def _refuse_excess(self, excess: WriteBatch) -> None:
@@ -175,14 +176,14 @@ class Drain:
             await self._spool.refuse(excess, "too many series")
 
     async def _put_aside(self, batch: WriteBatch, error: Exception) -> None:
-        """Quarantine a load, or postpone one that may be right: it is never given up."""
+        """Quarantine a batch with a permanent error, and postpone any other. None is dropped."""
         if failure_of(error) is Failure.REFUSED:
             await self._spool.refuse(batch, str(error).strip())
             return
         trace = {} if isinstance(error, FAILURES) else {"exc_info": error}
         log.error("load_postponed", samples=batch.samples, error=describe(error), **trace)
         if not self._spool.postponed:
-            # Those before it are tried at their time, however many come after them.
+            # Only the first one sets the time, so that later ones do not delay the retry.
             self._resting_until = time.monotonic() + self._rest_s
         await self._spool.postpone(batch)
 
@@ -196,7 +197,7 @@ class Drain:
         self._resting_until = time.monotonic() + self._rest_s
 
     async def _retry(self, path: Path) -> None:
-        """Try to store a postponed load once more."""
+        """Try to store a postponed batch again."""
         batch = await self._spool.read_record(path)
         error = await self._try_to_store(batch)
         if error is not None and failure_of(error) is not Failure.REFUSED:

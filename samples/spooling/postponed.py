@@ -1,8 +1,8 @@
-"""Records that the database, while it is well, refuses without a clear reason: kept, and retried.
+"""Keeps records that the database refuses without a clear error, for another attempt.
 
-They stand beside the spool's segments, so that they hold up neither what came after them nor those
-who wait until the spool is empty. Each is a file that is named by its content: a record that is
-postponed twice is kept once. Every method blocks on the disk: call it in a thread.
+They are stored beside the spool's segments, so that they block neither later records nor the wait
+for an empty spool. The name of a file is a hash of its record, so that a record that is postponed
+twice is kept once. Every method blocks on the disk: call it in a thread.
 """
 
 import os
@@ -31,9 +31,9 @@ class Postponed:
         return len(self._sizes)
 
     def put(self, payload: bytes) -> Path:
-        """Keep a record, and return its file when it is on the disk. Raises OSError."""
+        """Store a record durably, and return its file. Raises OSError."""
         path = self.folder / f"{PREFIX}{blake2b(payload, digest_size=16).hexdigest()}"
-        # The disk is asked, and not memory: somebody may have deleted it.
+        # Check the disk and not `_sizes`: a person may have deleted the file.
         if is_whole(path, len(payload)):
             sync_folder(self.folder)
         else:
@@ -43,23 +43,23 @@ class Postponed:
         return path
 
     def paths(self) -> list[Path]:
-        """Return the records, those first whose last try is longest ago."""
+        """Return the records, least recently tried first."""
         found = {path: _tried_ns(path) for path in self._sizes}
         self._sizes = {path: self._sizes[path] for path, tried in found.items() if tried}
         return sorted(self._sizes, key=lambda path: found[path])
 
     def note_try(self, path: Path) -> None:
-        """Put a record that was tried in vain behind the others. Raises OSError."""
+        """Move a record that failed again behind the others. Raises OSError."""
         os.utime(path)
 
     def remove(self, path: Path) -> None:
-        """Delete a record that is stored, or quarantined. Raises OSError."""
+        """Delete a record that was stored or quarantined. Raises OSError."""
         self._sizes.pop(path, None)
         path.unlink(missing_ok=True)
 
 
 def _tried_ns(path: Path) -> int:
-    """Return when a record was tried last; 0 when somebody deleted it."""
+    """Return the time of the last attempt in nanoseconds, or 0 for a deleted file."""
     try:
         return path.stat().st_mtime_ns
     except FileNotFoundError:

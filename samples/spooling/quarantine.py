@@ -1,6 +1,6 @@
-"""What the database refused for good: records in the spool's quarantine, listed and moved back.
+"""Lists and requeues the records in the spool's quarantine, which the database has refused.
 
-Both work beside a running service, which looks for records that were moved back each half second.
+Both work beside a running service. It looks for requeued records each half second.
 """
 
 import os
@@ -15,7 +15,7 @@ from samples.spooling.spool import unpack
 
 
 class Quarantined(Struct, frozen=True):
-    """One record. `samples` is None when it cannot be read; `reason` is what the database said."""
+    """A quarantined record. `samples` is None if it cannot be read; `reason` is the error."""
 
     name: str
     time: datetime
@@ -30,10 +30,10 @@ def read(spool: Path) -> list[Quarantined]:
 
 
 def requeue(spool: Path, names: list[str]) -> list[str]:
-    """Move records back to be stored, all of them when no name is given; return their names.
+    """Move records back to the spool, all of them without names, and return their names.
 
-    Raises FileNotFoundError for a name that is not there; then nothing is moved. Raises
-    PermissionError for the folders of somebody else.
+    Raises FileNotFoundError for an unknown name, and then moves nothing. Raises PermissionError for
+    folders of another user.
     """
     there = {path.name: path for path in refused_in(spool / QUARANTINE)}
     if missing := sorted(set(names) - there.keys()):
@@ -41,14 +41,14 @@ def requeue(spool: Path, names: list[str]) -> list[str]:
     target = _folder_of_the_owner(spool / REQUEUED)
     chosen = names or list(there)
     for name in chosen:
-        # A record that is moved and kept with its reason is not lost, whenever this ends.
+        # The record is moved before its reason is deleted: no kill can lose the record.
         there[name].rename(target / name)
         (spool / QUARANTINE / (name + REASON)).unlink(missing_ok=True)
     return chosen
 
 
 def _folder_of_the_owner(folder: Path) -> Path:
-    """Make a folder that the service can read, also when root makes it, or made it before."""
+    """Create a folder that the service can read, even if root creates it or created it before."""
     folder.mkdir(mode=0o700, exist_ok=True)
     found, wanted = folder.stat(), folder.parent.stat()
     if (found.st_uid, found.st_gid) != (wanted.st_uid, wanted.st_gid) and os.geteuid() == 0:

@@ -1,4 +1,4 @@
-"""Samples that wait on disk while the database is away: each replica has its own."""
+"""The spool: samples that wait on disk while the database is away. Each replica has its own."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -28,7 +28,7 @@ LOCK_WAIT_S = 10.0
 
 
 class _Column(Struct, frozen=True, array_like=True):
-    """A column as it is written down; numbers are little-endian."""
+    """A column as it is stored in a record. Numbers are little-endian."""
 
     series: Series
     times: bytes
@@ -49,13 +49,16 @@ class _WriteBatch(Struct, frozen=True, array_like=True):
 
 
 class _MarkedBatch(_WriteBatch, frozen=True, array_like=True):
-    """The same, and whose it is; written only of the service's own, so that others are as ever."""
+    """A batch with `is_own`. Only own batches are written in this form.
+
+    So the records of senders keep the format that older versions read.
+    """
 
     is_own: bool = False
 
 
 UNREADABLE = (ValueError, msgspec.MsgspecError)
-"""What `unpack` raises for a record of another version, or of nobody."""
+"""The errors of `unpack` for a record of another version, or for any other bytes."""
 _DECODER = msgspec.msgpack.Decoder(_MarkedBatch)
 
 
@@ -78,7 +81,7 @@ def pack(batch: WriteBatch) -> bytes:
 
 
 def unpack(payload: bytes) -> WriteBatch:
-    """Return what was packed. Raises ValueError for what was not."""
+    """Return the batch of a record. Raises one of `UNREADABLE`."""
     found = _DECODER.decode(payload)
     return WriteBatch(
         [
@@ -98,7 +101,7 @@ def unpack(payload: bytes) -> WriteBatch:
 
 
 class SampleSpool:
-    """The spool of one replica; it is asked in a thread of its own, since the disk may be slow."""
+    """The spool of one replica. Its disk operations run in their own thread: a disk may be slow."""
 
     def __init__(self, spool: Spool) -> None:
         self._spool = spool
@@ -108,7 +111,7 @@ class SampleSpool:
         self.quarantine_folder = spool.folder / QUARANTINE
         self.requeued_folder = spool.folder / REQUEUED
         self.failures = DiskFailures()
-        """What the disk refuses to do with some of the files."""
+        """The files that could not be read, written or deleted."""
         self._done: dict[Path, int] = {}
         self._unkept: OSError | None = None
         self._thread = Threads("spool")
@@ -118,36 +121,36 @@ class SampleSpool:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing waits, but what is postponed."""
+        """Whether no record waits except postponed ones."""
         return not self.has_active and not self.closed
 
     @property
     def is_stored(self) -> bool:
-        """Whether nothing waits, but what is postponed and what the disk does not give back."""
+        """Whether no record waits except postponed ones and those in unreadable files."""
         return not self.has_active and all(path in self.failures for path in self.closed)
 
     @property
     def has_active(self) -> bool:
-        """Whether there is a segment to which records are still added."""
+        """Whether there is an active segment."""
         return self._spool.has_active
 
     @property
     def closed(self) -> list[Path]:
-        """The segments to which nothing is added any more, oldest first."""
+        """The closed segments that are not stored yet, oldest first."""
         return [path for path in self._spool.closed() if path not in self._done]
 
     @property
     def postponed(self) -> int:
-        """How many records the database refuses without a clear reason."""
+        """How many records the database refused without a clear error."""
         return len(self._postponed)
 
     @property
     def undeleted(self) -> list[Path]:
-        """Files that are done with, and that the disk did not delete."""
+        """Files whose records are stored, but which could not be deleted."""
         return list(self._done)
 
     def status(self) -> dict[str, int | str]:
-        """Return what waits, and what was ever put here, damaged or quarantined."""
+        """Return the sizes and counts for metrics, and the first disk failure."""
         return {
             "bytes": self._spool.size_bytes + self._postponed.size_bytes,
             "postponed": self.postponed,
@@ -160,17 +163,17 @@ class SampleSpool:
         }
 
     async def put(self, batch: WriteBatch) -> None:
-        """Return when everything is on the disk. Raises UnavailableError, OSError."""
+        """Write a batch durably. Raises UnavailableError when the spool is full, and OSError."""
         await self._thread.run(lambda: self._spool.append([pack(batch)]))
         self.samples += batch.samples
 
     async def segments(self) -> list[Path]:
-        """Return what there is to drain, oldest first; later records go to other segments."""
+        """Close the active segment, and return all segments to drain, oldest first."""
         await self._thread.run(self._spool.segments)
         return self.closed
 
     async def read(self, segment: Path) -> list[WriteBatch]:
-        """Return what a segment holds, in order; what cannot be understood is quarantined.
+        """Return the batches of a segment in order. Unreadable records are quarantined.
 
         Raises OSError.
         """
@@ -185,9 +188,9 @@ class SampleSpool:
                 self._keep_aside(partial(self._refuse, payload, str(error)))
 
     async def read_record(self, path: Path) -> WriteBatch:
-        """Return a load that stands alone; an empty one when it cannot be understood, or is gone.
+        """Return the batch of a file with one record, or an empty one for an unreadable record.
 
-        Raises OSError.
+        It is empty for a deleted file too. Raises OSError.
         """
         self._unkept = None
         return await self._thread.run(self._read_record, path)
@@ -204,44 +207,45 @@ class SampleSpool:
             return WriteBatch()
 
     async def postpone(self, batch: WriteBatch) -> None:
-        """Keep a load beside the others, to be tried later."""
+        """Store a batch among the postponed records."""
         await self._thread.run(lambda: self._keep_aside(partial(self._postpone, pack(batch))))
 
     def _postpone(self, payload: bytes) -> None:
+        # A postponed record of this name may have been stored before. This one is not stored yet.
         self._done.pop(self._postponed.put(payload), None)
         self._spool.beside_bytes = self._postponed.size_bytes
 
     async def postponed_paths(self) -> list[Path]:
-        """Return the postponed records, those first whose last try is longest ago."""
+        """Return the postponed records, least recently tried first."""
         return await self._thread.run(self._postponed.paths)
 
     async def note_try(self, path: Path) -> None:
-        """Put a postponed record that was tried in vain behind the others. Raises OSError."""
+        """Move a postponed record that failed again behind the others. Raises OSError."""
         await self._thread.run(self._postponed.note_try, path)
 
     async def refuse(self, batch: WriteBatch, reason: str) -> None:
-        """Quarantine what the database will never take, so that it stops nobody else."""
+        """Quarantine a batch that the database will never accept, so that it blocks no other."""
         await self._thread.run(lambda: self._keep_aside(partial(self._refuse, pack(batch), reason)))
 
     def _keep_aside(self, keep: Callable[[], None]) -> None:
-        """Keep a record; where the disk does not take it, keep the file that it came from."""
+        """Store a record elsewhere. If the disk fails, `delete` must keep the file it came from."""
         try:
             keep()
         except OSError as error:
             self._unkept = self._unkept or error
 
     async def delete(self, path: Path) -> None:
-        """Delete the file that was read last: all of it is stored, or kept aside.
+        """Delete the file that was read last, after all its records were stored or put aside.
 
-        Raises OSError. A file of which a record could not be kept is not deleted; one that cannot
-        be deleted is not read again.
+        Raises OSError. If a record could not be put aside, the file is kept. If the file cannot be
+        deleted, it is not read again, and `delete_again` retries.
         """
         if self._unkept is not None:
             raise self._unkept
         await self._thread.run(self._delete, path)
 
     async def delete_again(self, path: Path) -> None:
-        """Delete one of the `undeleted`. Raises OSError."""
+        """Try again to delete one of the `undeleted` files. Raises OSError."""
         await self._thread.run(self._delete, path)
 
     def _delete(self, path: Path) -> None:
@@ -251,6 +255,7 @@ class SampleSpool:
                 self._postponed.remove(path)
             elif path.parent == self._spool.folder:
                 self._spool.remove(path)
+            # A person may have requeued another record under the same name meanwhile.
             elif _inode(path) == inode:
                 path.unlink(missing_ok=True)
         except OSError:
@@ -259,11 +264,11 @@ class SampleSpool:
         self._spool.beside_bytes = self._postponed.size_bytes
 
     async def count_quarantined(self) -> None:
-        """Count the records in the quarantine, where people may have moved some. Raises OSError."""
+        """Count the records in the quarantine. A person may have moved some. Raises OSError."""
         self.quarantined = await self._thread.run(self._spool.quarantined)
 
     async def requeued(self) -> list[Path]:
-        """Return the records that a person moved back from the quarantine. Raises OSError."""
+        """Return the records that a person requeued from the quarantine. Raises OSError."""
         found = await self._thread.run(refused_in, self.requeued_folder)
         return [path for path in found if self._done.get(path) != _inode(path)]
 
@@ -281,11 +286,11 @@ class SampleSpool:
 
 @asynccontextmanager
 async def open_spool(folder: Path, budget_bytes: int = BUDGET_BYTES) -> AsyncIterator[SampleSpool]:
-    """Open the folder for one replica. Raises SettingsError while another one has it."""
+    """Open the folder for one replica. Raises SettingsError if another process uses it."""
     with closing(_lock_of(folder)) as lock:
         if not await lock.lock(LOCK_WAIT_S):
             raise SettingsError(
-                f"VIGIA_DATA_DIR: {folder} is used by another service; give each one its own"
+                f"VIGIA_DATA_DIR: another service uses {folder}; give each one its own directory"
             )
         opened = SampleSpool(await asyncio.to_thread(Spool, folder, budget_bytes))
         try:
@@ -295,15 +300,18 @@ async def open_spool(folder: Path, budget_bytes: int = BUDGET_BYTES) -> AsyncIte
 
 
 def _lock_of(folder: Path) -> FileLock:
-    """Return the lock of a folder, which is made where there is none."""
-    # The data directory by itself: `parents` gives the mode to none but the last folder.
+    """Create a folder if it is missing, and return its lock."""
+    # The parent is created separately, because mkdir applies `mode` only to the last folder.
     folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.mkdir(mode=0o700, exist_ok=True)
     return FileLock(folder / "lock")
 
 
 def _inode(path: Path) -> int:
-    """Return what tells a file from one that gets its name later; 0 where nobody knows."""
+    """Return the inode of a file, or 0 if it cannot be read.
+
+    It distinguishes a file from a later one of the same name.
+    """
     try:
         return path.stat().st_ino
     except OSError:

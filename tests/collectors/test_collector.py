@@ -1,4 +1,4 @@
-"""A collector's failures are samples, and never another collector's trouble."""
+"""A collector's failure is a sample, and never affects another collector."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ DEADLINE_S = 0.05
 
 
 class Scripted:
-    """A collector that does what the test says, before it measures one value."""
+    """A collector that runs an action of the test, and then measures one value."""
 
     category = Category.EXTERNAL
 
@@ -48,14 +48,14 @@ async def raise_with_a_secret() -> None:
 async def take(
     run: CollectorRun, samples: list[Sample], deadline_s: float = DEADLINE_S
 ) -> list[Sample]:
-    """Take a turn and return what it put."""
+    """Run once and return the samples that were put."""
     samples.clear()
     await run.run(SLOT, deadline_s)
     return list(samples)
 
 
 def failure_of(samples: Sequence[Sample]) -> str:
-    """Return the reason, if the samples are one failure and nothing else."""
+    """Return the reason of the only sample, which must be a failure."""
     (only,) = samples
     assert only.series.metric == "component_up"
     assert only.value == 0
@@ -99,7 +99,7 @@ async def test_a_run_that_waits_for_ever_fails_at_its_deadline_and_is_cancelled(
     assert cancelled.is_set()
 
 
-async def test_a_run_that_ignores_its_cancellation_is_left_behind_and_not_started_twice() -> None:
+async def test_a_run_that_ignores_its_cancellation_is_abandoned_and_not_started_twice() -> None:
     put: list[Sample] = []
     release = asyncio.Event()
     runs = 0
@@ -121,12 +121,12 @@ async def test_a_run_that_ignores_its_cancellation_is_left_behind_and_not_starte
         recovered = await take(run, put)
 
     assert first == "DeadlineError: no answer within 0.05 s"
-    assert second == "DeadlineError: the previous run still hangs"
+    assert second == "DeadlineError: the previous run has not ended"
     assert [sample.value for sample in recovered] == [42, 1]
     assert runs == 2
 
 
-async def test_a_run_blocked_in_a_thread_fails_each_turn_without_another_thread() -> None:
+async def test_a_run_blocked_in_a_thread_fails_in_each_slot_without_a_second_thread() -> None:
     put: list[Sample] = []
     release = threading.Event()
     thread = OneThread("blocked run")
@@ -140,12 +140,12 @@ async def test_a_run_blocked_in_a_thread_fails_each_turn_without_another_thread(
     recovered = await take(run, put, deadline_s=5)
 
     assert first == "DeadlineError: no answer within 0.05 s"
-    assert second == "BusyError: the previous run still hangs"
+    assert second == "BusyError: the previous run has not ended"
     assert len(threads) == 1
     assert [sample.value for sample in recovered] == [42, 1]
 
 
-async def test_a_run_cancelled_from_within_is_a_failure_and_not_our_end() -> None:
+async def test_a_run_cancelled_from_within_is_a_failure_and_does_not_end_the_loop() -> None:
     put: list[Sample] = []
 
     async def await_something_cancelled() -> None:
@@ -160,7 +160,7 @@ async def test_a_run_cancelled_from_within_is_a_failure_and_not_our_end() -> Non
     assert reason == "DeadlineError: cancelled from within"
 
 
-async def test_cancelling_a_turn_cancels_its_run() -> None:
+async def test_cancelling_the_task_of_a_slot_cancels_its_run() -> None:
     started, ended = asyncio.Event(), asyncio.Event()
 
     async def notice_the_end() -> None:
@@ -243,9 +243,9 @@ def test_a_reason_is_one_short_line() -> None:
         "api_key: CANARY",
     ],
 )
-def test_a_reason_keeps_secrets_to_itself(text: str) -> None:
+def test_a_reason_contains_no_secrets(text: str) -> None:
     assert "CANARY" not in reason_of(RuntimeError(text))
 
 
-def test_an_error_without_words_is_its_name() -> None:
+def test_the_reason_of_an_error_without_text_is_its_class_name() -> None:
     assert reason_of(TimeoutError()) == "TimeoutError"

@@ -110,7 +110,7 @@ async def test_cache_hits_are_of_the_time_since_the_last_turn(pool: Pool) -> Non
         assert "database_cache_hit_percent" not in second
 
 
-async def test_the_size_holds_for_a_minute(pool: Pool) -> None:
+async def test_the_size_is_reused_for_a_minute(pool: Pool) -> None:
     database = Database(pool)
     await database.collect(SLOT)
     until_s, _ = database._kept["database_size"]
@@ -196,7 +196,7 @@ async def test_a_frozen_database_is_down_within_the_deadline_and_up_again_after(
     assert ups[-1].value == 1
 
 
-async def test_a_pool_that_cannot_be_had_is_a_failure_with_the_reason() -> None:
+async def test_a_pool_without_a_free_connection_is_a_failure_with_a_reason() -> None:
     put: list[Sample] = []
     pool: Pool = AsyncConnectionPool("host=127.0.0.1 port=1", open=False)
 

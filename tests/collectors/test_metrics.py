@@ -1,4 +1,4 @@
-"""Names decide units."""
+"""The name of a metric decides its unit, kind and resolution."""
 
 from datetime import UTC, datetime
 

@@ -1,7 +1,7 @@
--- The documented schema of a trading platform, and the users of a simulated one.
+-- The documented schema of a trading platform, filled with simulated users.
 CREATE SCHEMA trading_demo;
 COMMENT ON SCHEMA trading_demo IS
-    'Simulated by `vigia demo`: none of it ever happened. `vigia demo --drop` removes it.';
+    'Simulated by `vigia demo`: the data are not real. `vigia demo --drop` removes the schema.';
 
 CREATE TABLE trading_demo.users (
     id         bigint PRIMARY KEY,
@@ -20,7 +20,7 @@ CREATE TABLE trading_demo.positions (
     opened_at   timestamptz NOT NULL,
     closed_at   timestamptz
 );
-COMMENT ON TABLE trading_demo.positions IS 'Simulated positions; closed_at is null while one is held.';
+COMMENT ON TABLE trading_demo.positions IS 'Simulated positions; closed_at is null while a position is open.';
 CREATE INDEX ON trading_demo.positions (user_id) WHERE closed_at IS NULL;
 CREATE INDEX ON trading_demo.positions (closed_at);
 
@@ -34,7 +34,7 @@ CREATE TABLE trading_demo.trades (
     pnl         numeric,
     executed_at timestamptz NOT NULL
 );
-COMMENT ON TABLE trading_demo.trades IS 'Simulated trades; pnl, in USD, is null for one that opens a position.';
+COMMENT ON TABLE trading_demo.trades IS 'Simulated trades; pnl (USD) is null for a trade that opens a position.';
 CREATE INDEX ON trading_demo.trades (executed_at);
 
 INSERT INTO trading_demo.users (id, name)

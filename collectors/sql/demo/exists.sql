@@ -1,4 +1,4 @@
--- Whether this is the schema that the demo made, and no one else's of that name.
+-- Whether the schema exists and was created by the demo. Its comment tells.
 SELECT EXISTS (
          SELECT
          FROM   pg_namespace

@@ -1,4 +1,4 @@
--- Whether there is a schema of that name that the demo did not make.
+-- Whether a schema of this name exists that the demo did not create.
 SELECT EXISTS (
          SELECT
          FROM   pg_namespace

@@ -1,4 +1,4 @@
--- What no figure looks at any more, so that a demo that is left running does not grow.
+-- Deletes rows older than any figure reads, so that a demo that keeps running does not grow.
 WITH old_positions AS (
   DELETE FROM trading_demo.positions WHERE closed_at < now() - interval '25 hours'
 )

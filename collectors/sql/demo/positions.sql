@@ -1,4 +1,4 @@
--- Opens positions, and closes those that are known. Ages are in seconds before now.
+-- Inserts new positions, and sets closed_at of known ones. Ages are seconds before now.
 INSERT INTO trading_demo.positions (id, user_id, symbol, side, quantity, entry_price, opened_at, closed_at)
 SELECT id, user_id, symbol, side, quantity::numeric, entry_price::numeric,
        now() - make_interval(secs => opened_age_s), now() - make_interval(secs => closed_age_s)

@@ -1,2 +1,2 @@
--- Marks in the history, for ever, when the values of trading were simulated.
+-- Records in the history at which times the trading values were simulated.
 SELECT 1 AS trading_simulated

@@ -1,4 +1,4 @@
--- What is held at this moment.
+-- The positions that are open now.
 SELECT count(*) AS trading_positions_active
 FROM   positions
 WHERE  closed_at IS NULL

@@ -1,7 +1,8 @@
 -- unit: trading_pnl_24h = usd
 -- unit: trading_volume_24h = usd
--- Of the last 24 hours. A trade that only opens a position has realised nothing: its pnl is NULL, and it
--- is neither won nor lost. One that breaks even is not won. Where nothing was closed, there is no share.
+-- Trades of the last 24 hours. A trade that opens a position has no profit or loss yet: its pnl is NULL, and
+-- the success rate ignores it. A trade that breaks even is not a success. Without any closed position the
+-- success rate is NULL.
 SELECT count(*)                                AS trading_trades_24h,
        coalesce(sum(quantity * price), 0)      AS trading_volume_24h,
        coalesce(sum(pnl), 0)                   AS trading_pnl_24h,

@@ -1,4 +1,4 @@
--- Users who hold a position, or who traded within the last 24 hours. A union counts each once.
+-- Users with an open position, or with a trade in the last 24 hours. UNION counts each user once.
 SELECT count(*) AS trading_users_active
 FROM   (
          SELECT user_id FROM positions WHERE closed_at IS NULL

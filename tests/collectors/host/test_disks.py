@@ -77,6 +77,6 @@ async def test_no_more_than_the_limit_of_mounts_is_asked() -> None:
     assert len({reading.labels for reading in readings}) == disks.MOUNTS_MAX
 
 
-async def test_a_mount_whose_name_is_no_text_is_measured_under_one_that_is() -> None:
+async def test_a_mount_with_a_name_that_is_not_utf8_is_measured_under_a_clean_name() -> None:
     readings = await Disks(lambda _: Bytes(100, 30, 60)).read(["/mnt/\udcff"])
     assert {reading.labels for reading in readings} == {(("mount", "/mnt/ "),)}

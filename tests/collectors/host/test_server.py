@@ -1,4 +1,4 @@
-"""The server's figures beside what psutil says of the same machine."""
+"""The server's figures agree with psutil on the same machine."""
 
 import socket
 import sys
@@ -98,7 +98,7 @@ async def test_every_core_has_its_share_and_they_average_to_the_whole() -> None:
     assert sum(cores.values()) / len(cores) == pytest.approx(whole, abs=5)
 
 
-def test_the_time_of_guests_is_counted_once_and_waiting_is_idle() -> None:
+def test_guest_time_is_counted_once_and_iowait_is_idle_time() -> None:
     class Times(tuple[float, ...]):
         __slots__ = ()
         _fields = ("user", "guest", "idle", "iowait")

@@ -1,4 +1,4 @@
-"""One thread, one piece of work, and its outcome where it is awaited."""
+"""A thread runs one piece of work at a time, and its outcome reaches the caller."""
 
 import asyncio
 import subprocess

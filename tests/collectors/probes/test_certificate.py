@@ -1,4 +1,4 @@
-"""The end of a certificate, as its bytes say it."""
+"""The end of validity is read from the bytes of a certificate."""
 
 import ssl
 from datetime import UTC, datetime
@@ -37,7 +37,7 @@ def test_the_authorities_of_this_system_end_when_python_says() -> None:
 
 
 @pytest.mark.parametrize("der", [b"", b"\x30", b"\x30\x82", b"\x30\x00" * 9, b"\xff" * 400])
-def test_what_is_no_certificate_is_refused(der: bytes) -> None:
+def test_bytes_that_are_not_a_certificate_are_refused(der: bytes) -> None:
     with pytest.raises(ValueError, match="not a certificate"):
         not_after(der)
 

@@ -1,4 +1,4 @@
-"""A local ngrok agent: absent, there, with and without tunnels, gone."""
+"""A local ngrok agent that is absent, running with and without tunnels, or stopped."""
 
 import json
 from collections.abc import AsyncIterator
@@ -83,7 +83,7 @@ async def test_an_agent_without_tunnels_is_up(
     assert (asked.reason, seen(asked)) == ("", {"ngrok_tunnels": 0})
 
 
-async def test_a_tunnel_that_is_gone_is_down(egress: Egress, server: Outside, agent: Agent) -> None:
+async def test_a_closed_tunnel_is_down(egress: Egress, server: Outside, agent: Agent) -> None:
     server.act = tunnels("web", "hooks")
     await agent.ask(egress, SLOT, TIMEOUT_S)
     server.act = tunnels("hooks")
@@ -95,7 +95,7 @@ async def test_a_tunnel_that_is_gone_is_down(egress: Egress, server: Outside, ag
     }
 
 
-async def test_an_agent_that_never_was_is_not_judged_and_one_that_is_gone_is_down(
+async def test_an_agent_that_never_ran_has_no_state_and_one_that_stopped_is_down(
     egress: Egress,
 ) -> None:
     async with outside(tunnels("web")) as server:
@@ -118,10 +118,12 @@ async def test_another_server_at_the_agents_port_is_a_fault(
     asked = await agent.ask(egress, SLOT, TIMEOUT_S)
 
     assert asked is not None
-    assert asked.reason == "the answer is not that of an ngrok agent"
+    assert asked.reason == "the answer does not come from an ngrok agent"
 
 
-async def test_a_fault_of_the_agent_is_told(egress: Egress, server: Outside, agent: Agent) -> None:
+async def test_an_error_of_the_agent_is_reported(
+    egress: Egress, server: Outside, agent: Agent
+) -> None:
     server.act = saying(response(502))
 
     asked = await agent.ask(egress, SLOT, TIMEOUT_S)

@@ -1,4 +1,4 @@
-"""Answers as the APIs of the world give them, and what is made of them."""
+"""The outcomes of probes for the answers that real APIs give."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -77,7 +77,7 @@ async def test_an_answer_is_up_with_latency_phases_and_status(egress: Egress) ->
         (503, "503 Service Unavailable"),
     ],
 )
-async def test_an_unexpected_status_is_down_and_was_an_answer(
+async def test_an_unexpected_status_is_down_and_has_a_latency(
     egress: Egress, status: int, reason: str
 ) -> None:
     asked = await asked_of(egress, saying(response(status, b"{}")))
@@ -88,7 +88,7 @@ async def test_an_unexpected_status_is_down_and_was_an_answer(
     assert values["external_latency_ms"] > 0
 
 
-async def test_a_status_without_a_name_is_its_number_and_never_the_servers_words(
+async def test_the_reason_of_an_unknown_status_is_its_number_and_not_the_servers_phrase(
     egress: Egress,
 ) -> None:
     act = saying(b"HTTP/1.1 521 Call 555-0100 now\r\nContent-Length: 0\r\n\r\n")
@@ -116,12 +116,12 @@ async def test_a_redirect_is_followed_unless_it_is_expected(egress: Egress) -> N
     assert (other.reason, values_of(other)["external_status_code"]) == ("", 302)
 
 
-async def test_the_body_must_hold_what_is_asserted(egress: Egress) -> None:
+async def test_the_body_must_contain_the_expected_text(egress: Egress) -> None:
     act = saying(response(200, "maintenance — señal".encode()))
 
     assert (await asked_of(egress, act, body_contains="señal")).reason == ""
     missing = await asked_of(egress, act, body_contains="serverTime")
-    assert missing.reason == "the body lacks 'serverTime'"
+    assert missing.reason == "the body does not contain 'serverTime'"
     assert "external_latency_ms" in values_of(missing)
     assert len((await asked_of(egress, act, body_contains="x" * 1000)).reason) < 100
 
@@ -143,7 +143,7 @@ async def test_the_days_of_the_certificate_are_counted_from_the_slot(egress: Egr
     assert "tls" in values_of(asked)
 
 
-async def test_of_the_certificates_on_the_way_the_one_that_ends_first_counts(
+async def test_of_several_certificates_the_first_to_expire_counts(
     egress: Egress,
 ) -> None:
     async with (
@@ -184,7 +184,7 @@ async def test_an_expired_certificate_is_down_and_its_days_are_negative(egress: 
     ],
     ids=["silent", "closed", "slow body"],
 )
-async def test_what_was_seen_before_a_failure_is_kept(
+async def test_readings_from_before_a_failure_are_kept(
     egress: Egress, act: Act, reason: str, known: set[str]
 ) -> None:
     asked = await asked_of(egress, act, timeout_s=0.2)
@@ -201,7 +201,7 @@ async def test_an_endless_body_is_up(egress: Egress) -> None:
     assert (asked.reason, len(asked.body)) == ("", BODY_BYTES_MAX)
 
 
-async def test_a_reason_holds_nothing_of_the_address(egress: Egress) -> None:
+async def test_a_reason_contains_no_part_of_the_address(egress: Egress) -> None:
     async with outside() as gone:
         pass
     for url in (gone.url, "http://10.0.0.1/", "http://nothing..test/", "https://127.0.0.1:1/"):

@@ -1,4 +1,4 @@
-"""All targets are asked in each slot; none delays, hides or fails another."""
+"""All targets are probed in each slot, and none delays, hides or fails another."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -39,7 +39,7 @@ async def server() -> AsyncIterator[Outside]:
 
 
 async def take(probes: Probes, put: list[Sample], time: datetime = SLOT) -> dict[str, Sample]:
-    """Take a slot; return each component's samples by metric, the phase or the tunnel."""
+    """Run one slot; return the samples of each component by metric, phase or tunnel."""
     put.clear()
     await probes.take(time)
     assert {sample.time for sample in put} <= {time}
@@ -72,7 +72,9 @@ async def test_a_target_becomes_a_component_of_category_external(
     assert (samples["api component_up"].value, samples["api component_up"].reason) == (1, "")
 
 
-async def test_a_target_turns_slow_then_broken_then_well(egress: Egress, server: Outside) -> None:
+async def test_a_target_becomes_slow_then_fails_then_recovers(
+    egress: Egress, server: Outside
+) -> None:
     put: list[Sample] = []
     target = Target(name="api", url=server.url, timeout_s=0.6)
     probes = Probes(lambda: [target], egress, put.extend)
@@ -131,7 +133,7 @@ async def test_a_hanging_target_delays_no_other(egress: Egress, server: Outside)
     assert {sample.reason for sample in put.values()} == {""}, "some waited for one that hangs"
 
 
-async def test_the_deadline_of_the_slot_bounds_a_patient_target(egress: Egress) -> None:
+async def test_the_deadline_of_the_slot_limits_a_longer_timeout(egress: Egress) -> None:
     put: list[Sample] = []
     async with outside(silence) as pit:
         target = Target(name="pit", url=pit.url, timeout_s=10)
@@ -140,7 +142,9 @@ async def test_the_deadline_of_the_slot_bounds_a_patient_target(egress: Egress) 
     assert [sample.reason for sample in put if sample.reason] == ["no answer within 0.1 s"]
 
 
-async def test_changed_targets_count_from_the_next_slot(egress: Egress, server: Outside) -> None:
+async def test_changed_targets_take_effect_in_the_next_slot(
+    egress: Egress, server: Outside
+) -> None:
     put: list[Sample] = []
     old = Target(name="old", url=server.url)
     targets = [old]
@@ -175,7 +179,7 @@ async def test_a_bug_in_one_probe_is_that_targets_failure_alone(
     assert samples["b component_up"].value == 1
 
 
-async def test_an_ngrok_agent_that_never_was_has_no_samples(egress: Egress) -> None:
+async def test_an_ngrok_agent_that_never_ran_has_no_samples(egress: Egress) -> None:
     put: list[Sample] = []
     async with outside(saying(response(200, b'{"tunnels": [{"name": "web"}]}'))) as server:
         target = Target(name="ngrok", url=server.url, kind="ngrok")
@@ -192,7 +196,7 @@ async def test_an_ngrok_agent_that_never_was_has_no_samples(egress: Egress) -> N
     assert never == {}
 
 
-async def test_targets_are_asked_in_every_slot_and_a_hanging_one_is_not_piled_upon(
+async def test_targets_are_probed_in_every_slot_and_a_hanging_one_is_probed_once_at_a_time(
     egress: Egress, server: Outside
 ) -> None:
     interval_s, enough = 0.4, asyncio.Event()

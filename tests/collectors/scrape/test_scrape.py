@@ -1,4 +1,4 @@
-"""Prometheus targets as they are: real exporters, secrets, limits, and servers that misbehave."""
+"""Scrapes of real exporters, with secrets and limits, and of servers that misbehave."""
 
 import asyncio
 import shutil
@@ -99,14 +99,14 @@ async def test_a_target_becomes_a_component_with_its_samples(simulation: Simulat
     assert dict(simulation.put[0].series.labels) == {"dc": "eu", "x": "1"}
 
 
-async def test_openmetrics_is_known_by_its_content_type(simulation: Simulation) -> None:
+async def test_openmetrics_is_recognised_by_its_content_type(simulation: Simulation) -> None:
     seconds = f"a 1 {SLOT.timestamp()}\n"
 
     assert (
         await reason_for(simulation, saying(response(200, f"{seconds}# EOF\n".encode(), OPEN)))
         == ""
     )
-    assert "ends before # EOF" in await reason_for(
+    assert "does not end with # EOF" in await reason_for(
         simulation, saying(response(200, seconds.encode(), OPEN))
     )
 
@@ -118,11 +118,11 @@ async def test_openmetrics_is_known_by_its_content_type(simulation: Simulation) 
         (saying(response(404)), "404 Not Found"),
         (redirecting("/elsewhere"), "302 Found"),
         (saying(b"nonsense\r\n\r\n"), "not valid HTTP"),
-        (saying(response(200, b"<html>", "Content-Type: text/html")), "line 1 is no sample"),
+        (saying(response(200, b"<html>", "Content-Type: text/html")), "line 1 is not a sample"),
         (saying(response(200, b"a 1\nb 2\n")), "more than 1 samples"),
     ],
 )
-async def test_a_target_that_is_not_well_says_why(
+async def test_the_reason_of_a_failed_scrape_names_the_cause(
     simulation: Simulation, act: Act, reason: str
 ) -> None:
     said = await reason_for(simulation, act, sample_limit=1)
@@ -131,7 +131,7 @@ async def test_a_target_that_is_not_well_says_why(
     assert said.startswith("ScrapeError: ")
 
 
-async def test_one_odd_label_costs_its_series_and_is_counted_and_logged_once(
+async def test_one_invalid_label_loses_its_series_and_is_counted_and_logged_once(
     simulation: Simulation,
 ) -> None:
     page = b'odd{x="one\\ntwo"} 1\nodd{x="inf"} +Inf\nwell 1\nnone NaN\n'
@@ -158,7 +158,7 @@ async def test_a_dead_target_becomes_a_down_sample(simulation: Simulation) -> No
     assert simulation.reason() == "ScrapeError: connection refused"
 
 
-async def test_a_private_address_needs_leave(tmp_path: Path) -> None:
+async def test_a_private_address_must_be_allowed(tmp_path: Path) -> None:
     async with open_egress() as strict, outside() as server:
         simulation = Simulation(strict, tmp_path)
         await simulation.take(ScrapeTarget(name="node", url=server.url))
@@ -167,13 +167,13 @@ async def test_a_private_address_needs_leave(tmp_path: Path) -> None:
         assert server.connections == 0
 
 
-async def test_a_large_answer_is_read_to_the_limit_alone(
+async def test_a_large_answer_is_read_only_up_to_the_limit(
     simulation: Simulation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scrape, "BODY_BYTES_MAX", 10_000)
     page = b"".join(b"a%d 1\n" % number for number in range(1250))
 
-    assert "more than 10000 bytes" in await reason_for(
+    assert "larger than 10000 bytes" in await reason_for(
         simulation, saying(response(200, page + b" " * (10_001 - len(page))))
     )
     assert await reason_for(simulation, saying(response(200, page[:10_000]))) == ""
@@ -197,7 +197,7 @@ async def test_a_hanging_target_delays_nobody(simulation: Simulation) -> None:
     assert simulation.reason("dead") == "ScrapeError: no answer within 2 s"
 
 
-async def test_a_token_is_sent_and_only_from_a_file_of_ours_alone(
+async def test_a_token_is_sent_only_from_a_file_that_no_other_user_can_read(
     simulation: Simulation, tmp_path: Path
 ) -> None:
     file = tmp_path / "node.token"
@@ -207,7 +207,7 @@ async def test_a_token_is_sent_and_only_from_a_file_of_ours_alone(
         file.chmod(0o640)
         await simulation.take(target)
         assert simulation.reason() == (
-            "ScrapeError: node.token may be read by others; chmod 600 node.token"
+            "ScrapeError: other users can read node.token; run chmod 600 node.token"
         )
         assert server.connections == 0
 
@@ -218,7 +218,7 @@ async def test_a_token_is_sent_and_only_from_a_file_of_ours_alone(
         for content in ("", "two\nlines", "\x00", "é"):
             file.write_text(content)
             await simulation.take(target)
-            assert "holds no token" in simulation.reason(), content
+            assert "must contain a token" in simulation.reason(), content
         file.unlink()
         await simulation.take(target)
         assert "No such file" in simulation.reason()
@@ -235,7 +235,9 @@ async def test_a_token_does_not_follow_a_redirect(simulation: Simulation, tmp_pa
         assert other.connections == 0
 
 
-async def test_targets_come_go_and_change_while_it_runs(egress: Egress, tmp_path: Path) -> None:
+async def test_targets_can_be_added_removed_and_changed_while_scraping(
+    egress: Egress, tmp_path: Path
+) -> None:
     put: list[Sample] = []
     async with outside(saying(response(200, b"a 1"))) as server:
         targets = [ScrapeTarget(name="one", url=server.url)]
@@ -293,7 +295,9 @@ async def body_of(url: str) -> str:
                 await asyncio.sleep(0.05)
 
 
-async def test_a_real_node_exporter_is_read_whole(simulation: Simulation, exporter: str) -> None:
+async def test_all_samples_of_a_real_node_exporter_are_read(
+    simulation: Simulation, exporter: str
+) -> None:
     reference = {
         (one.name, tuple(sorted(item for item in one.labels.items() if item[1])))
         for family in prometheus.text_string_to_metric_families(await body_of(exporter))
@@ -314,7 +318,7 @@ async def test_a_real_node_exporter_is_read_whole(simulation: Simulation, export
     )
 
 
-async def test_ten_thousand_samples_are_read_in_little_time(simulation: Simulation) -> None:
+async def test_ten_thousand_samples_are_parsed_quickly(simulation: Simulation) -> None:
     page = "".join(
         f'metric_{n % 100}{{core="{n // 100}",host="web1"}} {n}.5\n' for n in range(10_000)
     )

@@ -1,4 +1,4 @@
-"""Answers are read as the reference parser reads them, and kept within our limits."""
+"""Answers are parsed as the reference parser does, and kept within the limits."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -94,7 +94,7 @@ def test_kinds_follow_the_declared_types(registry: CollectorRegistry, is_open: b
     }
 
 
-def test_what_is_not_declared_counts_by_its_name() -> None:
+def test_the_kind_of_an_undeclared_metric_follows_its_name() -> None:
     page = read("sent_total 1\nopen_files 2\n")
 
     assert [s.series.kind for s in page.samples] == [Kind.COUNTER, Kind.GAUGE]
@@ -107,7 +107,7 @@ def test_a_type_that_changes_changes_the_kind() -> None:
         assert only(reader.read(body, SLOT, is_open=False)).series.kind is kind
 
 
-def test_a_series_is_stored_as_it_comes_in_its_unit() -> None:
+def test_a_series_has_its_declared_unit_and_no_resolution() -> None:
     page = read("# TYPE a gauge\n# UNIT a_usd usd\na_usd 0.1\nb_seconds 0.1\n# EOF\n", is_open=True)
 
     first, second = (sample.series for sample in page.samples)
@@ -139,7 +139,7 @@ def test_the_unit_of_a_family_is_that_of_its_sum_and_not_of_its_count() -> None:
 
 
 @pytest.mark.parametrize("is_open", [True, False])
-def test_a_backslash_before_any_other_character_is_only_itself(*, is_open: bool) -> None:
+def test_a_backslash_before_any_other_character_stands_for_itself(*, is_open: bool) -> None:
     line = r'a{path="C:\foo\bar",quote="\"",two="\\n"} 1' + "\n# EOF\n"
     parser = openmetrics if is_open else prometheus
     [family] = parser.text_string_to_metric_families(f"# TYPE a gauge\n{line}")
@@ -149,7 +149,7 @@ def test_a_backslash_before_any_other_character_is_only_itself(*, is_open: bool)
     assert theirs.labels == {"path": r"C:\foo\bar", "quote": '"', "two": r"\n"}
 
 
-def test_labels_of_the_target_join_and_those_of_the_page_make_room() -> None:
+def test_labels_of_the_target_are_added_and_conflicting_ones_are_renamed() -> None:
     sample = only(read('up_to{dc="theirs",x="1",empty=""} 1', dc="ours", job="node"))
 
     assert dict(sample.series.labels) == {
@@ -160,7 +160,7 @@ def test_labels_of_the_target_join_and_those_of_the_page_make_room() -> None:
     }
 
 
-def test_a_timestamp_is_believed_near_the_slot_alone() -> None:
+def test_a_timestamp_far_from_the_slot_is_skipped() -> None:
     page = read(
         f"near 1 {SLOT_MS - 60_000}\nold 1 {SLOT_MS - 3_601_000}\n"
         f"ahead 1 {SLOT_MS + 601_000}\nmad 1 1e300\n"
@@ -172,7 +172,7 @@ def test_a_timestamp_is_believed_near_the_slot_alone() -> None:
     assert only(read(f"a 1 {SLOT_MS / 1000}\n# EOF\n", is_open=True)).time == SLOT
 
 
-def test_values_that_are_none_are_skipped_and_so_is_what_is_ours() -> None:
+def test_nan_values_and_vigias_own_metrics_are_skipped() -> None:
     page = read('a NaN\nb +Inf\nc -Inf\nd 1e200\ncomponent_up{component="x"} 0\ne 1\n')
 
     assert [sample.series.metric for sample in page.samples] == ["e"]
@@ -180,7 +180,7 @@ def test_values_that_are_none_are_skipped_and_so_is_what_is_ours() -> None:
     assert page.skipped[NO_REASON] == 2
 
 
-def test_an_exemplar_is_no_part_of_the_value() -> None:
+def test_an_exemplar_is_not_part_of_the_value() -> None:
     text = 'a_bucket{le="1"} 3 # {trace="x # y"} 0.5 1.5\n# EOF\n'
 
     assert only(read(text, is_open=True)).value == 3
@@ -189,10 +189,10 @@ def test_an_exemplar_is_no_part_of_the_value() -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("<html>\n", "line 1 is no sample"),
-        ("a 1\nb\n", "line 2 is no sample"),
-        ("a1\n", "line 1 is no sample"),
-        ('a{x="1} 1\n', "line 1 is no sample"),
+        ("<html>\n", "line 1 is not a sample"),
+        ("a 1\nb\n", "line 2 is not a sample"),
+        ("a1\n", "line 1 is not a sample"),
+        ('a{x="1} 1\n', "line 1 is not a sample"),
         ('a{x="1" y="2"} 1\n', "line 1 has labels"),
         ('a{x="1",x="2"} 1\n', "line 1 has labels"),
         ('a{"x.y"="1"} 1\n', "line 1 has labels"),
@@ -209,21 +209,21 @@ def test_an_answer_in_another_format_is_refused_as_a_whole(text: str, reason: st
 
 
 def test_a_truncated_answer_is_refused() -> None:
-    with pytest.raises(FormatError, match="ends before # EOF"):
+    with pytest.raises(FormatError, match="does not end with # EOF"):
         read("a 1\nb 1", is_open=True)
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (f'a{{x="{"v" * 1025}"}} 1', "over 1024 bytes"),
+        (f'a{{x="{"v" * 1025}"}} 1', "more than 1024 bytes"),
         ('a{x="one\\ntwo"} 1', "control characters"),
         (f'a{{{"x" * 129}="v"}} 1', "more than 128 bytes"),
         ("a{" + ",".join(f'l{n}="v"' for n in range(31)) + "} 1", "more than 30 labels"),
         (f"{'a' * 129} 1", "more than 128 characters"),
     ],
 )
-def test_a_series_beyond_a_limit_costs_only_itself(text: str, reason: str) -> None:
+def test_a_series_beyond_a_limit_loses_only_its_own_samples(text: str, reason: str) -> None:
     page = read(f"{text}\nwell 1\n")
 
     assert [sample.series.metric for sample in page.samples] == ["well"]
@@ -232,7 +232,7 @@ def test_a_series_beyond_a_limit_costs_only_itself(text: str, reason: str) -> No
     assert count == 1
 
 
-def test_an_unclosed_quote_does_not_cost_time() -> None:
+def test_an_unclosed_quote_does_not_slow_the_parser_down() -> None:
     text = "a{" + 'x="1",' * 20_000 + '"' + "\\\\" * 20_000 + "\n"
 
     with pytest.raises(FormatError):

@@ -1,4 +1,4 @@
-"""Folders of SQL files on a real database: what they measure, and what none of them can do."""
+"""Folders of SQL files on a real database: what they measure, and what they cannot break."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -21,7 +21,7 @@ GOOD = "SELECT 7 AS shop_good"
 
 
 class Shop:
-    """A folder, its collector, and what that put."""
+    """A folder, its collector, and the samples that the collector put."""
 
     def __init__(self, folder: Path, address: str) -> None:
         self.folder = folder
@@ -37,7 +37,7 @@ class Shop:
             (self.folder / f"{name}.sql").write_text(sql)
 
     async def take(self, time: datetime = SLOT, deadline_s: float = 10) -> str:
-        """Take a turn and return why it failed."""
+        """Run once and return the reason of the failure."""
         self.put.clear()
         await self._run_of.run(time, deadline_s)
         up = self.put.pop()
@@ -52,7 +52,7 @@ class Shop:
 
 @pytest.fixture
 async def shop(engine: Engine, pool: Pool, tmp_path: Path) -> AsyncIterator[Shop]:
-    """Beside its files, a table that is to stay as it is."""
+    """A folder of files, and a table that no file may change."""
     async with pool.connection() as connection:
         await connection.execute("DROP TABLE IF EXISTS orders")
         await connection.execute("CREATE TABLE orders AS SELECT 1 AS id")
@@ -130,7 +130,7 @@ HOSTILE = {
     "a mistake": ("SELECT id AS a,\n       amount AS b\nFROM orders", 'line 2: column "amount"'),
     "an error": ("SELECT 1 / (id - 1) AS a FROM orders", "division by zero"),
     "nothing": ("-- Only prose.", "syntax error at end of input"),
-    "a bad comment": ("-- evry: 1 s\nSELECT 1 AS a", "line 1: 'evry' is none of"),
+    "a bad comment": ("-- evry: 1 s\nSELECT 1 AS a", "line 1: 'evry' is not one of"),
     "text": ("SELECT 'x' AS a", "a is not a number"),
 }
 
@@ -164,14 +164,16 @@ async def test_two_bad_files_are_both_named(shop: Shop) -> None:
     assert shop.values == {"shop_good": 7}
 
 
-async def test_a_series_has_one_file(shop: Shop) -> None:
+async def test_two_files_with_one_series_are_refused(shop: Shop) -> None:
     shop.write(first=GOOD, second=GOOD.replace("7", "9"))
 
-    assert await shop.take() == "SqlError: second.sql: shop_good is measured by first.sql already"
+    assert await shop.take() == (
+        "SqlError: second.sql: first.sql already measures shop_good; rename one"
+    )
     assert shop.values == {"shop_good": 7}
 
 
-async def test_a_query_that_lasts_ends_after_its_timeout_and_comes_last_then(
+async def test_a_slow_query_ends_after_its_timeout_and_runs_last_from_then_on(
     engine: Engine, shop: Shop
 ) -> None:
     only_native(engine)
@@ -190,7 +192,7 @@ async def test_a_query_that_lasts_ends_after_its_timeout_and_comes_last_then(
     assert await shop.take() == ""
 
 
-async def test_a_file_that_ends_its_own_connection_harms_the_others_once(
+async def test_a_file_that_ends_its_connection_stops_the_others_only_once(
     engine: Engine, shop: Shop
 ) -> None:
     only_native(engine)
@@ -248,7 +250,7 @@ async def test_files_are_read_again_when_they_change(shop: Shop) -> None:
     assert shop.values == {"shop_good": 10, "shop_new": 3}
 
 
-async def test_an_answer_is_repeated_for_as_long_as_it_holds(pool: Pool, shop: Shop) -> None:
+async def test_samples_are_repeated_while_they_are_valid(pool: Pool, shop: Shop) -> None:
     shop.write(a="-- every: 60 s\nSELECT count(*) AS shop_orders FROM orders")
 
     async def orders_at(offset_s: int) -> float:
@@ -264,7 +266,7 @@ async def test_an_answer_is_repeated_for_as_long_as_it_holds(pool: Pool, shop: S
     assert await orders_at(60) == 2
 
 
-async def test_a_clock_set_back_ends_what_was_kept(pool: Pool, shop: Shop) -> None:
+async def test_a_clock_set_back_ends_the_repetition_of_samples(pool: Pool, shop: Shop) -> None:
     shop.write(a="-- every: 1 h\nSELECT count(*) AS shop_orders FROM orders")
     await shop.take()
     async with pool.connection() as connection:
@@ -276,16 +278,18 @@ async def test_a_clock_set_back_ends_what_was_kept(pool: Pool, shop: Shop) -> No
 
 
 async def test_an_empty_folder_and_too_many_files_are_failures(shop: Shop) -> None:
-    assert await shop.take() == "SqlError: there is no .sql file"
+    assert await shop.take() == "SqlError: the folder has no .sql file"
 
     shop.write(
         **{f"f{number:03}": f"SELECT 1 AS shop_f{number}" for number in range(FILES_MAX + 1)}
     )
-    assert await shop.take() == f"SqlError: more than {FILES_MAX} files"
+    assert await shop.take() == (
+        f"SqlError: the folder has more than {FILES_MAX} .sql files; the rest is ignored"
+    )
     assert len(shop.put) == FILES_MAX
 
 
-async def test_files_that_cannot_be_read_are_failures_of_their_own(shop: Shop) -> None:
+async def test_each_unreadable_file_is_a_separate_failure(shop: Shop) -> None:
     shop.write(a=GOOD, large="-- " + "x" * 70_000)
     (shop.folder / "broken.sql").symlink_to("nowhere.sql")
     (shop.folder / ".hidden.sql").write_text("SELECT")
@@ -293,12 +297,12 @@ async def test_files_that_cannot_be_read_are_failures_of_their_own(shop: Shop) -
     reported = await shop.take()
 
     assert "broken.sql: No such file or directory" in reported
-    assert "large.sql: more than 65536 bytes" in reported
+    assert "large.sql: is larger than 65536 bytes" in reported
     assert "hidden" not in reported
     assert shop.values == {"shop_good": 7}
 
 
-def test_every_folder_of_a_good_name_is_a_component(tmp_path: Path) -> None:
+def test_every_folder_with_a_valid_name_is_a_component(tmp_path: Path) -> None:
     for name in ("shop", "trading", "server", "Bad Name", "warehouse-2"):
         (tmp_path / name).mkdir()
     (tmp_path / "notes").write_text("no folder")

@@ -1,4 +1,4 @@
-"""The connection to somebody's database: where it leads, and what becomes of it when that goes."""
+"""The connection to a user's database, its address, and the loss of that database."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -86,7 +86,7 @@ def write_component(root: Path, address: str, mode: int = 0o600) -> None:
     (folder / "database_url").chmod(mode)
 
 
-async def test_a_database_that_goes_is_down_without_its_secrets_and_comes_back(
+async def test_a_database_that_goes_away_is_down_without_showing_secrets_and_comes_back(
     engine: Engine, tmp_path: Path
 ) -> None:
     put: list[Sample] = []
@@ -115,7 +115,7 @@ async def test_a_database_that_goes_is_down_without_its_secrets_and_comes_back(
     assert "postgresql://" not in put[2].reason
 
 
-async def test_a_connection_that_was_lost_between_two_slots_is_no_failure(engine: Engine) -> None:
+async def test_a_connection_lost_between_two_slots_is_not_a_failure(engine: Engine) -> None:
     async with a_way(engine) as way:
         database = ReadOnly(lambda: way.address)
         await database.connect()
@@ -129,7 +129,7 @@ async def test_a_connection_that_was_lost_between_two_slots_is_no_failure(engine
             await database.close()
 
 
-async def test_a_changed_address_is_read_at_the_next_connect(
+async def test_a_changed_address_is_read_for_the_next_connection(
     engine: Engine, tmp_path: Path
 ) -> None:
     put: list[Sample] = []
@@ -148,7 +148,7 @@ async def test_a_changed_address_is_read_at_the_next_connect(
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o620])
-async def test_a_secret_that_others_may_read_is_refused(tmp_path: Path, mode: int) -> None:
+async def test_a_secret_that_other_users_can_read_is_refused(tmp_path: Path, mode: int) -> None:
     put: list[Sample] = []
     write_component(tmp_path, f"postgresql://ana:{SECRET}@127.0.0.1:1/shop", mode)
 
@@ -156,7 +156,7 @@ async def test_a_secret_that_others_may_read_is_refused(tmp_path: Path, mode: in
     await CollectorRun(collector, put.extend).run(SLOT)
 
     (up,) = put
-    expected = "AddressError: database_url may be read by others; chmod 600 database_url"
+    expected = "AddressError: other users can read database_url; run chmod 600 database_url"
     assert (up.value, up.reason) == (0, expected)
 
 
@@ -169,7 +169,7 @@ async def test_a_secret_that_others_may_read_is_refused(tmp_path: Path, mode: in
         (None, "database_url: No such file or directory"),
     ],
 )
-async def test_an_address_file_that_holds_none_is_a_failure(
+async def test_a_file_without_an_address_is_a_failure(
     tmp_path: Path, content: bytes | None, reason: str
 ) -> None:
     put: list[Sample] = []

@@ -70,7 +70,7 @@ async def test_too_many_rows_are_refused(pool: Pool, tmp_path: Path) -> None:
         (b"SELECT now() AS share", "share is not a number; cast it to one"),
         (b"SELECT 'NaN'::numeric AS share", "share is nan, which cannot be stored"),
         (b"SELECT 1e300::float8 AS share", "share is 1e+300, which cannot be stored"),
-        (b"SELECT 1", "?column? cannot be the name of a metric; give another with AS"),
+        (b"SELECT 1", "?column? cannot be the name of a metric; rename it with AS"),
         (b"SELECT 1 AS component_up", "component_up cannot be the name of a metric"),
         (b"SELECT 1 AS share, 2 AS share", "two columns are named share"),
         (b"SELECT 'a' AS label_a, 'b' AS label_a, 1 AS share", "two columns are named label_a"),
@@ -85,7 +85,7 @@ async def test_too_many_rows_are_refused(pool: Pool, tmp_path: Path) -> None:
         (b"-- unit: shear = usd\nSELECT 1 AS share", "the comment names shear, which is not a"),
     ],
 )
-async def test_an_answer_that_cannot_be_stored_is_refused_as_a_whole(
+async def test_rows_that_cannot_be_stored_are_refused_as_a_whole(
     pool: Pool, tmp_path: Path, sql: bytes, reason: str
 ) -> None:
     with pytest.raises(MeasurementError, match=r"^trading_shares\.sql: ") as e:
@@ -94,7 +94,7 @@ async def test_an_answer_that_cannot_be_stored_is_refused_as_a_whole(
     assert reason in str(e.value)
 
 
-def test_the_first_line_may_say_how_long_an_answer_holds(tmp_path: Path) -> None:
+def test_the_first_line_may_set_how_long_samples_are_reused(tmp_path: Path) -> None:
     (tmp_path / "trading_a.sql").write_bytes(SHARES)
     (tmp_path / "trading_b.sql").write_bytes(b"SELECT 1 AS trading_one")
     (tmp_path / "other_c.sql").write_bytes(b"SELECT 1 AS other_one")
@@ -105,7 +105,7 @@ def test_the_first_line_may_say_how_long_an_answer_holds(tmp_path: Path) -> None
     ]
 
 
-def test_the_comment_says_how_long_in_which_unit_and_kind() -> None:
+def test_the_comment_sets_timeout_units_and_kinds() -> None:
     header = parse("orders", HEADER)
 
     assert (header.every_s, header.timeout_s) == (300, 1.5)
@@ -118,12 +118,12 @@ def test_the_comment_says_how_long_in_which_unit_and_kind() -> None:
 @pytest.mark.parametrize(
     ("sql", "reason"),
     [
-        (b"-- evry: 60 s", "line 1: 'evry' is none of every, timeout, unit, kind"),
-        (b"\n-- Prose.\n-- Every: 60 s", "line 3: 'Every' is none of"),
-        (b"-- every: 60", "line 1: every must be a number and s, m or h, as in 60 s"),
+        (b"-- evry: 60 s", "line 1: 'evry' is not one of every, timeout, unit, kind"),
+        (b"\n-- Prose.\n-- Every: 60 s", "line 3: 'Every' is not one of"),
+        (b"-- every: 60", "line 1: every must be a number and a unit (s, m or h): 60 s"),
         (b"-- every: -1 s", "line 1: every must be a number"),
-        (b"-- every: 1 s\n-- every: 2 s", "line 2: every is given twice"),
-        (b"-- unit: a = x\n-- unit: a = y", "line 2: unit is given twice"),
+        (b"-- every: 1 s\n-- every: 2 s", "line 2: every is repeated; remove one"),
+        (b"-- unit: a = x\n-- unit: a = y", "line 2: unit is repeated; remove one"),
         (b"-- timeout: 0 s", "line 1: timeout must be above 0 s and at most 10 s"),
         (b"-- timeout: 11 s", "line 1: timeout must be above 0 s"),
         (b"-- unit: a =", "line 1: unit must have 1 to 32 printable characters"),

@@ -1,4 +1,4 @@
-"""The demo: labelled, the same for the same seed, moving, and gone without a trace."""
+"""The demo is labelled, repeatable and moving, and is removed completely."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -46,7 +46,7 @@ POSITIONS = "SELECT count(*), count(*) FILTER (WHERE closed_at IS NULL) FROM tra
 FOREIGN = "CREATE SCHEMA trading_demo; CREATE TABLE trading_demo.mine AS SELECT 1"
 
 
-async def test_the_same_seed_makes_the_same_day_and_another_another(
+async def test_the_same_seed_gives_the_same_day_and_another_seed_another_day(
     connection: Connection,
 ) -> None:
     days = []
@@ -59,7 +59,7 @@ async def test_the_same_seed_makes_the_same_day_and_another_another(
     assert len(days[0]) > 500
 
 
-async def test_everything_says_that_it_is_simulated(connection: Connection) -> None:
+async def test_all_simulated_data_are_marked_as_simulated(connection: Connection) -> None:
     await demo.create(connection, 1)
 
     comments = await rows(
@@ -75,7 +75,7 @@ async def test_everything_says_that_it_is_simulated(connection: Connection) -> N
     )
 
 
-async def test_the_day_holds_together_and_ends_now(connection: Connection) -> None:
+async def test_the_day_is_consistent_and_ends_now(connection: Connection) -> None:
     day = await demo.create(connection, 3)
 
     [(positions, closed)] = await rows(
@@ -102,7 +102,7 @@ async def test_the_day_holds_together_and_ends_now(connection: Connection) -> No
     )
 
 
-async def test_it_goes_on_until_told_to_stop(
+async def test_the_demo_runs_until_it_is_stopped(
     connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(demo, "TICK_S", 0.001)
@@ -131,19 +131,21 @@ async def test_it_goes_on_until_told_to_stop(
     )
 
 
-async def test_a_schema_of_that_name_that_no_demo_made_is_left_alone(
+async def test_a_schema_that_the_demo_did_not_create_is_never_dropped(
     connection: Connection,
 ) -> None:
     await connection.execute(FOREIGN)
 
     for attempt in (demo.create(connection, 1), demo.drop(connection)):
-        with pytest.raises(ConflictError, match="was not made by vigia demo"):
+        with pytest.raises(ConflictError, match="was not created by vigia demo"):
             await attempt
 
     assert await one(connection, "SELECT count(*) FROM trading_demo.mine") == 1
 
 
-async def test_dropped_it_is_gone_and_dropping_again_does_no_harm(connection: Connection) -> None:
+async def test_the_demo_can_be_dropped_and_dropping_it_twice_is_harmless(
+    connection: Connection,
+) -> None:
     await demo.create(connection, 1)
 
     await demo.drop(connection)
@@ -152,7 +154,7 @@ async def test_dropped_it_is_gone_and_dropping_again_does_no_harm(connection: Co
     assert await one(connection, "SELECT to_regnamespace('trading_demo') IS NULL")
 
 
-def test_a_market_never_forgets_what_is_open() -> None:
+def test_a_market_never_loses_an_open_position() -> None:
     market, held = Market(7), dict[int, str]()
     for _ in range(20_000):
         tick = market.tick()
@@ -172,7 +174,7 @@ async def awaited(put: list[Sample], count: int) -> list[Sample]:
     return [sample for sample in put if sample.time == max(times)]
 
 
-async def test_trading_is_the_demo_while_it_is_there_and_says_so(
+async def test_trading_shows_the_demo_while_it_exists_and_says_that_it_is_simulated(
     engine: Engine, connection: Connection
 ) -> None:
     put, slots = list[Sample](), SlotStats(name="demo")

@@ -1,4 +1,4 @@
-"""Trading's figures beside a recomputation from the raw rows, on a real database."""
+"""The trading figures equal a recomputation from the raw rows, on a real database."""
 
 import asyncio
 import re
@@ -114,7 +114,7 @@ async def insert(
 
 
 def recomputed(trades: Sequence[Trade], positions: Sequence[Position]) -> dict[str, float]:
-    """What the metrics are, from the rows and the documentation alone."""
+    """Compute the metrics from the rows, following the documentation only."""
     recent = [trade for trade in trades if 0 <= trade.age_us < DAY_US]
     realised = [trade.pnl for trade in recent if trade.pnl is not None]
     holders = {position.user_id for position in positions if position.is_open}
@@ -162,7 +162,7 @@ POSITIONS = st.builds(Position, st.sampled_from(USERS), st.booleans())
 async def test_every_value_equals_a_recomputation_to_the_microsecond(
     platform: Pool, trades: list[Trade], positions: list[Position]
 ) -> None:
-    """In one transaction, which has one now for the rows and for the questions."""
+    """One transaction has one now(), for the rows and for the queries."""
     found = {}
     async with (
         platform.connection() as connection,
@@ -188,7 +188,7 @@ async def take(collector: SqlFiles) -> dict[str, float]:
     return {sample.series.metric: sample.value for sample in put if not sample.series.labels}
 
 
-async def test_a_platform_without_trades_has_no_share_of_success(collector: SqlFiles) -> None:
+async def test_a_platform_without_trades_has_no_success_rate(collector: SqlFiles) -> None:
     assert await take(collector) == {
         "trading_positions_active": 0,
         "trading_users_active": 0,
@@ -227,7 +227,7 @@ async def test_a_trade_of_another_connection_is_in_the_next_collection(
     )
 
 
-async def test_files_of_the_users_folder_stand_instead_of_ours(
+async def test_files_in_the_users_folder_replace_the_built_in_ones(
     engine: Engine, tmp_path: Path
 ) -> None:
     put: list[Sample] = []

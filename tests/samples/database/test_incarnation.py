@@ -173,7 +173,7 @@ async def test_a_series_that_was_deleted_is_made_again(pool: Pool, writer: Write
 @pytest.mark.parametrize(
     ("spoil", "mend", "words"),
     [
-        ("ALTER SEQUENCE series_id_seq RESTART WITH 1", "", "numbers that are in use"),
+        ("ALTER SEQUENCE series_id_seq RESTART WITH 1", "", "the sequence of series.id is behind"),
         (
             "SELECT setval('series_id_seq', 2147483647)",
             "SELECT setval('series_id_seq', 1000)",
@@ -182,7 +182,7 @@ async def test_a_series_that_was_deleted_is_made_again(pool: Pool, writer: Write
         (
             "ALTER TABLE late_ranges RENAME TO hidden",
             "ALTER TABLE hidden RENAME TO late_ranges",
-            "lacks late_ranges",
+            "lacks the table late_ranges",
         ),
     ],
 )

@@ -262,7 +262,7 @@ async def test_a_disk_that_takes_nothing_is_logged_once_until_it_works_again(
         with monkeypatch.context() as full:
             full.setattr(os, "pwrite", refuse)
             for number in range(5):
-                with pytest.raises(UnavailableError, match="neither the database nor the disk"):
+                with pytest.raises(UnavailableError, match="the disk of the spool fails"):
                     await writer.store(batch(at(number, number)))
         await writer.store(batch(at(9, 9)))
 
