@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode
 
 import psycopg
 import pytest
+from hypothesis import settings
 from psycopg import sql
 
 from db.engine import Engine, open_engine
@@ -23,6 +24,9 @@ COMPOSE = Path(__file__).parent.parent / "docker-compose.yml"
 TESTS = Path(__file__).parent
 RESET = Path(__file__).with_name("reset.sql").read_bytes()
 
+# A slow example is no failure: other processes may have the processor.
+settings.register_profile("vigia", deadline=None)
+settings.load_profile("vigia")
 
 DATABASE_FIXTURES = {"engine", "environment"}
 """Whoever uses one of these, directly or through another fixture, needs a database."""

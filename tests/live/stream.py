@@ -34,7 +34,7 @@ from vigia.transitions import ON_TRANSITIONS
 
 ADMIN_KEY = "an-admin-key-of-more-than-32-characters"
 BEARER = {"Authorization": f"Bearer {ADMIN_KEY}"}
-WAIT_S = 10.0
+WAIT_S = 60.0
 CPU = Series(metric="server_cpu_percent", component="server", unit="percent")
 
 Socket = aiohttp.ClientWebSocketResponse

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright
+from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright, expect
 
 from accounts import sessions as keys
 from db.queries import Pool
@@ -27,7 +27,9 @@ OPTIONS = (
 )
 NARROW = {"width": 390, "height": 844}
 WIDE = {"width": 1440, "height": 900}
-WAIT_MS = 10_000
+WAIT_MS = 60_000
+"""Much longer than a page takes: other processes may have the processor."""
+expect.set_options(timeout=WAIT_MS)
 VIOLATIONS = """addEventListener("securitypolicyviolation",
     ({ violatedDirective, blockedURI }) =>
         console.error("policy", violatedDirective, blockedURI))"""
