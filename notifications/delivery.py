@@ -113,6 +113,11 @@ class ChannelType(Struct, frozen=True, kw_only=True):
     """The fields beside `url` and `secret`; unknown ones are refused."""
     url_example: str
     """Shown where a channel's `url` is missing or wrong."""
+    about: str
+    """What it is, in one sentence for people who choose one."""
+    url_label: str = "Address"
+    url_hint: str = ""
+    credential_label: str = "Secret"
     credential: str = ""
     """What the secret is, such as "the bot's token"; empty: the type has none."""
     needs_secret: bool = False

@@ -7,7 +7,7 @@ from datetime import datetime
 from litestar import get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
-from msgspec import UNSET
+from msgspec import UNSET, structs
 
 from api.http.access import ROLE
 from api.http.context import AppContext
@@ -22,9 +22,12 @@ from model.errors import ConflictError
 from model.principal import Role
 from model.times import utc_now
 from notifications import channel_store
+from notifications.channel_forms.form import TypeForm, forms
 from notifications.channel_store import ID_MAX, Shown, Terms
 from notifications.channel_test import Tested, send_test
 from notifications.contacts import contact_store
+from notifications.outbox import deliveries
+from notifications.outbox.deliveries import LastDelivery
 
 CHANNELS = f"{BASE}/channels"
 TAKEN = {409: documented("Another channel has this name.")}
@@ -43,16 +46,37 @@ class ChannelDraft(Terms, frozen=True, kw_only=True, forbid_unknown_fields=True)
     id: ReadOnly = UNSET
     updated_at: ReadOnly = UNSET
     updated_by: ReadOnly = UNSET
+    last_delivery: ReadOnly = UNSET
+
+
+class ListedChannel(Shown, frozen=True, kw_only=True):
+    """A channel in the list, with the newest try to send by it; null: there was none."""
+
+    last_delivery: LastDelivery | None
 
 
 @get(CHANNELS, opt={ROLE: Role.OPERATOR}, tags=["channels"], summary="Channels, newest first")
 async def every(
     context: NamedDependency[AppContext], limit: Limit = LIMIT, cursor: Cursor = None
-) -> Page[Shown]:
+) -> Page[ListedChannel]:
     before = position(cursor, ID_MAX)
     async with context.connect() as connection:
         found = await channel_store.read_all(connection, before, limit + 1)
-    return page([one.shown() for one in found], limit, lambda channel: channel.id)
+        last = await deliveries.last_of(connection, [one.id for one in found])
+    listed = [
+        ListedChannel(**structs.asdict(one.shown()), last_delivery=last.get(one.id))
+        for one in found
+    ]
+    return page(listed, limit, lambda channel: channel.id)
+
+
+@get(
+    f"{CHANNELS}/types",
+    tags=["channels"],
+    summary="The types of channels, and what is to be entered for each",
+)
+async def types() -> Page[TypeForm]:
+    return Page(forms(), None)
 
 
 @post(
@@ -137,4 +161,5 @@ ROUTES = (
     RESOURCE.replace("Replace a channel", responses=USED),
     RESOURCE.delete("Delete a channel; what waits for it is never sent", responses=REACHING),
     test,
+    types,
 )

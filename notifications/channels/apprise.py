@@ -180,5 +180,8 @@ TYPE = ChannelType(
     send=send,
     settings=AppriseSettings,
     url_example="gotify://gotify.example.org/AbCdEfGhIjKlMnO",
+    about="A hundred other services, by the Apprise library.",
+    url_label="Apprise URL",
+    url_hint="See appriseit.com/services for the URL of each service.",
     check=check,
 )

@@ -156,4 +156,7 @@ TYPE = ChannelType(
     send=send,
     settings=DiscordSettings,
     url_example="https://discord.com/api/webhooks/123/XXXX",
+    about="A card in a channel of Discord, with the chart.",
+    url_label="Webhook address",
+    url_hint="In Discord: Channel settings, Integrations, Webhooks.",
 )

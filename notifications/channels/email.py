@@ -6,11 +6,12 @@ Docs: docs/reference/notifications/email.md.
 import re
 import ssl
 from datetime import datetime
+from typing import Annotated
 from urllib.parse import SplitResult, unquote, urlsplit
 
 import aiosmtplib
 from aiosmtplib import SMTPException, SMTPRecipientsRefused, SMTPResponseException
-from msgspec import Struct, field, structs
+from msgspec import Meta, Struct, field, structs
 
 from model.errors import InvalidError
 from notifications.delivery import (
@@ -50,10 +51,21 @@ REFUSED = (
 class EmailSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Who writes to whom."""
 
-    to: tuple[str, ...]
-    sender: str = field(name="from")
-    plain: bool = False
-    """Speak without TLS, on a network that nobody else can listen to."""
+    to: Annotated[
+        tuple[str, ...],
+        Meta(title="To", description="Mail addresses, one a line.", examples=["ops@example.org"]),
+    ]
+    sender: Annotated[
+        str,
+        Meta(title="From", description="The sender's address.", examples=["vigia@example.org"]),
+    ] = field(name="from")
+    plain: Annotated[
+        bool,
+        Meta(
+            title="Without TLS",
+            description="Speak without TLS, on a network that nobody else can listen to.",
+        ),
+    ] = False
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.to) <= RECIPIENTS_MAX:
@@ -199,6 +211,10 @@ TYPE = ChannelType(
     send=send,
     settings=EmailSettings,
     url_example="smtp://user@mail.example.org:587",
+    about="Mail through a server of yours, with the chart inside.",
+    url_label="Mail server",
+    url_hint="smtp:// speaks STARTTLS, smtps:// TLS; the user stands before the @.",
+    credential_label="Password",
     credential="the password of the user in the url",
     check=check,
     readdress=readdress,

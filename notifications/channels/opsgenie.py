@@ -6,11 +6,11 @@ Docs: docs/reference/notifications/opsgenie.md.
 from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 from urllib.parse import quote
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from model.severity import Level
 from notifications.cutting import cut
@@ -43,8 +43,10 @@ BY_ALIAS = "identifierType=alias"
 class OpsgenieSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Whom Opsgenie calls."""
 
-    team: str = ""
-    """Name of the team; empty: the integration's own."""
+    team: Annotated[
+        str,
+        Meta(title="Team", description="Name of the team; empty: the integration's own."),
+    ] = ""
 
 
 class OpsgenieAnswer(Struct):
@@ -165,6 +167,9 @@ TYPE = ChannelType(
     send=send,
     settings=OpsgenieSettings,
     url_example="https://api.eu.opsgenie.com",
+    about="An alert in Opsgenie, closed with ours.",
+    url_label="Address of the API",
+    credential_label="API key",
     credential="the key of an API integration",
     needs_secret=True,
     url_default="https://api.opsgenie.com",

@@ -111,4 +111,7 @@ TYPE = ChannelType(
     send=send,
     settings=SlackSettings,
     url_example="https://hooks.slack.com/services/T000/B000/XXXX",
+    about="A card in a channel of Slack.",
+    url_label="Webhook address",
+    url_hint="In Slack: an app with Incoming Webhooks, added to a channel.",
 )

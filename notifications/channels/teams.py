@@ -129,4 +129,7 @@ TYPE = ChannelType(
     send=send,
     settings=TeamsSettings,
     url_example="https://prod-00.westeurope.logic.azure.com/workflows/XXXX/triggers/manual/paths/invoke?sig=XXXX",
+    about="A card in a channel of Microsoft Teams.",
+    url_label="Webhook address",
+    url_hint="In Teams: Workflows, post to a channel when a webhook request is received.",
 )

@@ -9,11 +9,11 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from http import HTTPStatus
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import quote, urlsplit
 
 import msgspec
-from msgspec import Struct, structs
+from msgspec import Meta, Struct, structs
 
 from model.errors import InvalidError
 from notifications.cutting import cut, utf16_length
@@ -47,10 +47,17 @@ Form = dict[str, Any]
 class TelegramSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Where the bot speaks."""
 
-    chat_id: int | str
-    """The id of a chat, negative for groups, or `@name` of a public channel."""
-    topic_id: int | None = None
-    """Topic of a group that has topics."""
+    chat_id: Annotated[
+        int | str,
+        Meta(
+            title="Chat",
+            description="The id of a chat, negative for groups, or @name of a public channel.",
+            examples=["-1001234567890"],
+        ),
+    ]
+    topic_id: Annotated[
+        int | None, Meta(title="Topic", description="Number of a topic, in a group that has them.")
+    ] = None
 
 
 class Parameters(Struct):
@@ -247,6 +254,9 @@ TYPE = ChannelType(
     send=send,
     settings=TelegramSettings,
     url_example="https://api.telegram.org",
+    about="A bot that writes to a chat, with buttons to acknowledge and resolve.",
+    url_label="Address of the Bot API",
+    credential_label="Bot token",
     credential="the bot's token, from @BotFather",
     needs_secret=True,
     url_default="https://api.telegram.org",

@@ -45,12 +45,28 @@ Line = Annotated[str, Meta(min_length=1, max_length=100)]
 class TwilioSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Which account sends, from where, to whom."""
 
-    account_sid: Line
-    sender: Line = msgspec.field(name="from")
-    """A phone number, a short code, a name, or the id of a messaging service (MG…)."""
-    to: Line
-    replies: bool = False
-    """Whether Twilio sends what people answer to Vigia; then messages say what can be answered."""
+    account_sid: Annotated[
+        Line, Meta(title="Account SID", description="As Twilio's console shows it.")
+    ]
+    sender: Annotated[
+        Line,
+        Meta(
+            title="From",
+            description="A phone number, a short code, a name, or a messaging service (MG…).",
+            examples=["+15005550006"],
+        ),
+    ] = msgspec.field(name="from")
+    to: Annotated[
+        Line,
+        Meta(title="To", description="A phone number.", examples=["+5511912345678"]),
+    ]
+    replies: Annotated[
+        bool,
+        Meta(
+            title="Answers reach Vigia",
+            description="Twilio sends answers to Vigia, so messages say what can be answered.",
+        ),
+    ] = False
 
 
 class TwilioAnswer(Struct):
@@ -154,6 +170,9 @@ TYPE = ChannelType(
     send=send,
     settings=TwilioSettings,
     url_example="https://api.twilio.com",
+    about="SMS or WhatsApp; the answer acknowledges.",
+    url_label="Address of the API",
+    credential_label="Auth token",
     credential="the account's auth token",
     needs_secret=True,
     check=check,

@@ -60,5 +60,9 @@ TYPE = ChannelType(
     send=send,
     settings=WebhookSettings,
     url_example="https://example.org/hooks/vigia",
+    about="A signed POST of JSON to an address of yours.",
+    url_label="Address",
+    url_hint="Vigia posts JSON there.",
+    credential_label="Signing key",
     credential="the key that signs each request",
 )

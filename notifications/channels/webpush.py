@@ -56,10 +56,18 @@ class WebPushSettings(Struct, frozen=True, forbid_unknown_fields=True):
     `auth` is no secret of ours: with it one can encrypt for the browser, but not send to it.
     """
 
-    p256dh: str
-    auth: str
-    subject: str
-    """`mailto:` or `https:`: where a push service writes when something is wrong."""
+    p256dh: Annotated[
+        str, Meta(title="Key p256dh", description="The public key of the subscription.")
+    ]
+    auth: Annotated[str, Meta(title="Key auth", description="The other key of the subscription.")]
+    subject: Annotated[
+        str,
+        Meta(
+            title="Whom push services write to",
+            description="mailto: with an address, or https: with a page.",
+            examples=["mailto:ops@example.org"],
+        ),
+    ]
 
 
 class Keys(NamedTuple):
@@ -204,6 +212,10 @@ TYPE = ChannelType(
     send=send,
     settings=WebPushSettings,
     url_example="https://updates.push.services.mozilla.com/wpush/v2/gAAAAA",
+    about="One browser or phone. Easier: press Notify this browser, in that browser.",
+    url_label="Endpoint",
+    url_hint="The endpoint of the browser's subscription.",
+    credential_label="Private VAPID key",
     credential="the service's private VAPID key",
     needs_secret=True,
     check=check,

@@ -1,5 +1,6 @@
 """The delivery log: what was sent to whom, what waits, and what failed; and sending it again."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -12,6 +13,7 @@ from model.errors import ConflictError, NotFoundError
 
 _QUERIES = queries.load(__file__)
 READ = _QUERIES["read"]
+LAST_OF_CHANNELS = _QUERIES["last_of_channels"]
 REPLAY = _QUERIES["replay"]
 DROP_OLD = _QUERIES["drop_old"]
 
@@ -53,6 +55,18 @@ class Delivery(Struct, frozen=True, kw_only=True):
     alert: dict[str, Any] | None
 
 
+class LastDelivery(Struct, frozen=True, kw_only=True):
+    """The newest try of a channel, to whichever address."""
+
+    channel_id: int
+    id: int
+    kind: str
+    event: str
+    state: State
+    attempted_at: datetime
+    last_error: str | None
+
+
 class Filter(Struct, frozen=True, kw_only=True):
     """What a list is limited to; `before` is the cursor: ids below it."""
 
@@ -68,6 +82,14 @@ async def read_all(connection: Connection, wanted: Filter, limit: int) -> list[D
         connection, Delivery, READ, id=None, state=wanted.state, channel=wanted.channel,
         alert_id=wanted.alert_id, before=wanted.before, limit=limit,
     )  # fmt: skip
+
+
+async def last_of(connection: Connection, channel_ids: Sequence[int]) -> Mapping[int, LastDelivery]:
+    """Return the newest try of each channel that has one."""
+    found = await queries.rows(
+        connection, LastDelivery, LAST_OF_CHANNELS, channel_ids=list(channel_ids)
+    )
+    return {one.channel_id: one for one in found}
 
 
 async def read(connection: Connection, delivery_id: int) -> Delivery:

@@ -12,6 +12,25 @@ WHERE d.id < %(before)s
 ORDER BY d.id DESC
 LIMIT %(limit)s
 
+-- name: last_of_channels
+-- The newest try of each channel; one look into an index for each of its addresses. A test has the channel's own
+-- address, which the table of addresses need not know.
+SELECT DISTINCT ON (a.channel_id) a.channel_id, d.id, n.kind, n.event, d.state, d.attempted_at, d.last_error
+FROM (
+    SELECT unnest(%(channel_ids)s::bigint[]) AS channel_id, '' AS address
+    UNION
+    SELECT channel_id, address FROM delivery_addresses WHERE channel_id = ANY (%(channel_ids)s)
+) a
+CROSS JOIN LATERAL (
+    SELECT id, notification_id, state, attempted_at, last_error
+    FROM deliveries
+    WHERE channel_id = a.channel_id AND address = a.address AND attempted_at IS NOT NULL
+    ORDER BY attempted_at DESC
+    LIMIT 1
+) d
+JOIN notifications n ON n.id = d.notification_id
+ORDER BY a.channel_id, d.attempted_at DESC
+
 -- name: replay
 -- With the same key, so that a receiver that had it already can tell. Others that were in a group with it stay as they
 -- are.

@@ -147,3 +147,29 @@ async def test_each_change_is_in_the_audit(service: Any) -> None:
 
     details = [one["detail"] for one in events if one["type"] == "channel_changed"]
     assert details == ["channel ops deleted", "channel ops made, of type webhook"]
+
+
+async def test_the_list_says_what_came_of_the_newest_try(service: Any, provider: Provider) -> None:
+    quiet = await make(service, name="quiet")
+    tried = await make(service, name="tried", url=provider.url)
+    for status in (200, 403):
+        provider.status = status
+        await service.post(f"/channels/{tried.body['id']}/test")
+    newest, oldest = (await service.get("/channels", Role.OPERATOR)).body["items"]
+
+    assert (oldest["id"], oldest["last_delivery"]) == (quiet.body["id"], None)
+    last = newest["last_delivery"]
+    assert (last["state"], last["event"]) == ("failed", "test")
+    assert last["last_error"] == "the provider answered 403"
+    answer = await service.ask(
+        f"/api/v1/monitoring/channels/{newest['id']}", method="PUT", json=newest
+    )
+    assert answer.status == 200
+
+
+async def test_whoever_reads_may_see_what_a_channel_asks_for(service: Any) -> None:
+    answer = await service.get("/channels/types", Role.VIEWER)
+
+    assert len(answer.body["items"]) == 12
+    [webhook] = [one for one in answer.body["items"] if one["type"] == "webhook"]
+    assert [field["name"] for field in webhook["fields"]] == ["url", "secret"]

@@ -1,6 +1,15 @@
-/** What the API says of channels. */
+/** What the API says of channels and deliveries. */
 
 import type { Level } from "../types.ts";
+
+export interface LastDelivery {
+  id: number;
+  kind: string;
+  event: string;
+  state: DeliveryState;
+  attempted_at: string;
+  last_error: string | null;
+}
 
 export interface Channel {
   id: number;
@@ -14,6 +23,28 @@ export interface Channel {
   enabled: boolean;
   updated_at: string;
   updated_by: string;
+  /** In the list alone; null: nothing was ever sent. */
+  last_delivery?: LastDelivery | null;
+}
+
+export type FieldKind = "text" | "write_only" | "number" | "switch" | "list";
+
+export interface FormField {
+  name: string;
+  is_setting: boolean;
+  label: string;
+  hint: string;
+  example: string;
+  kind: FieldKind;
+  is_required: boolean;
+}
+
+/** A type of channel, and what is to be entered for it. */
+export interface TypeForm {
+  type: string;
+  title: string;
+  about: string;
+  fields: FormField[];
 }
 
 /** What came of a test message. */
@@ -24,4 +55,29 @@ export interface Tested {
   status: number;
   answer: string;
   error: string;
+}
+
+export type DeliveryState = "pending" | "grouped" | "sent" | "failed";
+
+export interface Delivery {
+  id: number;
+  kind: string;
+  event: string;
+  channel: string;
+  address: string;
+  person: string | null;
+  state: DeliveryState;
+  attempts: number;
+  created_at: string;
+  next_at: string;
+  sent_at: string | null;
+  status: number | null;
+  answer: string | null;
+  last_error: string | null;
+  alert: { id: number; title: string; level: Level } | null;
+}
+
+export interface Page<Item> {
+  items: Item[];
+  cursor: string | null;
 }

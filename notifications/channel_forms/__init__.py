@@ -1,0 +1,1 @@
+"""What people enter for a channel, as a page or a terminal asks for it."""

@@ -1,0 +1,68 @@
+/** What a person enters for a channel, and what the API is sent of it. Pure. */
+
+import type { Level } from "../types.ts";
+import type { Channel, FormField, TypeForm } from "./types.ts";
+
+/** As the form has it: every field of a type is a text, or a switch. */
+export interface Draft {
+  type: string;
+  name: string;
+  title: string;
+  min_level: Level;
+  language: string;
+  tz: string;
+  enabled: boolean;
+  values: Record<string, string | boolean>;
+}
+
+export function emptyDraft(type: string, tz: string): Draft {
+  return { type, name: "", title: "", min_level: "warning", language: "en", tz, enabled: true, values: {} };
+}
+
+export function draftOf(channel: Channel, form: TypeForm): Draft {
+  const { type, name, title, min_level, language, tz, enabled, settings } = channel;
+  const entries = form.fields
+    .filter((field) => field.is_setting && settings[field.name] !== undefined && settings[field.name] !== null)
+    .map((field): [string, string | boolean] => [field.name, textOf(settings[field.name])]);
+  return { type, name, title, min_level, language, tz, enabled, values: Object.fromEntries(entries) };
+}
+
+/**
+ * The body of a request. A text that is empty is left out: for a new channel the field has none,
+ * and for another one its address and its secret stay as they are.
+ */
+export function bodyOf(draft: Draft, form: TypeForm): Record<string, unknown> {
+  const { values, ...terms } = draft;
+  const entered = form.fields.flatMap((field): [FormField, unknown][] => {
+    const value = valueOf(field, values[field.name]);
+    return value === undefined ? [] : [[field, value]];
+  });
+  const pairs = (isSetting: boolean) => Object.fromEntries(
+    entered.filter(([field]) => field.is_setting === isSetting).map(([field, value]) => [field.name, value]),
+  );
+  return { ...terms, ...pairs(false), settings: pairs(true) };
+}
+
+/** Whether a field has to be filled in; what is there already may stay. */
+export function isNeeded(field: FormField, isNew: boolean): boolean {
+  return field.is_required && field.kind !== "switch" && (isNew || field.is_setting);
+}
+
+function valueOf(field: FormField, entered: string | boolean | undefined): unknown {
+  if (field.kind === "switch") return entered === true ? true : undefined;
+  const text = String(entered ?? "").trim();
+  if (text === "") return undefined;
+  switch (field.kind) {
+    case "number":
+      return Number(text);
+    case "list":
+      return text.split(/[\n,]+/).map((one) => one.trim()).filter((one) => one !== "");
+    default:
+      return text;
+  }
+}
+
+function textOf(value: unknown): string | boolean {
+  if (typeof value === "boolean") return value;
+  return Array.isArray(value) ? value.join("\n") : String(value);
+}
