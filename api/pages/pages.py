@@ -30,7 +30,7 @@ DIST = web_folder() / "dist"
 MANIFEST = ".vite/manifest.json"
 FIRST, SIGN_IN, LINK = "index.html", "sign-in.html", "link.html"
 WORKER = "service-worker.js"
-PAGES = ["/", "/settings"]
+PAGES = ["/", "/on-call", "/settings"]
 """The addresses of the pages, which web/src/page.tsx tells apart."""
 NOTICE = b"<!-- notice -->"
 """The placeholder in the sign-in page for a notice."""

@@ -13,7 +13,7 @@ const WORDS: Record<Link, string> = {
   refused: "Not allowed",
 };
 
-const PLACES = [["/", "Overview"], ["/settings", "Settings"], ["/api/v1/docs", "API"]] as const;
+const PLACES = [["/", "Overview"], ["/on-call", "On call"], ["/settings", "Settings"], ["/api/v1/docs", "API"]] as const;
 
 const problem = signal("");
 

@@ -6,13 +6,14 @@ import { Alerts } from "./alerts.tsx";
 import { Components, Overview } from "./components.tsx";
 import { Header, Interruption } from "./header.tsx";
 import { Past } from "./history.tsx";
+import { OnCall } from "./oncall/page.tsx";
 import { Settings } from "./settings/page.tsx";
 import { news, state, version } from "./store.ts";
 import { Values } from "./values.tsx";
 import { watch } from "./watching.ts";
 
 /** Whose addresses the service serves; see api/pages/pages.py. */
-const PAGES: Record<string, () => JSX.Element> = { "/settings": Settings };
+const PAGES: Record<string, () => JSX.Element> = { "/on-call": OnCall, "/settings": Settings };
 
 export function Page() {
   const Content = PAGES[location.pathname] ?? Overall;

@@ -97,7 +97,7 @@ LOWEST = {
     ("POST", "/v1/metrics"): Role.INGEST,
     ("POST", "/api/v1/write"): Role.INGEST,
 }
-PAGES = {"/", "/settings"}
+PAGES = {"/", "/on-call", "/settings"}
 """Their refusals are pages too."""
 ANYONE = {("DELETE", "/api/v1/auth/session")}
 RANK = [Role.VIEWER, Role.OPERATOR, Role.ADMIN]
