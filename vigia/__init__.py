@@ -1,1 +1,1 @@
-"""The roof: builds every part and runs them together; it alone knows them all."""
+"""Builds all parts of the service and runs them. The only package that imports all others."""

@@ -1,4 +1,4 @@
-"""`python -m vigia` is `vigia`."""
+"""Lets `python -m vigia` run the command `vigia`."""
 
 from vigia.cli.main import main
 

@@ -1,4 +1,4 @@
-"""What a person sees at the start: where Vigia is, how to sign in, and a first key."""
+"""The banner printed at the start: addresses, a sign-in link, and the first admin key."""
 
 import asyncio
 import sys
@@ -22,9 +22,9 @@ _log = structlog.get_logger()
 
 
 async def print_banner_when_possible(pool: Pool, settings: Settings, stop: asyncio.Event) -> None:
-    """Greet as soon as the database is there, unless `stop` comes before.
+    """Print the banner as soon as the database answers, unless `stop` is set before.
 
-    A sign-in link and a first key are made in it.
+    The sign-in link and the first key are stored in the database.
     """
     last_cause = ""
     while not stop.is_set():
@@ -43,7 +43,7 @@ async def print_banner_when_possible(pool: Pool, settings: Settings, stop: async
 
 
 async def print_banner(pool: Pool, settings: Settings) -> None:
-    """Print the addresses and a sign-in link, and make an admin key where nobody has one."""
+    """Print addresses and a sign-in link; create and print an admin key if there is none."""
     now = utc_now()
     async with pool.connection() as connection:
         link = await sessions.offer_link(connection, now)
@@ -55,15 +55,15 @@ async def print_banner(pool: Pool, settings: Settings) -> None:
         f"Vigia {__version__} is watching.",
         "",
         f"  Sign in    {settings.url}/sign-in?token={link.reveal()}",
-        "             works once, within the hour",
+        "             valid once, for one hour",
         f"  API        {settings.url}/api/v1/monitoring/",
         f"  WebSocket  {websocket}/",
     ]
     if made is not None:
         lines += [
             f"  Admin key  {made.reveal()}",
-            "             shown this once; more with: vigia keys create",
+            "             shown only now; create more with: vigia keys create",
         ]
     if not log.write(sys.stdout, "\n".join([*lines, ""])):
-        advice = "vigia keys create NAME --role admin makes a key to sign in with"
+        advice = "create a key to sign in with: vigia keys create NAME --role admin"
         _log.warning("addresses_not_printed", reason="standard output failed", advice=advice)

@@ -1,4 +1,4 @@
-"""The run-time settings in force: read from the database, and brought to all that follows them."""
+"""The run-time settings in force: reads them from the database and applies changes."""
 
 import asyncio
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from vigia.transitions import ON_TRANSITIONS
 
 
 class CurrentConfig(Struct):
-    """Holds the settings in force; `announce` is called when a removal has resolved alerts."""
+    """The settings in force. Calls `announce` after the removal of a target resolves alerts."""
 
     pool: Pool
     announce: Callable[[], None]
@@ -29,22 +29,22 @@ class CurrentConfig(Struct):
     _is_outdated: bool = False
 
     async def begin(self, connection: Connection) -> None:
-        """Put in force what is stored in a database that has just been prepared."""
+        """Apply the settings of a database that has just been prepared."""
         async with self._lock:
             await self._read(connection)
 
     async def renew(self) -> None:
-        """Put changed settings in force."""
+        """Read the settings again and apply them."""
         async with self._lock, self.pool.connection() as connection:
             await self._read(connection)
 
     async def renew_outdated(self) -> None:
-        """Read the settings of a database that has just taken the place of another."""
+        """Read the settings again if the database was replaced by another one."""
         if self._is_outdated:
             await self.follow(utc_now())
 
     async def follow(self, now: datetime) -> None:
-        """Put in force what was changed here or elsewhere, and forget the targets removed by it."""
+        """Apply changes made by any replica, and resolve the alerts of removed targets."""
         async with self._lock, self.pool.connection() as connection:
             await self._read(connection)
             for name in await watched.remove_others(connection, self._targets(), now):
@@ -53,11 +53,11 @@ class CurrentConfig(Struct):
                     self.announce()
 
     def forget(self) -> None:
-        """Forget what was read from a database that was replaced by another one."""
+        """Mark the settings as outdated, because the database was replaced by another one."""
         self._applied, self._is_outdated = None, True
 
     def checks(self) -> CheckSettings:
-        """Return what checks of components follow."""
+        """Return the settings that health checks need."""
         config = self.value
         return CheckSettings(
             interval_s=config.intervals.health_s,
@@ -67,18 +67,17 @@ class CurrentConfig(Struct):
         )
 
     def resolution(self, metric: str, declared: float | None) -> float | None:
-        """Return what values of a metric are rounded to."""
+        """Return the resolution to which values of a metric are rounded; None for none."""
         return self.value.retention.resolution(metric, declared)
 
     def _targets(self) -> set[str]:
-        """Return the components outside that are to be probed or scraped."""
+        """Return the names of the enabled targets and scrapes."""
         return {target.name for target in self.value.outside if target.enabled}
 
     async def _read(self, connection: Connection) -> None:
-        """Read the settings, and bring tiers and watched components to them.
+        """Read the settings, and apply them to the tiers and the watched components.
 
-        The caller holds the lock: without it, settings that were read before a change could come
-        into force after it.
+        The caller holds the lock. Without it, an old reading could be applied after a newer one.
         """
         self.value = await read(connection)
         self._is_outdated = False

@@ -1,4 +1,4 @@
-"""Deletes what has served its time outside the tiers: events, old alerts, sessions, refusals."""
+"""Deletes expired rows outside the tiers: events, alerts, deliveries, sessions, refusals."""
 
 from datetime import datetime, timedelta
 
@@ -13,13 +13,13 @@ from notifications import link_store
 from notifications.outbox import deliveries
 
 REFUSALS_KEPT = timedelta(days=30)
-"""They name addresses of people, and others may cause many; changes are kept for ever."""
+"""Refusals contain addresses of people, and anybody can cause many. Changes are kept for ever."""
 
 DELIVERIES_KEPT = timedelta(days=90)
 
 
 async def expire(pool: Pool, now: datetime, retention: Retention) -> None:
-    """Delete everything that is past its time."""
+    """Delete all expired rows."""
     async with pool.connection() as connection:
         await bus.drop_old(connection, now - timedelta(days=retention.events_days))
         await alerts.drop_old(connection, now - timedelta(days=retention.alerts_days))

@@ -1,4 +1,4 @@
-"""HTTP of a running service: its port, its application, and its server."""
+"""The HTTP side of the service: its port, its application, and its server."""
 
 import asyncio
 import socket
@@ -25,7 +25,7 @@ TEST_CONNECTIONS_MAX = 2
 
 @contextmanager
 def port_of(settings: Settings) -> Iterator[socket.socket | None]:
-    """Take the port before anything is started, so that a taken one is said at once."""
+    """Bind the port before anything else starts. Raises SettingsError if it is taken."""
     if "api" not in settings.roles:
         yield None
         return
@@ -42,7 +42,7 @@ def port_of(settings: Settings) -> Iterator[socket.socket | None]:
 async def serving(
     service: Service, listener: socket.socket | None
 ) -> AsyncIterator[asyncio.Task[None] | None]:
-    """Serve from now on, also while the service still starts; yields what runs the server."""
+    """Serve while the service starts and runs; yields the task of the server."""
     if listener is None:
         yield None
         return
@@ -51,12 +51,12 @@ async def serving(
         yield server
     finally:
         server.cancel()
-        # Whoever was given the task hears of its errors.
+        # Only wait here: the errors of the task are raised where it is awaited.
         await asyncio.wait([server])
 
 
 async def _serve(service: Service, listener: socket.socket) -> None:
-    """Serve until cancelled, and ask for the keys of senders meanwhile."""
+    """Serve until cancelled, and meanwhile confirm the ingest keys in use."""
     auth = Authenticator(
         service.pool, service.settings, service.refusals, lambda: service.start.obstacle
     )

@@ -1,4 +1,4 @@
-"""Builds every part and runs them together; with the service's parts, it alone knows them all."""
+"""Builds the service and runs all its tasks until a signal."""
 
 import asyncio
 import gc
@@ -17,12 +17,12 @@ from vigia.tasks import Services, collectors, evaluators, everyones, keepers, se
 log = structlog.get_logger()
 
 SWITCH_INTERVAL_S = 0.0005
-"""How long a thread that decodes a body may hold up everyone else: Python's 5 ms add up, since the
-loop needs its turn several times for each statement."""
+"""The longest time for which a thread keeps the interpreter lock. Python's default of 5 ms adds up,
+because the event loop needs the lock several times for each statement."""
 
 
 async def main(settings: Settings) -> None:
-    """Run until SIGINT or SIGTERM. A service that crashes ends them all, in the same order."""
+    """Run until SIGINT or SIGTERM. A crashed task stops all others in the same order."""
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     _warn(settings)
     started, stop = asyncio.Event(), asyncio.Event()
@@ -31,7 +31,7 @@ async def main(settings: Settings) -> None:
     def request_stop() -> None:
         stop.set()
         if this is not None and not started.is_set():
-            # A start may take minutes, when the engine replays its log: it is not waited for.
+            # A start may take minutes, if the engine replays its log. Do not wait for it.
             this.cancel()
 
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -45,7 +45,7 @@ async def main(settings: Settings) -> None:
 
 
 def _warn(settings: Settings) -> None:
-    """Say of a chosen key that it can be guessed; any of 32 characters is promised to do."""
+    """Log a warning for an admin key that can be guessed. Any 32 characters are accepted."""
     if settings.admin_key is not None and is_guessable(settings.admin_key):
         advice = f"set another key in VIGIA_ADMIN_KEY; make one with: {MAKE_A_KEY}"
         log.warning("admin_key_is_guessable", reason="it repeats itself", advice=advice)
@@ -60,16 +60,19 @@ async def _run(settings: Settings, started: asyncio.Event, stop: asyncio.Event) 
 async def run_services(
     service: Service, listener: socket.socket | None, started: asyncio.Event, stop: asyncio.Event
 ) -> None:
-    """Serve on the listener, begin, and run every service until `stop`.
+    """Run all tasks of the service until `stop` is set.
 
-    HTTP is one of them from the first moment on: when it fails, nothing waits for the database.
+    1. Serve HTTP from the first moment on, so that probes and early requests get a response.
+    2. Prepare the database, which may take long. If HTTP fails meanwhile, the start ends at once.
+    3. Start the tasks of this replica's roles, and print the banner.
+    4. After `stop`, cancel all tasks. The contexts then close in reverse order and drain.
     """
     async with serving(service, listener) as server, asyncio.TaskGroup() as group:
         tasks = [group.create_task(_wait(server), name="http")] if server is not None else []
         await service.start.run()
         services = _services(service)
         tasks += [group.create_task(run, name=name) for name, run in services.items()]
-        # What the start has made lives as long as the process: no collection looks at it again.
+        # Objects created so far live as long as the process, so exclude them from collections.
         gc.freeze()
         service.is_ready = True
         started.set()
@@ -82,7 +85,7 @@ async def run_services(
 
 
 def _services(service: Service) -> Services:
-    """Return every service of this replica's roles; the writer and the live hub serve them all."""
+    """Return the tasks of this replica's roles, and those that every replica runs."""
     roles = service.settings.roles
     services = everyones(service)
     if "collect" in roles:
@@ -97,6 +100,6 @@ def _services(service: Service) -> Services:
 
 
 async def _wait(server: asyncio.Task[None]) -> None:
-    """Run until the server ends; cancelled, it ends the server."""
+    """Wait for the server. Cancelling this cancels the server. Raises RuntimeError if it ends."""
     await server
-    raise RuntimeError("the HTTP server has ended by itself")
+    raise RuntimeError("the HTTP server ended by itself")

@@ -1,4 +1,4 @@
-"""The pools of a service: for its own work, for what is asked of it, and for the past."""
+"""The connection pools: for the service's own work, for requests, and for history."""
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -31,7 +31,11 @@ def open_own(
 
 
 def _open_timeout_s(engine: Engine) -> float:
-    """Return how long a pool waits to be opened: only for an engine of our own, which is there."""
+    """Return how long to wait for a connection at the start.
+
+    An embedded engine already runs, so the pool waits for it. A server may be unavailable, so the
+    pool opens without a connection.
+    """
     return OPEN_TIMEOUT_S if engine.embedded else 0.0
 
 
@@ -48,7 +52,7 @@ def open_requests(settings: Settings, engine: Engine) -> AbstractAsyncContextMan
 
 
 def _is_shared(settings: Settings, engine: Engine) -> bool:
-    """Whether one pool serves requests and the past: the embedded engine has one session."""
+    """Return whether one pool serves requests and history: the embedded engine has one session."""
     return engine.embedded and settings.database_read_url is None
 
 
@@ -56,7 +60,7 @@ def _is_shared(settings: Settings, engine: Engine) -> bool:
 async def open_reader(
     settings: Settings, engine: Engine, requests: DatabasePool
 ) -> AsyncIterator[DatabasePool]:
-    """Open the pool for the past, unless it is that of requests."""
+    """Open the pool for history, or yield the pool of requests if they share one."""
     if _is_shared(settings, engine):
         yield requests
         return

@@ -1,4 +1,4 @@
-"""The parts of a running service: opened downwards, and each given what it needs of the others."""
+"""Builds the parts of the service and passes each the parts that it needs."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -42,21 +42,21 @@ from vigia.start import Start
 from vigia.transitions import ON_TRANSITIONS
 
 DISPATCH_CONNECTIONS_MAX = 3
-"""However many addresses are served, they leave the evaluation and the writer their connections."""
+"""Limit of connections for notifications, so that evaluation and writer keep theirs."""
 MISSED_FILE = "missed_checks.json"
 
 
 class Service(Struct, kw_only=True):
-    """Every part."""
+    """The parts of a running service."""
 
     settings: Settings
     engine: Engine
     pool: DatabasePool
-    """Serves the service's own work, and nothing that somebody asks for."""
+    """Connections for the service's own work only."""
     requests: DatabasePool
-    """Answers what is asked; all of its connections may be in use."""
+    """Connections for requests; all of them may be in use."""
     reader: DatabasePool
-    """Answers what is asked about the past."""
+    """Connections for history."""
     egress: Egress
     spool: SampleSpool
     writer: Writer
@@ -67,7 +67,7 @@ class Service(Struct, kw_only=True):
     dispatcher: Dispatcher
     listeners: Listeners
     announce: Callable[[], None]
-    """Called after a commit that others are to hear of: live clients, and who serves channels."""
+    """To be called after a commit with new events: wakes live clients and the dispatcher."""
     evaluations: Evaluations
     monitor: Monitor
     sql_rules: SqlRuleCollector
@@ -80,13 +80,13 @@ class Service(Struct, kw_only=True):
     is_ready: bool = False
 
     def counted(self, name: str) -> SlotStats:
-        """Return the slots of a service, which its status shows."""
+        """Return the slot statistics of a task, which the status shows."""
         return self.slot_stats.setdefault(name, SlotStats(name=name))
 
 
 @asynccontextmanager
 async def open_service(settings: Settings) -> AsyncIterator[Service]:
-    """Open every part, and prepare the database at once."""
+    """Open every part and prepare the database."""
     async with open_unprepared(settings) as service:
         await service.start.prepare()
         yield service
@@ -94,10 +94,10 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
 
 @asynccontextmanager
 async def open_unprepared(settings: Settings) -> AsyncIterator[Service]:
-    """Open every part, downwards; they close upwards, so that what was collected is stored.
+    """Open every part; they close in reverse order, so that collected samples are still stored.
 
-    A server may be away: the pools look for it. Until the start is complete, what is sent is
-    spooled.
+    The database server may be unavailable: the pools keep trying. Until the start is complete,
+    received samples are spooled.
     """
     incarnations = Incarnations()
     async with (
@@ -166,7 +166,7 @@ async def open_unprepared(settings: Settings) -> AsyncIterator[Service]:
 
 
 def _replace_all(*pools: DatabasePool) -> None:
-    """Replace every connection: a restore under open ones leaves some that fail for ever."""
+    """Replace all connections: after a restore, some open ones would fail for ever."""
     for pool in pools:
         pool.replace_all()
 

@@ -1,4 +1,4 @@
-"""The start of a service whose database may be away: it is awaited, unless it can never be had."""
+"""The start of the service: waits for its database, and prepares it."""
 
 import asyncio
 import re
@@ -35,23 +35,23 @@ RETRY_S = 0.5
 LOOK_S = 0.5
 ASK_TIMEOUT_S = 1.0
 FIRST_ANSWER_S = 2.0
-"""Of the connection on which the database is prepared: it may be silent from the beginning."""
+"""Deadline of the first response on the connection that prepares the database."""
 SILENT_S = 1.5
-"""So long the server waits for the next statement only when its answer to the last one is lost."""
+"""If the server has been idle in the preparing session for this long, its response is lost."""
 GRACE_S = 30.0
-"""A server that is being set up may not have the database or the role yet."""
+"""How long a final error may last: a server may still be creating the database or the role."""
 HAS_BEGUN = "has-begun"
-"""A file in the data directory: a service with this directory had a database of its own before."""
+"""A file in the data directory, created once a service with this directory had a database."""
 FINAL = re.compile(
     "password authentication failed|no password supplied|no pg_hba.conf entry"
     '|(database|role) "[^"]*" does not exist'
 )
-"""What PostgreSQL says to a connection where waiting changes nothing. It says it in the server's
-language: of other languages, all is waited for."""
+"""PostgreSQL's messages for errors that only an operator can fix. They are in the language of the
+server; in other languages they are not recognized, and the start waits."""
 
 
 class Start(Struct, kw_only=True):
-    """Prepares the database, as often as it takes; `is_complete` once it has been prepared."""
+    """Prepares the database, and tries again until it succeeds; then `is_complete` is set."""
 
     data_dir: Path
     engine: Engine
@@ -64,13 +64,13 @@ class Start(Struct, kw_only=True):
     monitor: Monitor
     is_complete: bool = False
     cause: str = ""
-    """Why the last attempt failed, for an operator; what the pool says goes before it."""
+    """Why the last attempt failed, for an operator. The cause of the pool takes precedence."""
     preparing_pid: int = 0
-    """The server's process that prepares the database; 0 while none does."""
+    """The server process of the session that prepares the database; 0 if there is none."""
 
     @property
     def obstacle(self) -> str:
-        """Why nothing can be asked of the database yet; empty once it has been prepared."""
+        """Why the database cannot be queried yet; empty once it is prepared."""
         if self.is_complete:
             return ""
         away = f"the database is away: {self.pool.cause}" if self.pool.cause else ""
@@ -78,11 +78,11 @@ class Start(Struct, kw_only=True):
         return f"the service is still starting; {cause}"
 
     async def run(self, grace_s: float = GRACE_S) -> None:
-        """Prepare the database as soon as it is there, and takes what is written to it.
+        """Prepare the database as soon as it answers and accepts writes.
 
-        Raises AwayError with the cause when that stays, for `grace_s`, one that only an operator
-        can mend; at once what says that database and program do not fit (MigrationError), or that
-        the database will never take what is written at the start.
+        Raises AwayError if an error that only an operator can fix lasts for `grace_s`. Raises
+        MigrationError at once if the database has another version, and other errors if the
+        database will never accept the writes of the start.
         """
         wrong_since, logged = None, ""
         while cause := await self._try():
@@ -101,7 +101,13 @@ class Start(Struct, kw_only=True):
             await asyncio.sleep(RETRY_S)
 
     async def prepare(self) -> None:
-        """Bring the database to this version, and learn what it holds; may be tried again."""
+        """Prepare the database. May be repeated after a failure.
+
+        1. Refuse a database that is being restored, or an empty one while samples are spooled.
+        2. Run migrations.
+        3. Learn the identity of the database, apply the settings, and add built-in rules.
+        4. Load the series into the writer.
+        """
         has_begun = self.data_dir / HAS_BEGUN
         async with self.pool.connection() as connection, self._watched(connection):
             waits = has_begun.exists() and not self.spool.is_empty
@@ -117,7 +123,7 @@ class Start(Struct, kw_only=True):
 
     @asynccontextmanager
     async def _watched(self, connection: Connection) -> AsyncIterator[None]:
-        """Let others see, on another connection, whether the server still works for this one."""
+        """Publish the server process of a connection, so that `_is_silent` can observe it."""
         async with asyncio.timeout(FIRST_ANSWER_S):
             self.preparing_pid = await sessions.own_pid(connection)
         try:
@@ -126,23 +132,24 @@ class Start(Struct, kw_only=True):
             self.preparing_pid = 0
 
     async def _try(self) -> str:
-        """Try to prepare. Return why the database is not fit, as it may be later; else empty."""
+        """Try to prepare; return the cause of a temporary failure, or an empty text."""
         try:
             await self._prepare_watched()
         except FAILURES as error:
             if failure_of(error) is Failure.REFUSED or self._must_end(error):
                 raise
             cause = describe(error)
-            # Why no connection can be made, the pool knows, and when that has ended as well.
+            # The pool has the cause of a failed connection, and clears it itself.
             self.cause = "" if isinstance(error, AwayError) else cause
             return cause
         return ""
 
     async def _prepare_watched(self) -> None:
-        """Prepare. Raises TimeoutError when the server's answers do not arrive.
+        """Prepare. Raises TimeoutError if the server's responses do not arrive.
 
-        A proxy may keep a connection open whose other end is gone. A migration may take long too,
-        or wait for a lock; then another connection sees that the server works.
+        A proxy may keep a connection open after its other end is gone. A plain timeout does not
+        work, because a migration may take long or wait for a lock. Therefore another connection
+        checks whether the server is still working.
         """
         preparing = asyncio.create_task(self.prepare(), name="prepare")
         try:
@@ -157,7 +164,7 @@ class Start(Struct, kw_only=True):
         await preparing
 
     async def _is_silent(self) -> bool:
-        """Whether the server has been waiting for us while we wait for it."""
+        """Return whether the server is idle in the session on which we wait for a response."""
         pid = self.preparing_pid
         if self.engine.embedded or not pid:
             return False
@@ -169,5 +176,5 @@ class Start(Struct, kw_only=True):
         return is_idle and self.preparing_pid == pid
 
     def _must_end(self, error: Exception) -> bool:
-        # The files of the embedded engine can be exchanged only while the service does not run.
+        # The files of the embedded engine can be replaced only while the service does not run.
         return self.engine.embedded and isinstance(error, UnfitError)

@@ -1,4 +1,4 @@
-"""Which turns a replica takes, and when."""
+"""The periodic tasks of a replica, by role, and when each runs."""
 
 from collections.abc import Callable, Coroutine
 from functools import partial
@@ -24,24 +24,24 @@ from vigia.transitions import ON_TRANSITIONS
 Services = dict[str, Coroutine[Any, Any, None]]
 
 EVALUATE_EVERY_S, EVALUATE_AFTER_S = 60.0, 5.0
-"""Rules look at whole minutes, once their samples are in."""
+"""Rules are evaluated for whole minutes, shortly after their end, when the samples are stored."""
 ASK_AFTER_S = EVALUATE_EVERY_S - SQL_RULE_LEAD_S
-"""In the middle of the minute, so that answers are stored when it is evaluated."""
+"""SQL rules run in the middle of a minute, so that their results are stored at its evaluation."""
 CHECK_AFTER_S = 3.0
 SECURITY_EVERY_S, COUNT_AFTER_S = 15.0, 1.0
-"""Once what was refused before the slot is written, and before rules are evaluated."""
+"""After refusals before the slot are written, and before rules are evaluated."""
 RECORD_EVERY_S = 60.0
-"""Hand-overs are at whole minutes, and people are told of them at once."""
+"""Hand-overs happen at whole minutes, and people are notified at once."""
 JOBS_EVERY_S, JOBS_AFTER_S, JOBS_DEADLINE_S = 15.0, 8.0, 600.0
 PLAN_EVERY_S, PLAN_DEADLINE_S = 1.0, 60.0
 CONFIG_EVERY_S = 10.0
 RENEW_EVERY_S = 10.0
-"""A copy of the database that is older than this is known for a copy."""
+"""A copy of the database that is older than this is recognized as a copy."""
 EXPIRE_EVERY_S = 3600.0
 
 
 def everyones(service: Service) -> Services:
-    """Return what every replica runs, whatever its roles."""
+    """Return the tasks that every replica runs."""
     return {
         "writer": service.writer.run(),
         "spool": service.writer.drain_spool(),
@@ -63,7 +63,7 @@ def everyones(service: Service) -> Services:
 
 
 def collectors(service: Service) -> Services:
-    """Return one service per collector, so that none delays another."""
+    """Return one task for each collector, so that none delays another."""
 
     def interval_s() -> float:
         return service.config.value.intervals.collect_s
@@ -94,7 +94,7 @@ def collectors(service: Service) -> Services:
 
 
 def _sql_collectors(service: Service, interval_s: Callable[[], float]) -> Services:
-    """Return the folders of SQL files, and trading: the platform's, else the demo's."""
+    """Return tasks for folders of SQL files, and for trading: of the platform or the demo."""
     settings, put = service.settings, service.writer.put
     folder = settings.data_dir / "sql"
     taken = {*BUILT_IN, *(target.name for target in service.config.value.outside)}
@@ -114,7 +114,7 @@ def _sql_collectors(service: Service, interval_s: Callable[[], float]) -> Servic
 
 
 def evaluators(service: Service) -> Services:
-    """Return what decides about alerts and health."""
+    """Return the tasks that evaluate rules and check health."""
     alerts, health = service.counted("alerts"), service.counted("health")
     return {
         "alerts": every(
@@ -142,7 +142,7 @@ def evaluators(service: Service) -> Services:
 
 
 def senders(service: Service) -> Services:
-    """Return what tells people."""
+    """Return the tasks that notify people."""
     planner = Planner(pool=service.pool, announce=service.announce, on_transitions=ON_TRANSITIONS)
     recorder = Recorder(pool=service.pool, announce=service.announce)
     return {
@@ -159,7 +159,7 @@ def senders(service: Service) -> Services:
 
 
 def keepers(service: Service) -> Services:
-    """Return what keeps the database in shape."""
+    """Return the tasks that maintain the database."""
     services: Services = {
         "expire": every(
             lambda: EXPIRE_EVERY_S,

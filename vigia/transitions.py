@@ -1,4 +1,4 @@
-"""Who follows the transitions of alerts, in this order and in their transaction."""
+"""The callbacks that follow transitions of alerts, called in order in their transaction."""
 
 from collections.abc import Sequence
 

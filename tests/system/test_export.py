@@ -148,7 +148,7 @@ async def test_history_is_a_table_json_or_a_stream(program: Program) -> None:
     assert len(lines.splitlines()) == 51
 
     code, out, _ = await run(program.environment, "history", "nothing")
-    assert (code, out.strip()) == (0, "no series fit; GET /metrics lists what there is")
+    assert (code, out.strip()) == (0, "no series matches; GET /metrics lists all series")
     code, _, err = await run(program.environment, "history", "shop", "--agg", "mean")
     assert code == 1
     assert err.startswith("vigia: agg 'mean' is unknown")

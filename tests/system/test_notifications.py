@@ -24,7 +24,7 @@ async def make_channel(program: Program, url: str) -> None:
     await program.start()
     arguments = ("channels", "create", "ops", "--type", "webhook", "--to", url)
     code, out, err = await run(program.environment, *arguments)
-    assert (code, out) == (0, "channel ops made; try it with: vigia channels test ops\n"), err
+    assert (code, out) == (0, "channel ops created; test it with: vigia channels test ops\n"), err
 
 
 async def test_from_nothing_to_a_message_of_a_real_alert(program: Program) -> None:
@@ -32,7 +32,7 @@ async def test_from_nothing_to_a_message_of_a_real_alert(program: Program) -> No
         await make_channel(program, provider.url)
         code, out, err = await run(program.environment, "channels", "test", "ops")
         assert code == 0, err
-        assert out.startswith("sent: the provider took the message\nsent: {")
+        assert out.startswith("sent: the provider accepted the message\nsent: {")
 
         alert = await program.send("/dev/test-alert", {"level": "critical", "title": "disk full"})
         *_, opened = await until_received(provider, 2)

@@ -227,7 +227,9 @@ async def test_doctor_finds_this_machine_able(environment: dict[str, str]) -> No
     findings = {finding["check"]: finding for finding in json.loads(out)}
     assert findings["Python"]["ok"] is True
     assert findings["port"]["ok"] is True
-    assert findings["service"]["found"] == f"none answers on port {environment['VIGIA_PORT']}"
+    assert findings["service"]["found"] == (
+        f"no service answers on port {environment['VIGIA_PORT']}"
+    )
     assert findings["admin key"]["ok"] is True
     assert code == (0 if all(f["ok"] for f in findings.values()) else 1), err
     assert (await run(environment, "doctor"))[1] != ""

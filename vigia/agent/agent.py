@@ -1,4 +1,4 @@
-"""Collects this host with the service's own collectors, and sends it to a service elsewhere."""
+"""The agent: collects this host with Vigia's collectors, and sends the samples to a service."""
 
 import asyncio
 from datetime import datetime
@@ -19,7 +19,7 @@ SERIES_CACHED_MAX = 10_000
 
 
 class Agent:
-    """Takes a slot: collects, labels with the host, and puts it on the disk."""
+    """In each slot: collects samples, adds the label `host`, and writes them to the send queue."""
 
     def __init__(self, host: str, outbox: Outbox, sender: Sender) -> None:
         self._host = host
@@ -29,7 +29,7 @@ class Agent:
         self._runs = [CollectorRun(collector, self._collected.extend) for collector in collectors()]
         self._labelled: dict[Series, Series] = {}
         self.wake = asyncio.Event()
-        # What the agent before left is sent as well.
+        # Also send what an earlier run of the agent left in the queue.
         self.wake.set()
 
     async def take(self, time: datetime, deadline_s: float = COLLECT_TIMEOUT_S_MAX) -> None:
@@ -40,7 +40,7 @@ class Agent:
         self.wake.set()
 
     def _own_samples(self, time: datetime) -> list[Sample]:
-        """Return what the agent knows of itself."""
+        """Return the agent's metrics about itself."""
         readings = [
             Reading("agent_spool_bytes", self._outbox.size_bytes),
             Reading("agent_samples_sent_total", self._sender.sent),
@@ -63,12 +63,12 @@ class Agent:
 
 
 def collectors() -> list[Collector]:
-    """Build what collects a host, and needs nothing but the host."""
+    """Return the collectors that need nothing but the host."""
     return [Server()]
 
 
 async def run(agent: Agent, sender: Sender, interval_s: float) -> None:
-    """Collect and deliver, until cancelled."""
+    """Collect and send until cancelled."""
 
     async def take(time: datetime) -> None:
         await agent.take(time, deadline_of(interval_s))

@@ -1,4 +1,4 @@
-"""What an agent has collected and not delivered yet: requests that wait on disk, oldest first."""
+"""The agent's send queue: requests on disk that are not delivered yet, oldest first."""
 
 import errno
 import gzip
@@ -17,18 +17,18 @@ from runtime.spool import QUARANTINE, Spool
 from runtime.threads import Threads
 
 BATCH_SAMPLES_MAX = 10_000
-"""Of one request, which then stays well below the limits of the service."""
+"""Most samples of one request, well below the limits of the service."""
 QUARANTINE_MAX = 100
 UNREADABLE = (msgspec.DecodeError, EOFError, gzip.BadGzipFile, zlib.error)
-"""What was written by another version, or by nobody."""
+"""Errors of a damaged segment, or of one that another version wrote."""
 PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR})
-"""What the system says of a file that can be read a moment later."""
+"""Errors after which the file can probably be read a moment later."""
 
 log = structlog.get_logger()
 
 
 class Column(Struct, omit_defaults=True):
-    """Samples of one series, as `POST /metrics` takes them."""
+    """Samples of one series in the format of `POST /metrics`."""
 
     metric: str
     component: str
@@ -55,7 +55,7 @@ class Request(Struct):
 
 
 def pack(samples: Iterable[Sample]) -> bytes:
-    """Return samples as a request's body, compressed."""
+    """Return samples as a compressed request body."""
     columns: dict[Series, Column] = {}
     for sample in samples:
         column = columns.get(sample.series) or _column(sample.series)
@@ -70,7 +70,7 @@ def unpack(body: bytes) -> Request:
 
 
 def batches(bodies: Iterable[bytes]) -> Iterator[bytes]:
-    """Put small requests together, in order; an hour of outage is then one and not hundreds."""
+    """Merge small requests, in order: an hour of outage becomes one request and not hundreds."""
     waiting: list[bytes] = []
     count = 0
     for body in bodies:
@@ -116,20 +116,20 @@ def _compressed(request: Request) -> bytes:
 
 
 class Outbox:
-    """A spool of requests, for one agent.
+    """The queue of requests of one agent, on disk.
 
-    When it is full, the oldest make room for the newest: `dropped` counts the samples, and each
-    time is logged. `segments_quarantined` counts files that cannot be read.
+    If it is full, the oldest samples are dropped, logged, and counted in `dropped`.
+    `segments_quarantined` counts unreadable files.
     """
 
     def __init__(self, folder: Path, budget_bytes: int) -> None:
-        """Open the folder. Raises ConflictError while another agent has it."""
+        """Open the folder. Raises ConflictError if another agent uses it."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._folder = folder
         self._lock = FileLock(folder / "lock")
         if not self._lock.try_lock():
             self._lock.close()
-            raise ConflictError(f"another agent uses {folder}; give --spool a folder")
+            raise ConflictError(f"another agent uses {folder}; choose another folder with --spool")
         self._spool = Spool(folder, budget_bytes)
         self._thread = Threads("outbox")
         self._taken: Path | None = None
@@ -140,22 +140,25 @@ class Outbox:
         return self._spool.size_bytes
 
     async def put(self, samples: Sequence[Sample]) -> None:
-        """Return when the samples are on the disk, or are lost, counted and logged."""
+        """Write samples to disk. If that fails, count them as dropped and log the reason."""
         try:
             await self._thread.run(lambda: self._append(pack(samples)))
         except (OSError, UnavailableError) as error:
             self._count_dropped(len(samples), str(error))
 
     async def take(self) -> list[bytes] | None:
-        """Return the requests of the oldest segment, until it is `done`; None: there is none."""
+        """Return the requests of the oldest segment; None if the queue is empty.
+
+        Returns the same segment until `done` removes it.
+        """
         return await self._thread.run(self._read_oldest)
 
     async def done(self) -> None:
-        """Forget the segment that was taken: all of it is delivered, or quarantined."""
+        """Remove the segment last taken, after all of it is delivered or quarantined."""
         await self._thread.run(self._remove_taken)
 
     async def quarantine(self, body: bytes) -> bool:
-        """Keep a request that the service will never take, for people; False: there are many."""
+        """Keep a request that the service always refuses; return False if too many are kept."""
         return await self._thread.run(self._keep, body)
 
     async def close(self) -> None:
@@ -201,9 +204,10 @@ class Outbox:
         return None
 
     def _give_up(self, segment: Path, error: Exception) -> None:
-        """Set a segment aside that cannot be read; of many such, delete it.
+        """Quarantine an unreadable segment, or delete it if the quarantine is full.
 
-        How many samples it has nobody knows. Raises an error that may pass.
+        The number of its samples is unknown, so they are not counted as dropped. Raises `error`
+        again if it is temporary.
         """
         if isinstance(error, OSError) and error.errno in PASSING:
             raise error

@@ -1,4 +1,4 @@
-"""Delivers what waits in an agent's outbox: in order, and until it is taken."""
+"""Sends the requests in an agent's queue to the service, in order, each until it is accepted."""
 
 import asyncio
 import random
@@ -31,8 +31,8 @@ REFUSED = frozenset(
         HTTPStatus.UNPROCESSABLE_ENTITY,
     }
 )
-"""What is wrong is the request, and will be wrong the next time. Any other answer may change: a key
-is renewed, an address is mended, a service comes back."""
+"""Statuses for a request that will always be refused. Any other status may change, for instance
+after the key is replaced, the address is corrected, or the service is back."""
 
 log = structlog.get_logger()
 
@@ -43,7 +43,7 @@ class Reason(Struct):
 
 
 class WriteResult(Struct):
-    """What the service says became of a request."""
+    """The service's response: how many samples it accepted and rejected."""
 
     accepted: int
     rejected: int = 0
@@ -55,7 +55,7 @@ class Problem(Struct):
 
 
 class NotTakenError(Exception):
-    """The request was not taken now; `pause_s` is what the service asks to wait."""
+    """The request was not accepted now; `pause_s` is the pause that the service asks for."""
 
     def __init__(self, reason: str, pause_s: float = 0.0) -> None:
         super().__init__(reason)
@@ -63,7 +63,7 @@ class NotTakenError(Exception):
 
 
 class Sender:
-    """Delivers what waits in the outbox, in order."""
+    """Sends the requests in the queue, in order."""
 
     def __init__(self, egress: Egress, url: str, key: Secret, outbox: Outbox) -> None:
         self._egress = egress
@@ -73,7 +73,7 @@ class Sender:
         self.sent = self.rejected = self.failures = 0
 
     async def send_all(self) -> None:
-        """Try once to deliver everything. Raises UnavailableError; what is left then waits."""
+        """Send everything, with one try. Raises UnavailableError; unsent requests stay queued."""
         while (bodies := await self._outbox.take()) is not None:
             for body in bodies:
                 try:
@@ -83,7 +83,7 @@ class Sender:
             await self._outbox.done()
 
     async def run(self, wake: asyncio.Event) -> None:
-        """Deliver whenever it rings, for ever; each request until it is taken."""
+        """Send the queue whenever `wake` is set, until cancelled; retry until accepted."""
         while True:
             await wake.wait()
             wake.clear()
@@ -102,7 +102,7 @@ class Sender:
                     log.warning("service_does_not_take_samples", reason=str(later))
                 failed = True
                 self.failures += 1
-                # Spread, so that many agents do not come back at the same moment.
+                # Random, so that many agents do not retry at the same moment.
                 pause_s = max(later.pause_s, back_off_s * random.uniform(0.5, 1))  # noqa: S311 (no secret)
                 await asyncio.sleep(pause_s)
                 back_off_s = min(back_off_s * 2, BACK_OFF_S_MAX)
@@ -112,7 +112,7 @@ class Sender:
                 return
 
     async def _send(self, body: bytes) -> None:
-        """Deliver one request, or set it aside for good. Raises NotTakenError."""
+        """Send one request; quarantine it if it is refused for good. Raises NotTakenError."""
         trace = Trace()
         headers = {
             "Authorization": f"Bearer {self._key.reveal()}",
@@ -139,8 +139,8 @@ class Sender:
         try:
             result = msgspec.json.decode(answer, type=WriteResult)
         except msgspec.DecodeError:
-            # Whoever answers there has not stored anything.
-            raise NotTakenError("the answer is not that of a Vigia; see --to") from None
+            # Some other server answered, so nothing was stored.
+            raise NotTakenError("the response is not from a Vigia service; check --to") from None
         self.sent += unpack(body).samples - result.rejected
         self.rejected += result.rejected
         for each in result.reasons:
@@ -154,7 +154,7 @@ class Sender:
 
 
 def retry_after_s(headers: Mapping[str, str], now: datetime) -> float:
-    """Return what a Retry-After (seconds, or a date) asks to wait; 0 when it asks nothing."""
+    """Return the pause in a Retry-After header (seconds or a date); 0 if there is none."""
     text = headers.get("Retry-After", "").strip()
     if text.isascii() and text.isdigit():
         wanted_s = float(text[:9])
@@ -167,9 +167,9 @@ def retry_after_s(headers: Mapping[str, str], now: datetime) -> float:
 
 
 def _reason(status: int, answer: bytes) -> str:
-    """Return the status, and what a problem+json says."""
+    """Return the status and the detail of a problem+json."""
     try:
         detail = msgspec.json.decode(answer, type=Problem).detail
     except msgspec.DecodeError:
         detail = ""
-    return f"{status}: {detail}" if detail else f"the answer is {status}"
+    return f"{status}: {detail}" if detail else f"the service answered with status {status}"

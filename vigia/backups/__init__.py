@@ -1,1 +1,1 @@
-"""Backups as the service and its commands make them."""
+"""Backups made by the service and by its commands."""

@@ -1,4 +1,4 @@
-"""Makes and restores a backup of the database that the settings name."""
+"""Makes and restores backups of the database in the settings."""
 
 from pathlib import Path
 
@@ -17,9 +17,9 @@ SPOOL = "spool"
 
 
 async def back_up(settings: Settings, to: Path | None, reason: str, progress: Progress) -> Made:
-    """Back up the database of the running service, or one that is started for this alone.
+    """Back up the database; start its engine if the service does not run.
 
-    Raises ConflictError where there is none; else as `making.make`.
+    Raises ConflictError if there is no database, and whatever `making.make` raises.
     """
     if settings.database_url is None and not (settings.data_dir / FILES).exists():
         raise ConflictError(
@@ -42,10 +42,10 @@ async def folder_of(settings: Settings) -> Path:
 
 
 async def restore(settings: Settings, path: Path, progress: Progress, *, replace: bool) -> Manifest:
-    """Restore a backup. Raises as `restoring.restore`."""
+    """Restore a backup. Raises whatever `restoring.restore` raises."""
 
     async def finish(_: Connection) -> None:
-        """Leave it as it was."""
+        """Change nothing in the restored database."""
 
     target = Target(
         settings=settings, spool=settings.data_dir / SPOOL, replace=replace, finish=finish

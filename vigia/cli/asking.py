@@ -1,4 +1,4 @@
-"""Commands that ask the running service: which one, by whom, and how its answer is printed."""
+"""Common parts of commands that send a request to the running service and print the response."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -17,7 +17,7 @@ Show = Callable[[Answer], None]
 
 
 class Caller(Struct, frozen=True):
-    """Which service is asked, by whom, and how its answer is printed."""
+    """The address of the service, the key, and whether to print JSON."""
 
     url: str | None
     key: str | None
@@ -32,7 +32,10 @@ class Caller(Struct, frozen=True):
         body: object = None,
         role: Role | None = None,
     ) -> None:
-        """Ask and print the answer; without a role, as an operator where something is to change."""
+        """Send a request and print the response.
+
+        Without a role, GET needs viewer and every other method operator.
+        """
         least = role or (Role.VIEWER if method == "GET" else Role.OPERATOR)
 
         async def go() -> None:
@@ -44,7 +47,7 @@ class Caller(Struct, frozen=True):
     def ask_named(
         self, method: str, folder: str, name: str, end: str, show: Show, role: Role
     ) -> None:
-        """Ask about what a list has under a name. Raises NotFoundError."""
+        """Send a request about the item of a list with a name. Raises NotFoundError."""
 
         async def go() -> None:
             async with client.open_client(self.url, self.key, role) as service:
@@ -52,7 +55,7 @@ class Caller(Struct, frozen=True):
                 numbers = {item["name"]: item["id"] for item in found["items"]}
                 if name not in numbers:
                     known = ", ".join(sorted(numbers)) or "none"
-                    raise NotFoundError(f"there is no {name!r}; there are: {known}")
+                    raise NotFoundError(f"there is no {name!r}; existing names: {known}")
                 path = f"{folder}/{numbers[name]}{end}"
                 self._print(await service.ask(method, path), show)
 
@@ -66,7 +69,7 @@ class Caller(Struct, frozen=True):
 
 
 def asks(command: Command) -> Command:
-    """Give a command its caller, from the options that each has."""
+    """Decorate a command: add the common options, and pass a Caller made from them."""
 
     @terminal.json_option
     @client.options

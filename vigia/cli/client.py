@@ -1,4 +1,4 @@
-"""The running service as commands ask it: over HTTP, with a key or with a session of their own."""
+"""The HTTP client of commands: sends requests to the running service with a key or a session."""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -22,9 +22,9 @@ from vigia.cli import terminal
 
 CONNECT_TIMEOUT_S = 5.0
 SILENCE_TIMEOUT_S = 60.0
-"""How long an answer may pause: the whole of it may take hours."""
+"""Longest pause within a response. A whole response may take hours."""
 HOLDER = "cli"
-KEY_HELP = f"A key; not needed beside the service. {terminal.KEY_WARNING}"
+KEY_HELP = f"A key. Not needed on the machine of the service. {terminal.KEY_WARNING}"
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (compared, not bound)
 
 Query = Sequence[tuple[str, str]]
@@ -32,7 +32,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class AnswerError(DomainError):
-    """The service said no; the message is its own."""
+    """The service refused the request; the message is the service's own."""
 
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(detail)
@@ -40,7 +40,7 @@ class AnswerError(DomainError):
 
 
 class Client:
-    """A service, and who asks it."""
+    """An HTTP session with a service."""
 
     def __init__(self, http: ClientSession, url: str) -> None:
         self._http = http
@@ -50,7 +50,7 @@ class Client:
     async def stream(
         self, method: str, path: str, query: Query = (), body: bytes | None = None
     ) -> AsyncIterator[ClientResponse]:
-        """Yield an answer that has begun well. Raises AnswerError, or UnavailableError."""
+        """Yield a successful response to read from. Raises AnswerError or UnavailableError."""
         url = self._url + path
         try:
             async with self._http.request(method, url, params=query, data=body) as answer:
@@ -59,17 +59,19 @@ class Client:
                 yield answer
         except aiohttp.ClientConnectorError:
             raise UnavailableError(
-                f"no service answers at {self._url}; start it with `vigia serve`, or give --url"
+                f"no service answers at {self._url}; start it with `vigia serve`, or set --url"
             ) from None
         except aiohttp.ClientError as error:
-            raise UnavailableError(f"{self._url}: the answer broke off: {error}") from None
+            raise UnavailableError(f"{self._url}: the response broke off: {error}") from None
         except TimeoutError:
-            raise UnavailableError(f"{self._url}: silent for {SILENCE_TIMEOUT_S:g} s") from None
+            raise UnavailableError(
+                f"{self._url}: no data for {SILENCE_TIMEOUT_S:g} s; try again"
+            ) from None
 
     async def ask(
         self, method: str, path: str, query: Query = (), body: object = None
     ) -> dict[str, Any]:
-        """Return a whole answer; nothing is an empty one."""
+        """Return the decoded response; an empty body becomes an empty object."""
         data = None if body is None else msgspec.json.encode(body)
         async with self.stream(method, path, query, data) as answer:
             found: dict[str, Any] = msgspec.json.decode(await answer.read() or b"{}")
@@ -77,9 +79,12 @@ class Client:
 
 
 def options(command: Command) -> Command:
-    """Add the options that say which service is asked, and who asks."""
+    """Add the options for the address of the service and the key."""
     url = click.option(
-        "--url", envvar="VIGIA_URL", show_envvar=True, help="A service; by default this machine's."
+        "--url",
+        envvar="VIGIA_URL",
+        show_envvar=True,
+        help="Address of the service (default: the service on this machine).",
     )
     key = click.option("--key", envvar="VIGIA_KEY", show_envvar=True, help=KEY_HELP)
     key_file = click.option(
@@ -87,14 +92,14 @@ def options(command: Command) -> Command:
         envvar="VIGIA_KEY_FILE",
         show_envvar=True,
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
-        help="A file that holds the key.",
+        help="File that contains the key.",
     )
 
     @wraps(command)
     def with_key(*, key: str | None, key_file: Path | None, **given: Any) -> None:
         if key_file is not None:
             if key is not None:
-                raise click.UsageError("--key and --key-file exclude each other; give one of them")
+                raise click.UsageError("--key and --key-file exclude each other; use one of them")
             key = key_file.read_text(encoding="utf-8").strip()
         command(key=key, **given)
 
@@ -103,20 +108,22 @@ def options(command: Command) -> Command:
 
 @asynccontextmanager
 async def open_client(url: str | None, key: str | None, role: Role) -> AsyncIterator[Client]:
-    """Yield a client of a service; of this machine's own, one that may do what the role may.
+    """Yield a client with at least a role.
 
-    Without a key, that is by the administrator's, else by a session that this process opens in the
-    database: whoever reaches that could as well make a key.
+    1. With a key, use it, for whatever service.
+    2. For the service of this machine, use the admin key of the settings.
+    3. Without such a key, open a session in the database. That grants nothing new: a user who can
+       access the database could also create a key in it.
     """
     settings = terminal.settings()
     if url is not None and key is None:
         raise click.UsageError(
-            "--url needs --key-file or --key: the keys of this machine are for its own service"
+            "--url needs --key-file or --key, because keys of this machine are for its own service"
         )
     if key is None and settings.admin_key is not None:
         key = settings.admin_key.reveal()
     address = (url or _local(settings)).rstrip("/")
-    # On this machine it takes longer to compress an answer than to send it.
+    # On the same machine, compressing a response takes longer than sending it.
     asked = {} if url else {"Accept-Encoding": "identity"}
     if key is not None:
         async with _http({"Authorization": f"Bearer {key}", **asked}) as http:
@@ -133,13 +140,13 @@ async def open_client(url: str | None, key: str | None, role: Role) -> AsyncIter
 
 @asynccontextmanager
 async def open_unauthenticated(settings: Settings) -> AsyncIterator[Client]:
-    """Yield a client of this machine's service that shows no key: for what is open to all."""
+    """Yield a client of this machine's service without a key, for open routes."""
     async with _http({}) as http:
         yield Client(http, _local(settings))
 
 
 def _local(settings: Settings) -> str:
-    """Return where a service with these settings listens."""
+    """Return the address of a service with these settings on this machine."""
     host = EVERYWHERE.get(settings.host, settings.host)
     return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
 
@@ -151,7 +158,7 @@ def _http(headers: Mapping[str, str]) -> ClientSession:
 
 @asynccontextmanager
 async def _session(settings: Settings, role: Role) -> AsyncIterator[Mapping[str, str]]:
-    """Yield the headers of a session that ends with the command."""
+    """Open a session, yield its headers, and close it."""
     async with terminal.database() as connection:
         principal = Principal(HOLDER, role)
         token = (await keys.open_session(connection, principal, None, utc_now())).reveal()
@@ -166,7 +173,7 @@ async def _session(settings: Settings, role: Role) -> AsyncIterator[Mapping[str,
 
 
 def _detail(status: int, body: bytes) -> str:
-    """Return what a problem+json says; of anything else, the status."""
+    """Return the detail of a problem+json; for any other body, the status."""
     try:
         found = msgspec.json.decode(body, type=dict[str, Any])
     except msgspec.DecodeError:

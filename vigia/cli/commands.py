@@ -1,4 +1,4 @@
-"""Commands that are imported when they are called, so that each needs its own packages only."""
+"""A command group that imports each command on use, so that each needs only its own packages."""
 
 import sys
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ OURS = frozenset(
 
 
 class Commands(click.Group):
-    """A group of commands by the place of each: `module:name`."""
+    """A group of commands; `places` has the location of each as `module:name`."""
 
     def __init__(self, *args: Any, places: Mapping[str, str], **options: Any) -> None:
         super().__init__(*args, **options)
@@ -39,11 +39,11 @@ class Commands(click.Group):
 
 
 def _unavailable(name: str, package: str) -> click.Command:
-    """Return a command that only says what is missing, whatever it is called with."""
+    """Return a command that accepts any arguments and only prints which package is missing."""
     reason = f"Needs the package {package}, which is not installed."
 
     def echo() -> None:
-        # pip adds what the installed Vigia depends on, and leaves Vigia itself as it is.
+        # This installs the missing dependencies and leaves Vigia itself unchanged.
         terminal.echo(
             f"vigia: `vigia {name}` needs the package {package}, which is not installed. "
             "`vigia agent` works without it; for everything else run: pip install vigia",

@@ -1,4 +1,4 @@
-"""What this machine lacks to run Vigia, and what to do about it."""
+"""Checks whether this machine meets the requirements of Vigia, with advice for each problem."""
 
 import asyncio
 import shutil
@@ -23,14 +23,14 @@ from vigia.cli.client import AnswerError, open_unauthenticated
 
 PYTHON_MIN = (3, 11)
 TIMESCALEDB_MIN = (2, 29, 1)
-"""Earlier ones have known vulnerabilities."""
+"""Earlier versions have known vulnerabilities."""
 FREE_BYTES_MIN = 2 * 2**30
 CONNECT_TIMEOUT_S = 5
 ANSWER_TIMEOUT_S = 5.0
 
 
 class Finding(Struct, frozen=True):
-    """One check: what was found, and the advice when it is not enough, or could be better."""
+    """The result of one check: what was found, and advice if it could be better."""
 
     check: str
     ok: bool
@@ -39,7 +39,7 @@ class Finding(Struct, frozen=True):
 
 
 async def examine(settings: Settings) -> list[Finding]:
-    """Run every check that these settings need."""
+    """Run the checks that apply to these settings."""
     findings = [_python(), _files(), _port(settings), await _service(settings)]
     findings += [_pages(), _admin_key(settings)]
     if settings.database_url is None:
@@ -62,9 +62,9 @@ def _python() -> Finding:
 
 
 def _files() -> Finding:
-    """Compare with the hard limit, up to which the service raises its own at the start."""
+    """Check the hard limit: the service raises its soft limit to it at the start."""
     files = raise_file_limit()
-    found = f"{files}: at most {limits_of(files).connections_max} connections of clients"
+    found = f"{files}: at most {limits_of(files).connections_max} client connections"
     return _finding("open files", found, ADVICE, ok=files >= FILES_ADVISED)
 
 
@@ -73,13 +73,13 @@ def _port(settings: Settings) -> Finding:
         with socket.create_server((settings.host, settings.port)):
             return Finding("port", ok=True, found=f"{settings.port} is free")
     except OSError as error:
-        advice = "end what listens there (is Vigia running?), or set VIGIA_PORT"
+        advice = "stop the program that listens there (is Vigia running?), or set VIGIA_PORT"
         return Finding("port", ok=False, found=f"{settings.port}: {error.strerror}", advice=advice)
 
 
 async def _service(settings: Settings) -> Finding:
-    """Ask the service that runs with these settings, if one does, whether it is ready."""
-    check, advice = "service", "mend the cause; the service goes on by itself"
+    """Check whether the service with these settings is ready, if it runs."""
+    check, advice = "service", "fix the cause; the service then continues by itself"
     try:
         async with asyncio.timeout(ANSWER_TIMEOUT_S), open_unauthenticated(settings) as service:
             await service.ask("GET", "/readyz")
@@ -90,7 +90,7 @@ async def _service(settings: Settings) -> Finding:
         pass
     else:
         return Finding(check, ok=True, found="ready")
-    return Finding(check, ok=True, found=f"none answers on port {settings.port}")
+    return Finding(check, ok=True, found=f"no service answers on port {settings.port}")
 
 
 def _pages() -> Finding:
@@ -101,21 +101,22 @@ def _pages() -> Finding:
 def _admin_key(settings: Settings) -> Finding:
     check = "admin key"
     if settings.admin_key is None:
-        return Finding(check, ok=True, found="none chosen; the first start makes one")
+        return Finding(check, ok=True, found="not set; the first start creates one")
     if is_guessable(settings.admin_key):
         advice = f"set another key in VIGIA_ADMIN_KEY; make one with: {MAKE_A_KEY}"
-        return Finding(check, ok=False, found="repeats itself and can be guessed", advice=advice)
-    return Finding(check, ok=True, found="chosen")
+        return Finding(check, ok=False, found="repetitive, can be guessed", advice=advice)
+    return Finding(check, ok=True, found="set")
 
 
 def _engine(settings: Settings) -> Finding:
     check = "embedded engine"
     if settings.engine_dir is not None:
         is_there = engine_packages.is_complete(settings.engine_dir)
-        advice = "mend VIGIA_ENGINE_DIR"
+        advice = "set VIGIA_ENGINE_DIR to a folder with a complete engine"
         return _finding(check, str(settings.engine_dir), advice, ok=is_there)
     is_there = engine_packages.is_installed(settings.data_dir)
-    return Finding(check, ok=True, found="installed" if is_there else "npm fetches it at the start")
+    found = "installed" if is_there else "not installed; the start downloads it with npm"
+    return Finding(check, ok=True, found=found)
 
 
 def _data_dir(data_dir: Path) -> Finding:
@@ -152,21 +153,21 @@ async def _server(dsn: str) -> list[Finding]:
             may_revoke = connection.info.parameter_status("is_superuser") == "on"
     except psycopg.Error as error:
         reason = str(error).strip().splitlines()[0]
-        return [Finding(check, ok=False, found=reason, advice="mend VIGIA_DATABASE_URL")]
+        return [Finding(check, ok=False, found=reason, advice="correct VIGIA_DATABASE_URL")]
     numbers = tuple(int(part) for part in version.split(".") if part.isdigit())
     is_new = numbers >= TIMESCALEDB_MIN
     return [
         _finding(check, version, "install 2.29.1 or newer", ok=is_new),
-        # A superuser's service takes them away by itself, when it starts.
+        # If the service is a superuser, it revokes these rights itself at the start.
         _readers([] if may_revoke else effects, user),
         _left_over(roles),
     ]
 
 
 def _readers(effects: list[str], user: str) -> Finding:
-    """Say what readers can do to the whole server, and how an administrator ends it."""
+    """Report functions with which readers affect the whole server, and how to revoke them."""
     names, quoted = ", ".join(effects), user.replace('"', '""')
-    found = f"{len(effects)} functions act on the whole server" if effects else "only read"
+    found = f"may call {len(effects)} functions that affect the whole server" if effects else "ok"
     advice = (
         "as a superuser, in this database: "
         f'GRANT EXECUTE ON FUNCTION {names} TO "{quoted}"; '
@@ -176,7 +177,7 @@ def _readers(effects: list[str], user: str) -> Finding:
 
 
 def _left_over(roles: list[str]) -> Finding:
-    found = f"{len(roles)} of dropped databases" if roles else "none left over"
+    found = f"{len(roles)} left over from dropped databases" if roles else "none left over"
     statements = " ".join(f"DROP ROLE {role};" for role in roles)
     advice = f"as a superuser: {statements}" if roles else ""
-    return Finding("roles of rules", ok=True, found=found, advice=advice)
+    return Finding("roles of SQL rules", ok=True, found=found, advice=advice)

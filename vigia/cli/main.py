@@ -1,4 +1,4 @@
-"""`vigia …`: the service, and what administers it from a terminal."""
+"""The command `vigia`: starts the service and administers it from a terminal."""
 
 import click
 
@@ -27,7 +27,7 @@ COMMANDS = {
     "sql": "vigia.cli.sql.command:sql_command",
     "storage": "vigia.cli.groups.retention:storage_command",
 }
-"""Where each command is. One that is not called is not imported."""
+"""The location of each command. A command is imported only if it is called."""
 
 
 @click.group(cls=Commands, places=COMMANDS)

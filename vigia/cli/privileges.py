@@ -1,4 +1,4 @@
-"""What is allowed on a server beyond what Vigia needs, for an administrator to revoke."""
+"""Finds rights and roles on a database server that an administrator should remove."""
 
 from msgspec import Struct
 
@@ -17,7 +17,7 @@ class Named(Struct, frozen=True):
 
 
 async def side_effects(connection: Connection) -> list[str]:
-    """Return functions that act on the whole server and that every reader may call."""
+    """Return functions that affect the whole server and that every reader may call."""
     return [found.name for found in await queries.rows(connection, Named, SIDE_EFFECTS)]
 
 

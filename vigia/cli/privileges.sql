@@ -1,6 +1,6 @@
 -- name: side_effects
--- Functions of PostgreSQL by which whoever only reads can still fill the disk or the lock table of the whole server,
--- as far as everybody may call them here.
+-- PostgreSQL functions with which a user who may only read can fill the disk or the lock table of the whole server, if
+-- PUBLIC may call them in this database.
 SELECT p.oid::regprocedure::text AS name
 FROM pg_proc p
 WHERE p.pronamespace = 'pg_catalog'::regnamespace
@@ -12,7 +12,7 @@ WHERE p.pronamespace = 'pg_catalog'::regnamespace
 ORDER BY 1
 
 -- name: left_over_roles
--- Logins of SQL rules whose database is gone: roles belong to the whole server, and stay.
+-- Logins of SQL rules whose database was dropped. Roles belong to the whole server, so they are left behind.
 SELECT rolname AS name
 FROM pg_roles
 WHERE rolname ~ '^vigia_rules_[0-9]+$'

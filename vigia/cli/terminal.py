@@ -1,4 +1,4 @@
-"""What every command shares: settings, the database, one line for what a user can mend."""
+"""Common parts of all commands: settings, the database, output, and errors in one line."""
 
 import sys
 import time
@@ -15,8 +15,8 @@ from model.text import as_text, clean, clean_lines
 from runtime import log
 from runtime.settings import Settings, SettingsError, load
 
-# `vigia agent` runs where neither the database's packages nor rich are installed: what needs them
-# imports them itself.
+# `vigia agent` also runs without the database packages and without rich, so functions that need
+# them import them themselves.
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -26,7 +26,7 @@ EXIT_FAILURE = 1
 EXIT_USAGE = 2
 COPY_CHARS = 1 << 16
 KEY_WARNING = (
-    "Everyone on this machine can read it in the list of processes: prefer --key-file or the "
+    "Every user of this machine can read it in the list of processes; prefer --key-file or the "
     "environment."
 )
 
@@ -43,7 +43,7 @@ def settings() -> Settings:
 
 @asynccontextmanager
 async def database() -> "AsyncIterator[Connection]":
-    """The database of the running service, or one started for this command alone."""
+    """Connect to the database of the running service, or start it for this command alone."""
     import psycopg  # noqa: PLC0415
 
     from db.engine import open_engine  # noqa: PLC0415
@@ -60,9 +60,9 @@ async def database() -> "AsyncIterator[Connection]":
 
 
 def run(command: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run to the end; what a user can mend is one line, and everything else a traceback.
+    """Run a command. Errors that a user can fix become one line; others keep their traceback.
 
-    Standard output is for what the command prints; the log goes elsewhere.
+    Standard output is only for the results of the command, so the log goes elsewhere.
     """
     log.configure()
     try:
@@ -82,7 +82,7 @@ def _run(command: Callable[[], Coroutine[Any, Any, None]]) -> None:
         sys.exit(EXIT_FAILURE)
     except UnicodeDecodeError as error:
         echo(
-            f"vigia: a file that is read must be UTF-8: {error.reason} at byte {error.start}",
+            f"vigia: an input file must be UTF-8; it has an invalid byte at {error.start}",
             err=True,
         )
         sys.exit(EXIT_FAILURE)
@@ -95,13 +95,13 @@ def _run(command: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 
 def _database_errors() -> tuple[type[Exception], ...]:
-    """Return what the database's driver raises; nothing as long as no command has imported it."""
+    """Return the error class of the database driver, or nothing if it is not imported."""
     driver = sys.modules.get("psycopg")
     return () if driver is None else (driver.Error,)
 
 
 def _only_one(group: BaseExceptionGroup[BaseException]) -> BaseException | None:
-    """Return the exception of a group of one, however deep: what a user can mend is one line."""
+    """Return the only exception in nested groups; None if a group has several."""
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup):
         if len(error.exceptions) > 1:
@@ -115,22 +115,22 @@ def _words(error: OSError) -> str:
         return str(error)
     words = f"{error.filename}: {error.strerror}"
     if str(error.filename).startswith("/proc/"):
-        words += "; the role collect measures this machine by /proc: mount it"
+        words += "; the role collect needs /proc to measure this machine: mount it"
     return words
 
 
 def echo(text: str = "", *, err: bool = False, nl: bool = True) -> None:
-    """Print a text, which may hold words of others: nothing in it acts on a terminal."""
+    """Print a text, which may be untrusted, without characters that could affect the terminal."""
     click.echo(clean_lines(text), err=err, nl=nl)
 
 
 def print_json(value: object) -> None:
-    """Print JSON in a line; what would act on a terminal is escaped in it."""
+    """Print JSON in one line, with characters escaped that could affect the terminal."""
     click.echo(as_text(value))
 
 
 def print_table(columns: list[str], rows: list[list[str]]) -> None:
-    """Print what may be others' words: no markup and no control character in it acts."""
+    """Print a table of texts, which may be untrusted: markup and control characters are inert."""
     from rich.table import Table  # noqa: PLC0415
 
     table = Table(*columns, box=None, header_style="bold")
@@ -140,14 +140,14 @@ def print_table(columns: list[str], rows: list[list[str]]) -> None:
 
 
 def print_rich(table: "Table") -> None:
-    """Print a table whose cells and title are clean."""
+    """Print a table whose cells and title are already cleaned."""
     from rich.console import Console  # noqa: PLC0415
 
     Console(markup=False, highlight=False).print(table)
 
 
 def copy(text: TextIO) -> None:
-    """Print what a file holds: as it is to a program, and cleaned to a terminal."""
+    """Print the contents of a file: unchanged to a program, cleaned to a terminal."""
     is_watched = sys.stdout.isatty()
     while chunk := text.read(COPY_CHARS):
         sys.stdout.write(clean_lines(chunk) if is_watched else chunk)
@@ -155,12 +155,12 @@ def copy(text: TextIO) -> None:
 
 
 def binary_output() -> BinaryIO:
-    """Return where bytes are written: standard output, behind a filter if that is a terminal."""
+    """Return standard output for bytes; if it is a terminal, the output is cleaned."""
     return cast(BinaryIO, _Cleaned()) if sys.stdout.isatty() else sys.stdout.buffer
 
 
 class _Cleaned:
-    """Takes UTF-8 in any pieces, and prints it without what acts on a terminal."""
+    """Takes UTF-8 in any pieces, and prints it without characters that affect the terminal."""
 
     def __init__(self) -> None:
         self._decoder = getincrementaldecoder("utf-8")("replace")
@@ -175,9 +175,9 @@ class _Cleaned:
 def progress(
     unit: str, total: float | None, *, shown: bool, after_s: float = 0
 ) -> Iterator[Callable[[float], None]]:
-    """Show on stderr how far a long work is; yields what is called with how much more is done.
+    """Show a progress bar on stderr, after `after_s` seconds.
 
-    Not before it has gone on for `after_s`.
+    Yields a function to call with the amount of work just done.
     """
     from rich import console, progress  # noqa: PLC0415
 

@@ -1,1 +1,1 @@
-"""What the service measures and tells of itself."""
+"""Metrics and status of Vigia itself."""

@@ -1,4 +1,4 @@
-"""How late the event loop is: a task that asks to be woken, and compares."""
+"""Measures the lag of the event loop: a task that sleeps, and compares due time and wake-up."""
 
 import asyncio
 import time
@@ -9,7 +9,7 @@ from datetime import datetime
 from model.series import Category, Sample, Series
 
 TICK_S = 0.05
-"""A block is seen to within a tick; twenty wake-ups a second are half a thousandth of a core."""
+"""A blocked loop is measured to within one tick. 20 wake-ups a second take 0.05 % of a core."""
 KEPT_S = 60.0
 NTH = 0.99
 SERIES = Series(
@@ -18,7 +18,7 @@ SERIES = Series(
 
 
 class LoopLag:
-    """How late each of the wake-ups of the last minute came."""
+    """The lags of all wake-ups of the last minute, in seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -34,7 +34,7 @@ class LoopLag:
             self.note(self._clock() - due)
 
     def note(self, lag_s: float) -> None:
-        """Take how late a wake-up came."""
+        """Record the lag of a wake-up."""
         now = self._clock()
         self._newest_s = max(0.0, lag_s)
         self._lags.append((now, self._newest_s))
@@ -43,7 +43,7 @@ class LoopLag:
             self._lags.popleft()
 
     def status(self) -> dict[str, float]:
-        """Return the lag now, and the greatest and the 99th percentile of the last minute."""
+        """Return the newest lag, and the maximum and the 99th percentile of the last minute."""
         lags = sorted(lag for _, lag in self._lags) or [0.0]
         return {
             "lag_s": self._newest_s,
@@ -52,6 +52,6 @@ class LoopLag:
         }
 
     def sample(self, at: datetime) -> Sample:
-        """Return the greatest lag since the sample before, for history and rules."""
+        """Return the maximum lag since the previous sample as a sample, in milliseconds."""
         lag_s, self._max_since_sample_s = self._max_since_sample_s, 0.0
         return Sample(SERIES, at, round(1000 * lag_s, 3))

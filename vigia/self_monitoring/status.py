@@ -1,4 +1,4 @@
-"""What the service tells of itself: its status, and the samples that it stores."""
+"""The status of the service, and the samples that it stores about itself."""
 
 from datetime import datetime
 
@@ -11,7 +11,7 @@ QUARANTINED = Series(metric="service_spool_quarantined_records", component="serv
 
 
 def status_of(service: Service) -> dict[str, object]:
-    """Return what every part reports, as `/dev/status` shows it."""
+    """Return the status of every part, for `/dev/status`."""
     writer, live = service.writer, service.live
     return {
         "engine": {"embedded": service.engine.embedded, "restarts": service.engine.restarts},
@@ -40,13 +40,13 @@ def status_of(service: Service) -> dict[str, object]:
 
 
 async def measure(service: Service, at: datetime) -> None:
-    """Store how late the event loop was since the slot before, and what is in quarantine."""
+    """Store the maximum loop lag since the previous slot, and the size of the quarantine."""
     quarantined = Sample(QUARANTINED, at, service.spool.quarantined)
     service.writer.put([service.loop_lag.sample(at), quarantined])
 
 
 async def count_security(service: Service, at: datetime) -> None:
-    """Let rules, clients and subscribers see what the security audit has that is new."""
+    """Store and publish counts of new audit entries, for rules, clients and subscribers."""
     async with service.pool.connection() as connection:
         samples = await audit_log.count(connection, at)
     service.live.publish(samples)

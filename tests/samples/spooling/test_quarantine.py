@@ -174,7 +174,7 @@ async def test_refused_records_are_listed_and_given_back_beside_the_running_serv
         code, said = await spool_command("requeue", record["name"])
         assert code == 0
         assert said.startswith("1 record waits to be stored")
-        assert "else by the next one that starts" in said
+        assert "or by the next one that starts" in said
         async with asyncio.timeout(20):
             while not await _stored(pool):
                 await asyncio.sleep(0.05)

@@ -50,7 +50,7 @@ async def test_doctor_names_what_an_administrator_runs(
             url = "postgresql://{user}:{password}@{host}:{port}/{dbname}".format_map(plain)
             found = await doctor.examine(Settings(database_url=Secret(url)))
             advice = {one.check: one.advice for one in found}
-            assert f"DROP ROLE vigia_rules_{oid};" in advice["roles of rules"]
+            assert f"DROP ROLE vigia_rules_{oid};" in advice["roles of SQL rules"]
             assert "REVOKE EXECUTE ON FUNCTION pg_advisory_lock(bigint)" in advice["readers"]
             await own.execute(advice["readers"].partition(": ")[2].encode())
             assert await privileges.side_effects(connection) == []

@@ -1,4 +1,4 @@
-"""`vigia backup …` and `vigia restore`: the database in one file, and back."""
+"""`vigia backup …` and `vigia restore`: write the database to one file, and restore it."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ MEGABYTE = 1e6
 
 
 class Stages:
-    """Shows each stage of a work as a bar of its own."""
+    """Shows each stage as a progress bar of its own."""
 
     def __init__(self, stack: ExitStack) -> None:
         self._stack = stack
@@ -43,7 +43,7 @@ def _stages() -> Iterator[Stages]:
 to_option = click.option(
     "--to",
     type=FOLDER,
-    help="The folder of backups; by default `backups` in the data directory.",
+    help="Folder of backups (default: `backups` in the data directory).",
 )
 
 
@@ -52,10 +52,10 @@ to_option = click.option(
 @terminal.json_option
 @click.pass_context
 def backup_group(context: click.Context, to: Path | None, *, as_json: bool) -> None:
-    """Back the database up into one file, which is read back and verified.
+    """Back up the database to one file, and verify the file.
 
-    The service may run meanwhile. Every sample that it acknowledged before the time of the backup
-    is in it.
+    The service may keep running. The backup contains every sample that was acknowledged before its
+    time.
     """
     if context.invoked_subcommand is not None:
         return
@@ -104,7 +104,7 @@ def _row(manifest: Manifest | None, damage: str) -> list[str]:
 @click.argument("file", type=FILE)
 @terminal.json_option
 def verify_backup(file: Path, *, as_json: bool) -> None:
-    """Read FILE, and compare every byte and row with what it says it holds."""
+    """Read FILE, and compare every byte and row with the file's own checksums and counts."""
 
     async def go() -> None:
         with _stages() as stages:
@@ -122,13 +122,13 @@ def verify_backup(file: Path, *, as_json: bool) -> None:
 @click.option(
     "--replace",
     is_flag=True,
-    help="Replace the embedded database in the data directory; a server's is never replaced.",
+    help="Replace the embedded database in the data directory. A server's is never replaced.",
 )
 @terminal.json_option
 def restore_command(file: Path, *, replace: bool, as_json: bool) -> None:
-    """Make a database of the backup FILE: a fresh data directory, or an empty one of a server.
+    """Restore the backup FILE to a new data directory, or to an empty database on a server.
 
-    The file is verified first, and what was restored is counted.
+    The file is verified first, and the restored rows are counted.
     """
 
     async def go() -> None:

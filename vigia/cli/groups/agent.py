@@ -1,4 +1,4 @@
-"""`vigia agent`: what runs on the other hosts."""
+"""`vigia agent`: collects another host."""
 
 import asyncio
 import signal
@@ -20,15 +20,15 @@ from vigia.agent.sender import Sender
 from vigia.cli import terminal
 
 EVERYWHERE = ("0.0.0.0/0", "::/0")
-"""Who starts the agent has said where it sends, and that is mostly a private network."""
+"""The user who starts the agent chooses the address, which is mostly in a private network."""
 
 SPOOL_MIB, SPOOL_MIB_MIN = 256, 32
 ONCE_S = 1.0
-"""Shares of processor time need some time between two readings."""
+"""CPU shares need some time between two readings."""
 
 
 @click.command("agent")
-@click.option("--to", "url", envvar="VIGIA_URL", required=True, help="The service.")
+@click.option("--to", "url", envvar="VIGIA_URL", required=True, help="Address of the service.")
 @click.option(
     "--key", envvar="VIGIA_KEY", help=f"A key with the role ingest. {terminal.KEY_WARNING}"
 )
@@ -36,9 +36,9 @@ ONCE_S = 1.0
     "--key-file",
     envvar="VIGIA_KEY_FILE",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A file that holds the key.",
+    help="File that contains the key.",
 )
-@click.option("--host-label", default=socket.gethostname, help="The name of this host.")
+@click.option("--host-label", default=socket.gethostname, help="Name of this host.")
 @click.option(
     "--interval",
     "interval_s",
@@ -50,16 +50,16 @@ ONCE_S = 1.0
 @click.option(
     "--spool",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where samples wait; by default `agent` in the data directory.",
+    help="Folder for unsent samples (default: `agent` in the data directory).",
 )
 @click.option(
     "--spool-mib",
     type=click.IntRange(SPOOL_MIB_MIN),
     default=SPOOL_MIB,
     show_default=True,
-    help="How much may wait; beyond, the oldest goes.",
+    help="Limit of unsent samples; beyond it the oldest are dropped.",
 )
-@click.option("--once", is_flag=True, help="Collect once, send everything that waits, and end.")
+@click.option("--once", is_flag=True, help="Collect once, send all unsent samples, and exit.")
 def agent_command(
     *,
     url: str,
@@ -71,7 +71,7 @@ def agent_command(
     spool_mib: int,
     once: bool,
 ) -> None:
-    """Collect this host and send it to a service elsewhere, until Ctrl-C."""
+    """Collect this host and send the samples to a service, until Ctrl-C."""
     _check(url, host_label)
     secret = _key(key, key_file)
     folder = spool or terminal.settings().data_dir / "agent"
@@ -102,7 +102,7 @@ async def _open(
 
 
 async def _run_until_signalled(agent: Agent, sender: Sender, interval_s: float) -> None:
-    """Run until SIGINT or SIGTERM; what is on its way then waits on the disk."""
+    """Run until SIGINT or SIGTERM. Unsent samples stay on disk."""
     running = asyncio.ensure_future(run(agent, sender, interval_s))
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, running.cancel)
@@ -113,19 +113,19 @@ async def _run_until_signalled(agent: Agent, sender: Sender, interval_s: float) 
 
 def _key(key: str | None, file: Path | None) -> Secret:
     if (key is None) == (file is None):
-        raise click.UsageError("give --key (or VIGIA_KEY) or --key-file")
+        raise click.UsageError("set either --key (or VIGIA_KEY) or --key-file")
     text = key if file is None else file.read_text(encoding="utf-8", errors="replace")
     text = (text or "").strip()
     if not text or not text.isascii() or not text.isprintable():
-        raise click.UsageError("the key is empty, or holds more than a key")
+        raise click.UsageError("the key must be one line of printable ASCII characters")
     return Secret(text)
 
 
 def _check(url: str, host: str) -> None:
     if not SERVICE_URL.fullmatch(url):
         raise click.UsageError("--to must be http:// or https:// and a host, without a password")
-    # Cleaned first: what the shell passed may be no text at all, and has no bytes then.
+    # Compare with the cleaned text first: an argument that is not valid UTF-8 cannot be encoded.
     if not host or clean(host) != host or len(host.encode()) > LABEL_VALUE_BYTES_MAX:
         raise click.UsageError(
-            f"--host-label has 1 to {LABEL_VALUE_BYTES_MAX} bytes, and no {UNSAFE_WORDS}"
+            f"--host-label must have 1 to {LABEL_VALUE_BYTES_MAX} bytes, and no {UNSAFE_WORDS}"
         )

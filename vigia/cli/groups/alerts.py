@@ -1,4 +1,4 @@
-"""`vigia alerts …`: what is wrong, what was, and what someone does about it."""
+"""`vigia alerts …`: lists alerts, acts on them, and manages silences."""
 
 from collections.abc import Mapping
 from typing import Any, get_args
@@ -19,11 +19,11 @@ PATH = f"{BASE}/alerts"
 
 
 def filters(command: Command) -> Command:
-    """Add what a list of alerts can be narrowed by, each as the API names it."""
+    """Add the filters of a list of alerts, named as in the API."""
     for option in (
         click.option("--limit", type=click.IntRange(1, LIMIT_MAX), default=LIMIT),
         click.option(
-            "--suppressed/--not-suppressed", default=None, help="Only suppressed ones, or not."
+            "--suppressed/--not-suppressed", default=None, help="Only suppressed alerts, or others."
         ),
         click.option("--rule", help="Only alerts of this rule."),
         click.option("--component", help="Only this component."),
@@ -36,7 +36,7 @@ def filters(command: Command) -> Command:
 
 @click.group("alerts")
 def alerts_group() -> None:
-    """Alerts, open and past, and what people do about them."""
+    """List alerts, act on them, and silence them."""
 
 
 @alerts_group.command("active")
@@ -50,10 +50,10 @@ def active(caller: Caller, **given: Any) -> None:
 @alerts_group.command("history")
 @asks
 @filters
-@click.option("--start", default="-7d", show_default=True, help="Open then or later.")
-@click.option("--end", default="now", show_default=True, help="Opened before.")
+@click.option("--start", default="-7d", show_default=True, help="Open at this time or later.")
+@click.option("--end", default="now", show_default=True, help="Opened before this time.")
 def history(caller: Caller, **given: Any) -> None:
-    """List the alerts that were open in a range of time, newest first."""
+    """List the alerts that were open in a time range, newest first."""
     caller.ask("GET", f"{PATH}/history", _print_list, _query(given))
 
 
@@ -61,7 +61,7 @@ def history(caller: Caller, **given: Any) -> None:
 @asks
 @click.argument("number", type=int)
 def show(caller: Caller, number: int) -> None:
-    """Show an alert with each of its transitions."""
+    """Show an alert with its transitions."""
     caller.ask("GET", f"{PATH}/{number}", _print_one)
 
 
@@ -71,16 +71,16 @@ def _act(name: str, transition: str, summary: str) -> None:
     @alerts_group.command(name, help=summary)
     @asks
     @click.argument("number", type=int)
-    @click.option("--comment", default="", help="Why; it is kept with the transition.")
+    @click.option("--comment", default="", help="The reason, stored with the transition.")
     def act(caller: Caller, number: int, comment: str) -> None:
         caller.ask(
             "POST", f"{PATH}/{number}/{transition}", _print_transition, body={"comment": comment}
         )
 
 
-_act("ack", "acknowledge", "Say that you are on it.")
-_act("resolve", "resolve", "Resolve an alert by hand.")
-_act("reopen", "reopen", "Let a resolved alert fire again.")
+_act("ack", "acknowledge", "Acknowledge an alert.")
+_act("resolve", "resolve", "Resolve an alert manually.")
+_act("reopen", "reopen", "Reopen a resolved alert.")
 
 
 @alerts_group.command("comment")
@@ -88,18 +88,18 @@ _act("reopen", "reopen", "Let a resolved alert fire again.")
 @click.argument("number", type=int)
 @click.argument("text")
 def comment(caller: Caller, number: int, text: str) -> None:
-    """Say something about an alert, open or past."""
+    """Comment on an open or resolved alert."""
     caller.ask("POST", f"{PATH}/{number}/comment", _print_one, body={"comment": text})
 
 
 @alerts_group.command("analytics")
 @asks
 @click.option("--by", type=click.Choice(get_args(By)), default="rule")
-@click.option("--start", default="-30d", show_default=True, help="Opened since.")
-@click.option("--end", default="now", show_default=True, help="Opened before.")
-@click.option("--tz", default="UTC", show_default=True, help="Time zone in which weeks begin.")
+@click.option("--start", default="-30d", show_default=True, help="Opened at this time or later.")
+@click.option("--end", default="now", show_default=True, help="Opened before this time.")
+@click.option("--tz", default="UTC", show_default=True, help="Time zone of weeks.")
 def analytics(caller: Caller, **given: Any) -> None:
-    """Say how soon alerts were taken on and over, and which are noise."""
+    """Show alert statistics: counts, times to acknowledge and resolve, and flapping."""
     caller.ask("GET", f"{PATH}/analytics", _print_analytics, _query(given))
 
 
@@ -110,12 +110,12 @@ def analytics(caller: Caller, **given: Any) -> None:
 @click.option("--category", multiple=True, type=click.Choice([one.value for one in Category]))
 @click.option("--level", multiple=True, type=click.Choice([one.value for one in Level]))
 @click.option("--label", multiple=True, metavar="NAME=VALUE")
-@click.option("--for", "duration", required=True, help="How long from now on: 30m, 2h, 1d.")
-@click.option("--comment", required=True, help="Why.")
+@click.option("--for", "duration", required=True, help="Duration from now on: 30m, 2h, 1d.")
+@click.option("--comment", required=True, help="The reason.")
 def silence(
     caller: Caller, duration: str, comment: str, label: tuple[str, ...], **given: tuple[str, ...]
 ) -> None:
-    """Let nobody be told of some alerts for a while; what is given must all fit."""
+    """Silence alerts for a while: they notify nobody. An alert must match every given option."""
     matcher: Answer = {name: list(values) for name, values in given.items() if values}
     if label:
         matcher["labels"] = dict(_pair(one) for one in label)
@@ -125,9 +125,9 @@ def silence(
 
 @alerts_group.command("silences")
 @asks
-@click.option("--all", "is_all", is_flag=True, help="Also those that have ended, or not begun.")
+@click.option("--all", "is_all", is_flag=True, help="Include ended and pending silences.")
 def silences(caller: Caller, *, is_all: bool) -> None:
-    """List what is silenced now."""
+    """List the active silences."""
     caller.ask("GET", f"{PATH}/silences", _print_silences, [] if is_all else [("active", "true")])
 
 
@@ -173,7 +173,7 @@ def _print_list(found: Answer) -> None:
         ["id", "level", "state", "opened", "about", "title", "suppressed by"], rows
     )
     if found["cursor"]:
-        terminal.echo("there are more: narrow it, or raise --limit")
+        terminal.echo("there are more alerts; add filters, or raise --limit")
 
 
 def _print_one(alert: Answer) -> None:
@@ -201,7 +201,7 @@ def _print_one(alert: Answer) -> None:
         ]
         for transition in alert["events"]
     ]
-    terminal.print_table(["time", "step", "level", "value", "by", "comment"], rows)
+    terminal.print_table(["time", "transition", "level", "value", "by", "comment"], rows)
 
 
 def _print_transition(alert: Answer) -> None:
@@ -230,7 +230,7 @@ def _print_silences(found: Answer) -> None:
         ]
         for one in found["items"]
     ]
-    terminal.print_table(["id", "from", "until", "what", "by", "comment"], rows)
+    terminal.print_table(["id", "from", "until", "matcher", "by", "comment"], rows)
 
 
 def _thing(alert: Answer) -> str:
@@ -239,7 +239,7 @@ def _thing(alert: Answer) -> str:
 
 
 def _time(text: str) -> str:
-    """Return a time of the API's, in UTC, to the minute."""
+    """Return a time of the API shortened to the minute, in UTC."""
     return f"{text[:10]} {text[11:16]}"
 
 

@@ -1,4 +1,4 @@
-"""`vigia channels`: where messages go."""
+"""`vigia channels`: manages the channels that messages are sent to."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ PATH = f"{BASE}/channels"
 
 @click.group("channels")
 def channels_group() -> None:
-    """Where messages go: webhooks, mailboxes, chats."""
+    """Channels that messages are sent to: webhooks, mailboxes, chats."""
 
 
 @channels_group.command("list")
@@ -30,22 +30,24 @@ def list_channels(caller: Caller) -> None:
 @asks
 @click.argument("name")
 @click.option("--type", "kind", type=click.Choice(sorted(TYPES)), required=True)
-@click.option("--to", default="", metavar="URL", help="Where messages go, as its type asks for.")
+@click.option("--to", default="", metavar="URL", help="The address, in the form of its type.")
 @click.option(
     "--secret-file",
     type=click.File("r", encoding="utf-8"),
-    help="A file that holds its key, token or password; - is standard input.",
+    help="File that contains its key, token or password; - is standard input.",
 )
-@click.option("--setting", "settings", multiple=True, metavar="NAME=VALUE", help="One of its type.")
+@click.option(
+    "--setting", "settings", multiple=True, metavar="NAME=VALUE", help="A setting of its type."
+)
 @click.option(
     "--min-level",
     type=click.Choice([one.value for one in Level]),
     default=Level.WARNING.value,
     show_default=True,
-    help="The lowest level of an alert that is sent.",
+    help="The lowest level of alerts that are sent.",
 )
 def create(caller: Caller, name: str, kind: str, **given: Any) -> None:
-    """Make the channel NAME."""
+    """Create the channel NAME."""
     secret = given["secret_file"].read().strip() if given["secret_file"] else ""
     body = {
         "name": name,
@@ -62,7 +64,7 @@ def create(caller: Caller, name: str, kind: str, **given: Any) -> None:
 @asks
 @click.argument("name")
 def test(caller: Caller, name: str) -> None:
-    """Send a test message by the channel NAME, and show what was sent and answered."""
+    """Send a test message to the channel NAME, and show the message and the response."""
     caller.ask_named("POST", PATH, name, "/test", _print_tested, Role.ADMIN)
 
 
@@ -70,14 +72,14 @@ def test(caller: Caller, name: str) -> None:
 @asks
 @click.argument("name")
 def delete(caller: Caller, name: str) -> None:
-    """Delete the channel NAME; what waits for it is never sent."""
+    """Delete the channel NAME. Its waiting messages are never sent."""
     caller.ask_named(
         "DELETE", PATH, name, "", lambda _: terminal.echo(f"channel {name} deleted"), Role.ADMIN
     )
 
 
 def _settings(pairs: tuple[str, ...]) -> dict[str, object]:
-    """Return settings as their types want them: commas make a list."""
+    """Return settings by name: true and false become booleans, and commas make a list."""
     return dict(_setting(pair) for pair in pairs)
 
 
@@ -101,10 +103,11 @@ def _print_list(found: Answer) -> None:
 
 
 def _print_made(made: Answer) -> None:
-    terminal.echo(f"channel {made['name']} made; try it with: vigia channels test {made['name']}")
+    name = made["name"]
+    terminal.echo(f"channel {name} created; test it with: vigia channels test {name}")
 
 
 def _print_tested(tested: Answer) -> None:
-    terminal.echo(f"{tested['state']}: {tested['error'] or 'the provider took the message'}")
+    terminal.echo(f"{tested['state']}: {tested['error'] or 'the provider accepted the message'}")
     terminal.echo(f"sent: {tested['sent']}")
-    terminal.echo(f"answered {tested['status']}: {tested['answer']}")
+    terminal.echo(f"response {tested['status']}: {tested['answer']}")

@@ -1,4 +1,4 @@
-"""`vigia config …`: read and change the run-time settings, one by one or all of them as a file."""
+"""`vigia config …`: reads and changes run-time settings, one by one or all in a file."""
 
 from typing import Any, BinaryIO
 
@@ -17,14 +17,14 @@ SHOWN_CHARS = 100
 
 @click.group("config")
 def config_group() -> None:
-    """Settings that act without a restart."""
+    """Settings that take effect without a restart."""
 
 
 @config_group.command("get")
 @click.argument("key", required=False)
 @terminal.json_option
 def get(key: str | None, *, as_json: bool) -> None:
-    """Print one setting, or all of them."""
+    """Print one setting, or all settings."""
 
     async def show() -> None:
         async with terminal.database() as connection:
@@ -45,12 +45,12 @@ def get(key: str | None, *, as_json: bool) -> None:
 @click.argument("key")
 @click.argument("value")
 def set_value(key: str, value: str) -> None:
-    """Change one setting; VALUE is JSON. A key such as intervals.collect_s changes a part."""
+    """Change one setting. VALUE is JSON. A key such as intervals.collect_s changes one field."""
 
     async def change() -> None:
         wanted: Any = _value(key, value)
         async with terminal.database() as connection, connection.transaction():
-            # Else a change of another part by somebody else could be lost.
+            # Read and write under one lock, or a concurrent change of another field could be lost.
             await config.lock(connection)
             whole, _, part = key.partition(".")
             if part:
@@ -64,7 +64,7 @@ def set_value(key: str, value: str) -> None:
 @config_group.command("export")
 @click.argument("file", type=click.File("wb"))
 def export(file: BinaryIO) -> None:
-    """Write every setting to a JSON file, or to - for standard output."""
+    """Write all settings to a JSON file; - is standard output."""
 
     async def write() -> None:
         async with terminal.database() as connection:
@@ -77,12 +77,12 @@ def export(file: BinaryIO) -> None:
 @config_group.command("import")
 @click.argument("file", type=click.File("rb"))
 def import_file(file: BinaryIO) -> None:
-    """Change every setting that a file says differently; all of them or, on error, none."""
+    """Change all settings that differ from a file. On an error, change none."""
 
     async def change() -> None:
         wanted = _parse(file.read())
         if not isinstance(wanted, dict):
-            raise InvalidError("the file must hold an object: a value for each key")
+            raise InvalidError("the file must contain a JSON object with a value for each key")
         async with terminal.database() as connection, connection.transaction():
             await config.lock(connection)
             changed = {
@@ -90,7 +90,7 @@ def import_file(file: BinaryIO) -> None:
                 for key, value in wanted.items()
                 if (await config.entry(connection, key)).value != value
             }
-            # Together, because one value may be right only with another.
+            # All at once, because one value may be valid only together with another.
             await config.write_all(connection, changed, utc_now(), AUTHOR)
         terminal.echo("".join(f"changed {key}\n" for key in changed), nl=False)
 
@@ -111,4 +111,4 @@ def _parse(text: str | bytes) -> Any:
     try:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InvalidError(f"this is not JSON: {error}") from None
+        raise InvalidError(f"the file is not valid JSON: {error}") from None

@@ -1,4 +1,4 @@
-"""`vigia deliveries`: what was sent to whom, what waits, and what failed."""
+"""`vigia deliveries`: lists messages that were sent, wait or failed, and sends them again."""
 
 import click
 
@@ -14,14 +14,14 @@ PATH = f"{BASE}/deliveries"
 
 @click.group("deliveries")
 def deliveries_group() -> None:
-    """Messages: what was sent to whom, what waits, and what failed."""
+    """Messages that were sent, wait to be sent, or failed."""
 
 
 @deliveries_group.command("list")
 @asks
-@click.option("--state", type=click.Choice([one.value for one in State]), help="Only these.")
-@click.option("--channel", help="Only those of this channel.")
-@click.option("--alert", type=int, help="Only those about this alert.")
+@click.option("--state", type=click.Choice([one.value for one in State]), help="Only this state.")
+@click.option("--channel", help="Only deliveries to this channel.")
+@click.option("--alert", type=int, help="Only deliveries about this alert.")
 @click.option("--limit", type=click.IntRange(1, LIMIT_MAX), default=LIMIT)
 def list_deliveries(caller: Caller, **given: object) -> None:
     """List deliveries, newest first."""
@@ -33,7 +33,7 @@ def list_deliveries(caller: Caller, **given: object) -> None:
 @asks
 @click.argument("number", type=int)
 def replay(caller: Caller, number: int) -> None:
-    """Send a delivery again, with the same key."""
+    """Send a delivery again, with the same idempotency key."""
     caller.ask("POST", f"{PATH}/{number}/replay", _print_replayed)
 
 
@@ -54,4 +54,4 @@ def _row(one: Answer) -> list[str]:
 
 
 def _print_replayed(one: Answer) -> None:
-    terminal.echo(f"delivery {one['id']} waits to be sent again by {one['channel']}")
+    terminal.echo(f"delivery {one['id']} will be sent again to {one['channel']}")

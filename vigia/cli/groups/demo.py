@@ -1,4 +1,4 @@
-"""`vigia demo`: a simulated trading platform, to see Vigia live with nothing else installed."""
+"""`vigia demo`: a simulated trading platform, to try Vigia without any other system."""
 
 import asyncio
 import signal
@@ -20,12 +20,12 @@ CONNECT_TIMEOUT_S = 10
 
 
 @click.command("demo")
-@click.option("--url", help="A PostgreSQL for the demo; by default Vigia's own database.")
-@click.option("--seed", default=1, show_default=True, help="The same seed makes the same day.")
-@click.option("--once", is_flag=True, help="Make the day, and end.")
+@click.option("--url", help="PostgreSQL address for the demo (default: Vigia's own database).")
+@click.option("--seed", default=1, show_default=True, help="Equal seeds create equal days.")
+@click.option("--once", is_flag=True, help="Create one day of trades, and exit.")
 @click.option("--drop", is_flag=True, help="Remove the demo.")
 def demo_command(*, url: str | None, seed: int, once: bool, drop: bool) -> None:
-    """Play a trading platform, clearly labelled as simulated, until Ctrl-C."""
+    """Simulate a trading platform, clearly labelled as simulated, until Ctrl-C."""
     settings = terminal.settings()
 
     async def play() -> None:
@@ -34,10 +34,10 @@ def demo_command(*, url: str | None, seed: int, once: bool, drop: bool) -> None:
                 await demo.drop(connection)
                 terminal.echo(f"The schema {demo.SCHEMA} is removed.")
                 return
-            terminal.echo("Making a day of simulated trades …")
+            terminal.echo("Creating a day of simulated trades …")
             day = await demo.create(connection, seed)
             terminal.echo(
-                f"The schema {demo.SCHEMA} holds {day.positions} positions and {day.trades} "
+                f"The schema {demo.SCHEMA} contains {day.positions} positions and {day.trades} "
                 "trades, all simulated.\nRemove it with: vigia demo --drop"
             )
             terminal.echo(_advice(settings, url, is_served=is_served))
@@ -51,30 +51,30 @@ async def _move(connection: Connection, day: demo.Day) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    terminal.echo("It goes on now, until Ctrl-C.")
+    terminal.echo("The simulation continues until Ctrl-C.")
     await demo.move(connection, day.market, stop)
 
 
 def _advice(settings: Settings, url: str | None, *, is_served: bool) -> str:
-    """Say how the demo is seen."""
+    """Return a text that explains how to see the demo."""
     if url is not None:
         return (
             "To see it, start Vigia with this address as VIGIA_TRADING_DATABASE_URL, followed by "
             f"?options=-csearch_path%3D{demo.SCHEMA}"
         )
     if settings.trading_database_url is not None:
-        return "Vigia does not show it: VIGIA_TRADING_DATABASE_URL is set."
+        return "Vigia does not show it, because VIGIA_TRADING_DATABASE_URL is set; unset it."
     if not is_served:
-        return "Vigia is not running: start it with `vigia serve`, then let the demo go on."
+        return "Vigia is not running: start it with `vigia serve`, then run this command again."
     return "Vigia shows it as the component trading, from its next slot on."
 
 
 @asynccontextmanager
 async def _database(settings: Settings, url: str | None) -> AsyncIterator[tuple[Connection, bool]]:
-    """Yield a connection, and whether others reach the database as well.
+    """Yield a connection, and whether other processes can reach the database.
 
-    An embedded one that was started for this command alone is nobody else's, and keeps the service
-    from starting.
+    An embedded engine that this command had to start is private. The service cannot start while it
+    runs.
     """
     if url is not None:
         async with await _connect(url) as connection:

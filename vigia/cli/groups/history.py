@@ -1,4 +1,4 @@
-"""`vigia history`: the past of metrics as a table, or as a file of any length."""
+"""`vigia history`: prints the history of metrics as a table, or exports it to a file."""
 
 import os
 import sys
@@ -25,14 +25,14 @@ PATH = f"{BASE}/metrics/history"
 TABLE, JSON = "table", "json"
 SUFFIXES = {".jsonl": "ndjson", ".json": JSON} | {f".{name}": name for name in MEDIA_TYPES}
 TABLE_POINTS = "25"
-"""What fits on a screen, where the step is left to us."""
+"""Buckets of a table with step `auto`, so that it fits on a screen."""
 ARROW_ROW_BYTES, ARROW_VALUE_BYTES = 32, 8
 WHOLE_FROM = 1e5
-"""From here on, a table shows no fractions."""
+"""From this value on, a table shows no fractions."""
 
 
 class Wanted(Struct, kw_only=True):
-    """The command line."""
+    """The options of the command line."""
 
     metrics: tuple[str, ...]
     component: str | None
@@ -51,18 +51,20 @@ class Wanted(Struct, kw_only=True):
 
     @property
     def format(self) -> str:
-        """What was said, else what the file's name says, else a table."""
+        """The format given, else by the ending of the file's name, else a table."""
         if self.as_json:
             return JSON
         if self.form is None and self.output is not None:
             if self.output.suffix not in SUFFIXES:
-                raise click.UsageError(f"--format is needed for {self.output.name}")
+                raise click.UsageError(
+                    f"the ending of {self.output.name} names no format; set --format"
+                )
             return SUFFIXES[self.output.suffix]
         return self.form or TABLE
 
     @property
     def query(self) -> Query:
-        """The same as the API has it."""
+        """The options as query parameters of the API."""
         given = [("start", self.start), ("end", self.end), ("step", self.step), ("tz", self.tz)]
         if self.component is not None:
             given.append(("component", self.component))
@@ -85,26 +87,32 @@ class Wanted(Struct, kw_only=True):
 )
 @click.option("--start", default="-1h", show_default=True, help="RFC 3339, epoch s, or -24h.")
 @click.option("--end", default="now", show_default=True, help="Exclusive.")
-@click.option("--step", default="auto", show_default=True, help="15s, 5m, 1d; raw: the samples.")
+@click.option("--step", default="auto", show_default=True, help="15s, 5m, 1d; raw for samples.")
 @click.option(
     "--agg", "aggregates", multiple=True, help=f"{', '.join(AGGREGATES)}.  [default: avg]"
 )
-@click.option("--group-by", multiple=True, metavar="LABEL", help="Series alike in it are one.")
-@click.option("--tz", default="UTC", show_default=True, help="Time zone in which days begin.")
+@click.option(
+    "--group-by", multiple=True, metavar="LABEL", help="Combine series with equal values of it."
+)
+@click.option("--tz", default="UTC", show_default=True, help="Time zone of days.")
 @click.option("--format", "form", type=click.Choice([TABLE, JSON, *MEDIA_TYPES]))
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write a file.")
 @terminal.json_option
 @client.options
 def history_command(**given: Any) -> None:
-    """Show the past of metrics, or export it.
+    """Show the history of metrics, or export it.
 
-    The format of a file is that of its name's ending. It appears when it is complete.
+    The ending of a file's name selects its format. The file appears when it is complete.
     """
     wanted = Wanted(**given)
     if wanted.format == "arrow" and wanted.output is None and sys.stdout.isatty():
-        raise click.UsageError("Arrow is no text; give --output, or send it to another program")
+        raise click.UsageError(
+            "Arrow is a binary format; set --output, or pipe it to another program"
+        )
     if wanted.format == TABLE and wanted.output is not None:
-        raise click.UsageError(f"a table is for the terminal; use one of {', '.join(MEDIA_TYPES)}")
+        raise click.UsageError(
+            f"a table is only for the terminal; use --format {', '.join(MEDIA_TYPES)}"
+        )
 
     query = wanted.query
 
@@ -137,13 +145,13 @@ def _rows_of(chunk: bytes, wanted: Wanted) -> float:
 
 @contextmanager
 def _file(output: Path | None) -> Iterator[BinaryIO]:
-    """Yield where to write; what did not become whole leaves no file behind."""
+    """Yield a file to write to. An output file appears only if the block succeeds."""
     if output is None:
         try:
             yield terminal.binary_output()
             sys.stdout.buffer.flush()
         except BrokenPipeError:
-            # Whoever read has enough, and nothing can be written any more, at the exit neither.
+            # The reader has closed the pipe. Without this, the flush at exit would fail too.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(terminal.EXIT_FAILURE)
         return
@@ -158,7 +166,7 @@ def _file(output: Path | None) -> Iterator[BinaryIO]:
 
 
 def _print(history: dict[str, Any]) -> None:
-    """Print a table for each series, without the buckets that hold nothing."""
+    """Print a table for each series, without empty buckets."""
     for series in history["series"]:
         values = series["values"]
         table = Table("time", box=None, header_style="bold", title_justify="left")
@@ -172,7 +180,7 @@ def _print(history: dict[str, Any]) -> None:
                 )
         terminal.print_rich(table)
     if not history["series"]:
-        terminal.echo("no series fit; GET /metrics lists what there is")
+        terminal.echo("no series matches; GET /metrics lists all series")
 
 
 def _title(series: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""`vigia keys`: keys of programs and people."""
+"""`vigia keys`: manages the keys of programs and people."""
 
 import click
 import msgspec
@@ -20,13 +20,17 @@ def keys_group() -> None:
 @click.option("--role", type=click.Choice([r.value for r in Role]), default=Role.VIEWER.value)
 @click.option("--component", help="The only component that an ingest key may write.")
 @click.option(
-    "--label", "labels", multiple=True, metavar="NAME=VALUE", help="A label of all that it writes."
+    "--label",
+    "labels",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A label of every series that an ingest key writes.",
 )
 @terminal.json_option
 def create_key(
     name: str, role: str, component: str | None, labels: tuple[str, ...], *, as_json: bool
 ) -> None:
-    """Make a key and print it, this once."""
+    """Create a key and print it. It is shown only once."""
     bound = keys.Bound(component, _labels(labels))
 
     async def create() -> None:
@@ -48,7 +52,7 @@ def _labels(pairs: tuple[str, ...]) -> dict[str, str]:
 @keys_group.command("list")
 @terminal.json_option
 def list_keys(*, as_json: bool) -> None:
-    """List the keys, revoked ones too."""
+    """List all keys, including revoked ones."""
 
     async def show() -> None:
         async with terminal.database() as connection:
@@ -57,7 +61,7 @@ def list_keys(*, as_json: bool) -> None:
             terminal.print_json(found)
             return
         terminal.print_table(
-            ["name", "role", "writes", "begins with", "created", "revoked"],
+            ["name", "role", "writes", "starts with", "created", "revoked"],
             [
                 [k.name, k.role, _bound(k), k.prefix, str(k.created_at), str(k.revoked_at or "")]
                 for k in found
@@ -75,7 +79,7 @@ def _bound(key: keys.Key) -> str:
 @keys_group.command("revoke")
 @click.argument("name")
 def revoke_key(name: str) -> None:
-    """End a key; sessions opened with it end as well."""
+    """Revoke a key. Sessions opened with it end too."""
 
     async def revoke() -> None:
         async with terminal.database() as connection:
@@ -87,11 +91,14 @@ def revoke_key(name: str) -> None:
 @keys_group.command("sign-out")
 @click.argument("name", required=False)
 def sign_out(name: str | None) -> None:
-    """End the browsers' sessions of one holder (admin: the bootstrap key and links), or all."""
+    """End the browser sessions of the key NAME, or all sessions.
+
+    The name admin stands for the bootstrap key and sign-in links.
+    """
 
     async def close() -> None:
         async with terminal.database() as connection:
             count = await sessions.close_sessions(connection, name)
-        terminal.echo(f"{count} signed out")
+        terminal.echo(f"{count} sessions ended")
 
     terminal.run(close)

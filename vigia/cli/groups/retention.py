@@ -1,4 +1,4 @@
-"""`vigia storage` and `vigia retention …`: what is stored, and what a change would drop."""
+"""`vigia storage` and `vigia retention …`: show storage use, and preview another retention."""
 
 from datetime import datetime
 from pathlib import Path
@@ -20,7 +20,7 @@ from vigia.cli import terminal
 @click.command("storage")
 @terminal.json_option
 def storage_command(*, as_json: bool) -> None:
-    """Say what every tier holds and takes, and when there is no room left."""
+    """Show rows and size of every tier, and when the disk will be full."""
 
     async def show() -> None:
         settings = terminal.settings()
@@ -38,14 +38,14 @@ def storage_command(*, as_json: bool) -> None:
 
 @click.group("retention")
 def retention_group() -> None:
-    """What is kept, and how long; change it with `vigia config set retention.…`."""
+    """Preview the retention. Change it with `vigia config set retention.…`."""
 
 
 @retention_group.command("preview")
 @click.argument("value")
 @terminal.json_option
 def preview_command(value: str, *, as_json: bool) -> None:
-    """Say what the retention VALUE would drop: JSON, or a file that holds it."""
+    """Show what the retention VALUE would delete. VALUE is JSON, or a file with JSON."""
 
     async def show() -> None:
         wanted = _parse(value)
@@ -64,7 +64,7 @@ def _parse(text: str) -> Retention:
     try:
         value = msgspec.json.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InvalidError(f"this is not JSON: {error}") from None
+        raise InvalidError(f"the retention is not valid JSON: {error}") from None
     return with_value(Config(), "retention", value).retention
 
 

@@ -1,4 +1,4 @@
-"""`vigia rules …`: trying rules on the past, and keeping them in a file."""
+"""`vigia rules …`: previews rules over the past, and exports and imports them as a file."""
 
 from contextlib import nullcontext
 from pathlib import Path
@@ -23,22 +23,22 @@ from vigia.transitions import ON_TRANSITIONS
 
 AUTHOR = "cli"
 PATIENCE_S = 2.0
-"""A preview that takes longer shows how far it is."""
+"""A preview that takes longer shows a progress bar."""
 FILE = click.File("r", encoding="utf-8")
 
 
 @click.group("rules")
 def rules_group() -> None:
-    """Rules that raise alerts."""
+    """Alert rules."""
 
 
 @rules_group.command("preview")
 @click.argument("value")
-@click.option("--start", default="-7d", help="A time, or such as -7d.", show_default=True)
-@click.option("--end", default="now", help="A time, or `now`.", show_default=True)
+@click.option("--start", default="-7d", help="Absolute, or such as -7d.", show_default=True)
+@click.option("--end", default="now", help="Absolute, or `now`.", show_default=True)
 @terminal.json_option
 def preview_command(value: str, start: str, end: str, *, as_json: bool) -> None:
-    """Say what the rule VALUE would have done: JSON, or a file with it, JSON or TOML."""
+    """Show what the rule VALUE would have done. VALUE is JSON, or a file with JSON or TOML."""
 
     async def show() -> None:
         rule, now = _parse(value), utc_now()
@@ -67,7 +67,7 @@ def preview_command(value: str, start: str, end: str, *, as_json: bool) -> None:
 @click.argument("file", type=click.File("w", encoding="utf-8"), default="-")
 @terminal.json_option
 def export(file: TextIO, *, as_json: bool) -> None:
-    """Write every rule to a TOML file, or to standard output: what differs from the defaults."""
+    """Write all rules to a TOML file or standard output, without fields that have defaults."""
 
     async def write() -> None:
         async with terminal.database() as connection:
@@ -83,7 +83,7 @@ def export(file: TextIO, *, as_json: bool) -> None:
 @click.option("--dry-run", is_flag=True, help="Only show what would change.")
 @terminal.json_option
 def import_file(file: TextIO, *, prune: bool, dry_run: bool, as_json: bool) -> None:
-    """Make the rules those of a TOML file, all or on error none, and show what changed."""
+    """Apply the rules of a TOML file and show the changes. On an error, change nothing."""
 
     async def change() -> None:
         wanted = rules_file.parse(file.read())
@@ -102,10 +102,10 @@ def import_file(file: TextIO, *, prune: bool, dry_run: bool, as_json: bool) -> N
 @rules_group.command("validate")
 @click.argument("file", type=FILE)
 def validate(file: TextIO) -> None:
-    """Say what is wrong with a TOML file of rules, all at once; no database is asked."""
+    """Check a TOML file of rules and show all errors. Needs no database."""
 
     async def check() -> None:
-        terminal.echo(f"{len(rules_file.parse(file.read()))} rules, each in order")
+        terminal.echo(f"{len(rules_file.parse(file.read()))} rules, all valid")
 
     terminal.run(check)
 
@@ -127,13 +127,13 @@ def _parse(text: str) -> Rule:
         if text.endswith(".toml"):
             found = rules_file.parse(content)
             if len(found) != 1:
-                raise InvalidError(f"there are {len(found)} rules in this file; one is tried")
+                raise InvalidError(f"the file has {len(found)} rules; it must have exactly one")
             return found[0]
         text = content
     try:
         return msgspec.json.decode(text, type=Rule)
     except msgspec.DecodeError as error:
-        raise InvalidError(f"this is no rule: {error}") from None
+        raise InvalidError(f"the rule is not valid: {error}") from None
 
 
 def _print(found: Preview) -> None:
@@ -159,7 +159,7 @@ def _print(found: Preview) -> None:
 
 
 def _print_gaps(found: Preview) -> None:
-    terminal.echo("nobody looked at some minutes, so they are left out here too:")
+    terminal.echo("some minutes were never evaluated, so the preview leaves them out:")
     rows = [[f"{g.start:%Y-%m-%d %H:%M}", f"{g.end:%Y-%m-%d %H:%M}"] for g in found.not_evaluated]
     terminal.print_table(["from", "to"], rows)
     if found.not_evaluated_total > len(rows):
@@ -168,7 +168,7 @@ def _print_gaps(found: Preview) -> None:
 
 def _print_late(found: Preview) -> None:
     terminal.echo(
-        "samples came after their minute was evaluated; seen here, they were not seen then:"
+        "late samples, which arrived after their minute was evaluated; the preview includes them:"
     )
     rows = [
         [
@@ -181,7 +181,7 @@ def _print_late(found: Preview) -> None:
         ]
         for late in found.late
     ]
-    terminal.print_table(["series", "day", "from", "to", "last came", "samples"], rows)
+    terminal.print_table(["series", "day", "from", "to", "last arrival", "samples"], rows)
     if found.late_total > len(found.late):
         terminal.echo(f"and {found.late_total - len(found.late)} more")
 
@@ -192,5 +192,5 @@ def _sum(what: str, found: Outcome) -> str:
         found.suppressed
     )
     if found.partial_from is not None:
-        texts.append(f"before {found.partial_from:%Y-%m-%d %H:%M} not everything is kept any more")
+        texts.append(f"before {found.partial_from:%Y-%m-%d %H:%M} some samples are not kept")
     return f"{what}: {', '.join(texts)}"

@@ -1,4 +1,4 @@
-"""`vigia serve` and `vigia doctor`: the service, and whether this machine can run it."""
+"""`vigia serve` and `vigia doctor`: start the service, and check this machine."""
 
 import asyncio
 import sys
@@ -14,7 +14,7 @@ from vigia.main import main as run_service
 def serve_command() -> None:
     """Start the service."""
     settings = terminal.settings()
-    # Before anything is started: the database's connections are counted among the files as well.
+    # Before anything starts, because the limit applies to database connections too.
     raise_file_limit()
     terminal.run(lambda: run_service(settings))
 
@@ -22,7 +22,7 @@ def serve_command() -> None:
 @click.command("doctor")
 @terminal.json_option
 def doctor_command(*, as_json: bool) -> None:
-    """Say what this machine lacks."""
+    """Check whether this machine meets the requirements of Vigia."""
     findings = asyncio.run(doctor.examine(terminal.settings()))
     if as_json:
         terminal.print_json(findings)

@@ -1,4 +1,4 @@
-"""`vigia spool …`: acknowledged samples that wait on disk, and those that the database refused."""
+"""`vigia spool …`: lists spooled samples that the database refused, and requeues them."""
 
 import sys
 from collections.abc import Iterator
@@ -11,8 +11,8 @@ from samples.spooling import quarantine
 from vigia.cli import terminal
 
 WHEN = (
-    "to be stored: by the running service once its database takes samples, else by the next one "
-    "that starts. What is refused again is in `vigia spool list` then"
+    "to be stored by the running service, or by the next one that starts. `vigia spool list` shows "
+    "records that are refused again"
 )
 
 
@@ -22,7 +22,7 @@ def spool_group() -> None:
 
 
 def _spool() -> Path:
-    """Return the spool's folder; end where no service has ever made one."""
+    """Return the folder of the spool; exit if no service has created one."""
     spool = terminal.settings().data_dir / "spool"
     if not spool.is_dir():
         terminal.echo(
@@ -36,7 +36,7 @@ def _spool() -> Path:
 
 @contextmanager
 def _disk_errors() -> Iterator[None]:
-    """End with what the disk says; of somebody else's files, with who may read them."""
+    """Exit with the error of the disk; for a permission error, add who may read the files."""
     try:
         yield
     except OSError as error:
@@ -51,7 +51,7 @@ def _disk_errors() -> Iterator[None]:
 @spool_group.command("list")
 @terminal.json_option
 def list_command(*, as_json: bool) -> None:
-    """List the records in quarantine: what the database refused, and why."""
+    """List the records in quarantine, which the database refused, with the reason."""
     with _disk_errors():
         found = quarantine.read(_spool())
     if as_json:
@@ -76,12 +76,12 @@ def list_command(*, as_json: bool) -> None:
 
 @spool_group.command("requeue")
 @click.argument("record", nargs=-1)
-@click.option("--all", "is_all", is_flag=True, help="Every record in quarantine.")
+@click.option("--all", "is_all", is_flag=True, help="Requeue every record in quarantine.")
 @terminal.json_option
 def requeue_command(record: tuple[str, ...], *, is_all: bool, as_json: bool) -> None:
-    """Give RECORD back to be stored, or refused again; also while no service runs."""
+    """Requeue RECORD, so that the service tries to store it again. The service need not run."""
     if is_all == bool(record):
-        raise click.UsageError("name the records, as `vigia spool list` shows them, or say --all")
+        raise click.UsageError("name records from `vigia spool list`, or use --all")
     with _disk_errors():
         try:
             moved = quarantine.requeue(_spool(), list(record))

@@ -1,4 +1,4 @@
-"""`vigia import`: gives the samples of a file to a service, as often as one likes."""
+"""`vigia import`: sends the samples of a file to a service. It can be repeated safely."""
 
 import sys
 from pathlib import Path
@@ -16,10 +16,10 @@ from vigia.cli.importing.samples_file import Reader
 @click.command("import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
-    "--format", "form", type=click.Choice(list(MEDIA_TYPES)), help="By the file's ending."
+    "--format", "form", type=click.Choice(list(MEDIA_TYPES)), help="Default: by the file's ending."
 )
-@click.option("--column", help="Which column has the values; by default `value`, or the only one.")
-@click.option("--keep-retention", is_flag=True, help="Do not raise it for samples that are old.")
+@click.option("--column", help="Column of the values (default: `value`, or the only one).")
+@click.option("--keep-retention", is_flag=True, help="Do not raise the retention for old samples.")
 @terminal.json_option
 @client.options
 def import_command(
@@ -34,12 +34,12 @@ def import_command(
 ) -> None:
     """Store the samples of a file that `vigia history` wrote.
 
-    Samples that are there already stay as they are, so a file may be imported again. The retention
-    is raised where it would drop what the file brings.
+    Existing samples stay unchanged, so a file can be imported again. The retention is raised if it
+    would drop samples of the file.
     """
     form = form or SUFFIXES.get(file.suffix)
     if form not in MEDIA_TYPES:
-        raise click.UsageError(f"--format is needed for {file.name}")
+        raise click.UsageError(f"the ending of {file.name} names no format; set --format")
     reader, summary, size = Reader(column), Summary(), file.stat().st_size
 
     async def store() -> None:

@@ -1,4 +1,4 @@
-"""Gives samples to a running service in batches, and makes room for those that are old."""
+"""Sends samples to a running service in batches, and raises the retention for old ones."""
 
 import asyncio
 import math
@@ -23,7 +23,7 @@ METRICS = f"{BASE}/metrics"
 RETENTION = f"{BASE}/config/retention"
 SAMPLES_MAX = 20_000
 NAMES_CHARS_MAX = 1_000_000
-"""A request has its limits: so many samples, and so much text that names their series."""
+"""Limits of one request: samples, and characters of the names of their series."""
 RETRY_PAUSES_S = (1, 2, 5, 10, 30)
 CHANGED_MEANWHILE_MAX = 5
 MARGIN_DAYS = LATE_MARGIN.days + 1
@@ -31,7 +31,7 @@ TIERS = ("raw_days", "rollup_5m_days", "rollup_1h_days", "rollup_1d_days")
 
 
 class Summary(Struct):
-    """What became of a file: `empty` are rows without a value."""
+    """The outcome of an import; `empty` counts rows without a value."""
 
     accepted: int = 0
     duplicate: int = 0
@@ -44,7 +44,7 @@ class Summary(Struct):
 
 
 class RequestBatch(Struct):
-    """Samples for one request, by what their rows say of their series."""
+    """Samples for one request, by the name of their series in the file."""
 
     columns: dict[Name, Column] = field(default_factory=dict)
     samples: int = 0
@@ -60,7 +60,7 @@ class RequestBatch(Struct):
         )
 
     def add(self, row: Row) -> None:
-        """Raises ValueError for a series that nobody can store."""
+        """Add a row. Raises ValueError if its series is not valid."""
         column = self.columns.get(row.name)
         if column is None:
             column = self.columns[row.name] = _column(row.name)
@@ -78,7 +78,7 @@ def _column(name: Name) -> Column:
 
 
 def batches(rows: Iterable[Row], summary: Summary) -> Iterator[RequestBatch]:
-    """Yield the rows that can be sent, and count the others."""
+    """Yield batches of the rows that can be sent; count the others in `summary`."""
     batch = RequestBatch()
     for row in rows:
         if row.value is None:
@@ -87,7 +87,7 @@ def batches(rows: Iterable[Row], summary: Summary) -> Iterator[RequestBatch]:
         try:
             batch.add(row)
         except ValueError as error:
-            summary.reasons[f"a series cannot be read: {error}"] += 1
+            summary.reasons[f"a series is not valid: {error}"] += 1
         if batch.is_full:
             yield batch
             batch = RequestBatch()
@@ -96,17 +96,17 @@ def batches(rows: Iterable[Row], summary: Summary) -> Iterator[RequestBatch]:
 
 
 async def send(service: Client, batch: RequestBatch, summary: Summary) -> None:
-    """Have a portion stored; sent twice, it is there once."""
+    """Send a batch, and count the outcome. A repeated batch is stored once."""
     answer = await _ask(service, Batch(list(batch.columns.values())))
     summary.accepted += answer["accepted"]
-    # A service whose database is away may take samples without knowing which of them it has.
+    # Null while the service spools: it does not know yet which samples are duplicates.
     summary.duplicate += answer["duplicate"] or 0
     for reason in answer["reasons"]:
         summary.reasons[reason["reason"]] += reason["count"]
 
 
 async def _ask(service: Client, batch: Batch) -> dict[str, Any]:
-    """Wait for a database that is away, for as long as the pauses last."""
+    """Send a batch; retry while the database is unavailable, after each of the pauses."""
     for pause_s in RETRY_PAUSES_S:
         try:
             return await service.ask("POST", METRICS, body=batch)
@@ -118,7 +118,7 @@ async def _ask(service: Client, batch: Batch) -> dict[str, Any]:
 
 
 class RetentionWidening:
-    """Raises the retention for samples that would not be taken otherwise."""
+    """Raises the retention for samples that would be rejected otherwise."""
 
     def __init__(self, service: Client, output: Callable[[str], None]) -> None:
         self._service = service
@@ -126,7 +126,11 @@ class RetentionWidening:
         self._retention: dict[str, Any] = {}
 
     async def make(self, batch: RequestBatch) -> None:
-        """Make room for a portion; without the right to, the service will say what it rejects."""
+        """Raise the retention for a batch if needed.
+
+        Does nothing if the key may not change it: the service then rejects old samples. Raises
+        ConflictError if others keep changing the retention.
+        """
         metrics = {column.metric for column in batch.columns.values()}
         age_days = (time.time() - batch.oldest) / DAY_S
         for _ in range(CHANGED_MEANWHILE_MAX):
@@ -139,13 +143,11 @@ class RetentionWidening:
                     return
                 if error.status != HTTPStatus.CONFLICT:
                     raise
-                # Somebody has changed it since it was read: that is kept, and widened.
+                # Somebody changed it since it was read. Read it again, and raise that one.
                 self._retention = {}
             else:
                 return
-        raise ConflictError(
-            "the retention changes all the time; import again with --keep-retention"
-        )
+        raise ConflictError("the retention keeps changing; import again with --keep-retention")
 
     async def _widen(self, age_days: float, metrics: Collection[str]) -> None:
         wanted = widened(self._retention, age_days, metrics)
@@ -160,7 +162,7 @@ class RetentionWidening:
 def widened(
     retention: Mapping[str, Any], age_days: float, metrics: Collection[str]
 ) -> dict[str, Any]:
-    """Return a retention under which samples of an age are taken, and no roll-up ends before."""
+    """Return a retention that keeps samples of an age, and keeps every roll-up as long."""
     days = math.ceil(age_days) + MARGIN_DAYS
 
     def is_short(kept: float | None) -> bool:
@@ -188,4 +190,4 @@ def _difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
         for metric, policy in policies.items()
         if policy != before["metrics"][metric]
     ]
-    return f"raised the retention, so that the samples stay: {', '.join(parts)}"
+    return f"raised the retention so that the samples are kept: {', '.join(parts)}"

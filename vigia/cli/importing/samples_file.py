@@ -1,4 +1,4 @@
-"""Reads files of samples as they were exported, row by row: CSV, NDJSON or Arrow."""
+"""Reads exported files of samples row by row: CSV, NDJSON or Arrow."""
 
 import csv
 import io
@@ -19,11 +19,11 @@ LABELS = DESCRIBED.index("labels")
 NEEDED = ("time", "metric", "component")
 
 Name = tuple[str, ...]
-"""What rows say of their series, in the order of DESCRIBED; labels as JSON, or empty."""
+"""The fields that identify a series, in the order of DESCRIBED; labels are JSON, or empty."""
 
 
 class Row(NamedTuple):
-    """One sample, its time in epoch seconds; without a value there is none to store."""
+    """One row, with its time in epoch seconds; the value is None if the cell is empty."""
 
     name: Name
     time: float
@@ -31,14 +31,14 @@ class Row(NamedTuple):
 
 
 class Reader:
-    """Reads the rows whose values are in one column; counts why others are left out."""
+    """Reads rows with the values of one column; `rejected` counts invalid rows by reason."""
 
     def __init__(self, column: str | None) -> None:
         self._column = column
         self.rejected: Counter[str] = Counter()
 
     def read(self, file: BinaryIO, form: str) -> Iterator[Row]:
-        """Yield rows as they are read. Raises InvalidError for what is no such file."""
+        """Yield the rows of a file. Raises InvalidError if the file has another format."""
         return {"csv": self._csv, "ndjson": self._ndjson, "arrow": self._arrow}[form](file)
 
     def _csv(self, file: BinaryIO) -> Iterator[Row]:
@@ -50,13 +50,15 @@ class Reader:
             places = [header.index(name) if name in header else None for name in DESCRIBED]
             for cells in lines:
                 if len(cells) != len(header):
-                    self.rejected["a line has not as many cells as the header"] += 1
+                    self.rejected["a line has more or fewer cells than the header"] += 1
                     continue
                 name = tuple("" if i is None else unguarded(cells[i]) for i in places)
                 if row := self._row(name, cells[time], cells[value] or None):
                     yield row
         except (UnicodeDecodeError, csv.Error) as error:
-            raise InvalidError(f"near line {lines.line_num}, it cannot be read: {error}") from None
+            raise InvalidError(
+                f"the file cannot be read near line {lines.line_num}: {error}"
+            ) from None
 
     def _ndjson(self, file: BinaryIO) -> Iterator[Row]:
         kind: Any = None
@@ -88,10 +90,10 @@ class Reader:
                         if row := self._row(name, time / SECOND_US, number):
                             yield row
         except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
-            raise InvalidError(f"this cannot be read as a stream of Arrow: {error}") from None
+            raise InvalidError(f"the file is not a valid Arrow stream: {error}") from None
 
     def _value_column(self, names: Iterable[str]) -> str:
-        """Return the column of the values: the one asked for, `value`, or the only one left."""
+        """Return the column of the values: the given one, `value`, or the only other column."""
         columns = list(names)
         needed = [*NEEDED, self._column] if self._column else NEEDED
         if missing := [name for name in needed if name not in columns]:
@@ -100,11 +102,13 @@ class Reader:
             return self._column or VALUE
         others = [name for name in columns if name not in {"time", *DESCRIBED}]
         if len(others) != 1:
-            raise InvalidError(f"which column is it? --column {' or '.join(others) or VALUE}")
+            raise InvalidError(
+                f"the column of the values is unclear; set --column {' or '.join(others) or VALUE}"
+            )
         return others[0]
 
     def _line(self, first: dict[str, Any]) -> Any:
-        """Return the type of lines like the first one."""
+        """Return the type for lines with the fields of the first one."""
         texts = [(name, str | None, None) for name in DESCRIBED if name != "labels"]
         return msgspec.defstruct(
             "Line",

@@ -1,4 +1,4 @@
-"""`vigia sql`: a console that reads what analysts read, on any engine."""
+"""`vigia sql`: a read-only SQL console for the views of analysts, on both engines."""
 
 import asyncio
 import os
@@ -31,15 +31,15 @@ HISTORY_FILE = ".vigia_sql_history"
     type=click.FloatRange(min=0.1),
     default=TIMEOUT_S,
     show_default=True,
-    help="Seconds that a statement may take.",
+    help="Time limit of a statement in seconds.",
 )
 def sql_command(statement: str | None, *, as_json: bool, as_csv: bool, timeout_s: float) -> None:
-    """Read with SQL: STATEMENT, or what comes from standard input, or what is typed."""
+    """Run read-only SQL: STATEMENT, or statements from standard input or a prompt."""
     if as_json and as_csv:
-        raise click.UsageError("--json and --csv exclude each other")
+        raise click.UsageError("--json and --csv exclude each other; use one of them")
     if statement is not None and not statement.strip():
         raise click.UsageError(
-            "the statement is empty; write one in quotes, or leave it out and type at the prompt"
+            "the statement is empty; write one in quotes, or leave it out to get a prompt"
         )
     write = output.write_json if as_json else output.write_csv if as_csv else output.write_table
     settings = terminal.settings()
@@ -57,7 +57,7 @@ def sql_command(statement: str | None, *, as_json: bool, as_csv: bool, timeout_s
                     await session.take_all(sys.stdin if statement is None else [statement])
                     failures = session.failures
             except BrokenPipeError:
-                # Who reads has seen enough; the interpreter would complain when it flushes.
+                # The reader has closed the pipe. Without this, the flush at exit would fail too.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             finally:
                 await session.close()
@@ -67,10 +67,10 @@ def sql_command(statement: str | None, *, as_json: bool, as_csv: bool, timeout_s
 
 
 async def _prompt(session: SqlSession, engine: str) -> None:
-    """Take what is typed, until the end of the input."""
-    terminal.echo(f"Vigia {__version__}, {engine} engine. \\d lists what there is, \\q ends.")
+    """Run statements typed at a prompt, until the end of the input."""
+    terminal.echo(f"Vigia {__version__}, {engine} engine. \\d lists views, \\q quits.")
     editor = _editor()
-    # Ctrl-C gives up what is typed, or what is running; it does not end the console.
+    # Ctrl-C discards the typed text or cancels the running statement. It does not end the console.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     while True:
         try:
@@ -92,7 +92,7 @@ async def _prompt(session: SqlSession, engine: str) -> None:
 
 async def _interruptible(session: SqlSession, line: str) -> None:
     task = asyncio.create_task(session.take(line), name="statement")
-    # Not a handler of the loop: that would also be told of each Ctrl-C at the prompt before.
+    # Not loop.add_signal_handler: it would also deliver earlier Ctrl-C presses at the prompt.
     before = signal.signal(signal.SIGINT, lambda *_: task.cancel())
     try:
         await task
@@ -103,7 +103,7 @@ async def _interruptible(session: SqlSession, line: str) -> None:
 
 
 def _editor() -> ModuleType | None:
-    """Return the line editor, with what was typed in earlier times; not every system has one."""
+    """Return the line editor with its history; None if the system has none."""
     try:
         import readline  # noqa: PLC0415 (where it is missing, lines are typed without)
     except ImportError:

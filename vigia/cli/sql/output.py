@@ -1,4 +1,4 @@
-"""Writes the answer of a query as a table for people, as CSV, or as JSON."""
+"""Writes the result of a query as a table, as CSV, or as JSON."""
 
 import csv
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -13,11 +13,11 @@ from model.errors import InvalidError
 from model.text import clean
 
 TABLE_ROWS_MAX = 1000
-"""More is nothing to look at; CSV and JSON have no limit."""
+"""Most rows of a table. CSV and JSON have no limit."""
 BATCH_ROWS = TABLE_ROWS_MAX + 1
 
 NUMBERS = {20, 21, 23, 26, 700, 701, 1700}
-"""Types that stand at the right: integers, floats and numeric."""
+"""Types whose columns are right-aligned: integers, floats and numeric."""
 
 Batches = AsyncIterator[Cursor]
 
@@ -25,14 +25,14 @@ _json = msgspec.json.Encoder(enc_hook=str, decimal_format="number")
 
 
 async def write_table(batches: Batches, out: TextIO) -> None:
-    """Write the first batch, and say whether there are more rows than are shown."""
+    """Write at most TABLE_ROWS_MAX rows, and whether there are more."""
     cursor = await anext(batches)
     rows = texts(cursor)
     shown = rows[:TABLE_ROWS_MAX]
     columns = names(cursor)
     numbers = [column.type_code in NUMBERS for column in cursor.description or ()]
     out.writelines(f"{line}\n" for line in table(columns, shown, numbers))
-    more = "; there are more: add LIMIT, or use --csv" if len(rows) > len(shown) else ""
+    more = "; there are more rows: add LIMIT, or use --csv" if len(rows) > len(shown) else ""
     out.write(f"({len(shown)} row{'' if len(shown) == 1 else 's'}{more})\n")
 
 
@@ -47,7 +47,7 @@ async def write_csv(batches: Batches, out: TextIO) -> None:
 
 
 async def write_json(batches: Batches, out: TextIO) -> None:
-    """Write an array of objects, one a line."""
+    """Write an array of objects, one on each line."""
     separator = "["
     async for cursor in batches:
         columns = _unique_names(names(cursor))
@@ -63,7 +63,7 @@ def names(cursor: Cursor) -> list[str]:
 
 
 def texts(cursor: Cursor) -> list[list[str]]:
-    """Return the rows as PostgreSQL writes them; NULL is empty."""
+    """Return the rows in PostgreSQL's text format; NULL becomes an empty text."""
     result = cursor.pgresult
     assert result is not None  # noqa: S101 (for the type checker: a query was run)
     return [
@@ -75,7 +75,7 @@ def texts(cursor: Cursor) -> list[list[str]]:
 def table(
     columns: Sequence[str], rows: Sequence[Sequence[str]], at_right: Sequence[bool]
 ) -> Iterator[str]:
-    """Yield the lines of a table, in columns as wide as they need to be."""
+    """Yield the lines of a table whose columns are as wide as their longest cell."""
     cells = [[_lines(cell) for cell in row] for row in (columns, *rows)]
     widths = [max(cell_len(line) for row in cells for line in row[i]) for i in range(len(columns))]
     for place, row in enumerate(cells):
@@ -87,7 +87,7 @@ def table(
 
 
 def _lines(cell: str) -> list[str]:
-    """Keep control characters of foreign texts from doing anything to a terminal."""
+    """Return the lines of a cell without control characters, which could affect the terminal."""
     return [clean(line) for line in cell.split("\n")]
 
 
@@ -97,8 +97,8 @@ def _pad(text: str, width: int, at_right: bool) -> str:
 
 
 def _unique_names(columns: Sequence[str]) -> Sequence[str]:
-    """Refuse names of which JSON would keep one alone."""
+    """Return the names. Raises InvalidError for duplicates: a JSON object would lose one."""
     for name in columns:
         if columns.count(name) > 1:
-            raise InvalidError(f"two columns are named {name}: give one another name with AS")
+            raise InvalidError(f"two columns are named {name}; rename one with AS")
     return columns

@@ -1,4 +1,4 @@
-"""Runs SQL statements one by one: what fails is told, and the next one is run."""
+"""Runs SQL statements one by one. An error is printed, and the next statement runs."""
 
 import asyncio
 import tempfile
@@ -19,21 +19,24 @@ from vigia.cli import terminal
 from vigia.cli.sql import output, statements
 
 GRACE_S = 3.0
-"""How much longer than the server we wait, so that its reason is the one that is told."""
+"""How much longer than the server's own timeout we wait, so that its error arrives first."""
 CONNECT_TIMEOUT_S = 15.0
-"""Within this the embedded engine has started again."""
+"""Long enough for the embedded engine to restart."""
 CONNECT_POLL_S = 0.2
 SPOOL_BYTES = 1 << 20
 
 DESCRIBE = "\\d"
 END = "\\q"
-LOST = "the connection was lost: the embedded engine ends what takes 30 s, and starts again"
+LOST = (
+    "the connection was lost: the embedded engine restarts if a statement takes 30 s; "
+    "use a server for longer ones"
+)
 
 Write = Callable[[output.Batches, TextIO], Awaitable[None]]
 
 
 class SqlSession:
-    """Takes text line by line, and prints what its statements and commands answer."""
+    """Takes text line by line, runs its statements and commands, and prints the results."""
 
     def __init__(self, engine: Engine, write: Write, timeout_s: float) -> None:
         self._engine = engine
@@ -41,11 +44,11 @@ class SqlSession:
         self._timeout_s = timeout_s
         self._connection: Connection | None = None
         self.unfinished = ""
-        """The beginning of a statement that has not ended yet."""
+        """The text of a statement whose end was not read yet."""
         self.failures = 0
 
     async def connect(self) -> Connection:
-        """Return the connection: a new one if it was lost."""
+        """Return the connection; open a new one if it was lost."""
         if self._connection is None:
             self._connection = await _connect(self._engine)
             await migrate(self._connection)
@@ -59,7 +62,7 @@ class SqlSession:
             await self._connection.close()
 
     async def take_all(self, lines: Iterable[str]) -> None:
-        """Take a whole text, whose last statement may go without a semicolon."""
+        """Run a whole text. Its last statement may lack the semicolon."""
         for line in lines:
             if self.is_end(line):
                 break
@@ -67,7 +70,7 @@ class SqlSession:
         await self._run(self.unfinished)
 
     async def take(self, line: str) -> None:
-        """Run the command that a line is, or the statements that end in it."""
+        """Run a line: a command, or the statements that end in it."""
         if not self.unfinished and line.startswith("\\"):
             await self._try(self._obey(line.split()), "")
             return
@@ -92,7 +95,7 @@ class SqlSession:
         except psycopg.Error as error:
             self._fail(error_text(error, statement))
         except TimeoutError:
-            self._fail(f"no whole answer within {self._timeout_s:g} s")
+            self._fail(f"no complete result within {self._timeout_s:g} s; raise --timeout")
         except DomainError as error:
             self._fail(str(error))
 
@@ -101,7 +104,10 @@ class SqlSession:
         terminal.echo(reason if reason.startswith("ERROR:") else f"ERROR:  {reason}", err=True)
 
     async def _answer(self, statement: str) -> None:
-        """Print the answer when it is complete: the database does not wait for who reads it."""
+        """Run a statement and print its result after it is complete.
+
+        Buffering keeps a slow reader of standard output from holding a database session.
+        """
         connection = await self.connect()
         with tempfile.SpooledTemporaryFile(
             SPOOL_BYTES, mode="w+", encoding="utf-8", newline=""
@@ -122,7 +128,7 @@ class SqlSession:
         command, *names = words
         if command != DESCRIBE or len(names) > 1:
             raise InvalidError(
-                f"{' '.join(words)}: there are {DESCRIBE}, {DESCRIBE} NAME and {END}"
+                f"unknown command {' '.join(words)}; use {DESCRIBE}, {DESCRIBE} NAME or {END}"
             )
         connection = await self.connect()
         if not names:
@@ -131,7 +137,9 @@ class SqlSession:
             return
         parts = await console.describe(connection, names[0])
         if not parts:
-            raise InvalidError(f"there is no view or function named {names[0]}")
+            raise InvalidError(
+                f"there is no view or function named {names[0]}; {DESCRIBE} lists them"
+            )
         _print(
             ["name", "kind", "type", "comment"],
             [[p.name or "", p.kind, p.type, p.comment or ""] for p in parts],
@@ -139,7 +147,7 @@ class SqlSession:
 
 
 def error_text(error: psycopg.Error, statement: str) -> str:
-    """Say what the database said, and where in the statement, as psql does."""
+    """Return the database's error and its position in the statement, in the style of psql."""
     diagnostic = error.diag
     if diagnostic.message_primary is None:
         return " ".join(str(error).split())
@@ -157,7 +165,7 @@ def error_text(error: psycopg.Error, statement: str) -> str:
 
 
 def _point(statement: str, place: int) -> list[str]:
-    """Return the line of a place in a statement, and a caret under it."""
+    """Return the line of a position in a statement, and a line with a caret under it."""
     before = statement[: max(0, place)]
     number = before.count("\n") + 1
     line = statement.split("\n")[number - 1].replace("\t", " ")

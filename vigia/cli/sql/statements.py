@@ -1,4 +1,4 @@
-"""Cuts text into SQL statements where PostgreSQL's own lexer would."""
+"""Splits text into SQL statements by the lexical rules of PostgreSQL."""
 
 import re
 
@@ -19,9 +19,9 @@ BLANK = re.compile(r"(?:\s|--[^\n]*(?:\n|\Z)|/\*.*?\*/)*", re.DOTALL)
 
 
 def split(text: str) -> tuple[list[str], str]:
-    """Return the statements that a semicolon ends, without it, and what is left behind the last.
+    """Return the statements that end with a semicolon, without it, and the rest of the text.
 
-    A quote or comment that is still open goes on to the end of the text.
+    An open quote or comment extends to the end of the text.
     """
     statements = []
     start = place = 0
@@ -34,12 +34,12 @@ def split(text: str) -> tuple[list[str], str]:
 
 
 def is_blank(text: str) -> bool:
-    """Whether there is nothing to run: only comments, if anything."""
+    """Return whether a text has no statement, only white space and comments."""
     return BLANK.fullmatch(text) is not None
 
 
 def _end_of_comment(text: str, place: int) -> int:
-    """Comments may hold others."""
+    """Return the end of a comment. PostgreSQL's comments nest."""
     depth = 1
     while depth and (mark := COMMENT.search(text, place)):
         depth += 1 if mark[0] == "/*" else -1

@@ -50,8 +50,14 @@ def test_the_format_is_said_or_that_of_the_file(arguments: list[str], form: str)
     [
         (["history"], "METRIC"),
         (["history", "a", "--format", "xml"], "xml"),
-        (["history", "a", "--output", "a.txt"], "--format is needed for a.txt"),
-        (["history", "a", "--output", "a.csv", "--format", "table"], "a table is for the terminal"),
+        (
+            ["history", "a", "--output", "a.txt"],
+            "the ending of a.txt names no format; set --format",
+        ),
+        (
+            ["history", "a", "--output", "a.csv", "--format", "table"],
+            "a table is only for the terminal",
+        ),
         (["history", "a", "--label", "host", "--key", "x"], "NAME=VALUE"),
         (["history", "a", "--url", "http://127.0.0.1:1"], "--url needs --key"),
         (["import"], "FILE"),

@@ -72,7 +72,7 @@ def test_a_file_in_another_encoding_is_refused_in_one_line(tmp_path: Path, comma
     result = run(command, str(file))
 
     assert result.exit_code == 1
-    assert result.stderr.endswith("must be UTF-8: invalid start byte at byte 10\n")
+    assert result.stderr.endswith("must be UTF-8; it has an invalid byte at 10\n")
     assert len(result.stderr.splitlines()) == 1
 
 
@@ -86,9 +86,9 @@ def test_a_preview_says_what_was_not_seen_at_its_minute() -> None:
 
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
-    at = lines.index("nobody looked at some minutes, so they are left out here too:")
+    at = lines.index("some minutes were never evaluated, so the preview leaves them out:")
     assert lines[at + 2].split() == ["2026-01-01", "00:21", "2026-01-01", "00:55"]
-    assert "samples came after their minute was evaluated" in result.stdout
+    assert "late samples, which arrived after their minute was evaluated" in result.stdout
     row = result.stdout.splitlines()[-1]
     assert row.split()[:6] == ["load", "a", "disk=b", "2026-01-01", "00:10", "00:12"]
     assert row.split()[-1] == "2"
@@ -109,7 +109,7 @@ async def _measure_late() -> None:
 @pytest.mark.parametrize(
     ("given", "word"),
     [
-        ("{", "this is no rule"),
+        ("{", "the rule is not valid"),
         ('{"name": "a"}', "metric"),
         ('{"name": "a", "metric": "m", "window": "8d"}', "window must be"),
         ("/nowhere/rule.json", "No such file"),
@@ -166,7 +166,7 @@ def test_a_file_is_checked_without_a_database(tmp_path: Path) -> None:
 
     wrong, right = run("validate", str(file)), run("validate", "alerts/rules.toml")
 
-    assert (wrong.exit_code, right.exit_code, right.stdout) == (1, 0, "17 rules, each in order\n")
+    assert (wrong.exit_code, right.exit_code, right.stdout) == (1, 0, "17 rules, all valid\n")
     assert "\na: " in wrong.stderr
     assert "\nb: " in wrong.stderr
     assert run("import", str(file)).stderr == wrong.stderr

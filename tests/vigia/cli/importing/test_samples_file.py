@@ -69,7 +69,7 @@ def test_rows_that_cannot_be_samples_are_counted() -> None:
     assert rejected == {
         "a time is neither epoch seconds nor RFC 3339": 3,
         "a value is not a number": 3,
-        "a line has not as many cells as the header": 1,
+        "a line has more or fewer cells than the header": 1,
     }
     good = f'{{"time": {AT}, "metric": "load", "component": "app", "value": 1}}'
     _, rejected = read("ndjson", f'{good}\n{{"time"\n[]\n{good.replace("1}", "[]}")}'.encode())
@@ -97,8 +97,8 @@ def test_the_column_of_the_values_is_found_or_chosen() -> None:
         ("csv", b"time,metric,component,value\n1,\xff,x,1\n", "cannot be read"),
         ("ndjson", b"time,metric\n", "first line cannot be read"),
         ("ndjson", b'{"time": 1, "value": 2}\n', "no column metric, component"),
-        ("arrow", b"", "cannot be read as a stream of Arrow"),
-        ("arrow", b"time,metric,component,value\n", "cannot be read as a stream of Arrow"),
+        ("arrow", b"", "is not a valid Arrow stream"),
+        ("arrow", b"time,metric,component,value\n", "is not a valid Arrow stream"),
         ("arrow", arrow(time=["x"], metric=["a"], component=["b"], value=[1.0]), "cannot be read"),
     ],
 )

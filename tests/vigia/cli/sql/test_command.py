@@ -107,7 +107,7 @@ async def test_an_answer_is_json_with_the_types_of_its_columns(
     code, _, err = await run(environment, "--json", "SELECT 1 AS a, 2 AS a")
     assert (code, err) == (
         1,
-        "ERROR:  two columns are named a: give one another name with AS\n",
+        "ERROR:  two columns are named a; rename one with AS\n",
     )
 
 
@@ -125,7 +125,7 @@ async def test_an_answer_of_many_rows_is_whole_as_csv_and_cut_as_a_table(
 
     lines = (await run(environment, query))[1].splitlines()
     assert len(lines) == 1003
-    assert lines[-1] == "(1000 rows; there are more: add LIMIT, or use --csv)"
+    assert lines[-1] == "(1000 rows; there are more rows: add LIMIT, or use --csv)"
 
 
 async def test_an_error_is_told_with_its_place_and_the_next_statement_runs(
@@ -146,7 +146,7 @@ async def test_an_error_is_told_with_its_place_and_the_next_statement_runs(
         "         ^\n"
         'HINT:  Perhaps you meant to reference the column "metrics.value".\n'
         "ERROR:  division by zero\n"
-        r"ERROR:  \nope: there are \d, \d NAME and \q" + "\n"
+        r"ERROR:  unknown command \nope; use \d, \d NAME or \q" + "\n"
         "ERROR:  there is no view or function named nope\n"
     )
 
@@ -301,7 +301,7 @@ async def test_at_the_prompt_a_person_asks_errs_gives_up_and_goes_on(
 ) -> None:
     await fill(pool)
     async with terminal(environment, "sql") as person:
-        await person.see("\\q ends.")
+        await person.see("\\q quits.")
         await person.see("vigia=> ")
         person.type("SELECT count(*)\n")
         await person.see("vigia-> ")
