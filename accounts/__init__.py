@@ -1,1 +1,1 @@
-"""Keys, sessions and sign-in links: random texts of which only the SHA-256 is kept."""
+"""Keys, sessions and sign-in links: random texts of which only the SHA-256 hash is stored."""

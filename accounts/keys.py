@@ -1,4 +1,4 @@
-"""Keys, sessions and sign-in links: random texts of which only the SHA-256 is kept."""
+"""Keys of programs and people. Only the SHA-256 hash of a key is stored."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -30,7 +30,7 @@ SHOWN_CHARS = 8
 
 
 class Key(Struct, frozen=True):
-    """A key without its text."""
+    """A key without its secret text."""
 
     id: int
     name: str
@@ -44,7 +44,7 @@ class Key(Struct, frozen=True):
 
 
 class Holder(Struct, frozen=True):
-    """Whose key it is, and what an ingest key is bound to."""
+    """The name and role of a key, and what an ingest key is bound to."""
 
     id: int
     name: str
@@ -57,19 +57,22 @@ class Holder(Struct, frozen=True):
 
 
 class Bound(Struct, frozen=True):
-    """What an ingest key may write: one component, or any; and the labels of its series."""
+    """Limits of an ingest key: the only component that it may write, and labels of its series."""
 
     component: str | None = None
     labels: dict[str, str] = {}
 
 
 def new_key() -> Secret:
-    """Make a key: `vg_`, 30 random characters (178 bits), 6 of checksum to tell typing errors."""
+    """Return a new key: `vg_`, 30 random characters (178 bits), and a checksum of 6 characters.
+
+    The checksum reveals typing errors and made-up keys without a look-up.
+    """
     return _new(PREFIX)
 
 
 def is_well_formed(key: str) -> bool:
-    """Whether a text can be one of our keys at all, without asking the database."""
+    """Return whether a text has the form and checksum of a key, without a look-up."""
     return _fits(key, PREFIX)
 
 
@@ -81,10 +84,10 @@ async def create(
     actor: str,
     bound: Bound = Bound(),  # noqa: B008 (it cannot be changed)
 ) -> tuple[Key, Secret]:
-    """Make a key and return it with its text, which is nowhere else.
+    """Create a key; return it with its secret text, which is not stored.
 
-    Raises ConflictError for a name that is taken, InvalidError for a bound key of another role and
-    for a name or component that is empty or would act on the terminal or page that shows it.
+    Raises ConflictError if the name is taken. Raises InvalidError if a key of another role than
+    ingest is bound, and if a name or component is empty or has unsafe characters.
     """
     _check_text("name", name)
     if bound.component is not None:
@@ -101,11 +104,14 @@ async def create(
 
 def _check_text(what: str, text: str) -> None:
     if not text.strip() or clean(text) != text:
-        raise InvalidError(f"the {what} of a key must not be empty or hold {UNSAFE_WORDS}")
+        raise InvalidError(f"the {what} of a key must not be empty or contain {UNSAFE_WORDS}")
 
 
 async def create_first(connection: Connection, name: str, time: datetime) -> Secret | None:
-    """Make an admin's key where nobody has one, and so nobody needs to be told of another."""
+    """Create an admin key if there is none; return None otherwise.
+
+    Its audit type raises no alert, because nobody could receive one yet.
+    """
     async with connection.transaction():
         if await queries.value(connection, HAS_ADMIN):
             return None
@@ -133,32 +139,36 @@ async def _create(
             actor=actor,
         )
     except psycopg.errors.UniqueViolation:
-        raise ConflictError(f"there is a key named {name!r}; revoke it or choose a name") from None
+        raise ConflictError(
+            f"a key named {name!r} already exists; revoke it, or choose another name"
+        ) from None
     assert key is not None  # noqa: S101 (INSERT … RETURNING gives its row)
     return key, secret
 
 
 async def list_all(connection: Connection) -> list[Key]:
-    """Return every key, revoked ones too, oldest first."""
+    """Return all keys, including revoked ones, oldest first."""
     return await queries.rows(connection, Key, LIST)
 
 
 async def revoke(connection: Connection, name: str, time: datetime, actor: str) -> None:
-    """End a key and the sessions opened with it. Raises NotFoundError."""
+    """Revoke a key, which also ends the sessions opened with it. Raises NotFoundError."""
     async with connection.transaction():
         if not await queries.run(connection, REVOKE, name=name, time=time):
-            raise NotFoundError(f"there is no valid key named {name!r}")
+            raise NotFoundError(
+                f"there is no valid key named {name!r}; `vigia keys list` shows all keys"
+            )
         event = audit_log.Event(time, Type.KEY_REVOKED, actor, detail=name)
         await audit_log.log(connection, event)
 
 
 async def find(connection: Connection, text: str) -> Holder | None:
-    """Return whose key this is, if it is valid."""
+    """Return the holder of a key; None if the key is not valid."""
     if not is_well_formed(text):
         return None
     return await queries.first(connection, Holder, FIND, hash=hash_of(text))
 
 
 async def find_valid(connection: Connection, hashes: Sequence[bytes]) -> set[bytes]:
-    """Return which of these are the hashes of valid keys."""
+    """Return the hashes among the given ones that belong to valid keys."""
     return set(await queries.value(connection, FIND_VALID, hashes=list(hashes)))

@@ -1,4 +1,4 @@
-"""Keys, sessions and sign-in links: random texts of which only the SHA-256 is kept."""
+"""Browser sessions and sign-in links. Only the SHA-256 hashes of their tokens are stored."""
 
 import secrets
 from datetime import datetime, timedelta
@@ -23,19 +23,19 @@ LINK_LIFE = timedelta(hours=1)
 
 
 def new_session() -> Secret:
-    """Make the token of a session, as a key is made; it begins with `vs_`."""
+    """Return a new session token: like a key, but with the prefix `vs_`."""
     return _new(SESSION_PREFIX)
 
 
 def is_session(token: str) -> bool:
-    """Whether a text can be the token of a session at all, without asking the database."""
+    """Return whether a text has the form and checksum of a session token, without a look-up."""
     return _fits(token, SESSION_PREFIX)
 
 
 async def open_session(
     connection: Connection, principal: Principal, key_id: int | None, time: datetime
 ) -> Secret:
-    """Sign a browser in and return its cookie, always a new one."""
+    """Open a session; return the token for its cookie, which is always a new one."""
     token = new_session()
     await queries.run(
         connection,
@@ -51,34 +51,34 @@ async def open_session(
 
 
 async def find_session(connection: Connection, token: str, time: datetime) -> Principal | None:
-    """Return who a cookie stands for, unless it has expired or its key was revoked."""
+    """Return the principal of a session; None if it has expired or its key was revoked."""
     if not is_session(token):
         return None
     return await queries.first(connection, Principal, FIND_SESSION, hash=hash_of(token), time=time)
 
 
 async def close_session(connection: Connection, token: str) -> None:
-    """Sign a browser out."""
+    """End a session."""
     await queries.run(connection, CLOSE_SESSION, hash=hash_of(token))
 
 
 async def close_sessions(connection: Connection, name: str | None) -> int:
-    """Sign out every browser of one holder, or of all; return how many there were."""
+    """End the sessions of one name, or all; return their number."""
     return await queries.run(connection, CLOSE_SESSIONS, name=name)
 
 
 async def drop_expired(connection: Connection, time: datetime) -> None:
-    """Delete sessions and links that are past their time."""
+    """Delete expired sessions and links."""
     await queries.run(connection, DROP_EXPIRED, time=time)
 
 
 async def offer_link(connection: Connection, time: datetime) -> Secret:
-    """Make a token that signs one browser in as admin, once, within the hour."""
+    """Create a link token that signs in one browser as admin, once, within LINK_LIFE."""
     token = secrets.token_urlsafe(32)
     await queries.run(connection, OFFER_LINK, hash=hash_of(token), expires_at=time + LINK_LIFE)
     return Secret(token)
 
 
 async def take_link(connection: Connection, token: str, time: datetime) -> bool:
-    """Use up a link's token; False when there is no such token any more."""
+    """Consume a link token; return False if it is unknown, used or expired."""
     return bool(await queries.run(connection, TAKE_LINK, hash=hash_of(token), time=time))

@@ -1,4 +1,4 @@
-"""Keys, sessions and sign-in links: random texts of which only the SHA-256 is kept."""
+"""The form of tokens: a prefix, random base-62 characters and a CRC-32 checksum; their hash."""
 
 import hashlib
 import secrets

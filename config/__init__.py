@@ -1,1 +1,1 @@
-"""Settings that people change at run time, kept in the database."""
+"""The run-time settings, stored in the database."""

@@ -1,4 +1,4 @@
-"""Settings that people change at run time: defaults here, changes in monitoring_config."""
+"""The run-time settings with their defaults and checks."""
 
 import math
 from collections import Counter
@@ -15,13 +15,13 @@ from model.targets import ScrapeTarget, Target
 from model.text import MetricName, NonEmptyText
 
 BUILT_IN = ("server", "database", "trading", audit_log.COMPONENT)
-"""Components that every service has."""
+"""Components that every installation has."""
 
 Days = Annotated[float, Meta(gt=0, le=36500)]
 
 
 class Threshold(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Limits of one metric; `op` says on which side of them it is bad."""
+    """The limits of a metric; with `op` `>` larger values are worse, with `<` smaller ones."""
 
     warning: float | None = None
     critical: float | None = None
@@ -30,34 +30,37 @@ class Threshold(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=T
     op: Literal[">", "<"] = ">"
 
     def __post_init__(self) -> None:
-        """Refuse limits that the value could never pass in the order of their levels."""
+        """Reject limits that are not ordered by severity."""
         given = (self.info, self.warning, self.critical, self.emergency)
         limits = [limit for limit in given if limit is not None]
         if not limits:
             raise ValueError("a threshold needs at least one of info, warning, critical, emergency")
         if limits != sorted(limits, reverse=self.op == "<"):
-            raise ValueError(f"with op {self.op!r} each more severe level must lie further out")
+            order = "higher" if self.op == ">" else "lower"
+            raise ValueError(
+                f"with op {self.op!r} a more severe level needs an equal or {order} limit"
+            )
 
 
 class Intervals(Struct, frozen=True, forbid_unknown_fields=True):
-    """How often, in seconds. Evaluation looks at whole minutes and is not to be set."""
+    """Intervals in seconds. Rules are always evaluated once a minute."""
 
     collect_s: Annotated[float, Meta(ge=COLLECT_S_MIN, le=COLLECT_S_MAX)] = COLLECT_S
     health_s: Annotated[float, Meta(ge=5, le=300)] = 30
 
 
 class MetricRetention(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What holds for one metric: a shorter age in every tier, another resolution of its values.
+    """The retention of one metric: a shorter age in every tier, or another resolution.
 
-    The age acts on whole UTC days. `resolution` is the power of two that values are rounded to
-    before they are stored, in place of what the series declares.
+    `keep_days` applies to whole UTC days. `resolution` is a power of two to which values are
+    rounded before they are stored; it replaces the resolution that the series declares.
     """
 
     keep_days: Annotated[float, Meta(ge=1, le=36500)] | None = None
     resolution: Annotated[float, Meta(gt=0, le=2**100)] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a resolution that would make values longer, not shorter."""
+        """Reject a resolution that is not a power of two: it would make values longer."""
         if self.resolution is not None and math.frexp(self.resolution)[0] != 0.5:  # noqa: PLR2004 (the mantissa of every power of two)
             raise ValueError("resolution must be a power of two, such as 0.015625, 0.5, 1 or 1024")
 
@@ -65,8 +68,8 @@ class MetricRetention(Struct, frozen=True, forbid_unknown_fields=True, omit_defa
 class Retention(Struct, frozen=True, forbid_unknown_fields=True):
     """How many days each tier is kept (None: for ever), and when chunks are compressed.
 
-    `metrics` holds what is different for single metrics. `capacity_bytes` is the room of a database
-    server whose disk cannot be seen from here, to tell when it fills.
+    `metrics` has exceptions for single metrics. `capacity_bytes` is the disk space of a database
+    server, which Vigia cannot see itself, for the forecast of when it is full.
     """
 
     raw_days: Annotated[float, Meta(ge=4, le=36500)] = 30
@@ -85,28 +88,28 @@ class Retention(Struct, frozen=True, forbid_unknown_fields=True):
     capacity_bytes: Annotated[int, Meta(ge=1, le=2**60)] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a tier that ends before what it is made from: its buckets could not be mended."""
+        """Reject a tier kept shorter than its source: late samples could not update its buckets."""
         chain = (self.raw_days, self.rollup_5m_days, self.rollup_1h_days, self.rollup_1d_days)
         days = [float("inf") if part is None else part for part in chain]
         if days != sorted(days) or self.rollup_1m_days > self.raw_days:
             raise ValueError(
-                "each roll-up must be kept at least as long as what it is made from: "
-                "raw <= 5m <= 1h <= 1d; and 1m at most as long as raw"
+                "each roll-up must be kept at least as long as its source "
+                "(raw <= 5m <= 1h <= 1d), and 1m at most as long as raw"
             )
 
     def resolution(self, metric: str, declared: float | None) -> float | None:
-        """Return what values of a metric are rounded to: its policy's, else what it declares."""
+        """Return the resolution of a metric's values: of its policy, else the declared one."""
         policy = self.metrics.get(metric)
         return declared if policy is None or policy.resolution is None else policy.resolution
 
     def metrics_document(self) -> dict[str, Any]:
-        """Return the metrics as the queries read them: without what is not set."""
+        """Return `metrics` in the form that SQL reads, without fields that are not set."""
         document: dict[str, Any] = msgspec.to_builtins(self.metrics)
         return document
 
 
 def default_targets() -> tuple[Target, ...]:
-    """Return the brief's external APIs; OpenAI without a key answers 401, and is there."""
+    """Return the default targets. OpenAI answers 401 without a key, which counts as up."""
     return (
         Target(name="binance", url="https://api.binance.com/api/v3/time"),
         Target(name="bybit", url="https://api.bybit.com/v5/market/time"),
@@ -116,7 +119,7 @@ def default_targets() -> tuple[Target, ...]:
 
 
 class Config(Struct, frozen=True, forbid_unknown_fields=True):
-    """Every run-time setting; a field is a key of monitoring_config."""
+    """All run-time settings; each field is a key of `monitoring_config`."""
 
     intervals: Intervals = Intervals()
     targets: Annotated[tuple[Target, ...], Meta(max_length=100)] = msgspec.field(
@@ -137,33 +140,37 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
         dict[NonEmptyText, Annotated[tuple[NonEmptyText, ...], Meta(max_length=100)]],
         Meta(max_length=1000),
     ] = {}
-    """What each component stands on: while one of those is down, its alerts are suppressed."""
+    """The components that each component depends on. While one is down, its alerts are
+    suppressed."""
 
     def __post_init__(self) -> None:
-        """Refuse circles, and two components of one name: nothing would tell them apart."""
+        """Reject circular dependencies, and names that are used twice or reserved."""
         _order(self.dependencies)
         names = Counter(target.name for target in self.outside)
         for name, count in names.items():
             if name in BUILT_IN:
-                raise ValueError(f"{name!r} is a component that Vigia measures itself; rename it")
+                raise ValueError(
+                    f"{name!r} is reserved for a component that Vigia measures itself; "
+                    "choose another name"
+                )
             if count > 1:
                 raise ValueError(
-                    f"{count} of the targets and scrapes are named {name!r}; give each a name of "
-                    "its own (targets that were never set are the default ones)"
+                    f"{count} targets or scrapes are named {name!r}; each needs its own name "
+                    "(targets that were never set are the default ones)"
                 )
 
     @property
     def measured(self) -> frozenset[str]:
-        """Return the components of which the service itself says whether they are up."""
+        """The components whose `component_up` Vigia measures itself."""
         return frozenset({*BUILT_IN, *(target.name for target in self.outside)})
 
     @property
     def outside(self) -> tuple[Target | ScrapeTarget, ...]:
-        """Whatever is asked over the network; each is a component."""
+        """All targets and scrapes; each is a component."""
         return (*self.targets, *self.scrapes)
 
     def all_dependencies(self) -> dict[str, list[str]]:
-        """Return everything that each component stands on, however far down."""
+        """Return the direct and indirect dependencies of each component."""
         found: dict[str, set[str]] = {}
         for component in _order(self.dependencies):
             below = self.dependencies.get(component, ())
@@ -171,15 +178,15 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
         return {component: sorted(below) for component, below in found.items() if below}
 
     def thresholds_document(self) -> dict[str, Any]:
-        """Return the thresholds as the queries read them: without what is not set."""
+        """Return the thresholds in the form that SQL reads, without fields that are not set."""
         document: dict[str, Any] = msgspec.to_builtins(self.thresholds)
         return document
 
 
 def _order(dependencies: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return components after those that they stand on. Raises ValueError for a circle."""
+    """Return components after their dependencies. Raises ValueError for a circle."""
     try:
         return list(TopologicalSorter(dependencies).static_order())
     except CycleError as error:
         circle = " on ".join(error.args[1][::-1])
-        raise ValueError(f"nothing can stand on itself: {circle}") from None
+        raise ValueError(f"circular dependency: {circle}; remove one of them") from None

@@ -1,4 +1,4 @@
-"""Settings that people change at run time: defaults here, changes in monitoring_config."""
+"""Reads and changes run-time settings in `monitoring_config`, with an audit of every change."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -27,7 +27,7 @@ HISTORY = _QUERIES["history"]
 
 
 class Changed(Struct, frozen=True):
-    """One row of monitoring_config."""
+    """A row of `monitoring_config`: a setting that differs from its default, or once did."""
 
     key: str
     value: Any
@@ -36,7 +36,7 @@ class Changed(Struct, frozen=True):
 
 
 class Change(Struct, frozen=True):
-    """One row of the audit; a value of None stands for the default."""
+    """A row of the history of settings; a value of None means the default."""
 
     id: int
     key: str
@@ -47,7 +47,7 @@ class Change(Struct, frozen=True):
 
 
 class Entry(Struct, frozen=True):
-    """A setting as the API shows it; nobody has updated one that has its default."""
+    """A setting as the API shows it; `updated_at` is None if it was never changed."""
 
     key: str
     value: Any
@@ -57,7 +57,7 @@ class Entry(Struct, frozen=True):
 
 
 async def read(connection: Connection) -> Config:
-    """Return every setting. A stored value this version cannot read is as if it were not set."""
+    """Return all settings. A stored value that this version cannot read is ignored and logged."""
     stored: dict[str, Any] = {}
     rows = await queries.rows(connection, Changed, READ)
     for row in sorted(rows, key=lambda row: row.updated_at):
@@ -70,10 +70,10 @@ async def read(connection: Connection) -> Config:
 
 
 def _whole(stored: Mapping[str, Any]) -> Config:
-    """Return settings of stored values, which are judged together and not against defaults.
+    """Return the settings with stored values, which are checked together, not against defaults.
 
-    Values that do not go together, which only another version can have stored, are put in force in
-    the order in which they were stored, each if it goes together with those before it.
+    Only another version can have stored values that conflict. Then they are applied in the order
+    in which they were stored; each value that conflicts with earlier ones is ignored and logged.
     """
     with suppress(ValueError):
         return Config(**stored)
@@ -87,7 +87,7 @@ def _whole(stored: Mapping[str, Any]) -> Config:
 
 
 async def entries(connection: Connection) -> list[Entry]:
-    """Return every setting with its default and its last change, by key."""
+    """Return all settings with default and last change, ordered by key."""
     changed = {row.key: row for row in await queries.rows(connection, Changed, READ)}
     defaults: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(Config()))
     return [
@@ -103,7 +103,7 @@ async def entries(connection: Connection) -> list[Entry]:
 
 
 async def history(connection: Connection, key: str | None, before: int, limit: int) -> list[Change]:
-    """Return changes of one setting or of all, newest first, from below an id."""
+    """Return changes of one setting or of all, newest first, with ids below `before`."""
     return await queries.rows(connection, Change, HISTORY, key=key, before=before, limit=limit)
 
 
@@ -114,28 +114,28 @@ async def entry(connection: Connection, key: str) -> Entry:
 
 
 async def lock(connection: Connection) -> None:
-    """Let nobody else change a setting until the end of this transaction."""
+    """Lock the settings against other changes until the end of the transaction."""
     await queries.run(connection, LOCK)
 
 
 async def write(connection: Connection, key: str, value: Any, time: datetime, actor: str) -> Config:
-    """Change one setting, with its audit, and return all of them. Raises as `write_all`."""
+    """Change one setting, with audit, and return all settings. Raises as `write_all` does."""
     return await write_all(connection, {key: value}, time, actor)
 
 
 async def write_all(
     connection: Connection, values: Mapping[str, Any], time: datetime, actor: str
 ) -> Config:
-    """Change settings together, each with its audit, and return all of them.
+    """Change several settings together, each with audit, and return all settings.
 
-    Raises NotFoundError for an unknown key, InvalidError for a value that does not fit, alone or
-    with the others.
+    Raises NotFoundError for an unknown key, and InvalidError for a value that is invalid, alone or
+    together with other settings.
     """
     for key in values:
         _check_key(key)
     async with connection.transaction():
-        # What was read is what the new values are judged with: it must not change before they are
-        # written, or two changes could be right alone and wrong together.
+        # Lock before reading: new values are checked together with the stored ones. Otherwise two
+        # concurrent changes could each be valid alone, but invalid together.
         await lock(connection)
         config = with_values(await read(connection), values)
         for key in values:
@@ -150,28 +150,28 @@ async def write_all(
 async def replace(
     connection: Connection, key: str, value: Any, previous: Any, time: datetime, actor: str
 ) -> Config:
-    """Change one setting if it is still what it was when the new value was made.
+    """Change one setting if its value still equals `previous`.
 
-    Raises ConflictError if somebody has changed it since; else as `write_all`.
+    Raises ConflictError if somebody changed it, and otherwise as `write_all` does.
     """
     async with connection.transaction():
         await lock(connection)
         now = await entry(connection, key)
         if now.value != previous:
             raise ConflictError(
-                f"{key} was changed by {now.updated_by!r} meanwhile; read it again, and send what "
-                "it is then as previous"
+                f"{key} was changed by {now.updated_by!r} in the meantime; read it again, and send "
+                "its present value as previous"
             )
         return await write(connection, key, value, time, actor)
 
 
 def with_value(config: Config, key: str, value: Any) -> Config:
-    """Return the settings with one of them changed. Raises InvalidError if the value is wrong."""
+    """Return the settings with one value changed. Raises InvalidError if it is invalid."""
     return with_values(config, {key: value})
 
 
 def with_values(config: Config, values: Mapping[str, Any]) -> Config:
-    """Return the settings with some of them changed. Raises InvalidError if a value is wrong."""
+    """Return the settings with values changed. Raises InvalidError if a value is invalid."""
     converted = {key: _converted(key, value) for key, value in values.items()}
     try:
         return msgspec.structs.replace(config, **converted)

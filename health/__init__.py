@@ -1,1 +1,1 @@
-"""How each component does, and how long it has."""
+"""The health of each component: its status now and in the past."""

@@ -1,4 +1,4 @@
-"""Judges every component each slot, and puts changes on the bus in the same transaction."""
+"""Checks every component in each slot, and puts changes on the bus in the same transaction."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -17,7 +17,7 @@ async def check(
     expected: Sequence[ExpectedComponent] = (),
     stale: timedelta = health.STALE_MIN,
 ) -> list[Checked]:
-    """Judge the components at a slot that stands for `interval_s`, and return them all."""
+    """Check all components at a slot that covers `interval_s` seconds; return their states."""
     async with connection.transaction():
         checked = await health.check(connection, at, interval_s, thresholds, expected, stale)
         changed = [component for component in checked if component.changed]

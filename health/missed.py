@@ -1,6 +1,7 @@
-"""Slots that were not checked, and how they are judged once what was collected at them is stored.
+"""Missed slots: health checks that did not happen are made later, from samples stored since.
 
-The file keeps them through a kill: of an outage, nobody else knows that there was one.
+A file keeps the missed slots through a kill, because nothing else records an outage of the
+database.
 """
 
 import time
@@ -18,14 +19,14 @@ from health import status as health
 log = structlog.get_logger()
 
 SLOTS_MAX = 2880
-"""A day of checks: of a longer time, the last day is judged."""
+"""A day of checks. After a longer outage, only the last day is checked."""
 AT_ONCE_MAX = 120
-"""So many are judged in one turn, which has other things to do as well."""
+"""Most missed slots that are checked in one run."""
 REASON = "the database did not answer"
 
 
 class Missed(Struct, frozen=True):
-    """A slot without a check; `is_away` when that was for the database."""
+    """A slot without a check; `is_away` if the database did not answer."""
 
     at: datetime
     interval_s: float
@@ -33,33 +34,33 @@ class Missed(Struct, frozen=True):
 
 
 class MissedChecks:
-    """Remembers the slots that were missed, until they are judged."""
+    """The missed slots that are still to be checked."""
 
     def __init__(self, file: Path | None = None) -> None:
-        """Take up what an earlier process has left in the file."""
+        """Read the missed slots that an earlier process left in the file."""
         self._file = file
         self._checked_to: datetime | None = None
         self.slots: list[Missed] = _read(file)
 
     def note(self, at: datetime, interval_s: float, *, is_away: bool) -> None:
-        """Note a slot that could not be checked, and those between it and the one before."""
+        """Record a slot that could not be checked, and the slots between it and the last one."""
         self._add([*self._gap(at, interval_s), Missed(at, interval_s, is_away)])
         if self._checked_to is not None:
-            # Otherwise the last check is yet to be looked up, for those between it and this.
+            # If the last check is unknown, `learn` reads it, and then finds the slots in between.
             self._checked_to = at
 
     def note_waiting(self, now: datetime, interval_s: float) -> None:
-        """Note that the database is away while the service waits for it, once in each slot."""
+        """Record that the database is unavailable during the start, once for each slot."""
         at = datetime.fromtimestamp(now.timestamp() // interval_s * interval_s, UTC)
         if at not in {slot.at for slot in self.slots}:
             self.note(at, interval_s, is_away=True)
 
     def note_checked(self, at: datetime) -> None:
-        """Note that a slot was checked."""
+        """Record that a slot was checked."""
         self._checked_to = at
 
     def note_gap(self, at: datetime, interval_s: float) -> None:
-        """Note the slots between the last one and this, in which no turn was taken."""
+        """Record the slots between the last one and this, in which no check ran."""
         self._add(self._gap(at, interval_s))
 
     def _gap(self, at: datetime, interval_s: float) -> list[Missed]:
@@ -78,7 +79,7 @@ class MissedChecks:
             self._write()
 
     async def learn(self, connection: Connection) -> None:
-        """Look up the last check, so that slots which a kill or a stop has cost are found."""
+        """Read the time of the last check, to find slots missed while the process was stopped."""
         if self._checked_to is None:
             self._checked_to = await health.newest_check(connection)
 
@@ -89,9 +90,11 @@ class MissedChecks:
         stale: timedelta,
         until: float,
     ) -> None:
-        """Judge the oldest slots. Call it once what was collected meanwhile is stored.
+        """Check the oldest missed slots, at least one. Samples of these slots must be stored.
 
-        After `until`, on the monotonic clock in seconds, no further slot is begun; one always is.
+        1. Record that the database was down in the slots in which it did not answer.
+        2. Check each slot from stored samples, until `until` (monotonic, s) has passed.
+        3. Write the remaining slots to the file, also after an error.
         """
         while_away = {slot.at: slot.interval_s for slot in self.slots if slot.is_away}
         if while_away:
@@ -102,7 +105,7 @@ class MissedChecks:
                 if time.monotonic() >= until:
                     break
         finally:
-            # Also when this is cut short: what is done is never done again.
+            # Also after an error or cancellation, so that no slot is checked twice.
             self._write()
 
     async def _judge(
@@ -113,7 +116,7 @@ class MissedChecks:
         stale: timedelta,
     ) -> None:
         others = [other for other in self.slots if other is not slot]
-        # Behind all others first: a slot that cannot be judged never holds up the rest.
+        # Move the slot to the end before it is checked: if the check fails, others come first.
         self.slots = [*others, slot]
         await health.record_missed(connection, slot.at, slot.interval_s, thresholds, stale)
         self.slots = others
@@ -122,7 +125,7 @@ class MissedChecks:
         if self._file is None:
             return
         try:
-            # Not synced: a kill of the process leaves it there, and it is not worth more.
+            # Not synced to disk: it survives a kill of the process, which is all that is needed.
             unfinished = self._file.with_suffix(".new")
             unfinished.write_bytes(msgspec.json.encode(self.slots))
             unfinished.replace(self._file)

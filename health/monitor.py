@@ -1,4 +1,4 @@
-"""Checks every component once a slot, and judges later the slots that were missed."""
+"""Runs health checks: of the present slot first, then of slots that were missed."""
 
 import asyncio
 import time
@@ -15,14 +15,14 @@ from health.status import Checked, ExpectedComponent, stale_after
 from model.series import Category
 
 CHECK_SHARE = 0.9
-"""Of its slot, how long a check may take; a database that hangs for so long counts as down."""
+"""Time limit of a check as a share of its slot. A database that hangs longer counts as down."""
 JUDGE_SHARE = 0.5
-"""Of its slot, when the last missed one is begun to be judged: others need the database as well."""
-TRADING_MISSING = "not configured: set VIGIA_TRADING_DATABASE_URL"
+"""Share of a slot after which no further missed slot is checked: others need the database too."""
+TRADING_MISSING = "not configured; set VIGIA_TRADING_DATABASE_URL"
 
 
 class CheckSettings(Struct, frozen=True, kw_only=True):
-    """The settings in force, as far as checks follow them; `targets` are those that are probed."""
+    """The settings that health checks need; `targets` are the names of probed components."""
 
     interval_s: float
     collect_s: float
@@ -31,10 +31,10 @@ class CheckSettings(Struct, frozen=True, kw_only=True):
 
 
 class Monitor(Struct, kw_only=True):
-    """Checks the present first, and what was missed in the time that is left of a slot.
+    """Checks the present slot, and missed slots in the time that remains.
 
-    `is_stored` says whether what was collected is stored; `publish` takes what a check found, and
-    `announce` is called when events were committed.
+    `is_stored` returns whether collected samples are stored. `publish` receives the result of each
+    check. `announce` is called after events are committed.
     """
 
     pool: Pool
@@ -46,10 +46,14 @@ class Monitor(Struct, kw_only=True):
     missed: MissedChecks
 
     async def run(self, at: datetime) -> None:
-        """Check this slot; then judge those that were missed, once their samples are stored."""
+        """Check this slot, then missed slots if their samples are stored.
+
+        Raises the error of a check that failed, after it recorded the slot as missed.
+        """
         began, settings = time.monotonic(), self.settings()
         try:
-            # Before the run itself is cancelled, which the end of the service does as well.
+            # This timeout must expire before the deadline of the run, whose cancellation looks like
+            # the end of the service.
             async with (
                 asyncio.timeout(CHECK_SHARE * settings.interval_s),
                 self.pool.connection() as connection,
@@ -68,7 +72,7 @@ class Monitor(Struct, kw_only=True):
         self, connection: Connection, at: datetime, settings: CheckSettings
     ) -> list[Checked]:
         interval_s, stale = settings.interval_s, stale_after(settings.collect_s)
-        # Before the check, which is the newest one afterwards.
+        # Read the last check before this one becomes the last.
         await self.missed.learn(connection)
         self.missed.note_gap(at, interval_s)
         known = self._expected_components(settings)
@@ -77,7 +81,7 @@ class Monitor(Struct, kw_only=True):
         return checked
 
     def _expected_components(self, settings: CheckSettings) -> list[ExpectedComponent]:
-        """Return what should be watched, so that what never answered is seen as well."""
+        """Return the components that should exist, including those that never answered."""
         trading = ExpectedComponent("trading", Category.TRADING)
         if not self.has_trading:
             trading = ExpectedComponent("trading", Category.TRADING, TRADING_MISSING)
@@ -85,7 +89,7 @@ class Monitor(Struct, kw_only=True):
         return [trading, *targets]
 
     async def _judge_missed(self, until: float) -> None:
-        """Judge missed slots until a time, and never at the cost of a check of the present."""
+        """Check missed slots until a time, so that they never delay the next present check."""
         if not self.missed.slots or not await self.is_stored():
             return
         settings = self.settings()

@@ -16,16 +16,17 @@
 BEGIN;
 
 -- CHECK
--- The state of every component at one slot, from its newest component_up and the newest minute of each
--- metric that has thresholds; writes the check, the state and its uptime, and returns what changed. A
--- component that is known but was never observed has a state too, and no checks.
+-- Checks every component at one slot: stores the check, the state and the uptime, and returns the states with
+-- `changed`. An expected component that was never observed gets a state, but no check.
 WITH
+-- The status of each component, from `component_up` and the newest minute of each metric with thresholds:
+-- null if the sample is missing or stale, down if it is 0, else by the most severe breached threshold.
 known AS (
     SELECT * FROM unnest(:components::text[], :categories::text[], :reasons::text[])
                   AS k (component, category, reason)
 ), seen AS (
-    -- A newest sample too far in the future is of a clock that was wrong. It says nothing of now, and until another
-    -- one comes, the newest before it has to be looked up.
+    -- The newest component_up of each component. If it is too far in the future, a wrong clock wrote it: then the newest
+    -- sample up to now is read instead.
     SELECT s.component, s.category,
            CASE WHEN is_ahead THEN coalesce(past.time, '-infinity') ELSE st.last_time END AS last_time,
            CASE WHEN is_ahead THEN past.value ELSE st.last_value END AS last_value,
@@ -102,7 +103,7 @@ known AS (
     SELECT v.component, v.category, v.status, :at::timestamptz, v.reason,
            EXISTS (SELECT FROM planned p WHERE coalesce(p.matcher -> 'component' ? v.component, true)),
            :at::timestamptz,
-           -- The check of this very statement is not visible to the function yet.
+           -- uptime() does not see the check that this statement inserts, so it is added here.
            100 * (u.up_s + CASE WHEN v.status <> 'down' THEN :interval_s::double precision ELSE 0 END)
                / nullif(u.up_s + u.down_s + CASE WHEN v.status IS NULL THEN 0 ELSE :interval_s::double precision END,
                    0)
@@ -127,13 +128,15 @@ LEFT JOIN before b USING (component)
 ORDER BY w.component;
 
 -- RECORD_MISSED
--- The check of a slot that was missed, from what was collected at it and stored since.
+-- The check of a missed slot, from samples of that time which were stored since.
 WITH
+-- The status of each component, from `component_up` and the newest minute of each metric with thresholds:
+-- null if the sample is missing or stale, down if it is 0, else by the most severe breached threshold.
 known AS (
     SELECT * FROM unnest(:components::text[], :categories::text[], :reasons::text[])
                   AS k (component, category, reason)
 ), seen AS (
-    -- As it was at the slot; only the newest reason of a collector is kept.
+    -- The newest component_up of each component at a past slot. Its reason is unknown, because only the newest is stored.
     SELECT s.component, s.category, newest.time AS last_time, newest.value AS last_value,
            CASE WHEN newest.value = 0 THEN 'it did not answer' ELSE '' END AS reason
     FROM series s

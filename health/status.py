@@ -1,4 +1,4 @@
-"""The state of each component: judged once a slot, read at any time."""
+"""The health status of each component: checked once a slot, and read for any time."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -29,12 +29,12 @@ STALE_MIN = timedelta(seconds=60)
 
 
 def stale_after(collect_s: float) -> timedelta:
-    """Return how long a collector may be silent before its component is not observed."""
+    """Return how old the newest sample may be before its component counts as not observed."""
     return max(STALE_MIN, timedelta(seconds=2 * collect_s + 10))
 
 
 class ComponentStatus(Struct, frozen=True):
-    """One component's state; `status` is None when it is not observed, `uptime_24h` in percent."""
+    """The state of a component; `status` is None if not observed, `uptime_24h` in percent."""
 
     component: str
     category: str
@@ -47,7 +47,7 @@ class ComponentStatus(Struct, frozen=True):
 
 
 class ComponentHealth(Struct, frozen=True):
-    """A component's state as answers and live messages show it."""
+    """The state of a component in responses and live messages."""
 
     status: Status | None
     since: datetime
@@ -58,20 +58,20 @@ class ComponentHealth(Struct, frozen=True):
 
 
 class Health(Struct, frozen=True):
-    """The whole and each component; the whole is the worst of those observed, None for none."""
+    """The overall status, which is the worst of all observed components, and each component."""
 
     status: Status | None
     components: dict[str, ComponentHealth]
 
 
 class Checked(ComponentStatus, frozen=True):
-    """A component's state after a check, and whether it is another than before."""
+    """The state of a component after a check, and whether the check changed it."""
 
     changed: bool
 
 
 class ExpectedComponent(Struct, frozen=True):
-    """A component that should be there, and what to say while it was never observed."""
+    """A component that should exist, and the reason to show while it was never observed."""
 
     component: str
     category: Category
@@ -86,7 +86,7 @@ async def check(
     expected: Sequence[ExpectedComponent] = (),
     stale: timedelta = STALE_MIN,
 ) -> list[Checked]:
-    """Judge every component at a slot, and write the check, which stands for `interval_s`."""
+    """Check every component at a slot, which covers `interval_s` seconds; store and return it."""
     return await queries.rows(
         connection,
         Checked,
@@ -105,7 +105,7 @@ async def check(
 async def record_outage(
     connection: Connection, slots: Mapping[datetime, float], reason: str
 ) -> None:
-    """Write that the database was down at slots, each of which stands for its own interval."""
+    """Store that the database was down in slots, which are given with their intervals in s."""
     await queries.run(
         connection,
         RECORD_OUTAGE,
@@ -122,7 +122,7 @@ async def record_missed(
     thresholds: Mapping[str, object],
     stale: timedelta = STALE_MIN,
 ) -> None:
-    """Judge a slot that was missed by what is stored of it; what has a check keeps it."""
+    """Check a missed slot from stored samples. Existing checks are not changed."""
     await queries.run(
         connection,
         RECORD_MISSED,
@@ -137,31 +137,31 @@ async def record_missed(
 
 
 async def newest_check(connection: Connection) -> datetime | None:
-    """Return the slot of the newest check, None where there is none."""
+    """Return the slot of the newest check; None if there is none."""
     found: datetime | None = await queries.value(connection, NEWEST_CHECK)
     return found
 
 
 async def forget(connection: Connection, component: str) -> None:
-    """Stop showing a component that is no longer watched; its history stays."""
+    """Stop showing a removed component. Its history stays."""
     await queries.run(connection, FORGET_STATUS, component=component)
     await queries.run(connection, FORGET_NEWEST, component=component)
 
 
 async def read(connection: Connection) -> list[ComponentStatus]:
-    """Return the present state of every component, by name."""
+    """Return the present state of every component, ordered by name."""
     return await queries.rows(connection, ComponentStatus, READ)
 
 
 async def read_at(connection: Connection, at: datetime) -> list[ComponentStatus]:
-    """Return the state of every component that was being checked at a moment of the past."""
+    """Return the state of every component that was checked at a time in the past."""
     return await queries.rows(connection, ComponentStatus, READ_AT, at=at)
 
 
 def document(
     all_of_them: Iterable[ComponentStatus], shown: Collection[str] | None = None
 ) -> Health:
-    """Arrange states by component, judging the whole by all; `shown` limits what is listed."""
+    """Return the health document. `shown` limits the components listed, not the overall status."""
     found = list(all_of_them)
     order = list(Status)
     observed = [row.status for row in found if row.status is not None]

@@ -1,6 +1,6 @@
 -- part: seen_now
--- A newest sample too far in the future is of a clock that was wrong. It says nothing of now, and until another
--- one comes, the newest before it has to be looked up.
+-- The newest component_up of each component. If it is too far in the future, a wrong clock wrote it: then the newest
+-- sample up to now is read instead.
 SELECT s.component, s.category,
        CASE WHEN is_ahead THEN coalesce(past.time, '-infinity') ELSE st.last_time END AS last_time,
        CASE WHEN is_ahead THEN past.value ELSE st.last_value END AS last_value,
@@ -19,7 +19,7 @@ LEFT JOIN LATERAL (
 WHERE s.metric = 'component_up' AND s.labels = '{}'
 
 -- part: seen_then
--- As it was at the slot; only the newest reason of a collector is kept.
+-- The newest component_up of each component at a past slot. Its reason is unknown, because only the newest is stored.
 SELECT s.component, s.category, newest.time AS last_time, newest.value AS last_value,
        CASE WHEN newest.value = 0 THEN 'it did not answer' ELSE '' END AS reason
 FROM series s
@@ -33,6 +33,8 @@ CROSS JOIN LATERAL (
 WHERE s.metric = 'component_up' AND s.labels = '{}'
 
 -- part: verdict
+-- The status of each component, from `component_up` and the newest minute of each metric with thresholds:
+-- null if the sample is missing or stale, down if it is 0, else by the most severe breached threshold.
 known AS (
     SELECT * FROM unnest(%(components)s::text[], %(categories)s::text[], %(reasons)s::text[])
                   AS k (component, category, reason)
@@ -82,9 +84,8 @@ known AS (
 )
 
 -- name: check
--- The state of every component at one slot, from its newest component_up and the newest minute of each
--- metric that has thresholds; writes the check, the state and its uptime, and returns what changed. A
--- component that is known but was never observed has a state too, and no checks.
+-- Checks every component at one slot: stores the check, the state and the uptime, and returns the states with
+-- `changed`. An expected component that was never observed gets a state, but no check.
 WITH
 {verdict}, planned AS MATERIALIZED (
     SELECT matcher
@@ -105,7 +106,7 @@ WITH
     SELECT v.component, v.category, v.status, %(at)s::timestamptz, v.reason,
            EXISTS (SELECT FROM planned p WHERE coalesce(p.matcher -> 'component' ? v.component, true)),
            %(at)s::timestamptz,
-           -- The check of this very statement is not visible to the function yet.
+           -- uptime() does not see the check that this statement inserts, so it is added here.
            100 * (u.up_s + CASE WHEN v.status <> 'down' THEN %(interval_s)s::double precision ELSE 0 END)
                / nullif(u.up_s + u.down_s + CASE WHEN v.status IS NULL THEN 0 ELSE %(interval_s)s::double precision END,
                    0)
@@ -130,14 +131,14 @@ LEFT JOIN before b USING (component)
 ORDER BY w.component
 
 -- name: record_outage
--- Slots in which nothing could be judged, because the database itself was away.
+-- Slots in which no check was possible, because the database itself did not answer.
 INSERT INTO component_checks (time, component, status, stands_for_s, reason)
 SELECT time, 'database', 'down', interval_s, %(reason)s
 FROM unnest(%(times)s::timestamptz[], %(intervals_s)s::double precision[]) AS slot (time, interval_s)
 ON CONFLICT DO NOTHING
 
 -- name: record_missed
--- The check of a slot that was missed, from what was collected at it and stored since.
+-- The check of a missed slot, from samples of that time which were stored since.
 WITH
 {verdict}
 INSERT INTO component_checks (time, component, status, stands_for_s, reason)
@@ -154,7 +155,7 @@ SELECT max(time) FROM component_checks
 DELETE FROM component_status WHERE component = %(component)s
 
 -- name: forget_newest
--- Its samples stay; without a newest one it is no longer looked at.
+-- Samples stay, but without a row in series_state the component is no longer checked.
 DELETE FROM series_state
 WHERE series_id IN (SELECT id FROM series WHERE component = %(component)s)
 
@@ -164,8 +165,8 @@ FROM component_status
 ORDER BY component
 
 -- name: read_at
--- The newest check of each component at or before a moment of the past, and when its status began. Planned work is
--- that of the windows as they are now. A component that was removed since is only in its checks and its series.
+-- The newest check of each component at or before a past time, and when its status began. Maintenance follows the
+-- windows as they are defined now. A component that was removed since exists only in its checks and its series.
 SELECT c.component, c.category, past.status, past.since, past.reason,
        EXISTS (
            SELECT FROM maintenance_spans(%(at)s::timestamptz, %(at)s::timestamptz + interval '1 microsecond') s

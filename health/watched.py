@@ -1,4 +1,7 @@
-"""Which external components are probed, and when each was removed: a restart forgets neither."""
+"""Tracks which external components are probed and when each was removed.
+
+It is stored, so that a removal survives a restart.
+"""
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
@@ -15,11 +18,11 @@ LEAVING = _QUERIES["leaving"]
 DROP_OLD = _QUERIES["drop_old"]
 
 REMEMBERED = timedelta(days=9)
-"""Longer than any rule looks back."""
+"""How long removals are remembered: longer than any window of a rule."""
 
 
 async def watch(connection: Connection, components: Collection[str]) -> None:
-    """Remember that components are probed."""
+    """Record that components are probed."""
     for query in (WATCH, WATCH_AGAIN):
         await queries.run(connection, query, components=sorted(components))
 
@@ -27,7 +30,7 @@ async def watch(connection: Connection, components: Collection[str]) -> None:
 async def remove_others(
     connection: Connection, components: Collection[str], now: datetime
 ) -> list[str]:
-    """Remove all but some components; return those within the removal grace period."""
+    """Remove all components except the given ones; return those in the removal grace period."""
     await queries.run(connection, REMOVE_OTHERS, components=sorted(components), at=now)
     await queries.run(connection, DROP_OLD, before=now - REMEMBERED)
     leaving: list[str] | None = await queries.value(connection, LEAVING, since=now - REMOVAL_GRACE)

@@ -1,1 +1,1 @@
-"""What clients follow as it happens."""
+"""The live stream: clients and subscribers follow changes as they happen."""

@@ -1,4 +1,4 @@
-"""What is kept for live clients: the newest transitions and metrics, read by each at its pace."""
+"""Live clients, and the shared log of events and metrics that each reads at its own pace."""
 
 import asyncio
 from bisect import bisect_right
@@ -19,42 +19,42 @@ from model.principal import ALLOWED, Principal, Role
 from model.times import utc_now
 
 STEP_ENTRIES = 16
-"""How many entries a client takes from the log at a time, and so keeps alive while it is slow."""
+"""Most log entries that a client takes at a time, and keeps in memory while it is slow."""
 REPLIES_MAX = 32
 SHOW_EVERY_S = 1.0
-"""How often a client is sent the state for its subscription, however often it changes that."""
+"""Shortest time between two whole states sent to a client, however often it subscribes."""
 BURST_CHARS = 64 << 10
-"""How much a client takes of a long state at a time, and so keeps alive while it is slow."""
+"""Most characters that a client takes at a time, and keeps in memory while it is slow."""
 CHANGES_MAX = 16
-"""Of how many versions what came after them is kept, until the next one is released."""
+"""For how many past versions the later changes are cached, until the next release."""
 COMPONENT_COST = 4
-"""To look for what changed of a component takes as long as to look at so many of its series."""
+"""Finding the changes of a component costs as much as looking at this many series."""
 LOST = -1
-"""A place that is in no log."""
+"""A position before the start of every log."""
 
 
 class Limits(Struct, frozen=True, kw_only=True):
-    """What the clients may use together and each."""
+    """Limits of all live clients together, and of each."""
 
     clients: int = 5000
     holder_clients: int = 1250
-    """Clients with one key, and the sessions opened with it."""
+    """Clients of one key, including sessions opened with it."""
     kept: int = 500
-    """Places that only clients with an admin's key get."""
+    """Places reserved for clients with an admin key."""
     unauthenticated: int = 500
-    """Connections that have yet to say who they are."""
+    """Connections that are not authenticated yet."""
     events: int = 1024
     event_bytes: int = 4 << 20
     auth_s: float = 5.0
     send_s: float = 10.0
     fresh_s: float = 1.0
-    """How often the state is read again while somebody asks for it."""
+    """How often the state is read again while it is requested."""
     stale_s: float = 15.0
-    """How old the state of an answer may be; it is then waited for."""
+    """If the state is older, a request waits for a new one."""
 
 
 class Log:
-    """The newest transitions in order; whatever is behind `floor` is in it."""
+    """The newest events in order; it contains every event whose seq is greater than `floor`."""
 
     def __init__(self, floor: int, limits: Limits) -> None:
         self.floor = floor
@@ -76,15 +76,15 @@ class Log:
             self.floor = oldest.seq
 
     def after(self, seq: int) -> list[TransitionMessage]:
-        """Return the next few entries behind a place."""
+        """Return the next few entries after a seq."""
         start = bisect_right(self._entries, seq, key=lambda entry: entry.seq)
         return self._entries[start : start + STEP_ENTRIES]
 
 
 class Metrics:
-    """The newest value of each series, and the newest check of health.
+    """The newest value of each series, and the newest health check.
 
-    Both are released in versions, and are never replayed: what is newer takes their place.
+    Both are released in versions. They are never replayed, because newer values replace them.
     """
 
     def __init__(self) -> None:
@@ -99,7 +99,7 @@ class Metrics:
         return self.newest.version
 
     def put_health(self, statuses: Sequence[health.ComponentStatus]) -> None:
-        """Take what a check found, changed or not, into the version to come."""
+        """Add the result of a health check, changed or not, to the next version."""
         self._checked = self.version + 1, statuses
 
     def release(self) -> None:
@@ -109,7 +109,7 @@ class Metrics:
         self.cuts.release()
 
     def since(self, version: int, subscription: Subscription) -> Iterable[Deferred]:
-        """Return what changed after a version, as far as it is wanted."""
+        """Return messages with the subscribed changes after a version."""
         if subscription.series is None:
             return self._shared(version, subscription)
         shared = self._shared(version, subscription.but_values)
@@ -128,7 +128,7 @@ class Metrics:
         if subscription.series is not None:
             found = self.newest.released_after(version, subscription.series)
             return self.cuts.pieces(subscription.among_series(found))
-        # Many clients may each name other components: what changed is looked through once.
+        # Clients may subscribe to different components. They share one search for changes.
         return self._changes(subscription.among(self._changed(version)), version)
 
     def _changed_after(self, version: int) -> Reached[str]:
@@ -140,7 +140,7 @@ class Metrics:
             yield from self.cuts.changes(name, version)
             looked_at += COMPONENT_COST + self.newest.size(name)
             if looked_at >= SLICE_SERIES:
-                # Few of them may be released, and then no message is full for long.
+                # If few changes are released, no message fills up for a long time: pause here.
                 yield pause()
                 looked_at = 0
 
@@ -159,25 +159,25 @@ def _encode_health(
 
 
 class CloseReason(Struct, frozen=True):
-    """Why a connection is closed: code and reason of its close frame."""
+    """The code and the reason of a close frame."""
 
     code: int
     reason: str
 
 
 INVALID = CloseReason(4401, "send a valid key; see GET /api/v1/monitoring")
-TOO_SMALL = CloseReason(4403, "this key may only write samples")
+TOO_SMALL = CloseReason(4403, "this key may only write samples; use one with the role viewer")
 
 
 class Credential(Struct, frozen=True):
-    """What a client showed, by its hash, and how to ask again whom it stands for."""
+    """The hash of a client's key or session, and a function that checks it again."""
 
     digest: bytes
     check: Callable[[], Awaitable[Principal | None]]
 
 
 class Client:
-    """One connection's place in the stream."""
+    """One connection and its position in the stream: `seq` of events, `version` of metrics."""
 
     def __init__(
         self, credential: Credential, resume: int | None = None, holder: Principal | None = None
@@ -197,50 +197,50 @@ class Client:
         self.ended: asyncio.Future[CloseReason] = asyncio.get_running_loop().create_future()
 
     def reply(self, kind: str, data: object) -> None:
-        """Answer this client alone; the oldest answers go when it does not read them."""
+        """Send a reply to this client only. If it does not read, its oldest replies are dropped."""
         self.replies.append(message(kind, utc_now(), data))
         self.bell.set()
 
     def subscribe(self, subscription: Subscription, *, show: bool) -> None:
-        """Change what is sent from now on; `show` sends the state of it first."""
+        """Change the subscription; with `show`, the whole state is sent first."""
         self.subscription = subscription
         if show:
-            # What is left of the state before would be sent for nothing.
+            # Drop the unsent rest of the previous state.
             self.wants_state, self._rest = True, iter(())
         self.bell.set()
 
     def is_due(self, now_s: float) -> bool:
-        """Whether it is to be sent the state: of many subscriptions, that of the last."""
+        """Return whether the whole state for the last subscription should be sent now."""
         return self.wants_state and now_s - self.shown_s >= SHOW_EVERY_S
 
     def show(self, messages: Iterable[Deferred]) -> None:
-        """Begin with the state, and look again for a later subscription when that is due."""
+        """Start sending the state, and wake the client when the next one may be sent."""
         loop = asyncio.get_running_loop()
         self.wants_state, self.shown_s = False, loop.time()
         loop.call_later(SHOW_EVERY_S, self.bell.set)
         self.begin(messages)
 
     def begin(self, messages: Iterable[Deferred]) -> None:
-        """Take messages that belong together; they come with `more`."""
+        """Start sending a sequence of messages; `more` returns them."""
         self._rest = iter(messages)
 
     async def more(self, encoding: Encoding) -> list[str]:
-        """Take the next of messages that were begun, nothing when all of them were taken."""
+        """Return the next messages of the sequence; an empty list at its end."""
         texts: list[str] = []
         chars, seq, rest = 0, self.seq, self._rest
         for one in rest:
             texts.append(await encoding.text(one, seq))
             chars += len(texts[-1])
-            # Others may have been begun meanwhile.
+            # Another sequence may have been started during the await.
             if chars > BURST_CHARS or rest is not self._rest:
                 break
         if texts:
-            # Where all is encoded already and the socket takes it, nothing else would wait.
+            # If everything is encoded and the socket accepts it, nothing else yields to the loop.
             await asyncio.sleep(0)
         return [text for text in texts if text]
 
     def answers(self) -> list[str]:
-        """Take the answers that have not been sent yet."""
+        """Return and clear the replies that were not sent yet."""
         texts = [reply.text(self.seq) for reply in self.replies]
         self.replies.clear()
         return texts
@@ -251,7 +251,7 @@ class Client:
 
 
 def refusal_of(principal: Principal | None) -> CloseReason | None:
-    """Return why this principal may not listen, None when it may."""
+    """Return the close reason if a principal may not listen; None if it may."""
     if principal is None:
         return INVALID
     return None if principal.role in ALLOWED[Role.VIEWER] else TOO_SMALL

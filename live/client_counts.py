@@ -1,4 +1,4 @@
-"""How many live clients there are, of each key too, and whether there may be another."""
+"""Counts live clients in all and by key, and refuses clients beyond the limits."""
 
 from collections import Counter
 
@@ -7,7 +7,7 @@ from model.principal import Role, holder_of
 
 
 class ClientCounts:
-    """Counts live clients: a key has a share of them, and some places are kept for admins."""
+    """Counts live clients. Each key has a limit, and some places are reserved for admins."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -15,12 +15,15 @@ class ClientCounts:
         self.total = 0
 
     def refusal(self, client: Client) -> str:
-        """Return why there is no place for a client; empty when there is one."""
+        """Return why a client is refused; an empty text if it is accepted."""
         is_admin = client.holder is not None and client.holder.role is Role.ADMIN
         if self.total >= self._limits.clients - (0 if is_admin else self._limits.kept):
             return "too many clients; try again later"
         if self._by_holder[_name_of(client)] >= self._limits.holder_clients:
-            return "this key has the most clients of one key; close some, or try again later"
+            return (
+                f"this key has {self._limits.holder_clients} live clients, the most allowed for "
+                "one key; close some, or try again later"
+            )
         return ""
 
     def add(self, client: Client) -> None:

@@ -1,4 +1,4 @@
-"""The series of components, cut into messages that are shared by all who want the component."""
+"""Splits the series of components into messages, which all clients of a component share."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache, partial
@@ -10,18 +10,18 @@ from model.times import utc_now
 from samples import current
 
 METRICS = "metrics"
-"""The type of their messages."""
+"""The type of the messages."""
 MESSAGE_VALUES = 500
-"""How many values one message carries at most: about 50 kB, and a millisecond to encode."""
+"""Most values of one message: about 50 kB, which takes a millisecond to encode."""
 SHARED_MAX = 256
-"""Of how many components the messages are shared; there are no more that are so large."""
+"""For how many large components messages are cached; the limit of series allows no more."""
 
 Piece = Deferred | Sequence[Identity]
-"""A message that is full, or series that fill none."""
+"""A full message, or series that do not fill a message."""
 
 
 class Cuts:
-    """Cuts series into messages, which hold the newest values at the time they are encoded."""
+    """Splits series into messages, which contain the newest values at the time of encoding."""
 
     def __init__(self, newest: Newest) -> None:
         self.newest = newest
@@ -30,11 +30,11 @@ class Cuts:
         self._changes = lru_cache(SHARED_MAX)(self._changes_of)
 
     def release(self) -> None:
-        """Forget what had changed: from now on more has."""
+        """Drop cached changes, because a new version was released."""
         self._changes.cache_clear()
 
     def whole(self, component: str) -> Iterable[Piece]:
-        """Return all series of a component; clients share them until one of them changes."""
+        """Return all series of a component; clients share the messages until a value changes."""
         if self.newest.size(component) < MESSAGE_VALUES:
             return [self.newest.series(component)]
         changed = self.newest.changed(component)
@@ -47,7 +47,7 @@ class Cuts:
         return known[1]
 
     def changes(self, component: str, version: int) -> Iterable[Piece]:
-        """Return what was released of a component after a version; clients share that, too."""
+        """Return the series of a component released after a version; clients share the messages."""
         if self.newest.size(component) < MESSAGE_VALUES:
             return self.newest.released_of(component, version)
         return self._changes(component, version)
@@ -56,7 +56,7 @@ class Cuts:
         return Reached(self._cut(self.newest.released_of(component, version)))
 
     def _cut(self, lists: Iterable[list[Identity]]) -> Iterator[Piece]:
-        """Cut lists of series into full messages and a rest, with a pause for each empty one."""
+        """Split lists of series into full messages and a rest; yield a pause for an empty list."""
         rest: list[Identity] = []
         for some in lists:
             rest += some
@@ -68,13 +68,13 @@ class Cuts:
         yield rest
 
     def pieces(self, series: Iterable[Identity]) -> Iterator[Piece]:
-        """Cut series into full messages and a rest."""
+        """Split series into full messages and a rest."""
         left = iter(series)
         while piece := list(islice(left, MESSAGE_VALUES)):
             yield self.of(piece) if len(piece) == MESSAGE_VALUES else piece
 
     def messages(self, pieces: Iterable[Piece]) -> Iterator[Deferred]:
-        """Yield as few messages as hold all pieces; their parts add up to the whole."""
+        """Yield as few messages as possible with all pieces."""
         rest: list[Identity] = []
         for piece in pieces:
             if isinstance(piece, Deferred):
@@ -88,9 +88,9 @@ class Cuts:
             yield self.of(rest)
 
     def of(self, series: Sequence[Identity]) -> Deferred:
-        """Return the message with the newest values of some series, at most as many as fit."""
+        """Return a message with the newest values of at most MESSAGE_VALUES series."""
         return Deferred(partial(self._encode, series), self._encoded)
 
     def _encode(self, series: Sequence[Identity]) -> Message:
-        # By their names: a message that waits for a slow client keeps no values alive.
+        # Holding only names, a message that waits for a slow client keeps no values in memory.
         return message(METRICS, utc_now(), current.document(self.newest.find(series)))

@@ -1,4 +1,4 @@
-"""Messages that are encoded when the first client reaches them, one at a time for all clients."""
+"""Deferred messages: encoded when the first client needs them, one in each turn of the loop."""
 
 import asyncio
 from collections import deque
@@ -13,11 +13,11 @@ from msgspec import Struct
 T = TypeVar("T")
 
 ENCODED_MAX = 256
-"""How many messages with values are kept encoded, for the clients that have yet to reach them."""
+"""How many encoded messages with values are kept for clients that have not reached them yet."""
 
 
 class Message(Struct, frozen=True):
-    """A message but for its `seq`, which goes between the two parts."""
+    """An encoded message in two parts; the client's `seq` is inserted between them."""
 
     head: str
     tail: str
@@ -33,9 +33,10 @@ def message(kind: str, time: datetime, data: object) -> Message:
 
 
 class Deferred:
-    """A message that is encoded when the first client reaches it; what makes it may find nothing.
+    """A message that is encoded when the first client needs it, or is then found to be empty.
 
-    It stays encoded as long as it is among the `kept` ones; without them, as long as it lives.
+    It stays encoded as long as it is among the `kept` messages or, without them, as long as it
+    exists.
     """
 
     __slots__ = ("_kept", "_made", "_make", "being_encoded", "is_encoded")
@@ -55,23 +56,23 @@ class Deferred:
             self._kept.add(self)
 
     def forget(self) -> None:
-        """Forget how it is encoded; whoever still wants it encodes it again."""
+        """Drop the encoded text. The next client that needs it encodes it again."""
         self._made, self.is_encoded = None, False
 
     def text(self, seq: int) -> str:
-        """Return the message, empty when there is nothing to say."""
+        """Return the text of the message with a seq; an empty text if the message is empty."""
         if not self.is_encoded:
             self.encode()
         return "" if self._made is None else self._made.text(seq)
 
 
 def pause() -> Deferred:
-    """Return a message without text: whoever reaches it lets others have their turn."""
+    """Return an empty message. A client that takes it yields to the event loop."""
     return Deferred(lambda: None)
 
 
 class KeptMessages:
-    """The deferred messages that were encoded last; the others are forgotten."""
+    """The deferred messages encoded last; older ones lose their text."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -84,7 +85,7 @@ class KeptMessages:
 
 
 class Reached(Generic[T]):
-    """What is made when the first client reaches it, and kept for the others."""
+    """A lazy sequence: each item is computed for the first client, and kept for the others."""
 
     def __init__(self, source: Iterable[T]) -> None:
         self._source = iter(source)
@@ -101,17 +102,17 @@ class Reached(Generic[T]):
 
 
 class Encoding:
-    """The encoding of messages: one in a turn of the event loop, whoever wants how many.
+    """Encodes messages for all clients, one in each turn of the event loop.
 
-    Clients that each want something else are woken in the same turn, and together they would hold
-    it up for as long as their number says.
+    A wake-up reaches all clients in the same turn. If each then encoded another message, the turn
+    would take as long as all of them together.
     """
 
     def __init__(self) -> None:
         self._lock = asyncio.Lock()
 
     async def text(self, one: Deferred, seq: int) -> str:
-        """Return a message for a client, encoded by the first who wants it."""
+        """Return the text of a message; the first client that needs it encodes it."""
         while not one.is_encoded:
             if one.being_encoded is not None:
                 await one.being_encoded.wait()
@@ -120,7 +121,7 @@ class Encoding:
             try:
                 async with self._lock:
                     one.encode()
-                    # The lock is held meanwhile: all others have their turn before the next.
+                    # Holding the lock in this turn keeps every other message for a later turn.
                     await asyncio.sleep(0)
             finally:
                 one.being_encoded = None

@@ -1,4 +1,4 @@
-"""Answers that are made from memory, each encoded once for everybody who asks until it changes."""
+"""Response documents from memory. Each is encoded once, and shared until it changes."""
 
 import asyncio
 import time
@@ -16,20 +16,20 @@ from runtime.compression import Once
 from samples.current import Current
 
 INLINE_VALUES = 200
-"""So few values are encoded at once; more are encoded in a thread."""
+"""Up to this many values are encoded on the event loop; more are encoded in a thread."""
 NAMES_INLINE = 1000
-"""So many names are sorted, or looked up, without a pause: a millisecond at most."""
+"""Most names that are sorted or looked up without a pause: at most a millisecond."""
 KEPT_TIMES, KEPT_MIN_S, KEPT_MAX_S = 4.0, 0.02, 5.0
-"""A document that took longer than the least to make is given out for so many times as long as it
-took, changed or not: however many ask for it, making it takes a fifth of one core."""
+"""A document that took longer than KEPT_MIN_S to make is reused for KEPT_TIMES as long as it took,
+even if it changed, and at most for KEPT_MAX_S. So making it takes at most a fifth of one core."""
 DOCUMENTS_MAX = 64
-"""How many documents of single components are kept."""
+"""Most documents of single components in the cache."""
 LARGE_BYTES = 200_000
 DASHBOARD_ALERTS_MAX = 100
 
 
 class Document(Once):
-    """An encoded answer; `etag` is of its content, so that it holds on every replica."""
+    """An encoded document; `etag` depends only on its content, so replicas agree on it."""
 
     def __init__(self, body: bytes, etag: str) -> None:
         super().__init__(body)
@@ -37,7 +37,7 @@ class Document(Once):
 
 
 class KeptDocument(Struct, frozen=True):
-    """A document, the change it was made at, and until when it is given out unseen."""
+    """A document, its count of changes, and until when it is reused without a look at these."""
 
     document: Document
     changed: int
@@ -45,7 +45,7 @@ class KeptDocument(Struct, frozen=True):
 
 
 class Documents:
-    """The documents of newest values; one is made at a time, and all who ask meanwhile share it."""
+    """The documents of newest values. One is made at a time; requests in between share it."""
 
     def __init__(self, newest: Newest, clock: Callable[[], float] = time.monotonic) -> None:
         self.made = 0
@@ -76,7 +76,7 @@ class Documents:
         return self._health[1]
 
     async def dashboard(self, state: State) -> Document:
-        """Return everything that the first page needs; its time is that of the last change."""
+        """Return all data of the first page; its time is that of the last change."""
         metrics, states = await self.metrics(), await self.health(state)
         of = (metrics, states, state.alerts, state.seq)
         if self._dashboard is None or not _is_same(self._dashboard[0], of):
@@ -85,7 +85,7 @@ class Documents:
         return self._dashboard[1]
 
     def forget(self) -> None:
-        """Forget everything; what is being made of the values before is made again."""
+        """Drop all documents. A document that is being made from old values is made again."""
         self._generation += 1
         self._fragments.clear()
         self._kept.clear()
@@ -105,7 +105,7 @@ class Documents:
         began, changed, generation = self._clock(), self._changed(component), self._generation
         wanted = await self._all() if component is None else [component]
         fragments = await self._encode(wanted)
-        # Of many it is not worth knowing how large they are.
+        # For many fragments, the size is not worth computing: assume that it is large.
         is_few = len(fragments) <= NAMES_INLINE
         size = sum(len(one.body) for one in fragments) if is_few else LARGE_BYTES + 1
         document = await encoded(lambda: encode_document(fragments), size)
@@ -121,7 +121,7 @@ class Documents:
         return document
 
     async def _all(self) -> Sequence[str]:
-        """Return the names of all components in order, which is kept until there are others."""
+        """Return the sorted names of all components, cached until the set of names changes."""
         names = self._newest.components()
         if names is not self._names:
             in_a_thread = len(names) > NAMES_INLINE
@@ -137,7 +137,7 @@ class Documents:
         return self._ordered
 
     async def _encode(self, names: Sequence[str]) -> list[Fragment]:
-        """Return components, those encoded that changed since they were; none that is not known."""
+        """Return the fragments of known components; encode those that changed since last time."""
         fragments = []
         async for name in in_turns(names):
             changed = self._newest.changed(name)
@@ -151,7 +151,7 @@ class Documents:
 
 
 async def in_turns(names: Iterable[str]) -> AsyncIterator[str]:
-    """Yield names, and let others have their turns in between."""
+    """Yield names, and yield to the event loop after each NAMES_INLINE of them."""
     for number, name in enumerate(names, start=1):
         yield name
         if number % NAMES_INLINE == 0:
@@ -162,13 +162,13 @@ async def _encoded_component(name: str, values: Mapping[Identity, Current]) -> F
     if len(values) > INLINE_VALUES:
         return await asyncio.to_thread(encode_component, name, values)
     fragment = encode_component(name, values)
-    # Many small components are as much work as a large one.
+    # Many small components are as much work as a large one, so yield after each.
     await asyncio.sleep(0)
     return fragment
 
 
 async def encoded(encode: Callable[[], bytes], size_bytes: int = 0) -> Document:
-    """Make a document of about a size, in a thread when it is large."""
+    """Make a document; in a thread if its estimated size is large."""
 
     def make() -> Document:
         body = encode()
@@ -191,5 +191,5 @@ def _dashboard(state: State, metrics: Document, states: Document) -> bytes:
 
 
 def _is_same(known: tuple[object, ...], of: tuple[object, ...]) -> bool:
-    """Whether a document was made of the very same things: none of them is ever changed."""
+    """Return whether a document was made of the same objects, which are immutable."""
     return all(one is other or one == other for one, other in zip(known, of, strict=True))

@@ -1,6 +1,6 @@
-"""Writes newest values as JSON, piece by piece: the interpreter serves others between pieces.
+"""Encodes newest values as JSON in pieces, so that other threads can run between pieces.
 
-One call that encodes 100,000 values holds the interpreter for about 60 ms, in a thread as well.
+One call that encodes 100,000 values holds the interpreter lock for about 60 ms, even in a thread.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,18 +18,18 @@ from samples.current import Current, LabelledValue
 Name = TypeVar("Name", str, Identity)
 
 PIECE_VALUES = 500
-"""How many values are encoded, and how many names sorted, without a pause: about 1 ms."""
+"""How many values are encoded, or names sorted, in one call: about 1 ms."""
 
 
 class Fragment(Struct, frozen=True):
-    """One component as it stands in a document, and the time of its newest value."""
+    """The JSON of one component, and the time of its newest value."""
 
     body: bytes
     time: datetime | None
 
 
 def encode_component(name: str, values: Mapping[Identity, Current]) -> Fragment:
-    """Return `"name":{...}` as GET /metrics/current has it."""
+    """Return `"name":{...}` in the format of GET /metrics/current."""
     category, times, metrics = "", [], []
     for metric, group in groupby(in_order(list(values)), key=lambda identity: identity[1]):
         found = [values[identity] for identity in group]
@@ -41,7 +41,7 @@ def encode_component(name: str, values: Mapping[Identity, Current]) -> Fragment:
 
 
 def encode_document(fragments: Iterable[Fragment]) -> bytes:
-    """Return the whole document."""
+    """Return the document of all fragments."""
     found = list(fragments)
     newest = max((one.time for one in found if one.time is not None), default=None)
     components = b",".join(one.body for one in found)
@@ -70,7 +70,7 @@ def _list(values: list[Current]) -> bytes:
 
 
 def in_order(names: Sequence[Name]) -> Iterable[Name]:
-    """Sort names in pieces: one call that sorts 100,000 holds the interpreter for 20 ms."""
+    """Return sorted names; sorting 100,000 in one call holds the interpreter lock for 20 ms."""
     pieces = [
         sorted(names[start : start + PIECE_VALUES]) for start in range(0, len(names), PIECE_VALUES)
     ]

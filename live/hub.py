@@ -1,8 +1,8 @@
-"""The live hub: clients read one bounded log of transitions, and the newest metrics, at their pace.
+"""The live hub: clients read one bounded log of events, and the newest metrics, at their own pace.
 
-No client has a queue. Each has a place in the log, which is the `seq` of its last transition, and
-in the metrics, which is a version; so a slow one costs nothing and delays nobody. When the log no
-longer reaches back to its place, it is told so (`lagged`) and gets the whole state again.
+No client has a queue. Each has a position in the log, the `seq` of its last event, and a version of
+the metrics. So a slow client costs nothing and delays nobody. If the log no longer contains its
+position, the client gets the message `lagged` and then the whole state again.
 """
 
 import asyncio
@@ -30,29 +30,35 @@ from runtime.version import __version__
 log = structlog.get_logger()
 
 POLL_S = 1.0
-"""How soon an event of another replica is noticed, whose wake-up does not come here."""
+"""How often the bus is polled: events of other replicas cause no wake-up here."""
 PUSH_S = 0.25
-"""Metrics that are committed within this time go out together."""
+"""Metrics committed within this time are sent together."""
 RECHECK_S = 0.5
-"""How often keys are asked for; with what the Authenticator remembers it makes less than 5 s."""
+"""How often keys are checked. Together with the Authenticator's cache this stays below 5 s."""
 RETRY_S_MAX = 4.0
 PAGE_EVENTS = 200
 KEEP_S_MIN = 0.1
 WAKE_CLIENTS = 100
-"""How many clients are woken before other work gets its turn: about 3 ms."""
+"""How many clients are woken before the loop does other work: about 3 ms."""
 READERS_MAX = 2
-"""How many clients at a time read what they missed from the database."""
+"""How many clients read missed events from the database at a time."""
 RECHECK_TIMEOUT_S = 2.0
 RECHECKS_MAX = 8
-"""How many keys are asked for at a time."""
+"""How many keys are checked at a time."""
 SLICE_SAMPLES = 1000
-"""How many committed samples are taken before other work gets its turn: a few milliseconds."""
+"""How many committed samples are processed before the loop does other work: some milliseconds."""
 QUEUED_SAMPLES_MAX = 200_000
-"""How many committed samples may wait to be taken; of more, the newest are read."""
+"""Most committed samples in the queue. Beyond it, newest values are read from the database."""
 
 
 class Live:
-    """Follows the bus, takes what the writer committed, and lets clients read both."""
+    """Follows the bus and the samples that the writer commits, and serves both to clients.
+
+    `run` has five tasks: `_follow` appends events of the bus to the log, `_push` releases newest
+    values, `_read` reads the state from the database, `_recheck` closes clients whose key has
+    ended, and `_keep_fresh` requests readings while clients listen. Each client's own task calls
+    `next` in a loop.
+    """
 
     def __init__(
         self,
@@ -74,7 +80,7 @@ class Live:
         self._metrics = Metrics()
         self._present = Present(self._metrics)
         self.documents = self._present.documents
-        """The encoded answers with newest values."""
+        """The encoded documents of newest values."""
         self._committed: deque[Sequence[Sample]] = deque()
         self._committed_samples = 0
         self.skipped = 0
@@ -93,11 +99,11 @@ class Live:
         return self._counts.total
 
     def refusal(self, client: Client) -> str:
-        """Return why there is no place for a client; empty when there is one."""
+        """Return why a client is refused; an empty text if it is accepted."""
         return self._counts.refusal(client)
 
     def publish(self, samples: Sequence[Sample]) -> None:
-        """Take samples that were committed; never waits."""
+        """Queue committed samples. Never waits."""
         self._committed.append(samples)
         self._committed_samples += len(samples)
         if self._committed_samples > QUEUED_SAMPLES_MAX:
@@ -108,19 +114,19 @@ class Live:
         self._published.set()
 
     def publish_health(self, statuses: Sequence[health.ComponentStatus]) -> None:
-        """Take what a check found, whether or not anything changed; never waits."""
+        """Take the result of a health check, changed or not. Never waits."""
         self._present.put_health(statuses)
         self._published.set()
 
     def wake(self) -> None:
-        """Say that events were committed; never waits."""
+        """Wake the hub after events were committed. Never waits."""
         self._present.outdate()
         self._wake_up.set()
 
     def forget(self) -> None:
-        """Forget what was learned from the database, which has become another one; never waits.
+        """Forget all state, because the database was replaced by another one. Never waits.
 
-        Clients get `lagged` and the whole state as soon as it has been read from the new one.
+        Clients get `lagged` and the whole state as soon as it is read from the new database.
         """
         self._generation += 1
         self._present.forget()
@@ -137,7 +143,7 @@ class Live:
 
     @contextmanager
     def joined(self, client: Client) -> Iterator[None]:
-        """Count a client in, wake it when there is something, and end it when its key ends."""
+        """Register a client for the block, so that it is counted, woken and rechecked."""
         group = self._clients.setdefault(client.credential.digest, set())
         group.add(client)
         self._counts.add(client)
@@ -150,14 +156,14 @@ class Live:
                 del self._clients[client.credential.digest]
 
     async def run(self) -> None:
-        """Serve the clients until cancelled; an absent database is waited out."""
+        """Serve clients until cancelled; retry while the database is unavailable."""
         async with asyncio.TaskGroup() as services:
             parts = (self._follow, self._push, self._read, self._recheck, self._keep_fresh)
             for task in parts:
                 services.create_task(_repeat(task), name=f"live{task.__name__}")
 
     async def next(self, client: Client) -> list[str]:
-        """Wait for what a client is to be sent next, which it then has the place behind."""
+        """Wait for the next messages for a client; return them and advance its position."""
         while True:
             client.bell.clear()
             if texts := await self._due(client):
@@ -165,7 +171,14 @@ class Live:
             await client.bell.wait()
 
     async def _due(self, client: Client) -> list[str]:
-        """Return what a client is to be sent now, nothing when it has it all."""
+        """Return the next messages for a client; an empty list if it is up to date.
+
+        1. A new client gets `hello` and, unless it resumes, the whole state.
+        2. A resuming client gets the events that it missed.
+        3. A client behind the log gets `lagged` and the whole state.
+        4. A client that changed its subscription gets the state for it.
+        5. Otherwise replies come first, then the rest of a started sequence, events, and metrics.
+        """
         if client.is_new:
             return await self._hello(client)
         if client.is_resuming and (texts := await self._replay(client)):
@@ -187,7 +200,7 @@ class Live:
 
     async def _changes(self, client: Client) -> list[str]:
         if client.wants_state:
-            # The state comes first, and has all of it.
+            # The state is sent first, and includes these changes.
             return []
         found = self._metrics.since(client.version, client.subscription)
         client.version = self._metrics.version
@@ -212,26 +225,26 @@ class Live:
         return [message("hello", utc_now(), hello).text(seq), *await client.more(self._encoding)]
 
     async def _has_been(self, seq: int) -> bool:
-        """Whether a number has been given out already, by this or another replica."""
+        """Return whether a seq was ever assigned, by this or another replica."""
         if seq <= self._log.newest:
             return True
         async with self._readers, connect(self._pool) as connection:
             return seq <= await bus.newest(connection)
 
     async def _place(self, client: Client) -> None:
-        """Put a client at the place of the whole state, and begin with it."""
+        """Start sending the whole state, and set the client's position to it."""
         state = await self.readings.state()
         client.seq, client.version = state.seq, state.version
         client.begin(state.messages(client.subscription))
 
     async def _show(self, client: Client) -> None:
-        """Begin with the state for a client that keeps its place, lest it misses a transition."""
+        """Start sending the state, but keep the client's seq, so that it misses no event."""
         state = await self.readings.state()
         client.version = state.version
         client.show(state.messages(client.subscription))
 
     async def _recover(self, client: Client) -> list[str]:
-        """Tell a client that it missed transitions, and give it the state instead."""
+        """Send `lagged` to a client that missed events, and then the whole state."""
         self.lagged += 1
         client.is_resuming = False
         after = max(client.seq, 0)
@@ -242,7 +255,7 @@ class Live:
         return [note, *await client.more(self._encoding)]
 
     async def _replay(self, client: Client) -> list[str]:
-        """Read what a client missed while it was away, a page at a time, until the log has it."""
+        """Return a page of events that a client missed, until its position is within the log."""
         while not self._log.floor <= client.seq <= self._log.newest:
             async with self._readers, connect(self._pool) as connection:
                 page = await missed(connection, client.seq)
@@ -258,7 +271,7 @@ class Live:
         return []
 
     async def present(self) -> State:
-        """Return the state for an answer, which is in memory; see `Readings.present`."""
+        """Return the state for a response, from memory; see `Readings.present`."""
         state = await self.readings.present()
         await self._take_committed()
         return state
@@ -268,15 +281,16 @@ class Live:
             self._published.set()
 
     async def _keep_fresh(self) -> None:
-        """Read again and again while clients listen: other replicas wake nobody here."""
+        """Request readings while clients listen, because other replicas cause no wake-up here."""
         await asyncio.sleep(max(self.limits.fresh_s, KEEP_S_MIN))
         if self._counts.total and not self._present.is_fresh(self.limits.fresh_s):
             self.readings.ask()
 
     async def _follow(self) -> None:
-        """Append what is new on the bus to the log, then wait for the wake-up."""
+        """Append new events of the bus to the log, then wait for the wake-up."""
+        # Cleared before the bus is read: an event committed during the read sets it again.
         self._wake_up.clear()
-        # Until a run has gone well, the bus may have been trimmed meanwhile.
+        # After a failed run the bus may have been trimmed, so check the position of the log first.
         in_doubt, self._in_doubt, generation = self._in_doubt, True, self._generation
         async with connect(self._pool) as connection:
             if in_doubt:
@@ -298,14 +312,14 @@ class Live:
                 await self._wake_up.wait()
 
     async def _place_log(self, connection: Connection, generation: int) -> None:
-        """Begin the log anew unless the bus still holds all that comes after it."""
+        """Start a new log, unless the bus still contains all events after the present one."""
         newest, oldest = await bus.newest(connection), await bus.oldest(connection)
         if generation != self._generation:
             return
         start = newest if oldest is None else oldest - 1
         if self._following.is_set() and start <= self._log.newest <= newest:
             return
-        # So many are loaded that most clients who come back after a restart need no database.
+        # Load past events, so that most clients that resume after a restart need no database.
         self._log = Log(max(start, newest - self.limits.events), self.limits)
         if self._following.is_set():
             for client in self._all():
@@ -315,7 +329,7 @@ class Live:
     async def _push(self) -> None:
         await self._published.wait()
         if self._present.state is None:
-            # What is newer than what the database has can be said once that was read.
+            # Without a first reading, "newer than the database's value" is not defined.
             await self.readings.state()
         self._published.clear()
         await self._take_committed()
@@ -324,7 +338,7 @@ class Live:
         await asyncio.sleep(PUSH_S)
 
     async def _take_committed(self) -> None:
-        """Take what was committed before this call, in slices."""
+        """Process the samples queued before this call, in slices."""
         if not self._committed and not self._taking.locked():
             return
         async with self._taking:
@@ -344,14 +358,14 @@ class Live:
                 await asyncio.sleep(0)
 
     async def _recheck(self) -> None:
-        """End the clients whose key or session has ended; each key is asked for once."""
+        """Close the clients whose key or session has ended; check each key once."""
         await asyncio.sleep(RECHECK_S)
         limit = asyncio.Semaphore(RECHECKS_MAX)
         groups = list(self._clients.values())
         found = await asyncio.gather(
             *(_recheck_group(group, limit) for group in groups), return_exceptions=True
         )
-        # One answer that did not come keeps no other key from being refused.
+        # Raise only after all checks: one that failed must not keep other keys from being refused.
         if failed := next((one for one in found if isinstance(one, BaseException)), None):
             raise failed
 
@@ -360,7 +374,7 @@ class Live:
 
 
 async def _recheck_group(group: set[Client], limit: asyncio.Semaphore) -> None:
-    """Ask for the key that clients share, and end them if it may not listen any more."""
+    """Check the key that clients share, and close them if it may no longer listen."""
     async with limit, asyncio.timeout(RECHECK_TIMEOUT_S):
         if not group:
             return
@@ -371,7 +385,8 @@ async def _recheck_group(group: set[Client], limit: asyncio.Semaphore) -> None:
 
 
 async def missed(connection: Connection, seq: int) -> list[Event] | None:
-    """Return the first page of events behind a number, None when not all of them are kept."""
+    """Return the first page of events after a seq; None if some of them are no longer kept."""
+    # Read the page first: events deleted in between then show in `oldest`.
     page = await bus.after(connection, seq, PAGE_EVENTS)
     newest, oldest = await bus.newest(connection), await bus.oldest(connection)
     kept_from = newest if oldest is None else oldest - 1
@@ -379,7 +394,7 @@ async def missed(connection: Connection, seq: int) -> list[Event] | None:
 
 
 async def _repeat(task: Callable[[], Awaitable[None]]) -> None:
-    """Take turns for ever; where the database is away, log it and try again later and later."""
+    """Run a task for ever; if the database is unavailable, log it and retry with growing pauses."""
     pause_s = RETRY_S
     while True:
         try:

@@ -1,4 +1,4 @@
-"""What live clients are sent, and how it is cut to a subscription; encoded once for all alike."""
+"""Live messages, filtered by subscription and cached in encoded form per subscription."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
@@ -18,7 +18,7 @@ from live.deferred import Deferred, Encoding, Message, Reached, message
 from live.newest import Identity
 
 RENDERINGS_MAX = 64
-"""For how many different subscriptions one message is kept encoded."""
+"""For how many distinct subscriptions a message is cached."""
 
 
 class Topic(StrEnum):
@@ -31,9 +31,9 @@ class Topic(StrEnum):
 
 
 class Subscription(Struct, frozen=True):
-    """What a client wants to hear; `components` None stands for all, `without` are left out.
+    """The subscription of a client. None for `components` means all; `without` are excluded.
 
-    `series` limits the values alone, not health and alerts; None stands for all.
+    `series` limits values only, not health and alerts; None means all.
     """
 
     topics: frozenset[Topic] = frozenset(Topic)
@@ -47,25 +47,25 @@ class Subscription(Struct, frozen=True):
         )
 
     def among(self, components: Iterable[str]) -> Iterator[str]:
-        """Yield the wanted ones of many components, and perhaps names that are not among them."""
+        """Yield the subscribed components of many; it may yield names that are not among them."""
         if self.components is not None:
             found = list(islice(components, len(self.components) + 1))
-            # These are few: they are looked up, however many others there are.
+            # If there are more components than the subscription names, use these names instead.
             components = found if len(found) <= len(self.components) else sorted(self.components)
         return filter(self.wants, components)
 
     def among_series(self, series: Iterable[Identity]) -> list[Identity]:
-        """Return those series that are of wanted components."""
+        """Return the series of subscribed components."""
         return [identity for identity in series if self.wants(identity[0])]
 
     @property
     def transitions(self) -> "Subscription":
-        """The same for transitions, which clients share although each wants other series."""
+        """The subscription without `series`, which does not matter for events: clients share it."""
         return self if self.series is None else replace(self, series=None)
 
     @property
     def but_values(self) -> "Subscription":
-        """The same without any values, which clients share as well."""
+        """The subscription without values, which clients with different `series` share."""
         return replace(self, topics=self.topics - {Topic.METRICS}, series=None)
 
 
@@ -73,7 +73,7 @@ EVERYTHING = Subscription()
 
 
 class TransitionMessage:
-    """A transition, encoded when it is first wanted."""
+    """An event of the bus, encoded for each subscription on first use."""
 
     __slots__ = ("message", "seq", "size")
 
@@ -95,7 +95,7 @@ def _of_event(event: Event, subscription: Subscription) -> Message | None:
 
 
 def _cut(event: Event, subscription: Subscription) -> object | None:
-    """Return the part of an event's payload that is about wanted components, None for none."""
+    """Return the payload of an event limited to subscribed components; None if nothing is left."""
     payload = event.payload
     if event.type == Topic.ALERT_RESOLVED:
         return payload if subscription.wants(str(payload["component"])) else None
@@ -111,14 +111,14 @@ def _cut(event: Event, subscription: Subscription) -> object | None:
 async def texts_of(
     entries: Iterable[TransitionMessage], subscription: Subscription, encoding: Encoding
 ) -> list[str]:
-    """Return those transitions that a client wants."""
+    """Return the texts of the events that a subscription includes."""
     wanted = subscription.transitions
     texts = [await encoding.text(one.message(wanted), one.seq) for one in entries]
     return [text for text in texts if text]
 
 
 class State:
-    """The whole current state as it was at `seq` or later."""
+    """The whole present state, as of `seq` or later."""
 
     def __init__(self, seq: int, version: int, time: datetime, cuts: Cuts) -> None:
         self.seq = seq
@@ -131,7 +131,7 @@ class State:
         self._cuts = cuts
 
     def messages(self, subscription: Subscription) -> Iterable[Deferred]:
-        """Return the state as far as it is wanted, values first."""
+        """Return messages with the subscribed state, values first."""
         if subscription.series is None:
             return self._shared(subscription)
         return chain(self._metrics(subscription), self._shared(subscription.but_values))
@@ -149,7 +149,7 @@ class State:
         if Topic.METRICS not in subscription.topics:
             return
         found = self._cuts.messages(self._wanted(subscription))
-        # Without a value too: the first message replaces what a client knew.
+        # Even without a value: the first message tells a client to replace what it had.
         yield next(found, self._cuts.of(()))
         yield from found
 

@@ -1,4 +1,4 @@
-"""The newest value of every series, in memory: fed by commits, corrected by the database."""
+"""The newest value of every series in memory: from commits here, and from the database."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
@@ -13,30 +13,30 @@ from samples import current
 from samples.current import Current
 
 Identity = tuple[str, str, Labels]
-"""Component, metric and labels: in this order answers list the series."""
+"""Component, metric and labels. Responses list series in this order."""
 SLICE_SERIES = 500
-"""How many series are looked at, read or removed at a time: a few milliseconds at most."""
+"""How many series are examined, read or removed at a time: at most a few milliseconds."""
 
 
 class NewestEntry(Struct, gc=False):
     """The newest value of one series, and the version in which it is released.
 
-    `is_announced` is False while only the database has said so: the replica that committed the
-    sample announces it, and that may be this one, a moment later.
+    `is_announced` is False if the value was only read from the database. The replica that committed
+    the sample announces it, which may be this one, a moment later.
     """
 
     version: int
     value: Current
     is_announced: bool
     identity: Identity
-    """One object for each series as long as it is known: whatever waits for clients names it."""
+    """The same object as long as the series is known, because waiting messages refer to it."""
 
 
 class Newest:
-    """The newest values in the order of their change, and by component.
+    """The newest values by series, and by component in the order of their last change.
 
-    Values are released in versions, for live clients; `changes` counts every change at once. There
-    are as many as the database has series, which are limited.
+    Values are released to live clients in versions. `changes` counts each change at once. The
+    number of entries is bounded by the limit of series in the database.
     """
 
     def __init__(self, clock: Callable[[], datetime] = utc_now) -> None:
@@ -54,10 +54,10 @@ class Newest:
         return len(self._entries)
 
     def put(self, samples: Iterable[Sample]) -> list[Sample]:
-        """Take committed samples into the version to come, and return those that are newer.
+        """Add committed samples to the next version; return those that are newer.
 
-        A sample that was stored before, or comes late, is no change; but one that is known and
-        lies in the future, of a clock that was wrong, gives way.
+        Repeated and late samples change nothing. But a known value in the future, from a wrong
+        clock, is replaced by any sample that is not.
         """
         newer, latest = [], self._clock() + FUTURE_MAX
         for sample in samples:
@@ -74,7 +74,7 @@ class Newest:
         return newer
 
     def merge(self, values: Iterable[Current], *, is_announced: bool) -> None:
-        """Take what the database has; a commit of ours may be newer than this reading."""
+        """Merge values read from the database. Commits of this process may be newer than these."""
         latest = self._clock() + FUTURE_MAX
         for value in values:
             identity = value.component, value.metric, labels_of(value.labels)
@@ -91,15 +91,15 @@ class Newest:
                 self._set(identity, merged, is_announced=is_announced or is_same)
 
     def count_read(self) -> int:
-        """Return how many series were read from the database."""
+        """Return the number of series that were read from the database."""
         return len(self._identities)
 
     def numbers(self) -> list[int]:
-        """Return the numbers of all series that were read from the database."""
+        """Return the ids of all series that were read from the database."""
         return list(self._identities)
 
     def remove(self, numbers: Iterable[int]) -> None:
-        """Remove some of these."""
+        """Remove series by id."""
         for number in numbers:
             identity = self._identities.pop(number, None)
             if identity is None:
@@ -115,7 +115,7 @@ class Newest:
                 self._versions.pop(component, None)
 
     def forget(self) -> None:
-        """Remove everything; versions and counts go on, so that clients keep their places."""
+        """Remove everything. Versions and counts continue: positions of clients stay valid."""
         self._entries, self._identities = {}, {}
         self._components, self._changed, self._versions = {}, {}, {}
         self._names = None
@@ -125,7 +125,7 @@ class Newest:
         self.version += 1
 
     def find(self, series: Iterable[Identity]) -> list[Current]:
-        """Return the values of some series; those that are not known are left out."""
+        """Return the values of some series; unknown ones are left out."""
         found = (self._entries.get(identity) for identity in series)
         return [entry.value for entry in found if entry is not None]
 
@@ -135,16 +135,16 @@ class Newest:
         return [name for name, one in known if one and version < one.version <= self.version]
 
     def released_of(self, component: str, version: int) -> Iterator[list[Identity]]:
-        """Yield which series of a component were released after a version, the newest first.
+        """Yield the series of a component released after a version, newest first.
 
-        They come in lists, each of those among the next `SLICE_SERIES`: it may have none.
+        Each list has those among the next SLICE_SERIES series, and may be empty.
         """
         series = self.series(component)
         for end in range(len(series), 0, -SLICE_SERIES):
             found: list[Identity] = []
             for identity in reversed(series[max(0, end - SLICE_SERIES) : end]):
                 entry = self._entries.get(identity)
-                # It may be removed, or change once more, while this goes on.
+                # The series may be removed or change again while this generator is suspended.
                 if entry is not None and entry.version <= version:
                     yield found
                     return
@@ -153,12 +153,12 @@ class Newest:
             yield found
 
     def components_after(self, version: int) -> Iterator[str]:
-        """Yield which components changed after a version, the newest first, as they are asked for.
+        """Yield the components that changed after a version, newest first.
 
-        There may be 100,000, and the caller lets others have their turn meanwhile. Also those of
-        which nothing is released yet.
+        Includes components of which nothing is released yet. There may be 100,000, and the caller
+        yields to the event loop in between.
         """
-        # The copy takes a millisecond; what changes or is removed meanwhile moves no name in it.
+        # A copy, which takes a millisecond: changes in between would reorder the dictionary.
         for name in reversed(list(self._versions)):
             changed_in = self._versions.get(name)
             if changed_in is not None and changed_in <= version:
@@ -167,13 +167,13 @@ class Newest:
                 yield name
 
     def components(self) -> Sequence[str]:
-        """Return the names of the components in no order: the same ones until there are others."""
+        """Return the names of all components, in any order; the same object until they change."""
         if self._names is None:
             self._names = tuple(self._components)
         return self._names
 
     def changed(self, component: str) -> int:
-        """Return the count of changes at a component's last one, 0 for an unknown component."""
+        """Return `changes` as of a component's last change; 0 for an unknown component."""
         return self._changed.get(component, 0)
 
     def of(self, component: str) -> dict[Identity, Current]:
@@ -181,11 +181,11 @@ class Newest:
         return dict(self._components.get(component, {}))
 
     def series(self, component: str) -> list[Identity]:
-        """Return a component's series in the order of their change."""
+        """Return a component's series in the order of their last change."""
         return list(self._components.get(component, {}))
 
     def size(self, component: str) -> int:
-        """Return how many series a component has."""
+        """Return the number of a component's series."""
         return len(self._components.get(component, {}))
 
     def _set(self, identity: Identity, value: Current, *, is_announced: bool) -> None:
@@ -193,7 +193,7 @@ class Newest:
         known = self._entries.get(identity)
         identity = identity if known is None else known.identity
         self._entries[identity] = NewestEntry(version, value, is_announced, identity)
-        # What changed last stands last, so that a client's changes are found from the end.
+        # Move the series to the end, so that changes since a version are found from the end.
         component = self._components.get(name)
         if component is None:
             component = self._components[name] = {}
@@ -210,7 +210,7 @@ class Newest:
 
 
 def _gives_way(known: datetime, time: datetime, latest: datetime) -> bool:
-    """Whether a sample takes the place of the newest one; none may be later than `latest`."""
+    """Return whether a sample replaces the newest one; a known one after `latest` is wrong."""
     return time > known or time <= latest < known
 
 

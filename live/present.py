@@ -1,7 +1,7 @@
-"""The present as memory has it: newest values, health, open alerts and the newest event's number.
+"""The present state in memory: newest values, health, open alerts, and the newest event's seq.
 
-Commits and checks of this replica are in it at once. What other replicas did is read from the
-database: only the series that changed since the reading before, a few hundred at a time.
+It contains commits and checks of this replica at once. Changes of other replicas are read from the
+database: only series that changed since the previous reading, a few hundred at a time.
 """
 
 import asyncio
@@ -23,14 +23,14 @@ from samples import current
 
 ALERTS_MAX = 1000
 ALERTS_EVERY_S = 10.0
-"""How often open alerts are read when no event says that they changed."""
+"""How often open alerts are read if no event says that they changed."""
 SHARE = 20.0
-"""A reading is repeated after so many times as long as it took, so that it costs a twentieth."""
+"""A reading is repeated after SHARE times as long as it took, so it takes 1/20 of the time."""
 EVERY_S_MAX = 10.0
 
 
 class Present:
-    """What answers and live clients are given, and how old it is."""
+    """The present state for responses and live clients, and its age."""
 
     def __init__(self, metrics: Metrics, clock: Callable[[], float] = time.monotonic) -> None:
         self.documents = Documents(metrics.newest)
@@ -51,30 +51,30 @@ class Present:
 
     @property
     def age_s(self) -> float:
-        """How long ago the newest complete reading began."""
+        """Seconds since the newest complete reading began."""
         return self._clock() - self._read_at
 
     def is_fresh(self, fresh_s: float) -> bool:
-        """Whether there is no reason for another reading yet."""
+        """Return whether no new reading is needed yet."""
         every_s = max(fresh_s, min(SHARE * self._took_s, EVERY_S_MAX)) if fresh_s else 0.0
         return not self._is_outdated and self.age_s < every_s
 
     @property
     def is_outdated(self) -> bool:
-        """Whether something is known to have changed since the newest reading began."""
+        """Whether events were committed since the newest reading began."""
         return self._is_outdated
 
     def outdate(self) -> None:
-        """Note that events were committed: the next answer waits for a reading."""
+        """Note that events were committed, so that the next response waits for a reading."""
         self._is_outdated = True
 
     def put_health(self, statuses: Sequence[health.ComponentStatus]) -> None:
-        """Take what a check of this replica found."""
+        """Take the result of a health check of this replica."""
         self._checks += 1
         self._take_health([_plain(status) for status in statuses])
 
     def forget(self) -> None:
-        """Forget everything: the database has become another one."""
+        """Forget everything, because the database was replaced by another one."""
         self._generation += 1
         self._watermark, self._read_at, self.state = None, -inf, None
         self._statuses, self._alerts_at = None, -inf
@@ -82,12 +82,13 @@ class Present:
         self.documents.forget()
 
     async def read(self, connection: Connection) -> bool:
-        """Read what changed, and return whether there is something for live clients."""
+        """Read changes from the database; return whether there is anything for live clients."""
         began, generation = self._clock(), self._generation
         self._is_outdated, was_outdated = False, self._is_outdated
         changes = self._metrics.newest.changes
         try:
-            # The number comes first: what is committed meanwhile is then sent twice, never not.
+            # Read the seq first: events committed during the reading are then sent twice, but none
+            # is missed.
             seq = await bus.newest(connection)
             is_changed = await self._read_health(connection, generation)
             await self._read_values(connection, generation)
@@ -112,7 +113,7 @@ class Present:
         newest = self._metrics.newest
         found = await current.changes(connection, self._watermark)
         if self._watermark is not None and int(found.watermark) < int(self._watermark):
-            # Transactions are numbered lower than before: the database was restored.
+            # A lower transaction id than before means that the database was restored.
             found = await current.changes(connection, None)
         for start in range(0, len(found.numbers), SLICE_SERIES):
             numbers = found.numbers[start : start + SLICE_SERIES]
@@ -125,7 +126,7 @@ class Present:
         self._watermark = found.watermark
 
     async def _keep(self, numbers: Collection[int], generation: int) -> None:
-        """Remove the series that were read from the database once, and are in it no longer."""
+        """Remove the series that are no longer in the database."""
         known = self._metrics.newest.numbers()
         for start in range(0, len(known), SLICE_SERIES):
             self._check(generation)
@@ -137,7 +138,7 @@ class Present:
         checks = self._checks
         statuses = await health.read(connection)
         self._check(generation)
-        # A check of ours that came meanwhile is newer.
+        # A check of this replica during the reading is newer.
         is_changed = checks == self._checks and statuses != self._statuses
         if is_changed:
             was_known = self._statuses is not None
@@ -167,7 +168,7 @@ class Present:
 
     def _check(self, generation: int) -> None:
         if generation != self._generation:
-            raise UnavailableError("the database has become another one; try again soon")
+            raise UnavailableError("the database was replaced by another one; try again soon")
 
 
 def _plain(status: health.ComponentStatus) -> health.ComponentStatus:

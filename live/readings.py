@@ -1,4 +1,4 @@
-"""Readings of the present from the database: one at a time, shared by all who wait for one."""
+"""Readings of the present state from the database: one at a time, shared by all who wait."""
 
 import asyncio
 from contextlib import suppress
@@ -18,27 +18,27 @@ log = structlog.get_logger()
 STATE_TIMEOUT_S = 10.0
 RETRY_S = 0.5
 OUTDATED_WAIT_S = 0.5
-"""How long an answer waits for what is known to have changed, before it does without."""
+"""How long a response waits for known changes before it is sent without them."""
 RETRIED = (psycopg.Error, OSError, UnavailableError)
 
 
 class Readings:
-    """Who waits for a reading, and when one is due."""
+    """Schedules readings, and keeps the callers that wait for one."""
 
     def __init__(self, present: Present, limits: Limits) -> None:
         self._present = present
         self._limits = limits
         self._asked = asyncio.Event()
         self._asking: list[asyncio.Future[State]] = []
-        # The first is made before anybody asks.
+        # Make the first reading before anyone requests it.
         self.ask()
 
     def ask(self) -> None:
-        """Let a reading begin; never waits."""
+        """Request a reading. Never waits."""
         self._asked.set()
 
     async def state(self) -> State:
-        """Return a state whose reading began after this call; an absent database is waited for."""
+        """Return a state read after this call; wait for an unavailable database."""
         async with asyncio.timeout(STATE_TIMEOUT_S):
             while True:
                 try:
@@ -47,10 +47,10 @@ class Readings:
                     await asyncio.sleep(RETRY_S)
 
     async def present(self) -> State:
-        """Return the state for an answer: what is in memory, unless that is too old.
+        """Return the state for a response: from memory, unless it is too old.
 
-        What was committed here is waited for shortly. What other replicas commit is in it within
-        about a second while somebody asks, and within `stale_s` in any case.
+        Waits shortly for commits of this replica. Commits of other replicas appear within about a
+        second while there are requests, and within `stale_s` in any case.
         """
         state = self._present.state
         if state is None or self._present.age_s > self._limits.stale_s:
@@ -65,9 +65,9 @@ class Readings:
         return state
 
     async def serve(self, pool: Pool) -> bool:
-        """Wait until somebody asks, and read once; whether live clients are to be sent something.
+        """Wait for a request and read once; return whether there is anything for live clients.
 
-        One that fails is not repeated by itself: those who wait are given the reason.
+        A failed reading is not repeated. Its error is passed to all callers that wait.
         """
         await self._asked.wait()
         self._asked.clear()

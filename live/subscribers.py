@@ -1,4 +1,4 @@
-"""Hands what happens to Python code of others, which registers as entry points."""
+"""Passes events and samples to subscribers: Python functions registered as entry points."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -22,9 +22,9 @@ DEADLINE_S = 30.0
 
 
 class Emitted(Struct, frozen=True):
-    """What a subscriber is called with: a message of the live stream, as Python values.
+    """The argument of a subscriber: a message of the live stream as Python objects.
 
-    `type` is `metrics`, `health`, `alerts` or `alert_resolved`; `seq` is None for metrics.
+    `type` is `metrics`, `health`, `alerts` or `alert_resolved`. `seq` is None for metrics.
     """
 
     type: str
@@ -37,7 +37,7 @@ Function = Callable[[Emitted], Awaitable[None]]
 
 
 class Subscriber:
-    """One function and what waits for it; the oldest goes when it cannot keep up."""
+    """A function and its queue. If it cannot keep up, the oldest message is dropped."""
 
     def __init__(self, name: str, function: Function) -> None:
         self.name = name
@@ -53,7 +53,7 @@ class Subscriber:
         self._queue.put_nowait(emitted)
 
     async def run(self) -> None:
-        """Call the function with one thing after the other; what it raises is its own affair."""
+        """Call the function for one message after the other; log the errors that it raises."""
         while True:
             emitted = await self._queue.get()
             try:
@@ -65,13 +65,13 @@ class Subscriber:
 
 
 class Subscribers:
-    """Everyone who subscribed."""
+    """All subscribers."""
 
     def __init__(self, subscribers: Sequence[Subscriber]) -> None:
         self.subscribers = subscribers
 
     def emit_samples(self, samples: Sequence[Sample]) -> None:
-        """Take samples that were committed; never waits."""
+        """Queue committed samples for all subscribers. Never waits."""
         if self.subscribers and samples:
             in_order = sorted(samples, key=lambda sample: sample.time)
             newest = {sample.series: sample for sample in in_order}
@@ -80,7 +80,7 @@ class Subscribers:
             self._emit(Emitted("metrics", None, time, msgspec.to_builtins(document)))
 
     def emit_event(self, event: Event) -> None:
-        """Take an event of the bus; never waits."""
+        """Queue an event of the bus for all subscribers. Never waits."""
         self._emit(Emitted(event.type, event.seq, event.time, event.payload))
 
     async def run(self) -> None:
@@ -95,9 +95,9 @@ class Subscribers:
 
 
 def load() -> Subscribers:
-    """Return an emitter to all entry points of the group `vigia.subscribers`.
+    """Return the subscribers of all entry points in the group `vigia.subscribers`.
 
-    One that cannot be imported stops the start: whoever installed it relies on it.
+    Raises ImportError if one cannot be imported, because its users rely on it.
     """
     found = [Subscriber(point.name, point.load()) for point in entry_points(group=GROUP)]
     if found:

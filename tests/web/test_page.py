@@ -99,7 +99,7 @@ async def test_health_changes_without_a_reload(service: Any, tab: Any) -> None:
     await tab.sign_in()
     await tab.sees("Nothing is observed yet")
 
-    unset = status_of("trading", None, "not configured: set VIGIA_TRADING_DATABASE_URL")
+    unset = status_of("trading", None, "not configured; set VIGIA_TRADING_DATABASE_URL")
     down = status_of("binance", Status.DOWN, "connection refused")
     service.live.publish_health([status_of("server", Status.HEALTHY), unset, down])
 

@@ -147,7 +147,7 @@ async def test_an_error_is_told_with_its_place_and_the_next_statement_runs(
         'HINT:  Perhaps you meant to reference the column "metrics.value".\n'
         "ERROR:  division by zero\n"
         r"ERROR:  unknown command \nope; use \d, \d NAME or \q" + "\n"
-        "ERROR:  there is no view or function named nope\n"
+        "ERROR:  there is no view or function named nope; \\d lists them\n"
     )
 
 
