@@ -59,7 +59,7 @@ async def test_a_change_is_stored_with_its_author_and_its_history(pool: Pool) ->
         ("retention", {"raw_days": 1}, "raw_days"),
         ("thresholds", {"m": {"warning": "high"}}, "warning"),
         ("thresholds", {"m": {"op": "="}}, "op"),
-        ("thresholds", {"m": {"warning": 90, "critical": 70}}, "further out"),
+        ("thresholds", {"m": {"warning": 90, "critical": 70}}, "equal or higher limit"),
         ("thresholds", {"m": {"op": "<"}}, "at least one"),
         ("thresholds", {"a b": {"warning": 1}}, "regex"),
         ("thresholds", {"a\n": {"warning": 1}}, "regex"),
@@ -114,7 +114,7 @@ async def test_a_scrape_may_have_the_name_of_a_default_target_that_is_gone(pool:
 
 async def test_a_name_that_is_taken_is_refused_when_it_is_written(pool: Pool) -> None:
     async with pool.connection() as connection:
-        with pytest.raises(InvalidError, match=r"scrapes: 2 of the .* are named 'binance'"):
+        with pytest.raises(InvalidError, match=r"scrapes: 2 targets or scrapes are named 'binance'"):
             await config.write(connection, "scrapes", [BINANCE], NOW, "ana")
         both = {"scrapes": [BINANCE], "targets": []}
         written = await config.write_all(connection, both, NOW, "ana")
@@ -173,7 +173,7 @@ async def test_a_value_is_replaced_only_if_it_is_what_it_was(pool: Pool) -> None
     wanted = shipped | {"raw_days": 40}
     async with pool.connection() as connection:
         await config.replace(connection, "retention", wanted, shipped, NOW, "ana")
-        with pytest.raises(ConflictError, match="changed by 'ana' meanwhile"):
+        with pytest.raises(ConflictError, match="changed by 'ana' in the meantime"):
             await config.replace(connection, "retention", shipped, shipped, NOW, "ben")
 
         assert (await config.read(connection)).retention.raw_days == 40

@@ -116,7 +116,7 @@ async def test_a_change_of_what_was_read_before_another_change_is_refused(servic
     path = f"{BASE}/config/retention"
     refused = await service.ask(path, Role.ADMIN, method="PUT", json=body)
     assert refused.status == 409
-    assert "changed by 'admin' meanwhile" in refused.body["detail"]
+    assert "changed by 'admin' in the meantime" in refused.body["detail"]
 
     body = {"value": read | {"raw_days": 60}, "previous": read | {"events_days": 14}}
     assert (await service.ask(path, Role.ADMIN, method="PUT", json=body)).status == 200
