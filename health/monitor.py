@@ -18,7 +18,7 @@ CHECK_SHARE = 0.9
 """Time limit of a check as a share of its slot. A database that hangs longer counts as down."""
 JUDGE_SHARE = 0.5
 """Share of a slot after which no further missed slot is checked: others need the database too."""
-TRADING_MISSING = "not configured; set VIGIA_TRADING_DATABASE_URL"
+TRADING_MISSING = "not configured: set VIGIA_TRADING_DATABASE_URL"
 
 
 class CheckSettings(Struct, frozen=True, kw_only=True):

@@ -99,7 +99,7 @@ async def test_health_changes_without_a_reload(service: Any, tab: Any) -> None:
     await tab.sign_in()
     await tab.sees("Nothing is observed yet")
 
-    unset = status_of("trading", None, "not configured; set VIGIA_TRADING_DATABASE_URL")
+    unset = status_of("trading", None, "not configured: set VIGIA_TRADING_DATABASE_URL")
     down = status_of("binance", Status.DOWN, "connection refused")
     service.live.publish_health([status_of("server", Status.HEALTHY), unset, down])
 
@@ -116,7 +116,7 @@ async def test_an_alert_appears_within_a_second_and_goes_when_resolved(
     service: Any, tab: Any
 ) -> None:
     await tab.sign_in()
-    await tab.sees("There are none.")
+    await tab.sees("No active alerts.")
 
     raised = time.monotonic()
     await act(service, "/dev/test-alert", TRIAL)
@@ -128,7 +128,7 @@ async def test_an_alert_appears_within_a_second_and_goes_when_resolved(
     await tab.page.get_by_role("button", name="Acknowledge: Trial by fire").click()
     await expect(tab.page.get_by_text("acknowledged by admin")).to_be_visible()
     await tab.page.get_by_role("button", name="Resolve: Trial by fire").click()
-    await tab.sees("There are none.")
+    await tab.sees("No active alerts.")
     await tab.sees("Resolved: Trial by fire")
 
 
@@ -152,7 +152,7 @@ async def test_an_alert_that_someone_else_resolved_goes_too(service: Any, tab: A
 
     await act(service, f"/alerts/{alert['id']}/resolve")
 
-    await tab.sees("There are none.")
+    await tab.sees("No active alerts.")
 
 
 async def test_a_viewer_who_resolves_is_told_which_role_it_takes(service: Any, tab: Any) -> None:

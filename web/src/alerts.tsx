@@ -1,4 +1,4 @@
-/** The open alerts, and what people do about them. */
+/** The list of open alerts, with buttons to acknowledge and resolve. */
 
 import { useSignal } from "@preact/signals";
 import { labelsText } from "./format.ts";
@@ -9,7 +9,7 @@ import type { Alert } from "./types.ts";
 import { suppressedText } from "./wording.ts";
 
 const HEADING = "alerts";
-/** So many alerts are shown at first, and with each step more. */
+/** How many alerts are shown at first, and added by each "Show more". */
 const SHOWN = 100;
 
 export function Alerts() {
@@ -21,12 +21,12 @@ export function Alerts() {
       <h2 id={HEADING} tabIndex={-1}>
         Active alerts {count > 0 && <span class="count">{count}</span>}
       </h2>
-      {count === 0 && <p class="quiet">There are none.</p>}
+      {count === 0 && <p class="quiet">No active alerts.</p>}
       <ul class="alerts">
         {shown.map((alert) => <OneAlert key={alert.id} alert={alert} />)}
       </ul>
       <Rest shown={shown.length} total={count} noun="alerts" onMore={() => (room.value += SHOWN)} />
-      {state.value.hasMoreAlerts && <p class="quiet">There are more; these are the newest.</p>}
+      {state.value.hasMoreAlerts && <p class="quiet">Only the newest alerts are shown.</p>}
     </section>
   );
 }
@@ -40,7 +40,7 @@ function OneAlert({ alert }: { alert: Alert }) {
     problem.value = "";
     try {
       await act(alert, step);
-      // The button that had the focus is gone.
+      // The button with the focus disappears, so move the focus to the heading.
       document.getElementById(HEADING)?.focus();
     } catch (error) {
       problem.value = error instanceof Error ? error.message : String(error);

@@ -1,10 +1,10 @@
-/** Questions to the API, with the session's cookie. */
+/** Requests to the API, with the cookie of the session. */
 
 const TIMEOUT_MS = 15_000;
 const BASE = "/api/v1/monitoring";
 const SESSION = "/api/v1/auth/session";
 
-/** What the API answered instead; the message says what to change. */
+/** An error response of the API; the message says what to change. */
 export class Problem extends Error {
   readonly status: number;
 
@@ -47,13 +47,13 @@ async function ask(method: string, path: string, body?: object, signal?: AbortSi
   }
   const answer = await fetch(path, options).catch((error: unknown) => {
     if (signal?.aborted) throw error;
-    throw new Problem(0, "The service does not answer; try again soon.");
+    throw new Problem(0, "The service does not answer. Try again soon.");
   });
   if (!answer.ok) throw new Problem(answer.status, await detailOf(answer));
   return answer;
 }
 
-/** The detail of a problem, as a sentence. */
+/** Return the detail of a problem as a sentence. */
 async function detailOf(answer: Response): Promise<string> {
   const problem: unknown = await answer.json().catch(() => null);
   const isProblem = typeof problem === "object" && problem !== null && "detail" in problem;

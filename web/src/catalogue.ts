@@ -1,21 +1,21 @@
-/** Every series that the page knows, in the order it is shown in, and how one is found. Pure. */
+/** The catalogue of all series in display order, and the search in it. Pure. */
 
 import { labelsText, titleOf } from "./format.ts";
 import type { ComponentValues } from "./state.ts";
 import type { Labels } from "./types.ts";
 
-/** A series but for its values, which change far more often. */
+/** A series without its values, which change far more often. */
 export interface Entry {
   component: string;
   category: string;
   metric: string;
   labels: Labels;
   unit: string;
-  /** Of its value, within its component. */
+  /** The key of its value within its component. */
   key: string;
   title: string;
   detail: string;
-  /** What a search looks at. */
+  /** The text that a search looks at. */
   text: string;
   order: string;
 }
@@ -39,7 +39,7 @@ export function catalogueOf(
     .sort((a, b) => rank(a.category) - rank(b.category) || compare(orderOf(a.component), orderOf(b.component)));
 }
 
-/** The words of a search: a series is found when it has every one of them. */
+/** The words of a search. A series matches if it contains all of them. */
 export function wordsOf(search: string): readonly string[] {
   return search.toLowerCase().split(/\s+/).filter((word) => word !== "");
 }
@@ -48,7 +48,7 @@ export function found(entry: Entry, words: readonly string[]): boolean {
   return words.every((word) => entry.text.includes(word));
 }
 
-/** What is known of a series stays as it is: thousands of them are not described anew for one that came. */
+/** Known entries are reused, so that one new series does not rebuild the entries of thousands. */
 function groupOf(component: string, { category, values }: ComponentValues, known: ReadonlyMap<string, Entry>): Group {
   const entries = [...values.values()].map(({ key, metric, labels, unit }) => {
     const before = known.get(key);
@@ -62,7 +62,7 @@ function groupOf(component: string, { category, values }: ComponentValues, known
   return { component, category, entries: entries.sort((a, b) => compare(a.order, b.order)) };
 }
 
-/** Compared as plain texts, numbers follow each other as numbers; a Collator is thirty times as slow. */
+/** A sort key that orders numbers by value. Comparing such texts is 30 times as fast as a Collator. */
 function orderOf(text: string): string {
   return text.toLowerCase().replace(/\d+/g, (digits) => digits.padStart(12, "0"));
 }

@@ -1,4 +1,4 @@
-/** The chart itself: uPlot on a canvas, which follows the data, the width and the colour scheme. */
+/** The chart: uPlot on a canvas that follows the data, the width, and the colour scheme. */
 
 import { computed, signal, useSignal, useSignalEffect } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
@@ -11,13 +11,13 @@ import type { Series } from "./series.ts";
 import { now } from "./store.ts";
 
 const HEIGHT = 280;
-/** Longer units would take the room of the chart. */
+/** Longer units are not shown on the axis: they would take space from the chart. */
 const UNIT_MAX = 8;
 const FAINT = "1a";
 const BYTE_STEPS = Array.from({ length: 60 }, (_, power) => 2 ** power);
 const SECOND_STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21_600, 43_200, 86_400];
 
-/** The bucket under the pointer. */
+/** The index of the bucket under the pointer. */
 export const cursor = signal<number | null>(null);
 
 const unit = computed(() => chosen.value?.unit ?? "");
@@ -33,7 +33,7 @@ export function Chart({ label }: { label: string }) {
     cursor.value = null;
   }
 
-  // Everything that a chart is built from is a signal: what a render passed may be out of date here.
+  // Read everything from signals: values captured by a render may be outdated when this runs.
   useSignalEffect(() => {
     const current = series.value;
     const lines = current?.lines.map((line) => line.key);
@@ -48,7 +48,7 @@ export function Chart({ label }: { label: string }) {
   return <div class="chart" role="img" aria-label={`Line chart: ${label}. The table below has the same values.`} ref={box} />;
 }
 
-/** Follow the width of the box and the colour scheme. */
+/** Keep the chart as wide as its box, and redraw it when the colour scheme changes. */
 function watch(box: Element | null, plot: () => uPlot | undefined, onScheme: () => void): () => void {
   const sizes = new ResizeObserver(() => {
     if (box && box.clientWidth > 0) plot()?.setSize({ width: box.clientWidth, height: HEIGHT });
@@ -115,14 +115,14 @@ function areaEnd({ scales }: uPlot): number {
   return areaBase(min ?? 0, max ?? 0);
 }
 
-/** One value alone is no line: it is a point. */
+/** A line with a single value is drawn as a point. */
 function loneValue({ data }: uPlot, line: number): number[] | null {
   const values = data[line] ?? [];
   const first = values.findIndex((value) => value != null);
   return first >= 0 && first === values.findLastIndex((value) => value != null) ? [first] : null;
 }
 
-/** Buckets narrower than the pace of the samples are empty in between, which is no interruption. */
+/** Ignore short gaps: buckets narrower than the interval of samples are empty in between. */
 function longGaps(seconds: number): uPlot.Series.GapsRefiner {
   return ({ bbox, scales }, _, __, ___, gaps) => {
     const { min = 0, max = 1 } = scales["x"] ?? {};

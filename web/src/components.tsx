@@ -1,4 +1,4 @@
-/** The state of the whole and of each component. */
+/** The overall status, and a card for each component. */
 
 import { computed, signal } from "@preact/signals";
 import { formatUptime, formatValue, titleOf } from "./format.ts";
@@ -9,7 +9,7 @@ import { groups, state } from "./store.ts";
 import type { ComponentHealth, SeriesName } from "./types.ts";
 import { coverage, headline, reasonText, statusText } from "./wording.ts";
 
-/** The metrics that a card shows itself. */
+/** The metrics shown on the cards. */
 const FOREMOST = [
   "server_cpu_percent",
   "server_memory_percent",
@@ -20,7 +20,7 @@ const FOREMOST = [
   "external_latency_ms",
 ];
 const WORST_FIRST = ["down", "critical", "warning", "healthy", null];
-/** So many components are shown at first, and with each step more. */
+/** How many components are shown at first, and added by each "Show more". */
 const CARDS = 60;
 
 const room = signal(CARDS);
@@ -32,7 +32,7 @@ const sorted = computed(() =>
   ),
 );
 
-/** The series whose values are on the cards. */
+/** The series shown on the cards. */
 export const foremost = computed<readonly SeriesName[]>(() => {
   const shown = new Set(sorted.value.slice(0, room.value).map(([name]) => name));
   return groups.value

@@ -1,4 +1,4 @@
-/** The one WebSocket: it comes back by itself, where it left off, until the session has ended. */
+/** The WebSocket: reconnects by itself and resumes where it stopped, until the session ends. */
 
 import { backoff } from "./backoff.ts";
 import { MESSAGE_BYTES_MAX, SUBSCRIBED_SERIES_MAX } from "./limits.ts";
@@ -11,7 +11,7 @@ const SILENCE_MS = 30_000;
 const PONG_MS = 10_000;
 const NO_KEY = 4401;
 const NO_READER = 4403;
-/** Of the series in a message: the rest is for what stands around them. */
+/** Most bytes of the list of series in a message; the rest is for the JSON around it. */
 const LIST_BYTES_MAX = MESSAGE_BYTES_MAX - 4_096;
 
 export class Connection {
@@ -19,10 +19,10 @@ export class Connection {
   #seq: number | undefined;
   #attempt = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
-  /** Which series are wanted, as JSON, empty for all; and which the service knows to be. */
+  /** The wanted and the subscribed series, as JSON; empty means all. */
   #wanted = "";
   #subscribed = "";
-  /** Whether the first state is here: a subscription would cut it short. */
+  /** Whether the first whole state has arrived. A subscription before would cut it short. */
   #isWhole = false;
   #onMessage: (message: Message) => void;
   #onLink: (link: Link) => void;
@@ -46,7 +46,7 @@ export class Connection {
     this.#watch();
   }
 
-  /** Be sent the values of these series alone, as many as a message can name, or of all. */
+  /** Subscribe to the values of these series, as many as fit into a message, or of all series. */
   subscribe(series: readonly SeriesName[] | undefined): void {
     this.#wanted = series ? fitting(series) : "";
     if (this.#isWhole && this.#wanted !== this.#subscribed) this.#subscribe();
@@ -65,7 +65,7 @@ export class Connection {
       this.#onLink("live");
       this.#isWhole = message.data.resumed;
       this.#subscribed = "";
-      // What happened meanwhile follows by itself, but values are never replayed.
+      // The service replays missed events by itself, but not values: request these again.
       if (message.data.resumed) this.#subscribe();
     }
     if (message.type === "alerts" && message.data.snapshot && !this.#isWhole) {
@@ -87,7 +87,7 @@ export class Connection {
     this.#attempt += 1;
   }
 
-  /** Ask after a silence whether anybody is there: a network that went away closes nothing. */
+  /** Send a ping after a silence: a lost network does not close the socket. */
   #watch(): void {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
@@ -109,7 +109,7 @@ export class Connection {
   }
 }
 
-/** The first of these series that fit into a message, as JSON. */
+/** Return the first of these series that fit into a message, as JSON. */
 function fitting(series: readonly SeriesName[]): string {
   const texts: string[] = [];
   let left = LIST_BYTES_MAX;

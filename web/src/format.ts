@@ -1,4 +1,4 @@
-/** Numbers, durations and names as people read them. */
+/** Formats numbers, durations, times and names for people. */
 
 import type { Labels } from "./types.ts";
 
@@ -11,7 +11,7 @@ const MINUTE = 60;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 
-/** A value with its unit, as short as it can be without hiding a difference that matters. */
+/** A value with its unit, as short as possible without hiding a relevant difference. */
 export function formatValue(value: number, unit: string): string {
   switch (unit) {
     case "percent":
@@ -27,7 +27,7 @@ export function formatValue(value: number, unit: string): string {
   }
 }
 
-/** How many there are of something. */
+/** A whole number. */
 export function formatCount(count: number): string {
   return number(count, 0);
 }
@@ -42,7 +42,7 @@ export function formatDuration(seconds: number): string {
   return sign + parts(length, DAY, "d", HOUR, "h");
 }
 
-/** How long ago something was; nobody needs the seconds of an hour. */
+/** A time ago, in minutes from one minute on. */
 export function formatAge(seconds: number): string {
   if (seconds < 10) return "just now";
   if (seconds < MINUTE) return `${Math.floor(seconds / 10) * 10}${SPACE}s ago`;
@@ -50,12 +50,12 @@ export function formatAge(seconds: number): string {
   return `${formatDuration(seconds)} ago`;
 }
 
-/** Cut, not rounded: what was down for a moment is never shown as 100 %. */
+/** A percentage, rounded down: a component that was down for a moment never shows 100 %. */
 export function formatUptime(percent: number | null): string {
   return percent === null ? "–" : number(Math.floor(percent * 100) / 100, 2) + SPACE + "%";
 }
 
-/** A time on the chart's axis, with the day where the range has several. */
+/** A time on the axis of the chart, with the day if the range has several. */
 export function formatTick(epoch: number, range_s: number): string {
   const time = new Date(epoch * 1000);
   return range_s > DAY ? DAYS.format(time) : TIMES.format(time);
@@ -65,7 +65,7 @@ export function formatTime(epoch: number): string {
   return MOMENTS.format(new Date(epoch * 1000));
 }
 
-/** A metric's name without what its component and unit say already. */
+/** The name of a metric without the words that its component, category and unit repeat. */
 export function titleOf(metric: string, component: string, category: string, unit: string): string {
   const words = metric.split("_").filter((word) => word !== "" && word !== unit);
   if (words.length > 1 && (words[0] === component || words[0] === category)) words.shift();
@@ -73,7 +73,7 @@ export function titleOf(metric: string, component: string, category: string, uni
   return text === "" ? metric : text.charAt(0).toUpperCase() + text.slice(1);
 }
 
-/** Labels for people; one label's name goes without saying. */
+/** Labels as text. The name of a single label is left out. */
 export function labelsText(labels: Labels): string {
   const pairs = Object.entries(labels);
   if (pairs.length === 1) return String(pairs[0]?.[1]);
@@ -104,7 +104,7 @@ function plain(value: number): string {
   return size >= 1000 || Number.isInteger(value) ? number(value, 0) : digits(value);
 }
 
-/** Three digits, fewer where they are zeros. */
+/** A number with three significant digits, without trailing zeros. */
 function digits(value: number): string {
   const size = Math.abs(value);
   return number(value, size < 1 ? 3 : size < 10 ? 2 : size < 100 ? 1 : 0);

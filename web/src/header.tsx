@@ -1,4 +1,4 @@
-/** Where we are, whether it is live, and the ways out. */
+/** The header: navigation, the state of the connection, and signing out. */
 
 import { signal } from "@preact/signals";
 import icon from "./icon.svg";
@@ -35,19 +35,19 @@ export function Header() {
   );
 }
 
-/** What has to be done before the page can go on. */
+/** A notice that the session has ended, that the key may not read, or that signing out failed. */
 export function Interruption() {
   if (link.value === "signed out") {
     return (
       <p class="interruption" role="alert">
-        Your session has ended. What is shown is no longer live. <a href={location.pathname}>Sign in again</a>
+        Your session has ended. The values shown are no longer live. <a href={location.pathname}>Sign in again</a>
       </p>
     );
   }
   if (link.value === "refused") {
     return (
       <p class="interruption" role="alert">
-        This key may only write samples. <a href="/sign-in">Sign in with another</a>
+        This key may only write samples. <a href="/sign-in">Sign in with another key</a>
       </p>
     );
   }

@@ -1,4 +1,4 @@
-/** One chart of the past that goes on live, its controls, and the same as a table. */
+/** The history section: a chart that continues live, its controls, and its values as a table. */
 
 import { signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
@@ -66,7 +66,7 @@ function Controls({ choice }: { choice: Choice }) {
   );
 }
 
-/** What neither the list of metrics nor the chart has room for. */
+/** Tells how many metrics are not in the list, and how many series are not in the chart. */
 function Hidden({ choice }: { choice: Choice }) {
   const metrics = matching.value.length;
   const lines = drawn.value.length;
@@ -81,7 +81,7 @@ function Hidden({ choice }: { choice: Choice }) {
   );
 }
 
-/** As many choices as there is room for; the one that is chosen is among them. */
+/** The choices in the list, at most CHOICES_MAX besides the chosen one. */
 function offered(choice: Choice): readonly Choice[] {
   const first = matching.value.slice(0, CHOICES_MAX);
   return first.includes(choice) ? first : [choice, ...first];
@@ -139,7 +139,7 @@ function Table({ series, choice }: { series: Series; choice: Choice }) {
   );
 }
 
-/** The newest of a line is its last value, whichever bucket that is in. */
+/** The value of a line under the pointer or, without one, its last value in any bucket. */
 function lineValue(line: Line, index: number): number | null | undefined {
   return cursor.value === null ? line.averages.findLast((value) => value !== null) : line.averages[index];
 }

@@ -1,9 +1,9 @@
-/** Limits of the service that the page has to know; tests/web/test_limits.py holds them equal. */
+/** Limits of the service that the page needs. tests/web/test_limits.py checks that they are equal. */
 
-/** A series is silent after so long: so long does a collector have. */
+/** A series without a new value for this long is shown with its age. */
 export const SILENT_S = 60;
-/** Of one subscription. */
+/** Most series of one subscription. */
 export const SUBSCRIBED_SERIES_MAX = 500;
 export const MESSAGE_BYTES_MAX = 65_536;
-/** Labels that one question about the past may name. */
+/** Most label conditions of one history query. */
 export const CONDITIONS_MAX = 20;

@@ -1,20 +1,20 @@
-/** Which of many series are shown at once. Pure. */
+/** Selects which of many series are shown at once. Pure. */
 
 import { found, type Entry, type Group } from "./catalogue.ts";
 
-/** So many values are on the page at most, and before somebody asks for more. */
+/** Most values on the page: in all, and before the first "Show more". */
 export const ROWS_MAX = 400;
 const ROWS = 240;
-/** So many components are shown at first, and with each step more. */
+/** How many components are shown at first, and added by each "Show more". */
 const GROUPS = 40;
-/** So many of one component at first, and with each step more. */
+/** How many values of a component are shown at first, and added by each "Show more". */
 const GROUP_ROWS = 60;
-/** So many series of one metric at first where there are more: other metrics have room beside it. */
+/** How many series of one metric are shown at first in a large component, so that others fit too. */
 const METRIC_ROWS = 12;
-/** Said already, as the status. */
+/** Not listed, because the page shows it as the status. */
 const STATUS = "component_up";
 
-/** How often more was asked for: of each component, and of the components. */
+/** How often "Show more" was used: in each component, and for components. */
 export interface Steps {
   groups: ReadonlyMap<string, number>;
   page: number;
@@ -28,11 +28,11 @@ export interface Shown {
 
 export interface Listing {
   groups: readonly Shown[];
-  /** How many components there are, those that are not shown included. */
+  /** The number of all matching components, shown or not. */
   components: number;
-  /** How many series there are, those that are not shown included. */
+  /** The number of all matching series, shown or not. */
   total: number;
-  /** Whether there is no room for more. */
+  /** Whether the page shows as many values as it can. */
   isFull: boolean;
 }
 
@@ -53,7 +53,7 @@ export function listingOf(groups: readonly Group[], words: readonly string[], st
   return { groups: shown, components: matching.length, total, isFull: left <= 0 };
 }
 
-/** The first rows of as many components as there is room for. */
+/** The first rows of as many components as fit. */
 function firstRows(groups: readonly { entries: readonly Entry[] }[], room: number): Entry[][] {
   const rows: Entry[][] = [];
   let left = room;

@@ -1,4 +1,4 @@
-/** The chart's signals: what is chosen, its past from the API, and what is added live. */
+/** The signals of the chart: the chosen metric, its history from the API, and live additions. */
 
 import { computed, effect, signal } from "@preact/signals";
 import { found, wordsOf, type Entry } from "./catalogue.ts";
@@ -9,10 +9,10 @@ import { connections, groups, now, onMessage, state } from "./store.ts";
 import type { Message } from "./types.ts";
 
 export const LINES_MAX = 8;
-/** So many metrics are offered at once; a search reaches the others. */
+/** How many metrics are in the list at once. A search finds the others. */
 export const CHOICES_MAX = 100;
 const PREFERRED = "server_cpu_percent";
-/** Somebody who types is not asked about each letter. */
+/** The pause after typing before history is requested. */
 const TYPING_MS = 300;
 
 export const RANGES = [
@@ -37,20 +37,20 @@ export interface Choice {
 export const range = signal<Range>(RANGES[0]);
 export const series = signal<Series | undefined>(undefined);
 export const problem = signal("");
-/** What the chart's search says. */
+/** The text in the search field of the chart. */
 export const search = signal("");
 
 const picked = signal("");
 const words = computed(() => wordsOf(search.value));
 
-/** Every metric there is, once. */
+/** Every metric of every component. */
 export const choices = computed<readonly Choice[]>(() =>
   [...groups.value]
     .sort((a, b) => a.component.localeCompare(b.component))
     .flatMap(({ component, category, entries }) => choicesOf(component, category, entries)),
 );
 
-/** Those with a series that the search finds. */
+/** The metrics with a series that matches the search. */
 export const matching = computed(() =>
   words.value.length === 0 ? choices.value : choices.value.filter(({ entries }) => entries.some(isFound)),
 );
@@ -60,7 +60,7 @@ export const chosen = computed(() => {
   return all.find(({ key }) => key === picked.value) ?? all.find(({ metric }) => metric === PREFERRED) ?? all[0];
 });
 
-/** The series that have a line; all of a metric's where they are few. */
+/** The series that are drawn: those of the metric that match the search, at most LINES_MAX. */
 export const drawn = computed<readonly Entry[]>(() => {
   const entries = chosen.value?.entries ?? [];
   const wanted = entries.filter(isFound);
@@ -69,14 +69,14 @@ export const drawn = computed<readonly Entry[]>(() => {
 
 const isAll = computed(() => drawn.value.length === chosen.value?.entries.length);
 
-/** What has to be read anew when it changes. */
+/** A key of the drawn series. When it changes, history is read again. */
 const asking = computed(() => JSON.stringify([chosen.value?.key, isAll.value || drawn.value.map(({ key }) => key)]));
 
 export function pick(key: string): void {
   picked.value = key;
 }
 
-/** Follow what is chosen; returns how to stop. */
+/** Keep the chart up to date with the chosen metric; returns a function that stops it. */
 export function follow(): () => void {
   const stopHearing = onMessage(receive);
   let shown = "";
@@ -85,7 +85,7 @@ export function follow(): () => void {
     const key = asking.value + range.value.seconds;
     const choice = chosen.peek();
     if (!choice || connections.value === 0) return;
-    // After each connection what was missed is read again; the same chart stays until then.
+    // After a reconnection history is read again. The old chart stays until it arrives.
     if (shown !== key) series.value = undefined;
     const delay_ms = shown !== "" && connection === connections.value && search.peek() !== "" ? TYPING_MS : 0;
     [shown, connection] = [key, connections.value];
@@ -110,7 +110,7 @@ async function read(choice: Choice, signal: AbortSignal): Promise<void> {
     const past = await readPast(component, metric, range.peek().seconds, lines, known, signal);
     if (signal.aborted) return;
     const values = [...(state.peek().values.get(component)?.values.values() ?? [])];
-    // What arrived while the answer was under way is added.
+    // Add the values that arrived while the request was running.
     series.value = append(past, values.filter((value) => value.metric === metric && isDrawn(value)), from());
     problem.value = "";
   } catch (error) {

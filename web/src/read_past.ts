@@ -1,4 +1,4 @@
-/** Questions about the past: one for all series of a metric, or one for each of those that are drawn. */
+/** History requests: one for all series of a metric, or one for each series that is drawn. */
 
 import { get } from "./api.ts";
 import type { Entry } from "./catalogue.ts";
@@ -10,7 +10,7 @@ import type { History } from "./types.ts";
 
 const POINTS = 360;
 
-/** Series of a metric, when not all of them are wanted. */
+/** The drawn series of a metric, and all of its series, if they differ. */
 export interface Lines {
   drawn: readonly Entry[];
   of: readonly Entry[];
@@ -34,7 +34,7 @@ export async function readPast(
   return seriesOf(metric, merged(answers), known);
 }
 
-/** The same time for all questions, so that their buckets are the same. */
+/** All requests use the same end, so that their buckets are equal. */
 function questionOf(component: string, metric: string, seconds: number): URLSearchParams {
   const end = Math.ceil(now.peek());
   const query = new URLSearchParams({
@@ -45,7 +45,7 @@ function questionOf(component: string, metric: string, seconds: number): URLSear
   return query;
 }
 
-/** A label that a series does not have is asked for as empty: others may have it. */
+/** A label that only other series have is requested as empty, to exclude these series. */
 function about(query: URLSearchParams, { labels }: Entry, names: ReadonlySet<string>): URLSearchParams {
   const own = Object.keys(labels);
   const others = [...names].filter((name) => !own.includes(name));
@@ -58,7 +58,7 @@ function only(past: History, metric: string, { key }: Entry): History {
   return { ...past, series: past.series.filter(({ labels }) => keyOf(metric, labels) === key) };
 }
 
-/** What begins with a tilde would be a pattern, so it is written as the pattern that is this text. */
+/** A value that starts with a tilde would be a pattern, so it is quoted as one. */
 function literal(value: string): string {
   return value.startsWith("~") ? `~\\Q${value}\\E` : value;
 }

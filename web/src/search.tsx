@@ -1,4 +1,4 @@
-/** A box to search in, and how much of everything is shown. */
+/** A search field, and a line with how many items are shown. */
 
 import type { Signal } from "@preact/signals";
 import { formatCount } from "./format.ts";
@@ -19,7 +19,7 @@ export function Search({ label, text }: { label: string; text: Signal<string> })
   );
 }
 
-/** How many of how many are shown, and how to get to the others. */
+/** Tells how many items are shown, with a button for more or a hint to search. */
 export function Rest({ shown, total, noun, onMore }: { shown: number; total: number; noun: string; onMore?: (() => void) | undefined }) {
   if (shown >= total) return null;
   return (

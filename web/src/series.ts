@@ -1,4 +1,4 @@
-/** The chart's data: the past as the API tells it, then what arrives live. Pure. */
+/** The data of the chart: history from the API, and live values added to it. Pure. */
 
 import { keyOf, type Value } from "./state.ts";
 import type { History, Labels } from "./types.ts";
@@ -7,9 +7,9 @@ export interface Line {
   key: string;
   labels: Labels;
   averages: readonly (number | null)[];
-  /** How many samples each average is of. */
+  /** The number of samples in each average. */
   counts: readonly number[];
-  /** The time of the newest sample that is in it. */
+  /** The time of the newest sample included, in epoch seconds. */
   newest: number;
 }
 
@@ -20,7 +20,7 @@ export interface Series {
   lines: readonly Line[];
 }
 
-/** `newest` has what the page knew when it asked: of these, the answer surely holds all. */
+/** `newest` has the values known before the request: the response certainly includes them. */
 export function seriesOf(metric: string, past: History, newest: ReadonlyMap<string, Value>): Series {
   const lines = past.series.map(({ labels, values }) => {
     const key = keyOf(metric, labels);
@@ -35,7 +35,7 @@ export function seriesOf(metric: string, past: History, newest: ReadonlyMap<stri
   return { step_s: past.step_s, times: past.time, lines };
 }
 
-/** Several answers as one; each has the buckets of all. */
+/** Combine responses into one, in which every series has the buckets of all. */
 export function merged(answers: readonly History[]): History {
   const time = [...new Set(answers.flatMap((answer) => answer.time))].sort((a, b) => a - b);
   const series = answers.flatMap((answer) => {
@@ -49,7 +49,7 @@ export function merged(answers: readonly History[]): History {
   return { step_s: answers[0]?.step_s ?? 1, time, series };
 }
 
-/** Put new samples into their buckets, and drop what is older than `from`. */
+/** Add new samples to their buckets, and drop buckets before `from`. */
 export function append(series: Series, values: readonly Value[], from: number): Series {
   const added = values.reduce(withValue, series);
   const first = added.times.filter((time) => time + added.step_s <= from).length;
@@ -69,7 +69,7 @@ function withValue(series: Series, value: Value): Series {
   const known = series.lines.find((line) => line.key === value.key);
   const bucket = Math.floor(value.time / series.step_s) * series.step_s;
   const last = series.times.at(-1) ?? -Infinity;
-  // A sample for an older bucket comes late; the next look at the past has it.
+  // Ignore a late sample of an older bucket: the next history request includes it.
   if ((known && value.time <= known.newest) || bucket < last) return series;
   const isNew = bucket > last;
   const times = isNew ? [...series.times, bucket] : series.times;
@@ -95,7 +95,7 @@ function widened(line: Line): Line {
   return { ...line, averages: [...line.averages, null], counts: [...line.counts, 0] };
 }
 
-/** The last bucket with one more sample in its average. */
+/** Add a sample to the average of the last bucket. */
 function counted(line: Line, { value, time }: Value): Line {
   const count = line.counts.at(-1) ?? 0;
   const average = ((line.averages.at(-1) ?? 0) * count + value) / (count + 1);

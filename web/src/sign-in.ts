@@ -1,4 +1,4 @@
-/** The sign-in form: a key becomes a session, and then the page. */
+/** The sign-in form: exchanges a key for a session, and then loads the page. */
 
 import { Problem, signIn } from "./api.ts";
 
@@ -17,7 +17,7 @@ async function submit(input: HTMLInputElement, problem: HTMLElement, button: HTM
   problem.textContent = "";
   try {
     await signIn(input.value.trim());
-    // The form stands at the address of the page that a stranger asked for: back to it.
+    // The form is shown at the address of the requested page, so reload that address.
     location.replace(location.pathname === "/sign-in" ? "/" : location.pathname + location.search);
   } catch (error) {
     problem.textContent = messageOf(error);

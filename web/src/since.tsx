@@ -1,4 +1,4 @@
-/** How long ago something was; it counts on by itself. */
+/** A time ago, which is updated by itself. */
 
 import { formatAge, formatTime } from "./format.ts";
 import { now } from "./store.ts";

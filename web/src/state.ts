@@ -1,4 +1,4 @@
-/** The present as the page knows it, and how each message changes it. Pure. */
+/** The present state of the page, and how each message changes it. Pure. */
 
 import type { Alert, ComponentHealth, CurrentMetrics, Labels, Message, Status } from "./types.ts";
 
@@ -18,16 +18,16 @@ export interface ComponentValues {
 }
 
 export interface State {
-  /** Whether the first whole state is there. */
+  /** Whether the first whole state has arrived. */
   isComplete: boolean;
   status: Status | null;
   health: ReadonlyMap<string, ComponentHealth>;
   values: ReadonlyMap<string, ComponentValues>;
-  /** Another number whenever there are other series, or one has another unit or category. */
+  /** Changes whenever the set of series changes, or the unit or category of one. */
   members: number;
   alerts: ReadonlyMap<number, Alert>;
   hasMoreAlerts: boolean;
-  /** What the next message of a topic does not add to but replaces. */
+  /** The topics whose next message replaces the state instead of adding to it. */
   replaces: ReadonlySet<"metrics" | "health">;
 }
 
@@ -67,7 +67,7 @@ export function reduce(state: State, message: Message): State {
   }
 }
 
-/** As if one came after the other; values that follow each other are put in together. */
+/** Apply messages in order. Consecutive messages with values are applied together. */
 export function reduceAll(state: State, messages: readonly Message[]): State {
   let now = state;
   let values: CurrentMetrics[] = [];
@@ -94,7 +94,7 @@ export function sortedAlerts(alerts: ReadonlyMap<number, Alert>): Alert[] {
   );
 }
 
-/** The series of a message, one by one. */
+/** The values of a message, one for each series. */
 export function valuesOf(metrics: CurrentMetrics["components"][string]["metrics"]): Value[] {
   return Object.entries(metrics).flatMap(([metric, now]) => {
     const own =
@@ -116,7 +116,7 @@ export function keyOf(metric: string, labels: Labels): string {
   return JSON.stringify([metric, ...Object.entries(labels).sort()]);
 }
 
-/** The values as the API tells them all, but for what has arrived live since it did. */
+/** Replace all values by those of the API, except values that are newer here. */
 export function withEverything(state: State, data: CurrentMetrics): State {
   const whole = withMetrics({ ...state, replaces: WHOLE }, [data]);
   const values = new Map([...whole.values].map(([name, group]) => {
@@ -127,7 +127,7 @@ export function withEverything(state: State, data: CurrentMetrics): State {
   return { ...whole, values, replaces: state.replaces };
 }
 
-/** A component's values are copied once, however many messages there are about it. */
+/** Copies the values of a component once, however many messages concern it. */
 function withMetrics(state: State, messages: readonly CurrentMetrics[]): State {
   const replaces = state.replaces.has("metrics");
   const values = new Map(replaces ? [] : state.values);

@@ -1,4 +1,4 @@
-/** What the page shows, as signals, and everything that changes it. */
+/** The state of the page as signals, and all functions that change it. */
 
 import { batch, computed, effect, signal } from "@preact/signals";
 import { get, post, Problem, signOut } from "./api.ts";
@@ -9,17 +9,17 @@ import type { Alert, CurrentMetrics, Message, SeriesName } from "./types.ts";
 import { alertNews } from "./wording.ts";
 
 const TICK_MS = 5_000;
-/** A state of thousands of series comes in many messages, which are taken together. */
+/** A state with thousands of series arrives in many messages, which are applied together. */
 const TOGETHER_MS = 30;
 
 export const state = signal(EMPTY);
 export const link = signal<Link>("connecting");
-/** How often we were connected. */
+/** The number of connections made so far. */
 export const connections = signal(0);
 export const version = signal("");
 /** Said by screen readers. */
 export const news = signal("");
-/** Every series that there is. */
+/** The catalogue of all series. */
 export const groups = computed<readonly Group[]>(() => {
   members.value;
   return (described = catalogueOf(state.peek().values, described));
@@ -29,14 +29,14 @@ export const alerts = computed(() => sortedAlerts(state.value.alerts));
 const members = computed(() => state.value.members);
 let described: readonly Group[] = [];
 
-/** The service's clock; ours may be wrong. */
+/** The offset to the clock of the service, because this machine's may be wrong. */
 let ahead_s = 0;
 export const now = signal(Date.now() / 1000);
 
 type Listener = (message: Message) => void;
 const listeners = new Set<Listener>();
 
-/** Hear every message after the state has taken it; returns how to stop. */
+/** Call a listener for each message after it is applied; returns a function that stops it. */
 export function onMessage(listener: Listener): () => void {
   listeners.add(listener);
   return () => void listeners.delete(listener);
@@ -55,12 +55,12 @@ export function start(): void {
   });
 }
 
-/** Be sent the values of these series alone, or of all. */
+/** Subscribe to the values of these series, or of all series. */
 export function subscribe(series: readonly SeriesName[] | undefined): void {
   connection?.subscribe(series);
 }
 
-/** Ask for the newest value of everything, which tells of series that came and went. */
+/** Request the newest value of every series, to find series that were added or removed. */
 export async function refresh(signal: AbortSignal): Promise<void> {
   const data = await asked(get<CurrentMetrics>("/metrics/current", new URLSearchParams(), signal));
   state.value = withEverything(state.value, data);
@@ -76,7 +76,7 @@ export async function leave(): Promise<void> {
   location.assign("/sign-in");
 }
 
-/** Notice when an answer says that the session is over. */
+/** Await a response, and note if it says that the session has ended. */
 export async function asked<Answer>(answer: Promise<Answer>): Promise<Answer> {
   try {
     return await answer;
@@ -86,7 +86,7 @@ export async function asked<Answer>(answer: Promise<Answer>): Promise<Answer> {
   }
 }
 
-/** Take messages of the service in their order. */
+/** Apply messages of the service in order. */
 export function receive(...messages: Message[]): void {
   batch(() => {
     take(messages);

@@ -1,10 +1,10 @@
-/** What the API and the WebSocket send, as far as the page reads it. */
+/** The parts of API responses and WebSocket messages that the page reads. */
 
 export type Status = "healthy" | "warning" | "critical" | "down";
 export type Level = "info" | "warning" | "critical" | "emergency";
 export type Labels = Record<string, string>;
 
-/** How the service is told which series. */
+/** The identity of a series in requests. */
 export interface SeriesName {
   component: string;
   metric: string;

@@ -1,4 +1,4 @@
-/** The newest value of every series, by component: as many as fit, the others by search. */
+/** The newest values by component, as many as fit; a search finds the others. */
 
 import { computed, signal } from "@preact/signals";
 import { wordsOf, type Entry } from "./catalogue.ts";
@@ -26,7 +26,7 @@ export function Values() {
         {groups.value.length > 0 && <Search label="Search the values" text={search} />}
       </div>
       <p class="quiet matches" role="status">{isSearching && matchText(total)}</p>
-      {!isSearching && components === 0 && <p class="quiet">There are none yet.</p>}
+      {!isSearching && components === 0 && <p class="quiet">No values yet.</p>}
       {shown.map((group) => <Group key={group.component} group={group} isFull={isFull} />)}
       <Rest
         shown={shown.length}

@@ -1,4 +1,4 @@
-/** Which series the service sends: of many, those that are on the page. */
+/** Subscribes to the series on the page if there are too many to receive all. */
 
 import { computed, effect } from "@preact/signals";
 import { foremost } from "./components.tsx";
@@ -8,12 +8,12 @@ import { connections, groups, refresh, state, subscribe } from "./store.ts";
 import type { SeriesName } from "./types.ts";
 import { listing } from "./values.tsx";
 
-/** Somebody who types or asks for more is not followed step by step. */
+/** The pause after a change of the page before the subscription changes. */
 const PAUSE_MS = 200;
-/** How often the page asks whether there are other series. */
+/** How often the page looks for added and removed series. */
 const REFRESH_MS = 60_000;
 
-/** Fewer series are all sent, those that are new included. */
+/** Up to this limit the page receives all series, including new ones. */
 const isSelective = computed(
   () => state.value.isComplete && groups.value.reduce((sum, { entries }) => sum + entries.length, 0) > SUBSCRIBED_SERIES_MAX,
 );
@@ -25,7 +25,7 @@ const watched = computed<readonly SeriesName[] | undefined>(() => {
   return [...new Map(names.map((name) => [JSON.stringify(name), name])).values()];
 });
 
-/** Follow what is on the page; returns how to stop. */
+/** Keep the subscription up to date with the page; returns a function that stops it. */
 export function watch(): () => void {
   const stopSubscribing = effect(() => {
     const series = watched.value;
@@ -35,7 +35,7 @@ export function watch(): () => void {
   let isFirst = true;
   const stopRefreshing = effect(() => {
     if (!isSelective.value || connections.value === 0) return;
-    // The first state told of everything; after a break nobody did.
+    // The first state contains all series. After an interruption they have to be requested.
     const stop = refreshAgain(!isFirst);
     isFirst = false;
     return stop;
@@ -46,11 +46,11 @@ export function watch(): () => void {
   };
 }
 
-/** Values of other series do not arrive, nor do series that are new: they are asked for now and then. */
+/** A selective subscription delivers no other and no new series, so request all at intervals. */
 function refreshAgain(isDue: boolean): () => void {
   const abort = new AbortController();
   const ask = () => {
-    // One that fails is made up for by the next.
+    // Ignore a failure: the next request makes up for it.
     if (!document.hidden) refresh(abort.signal).catch(() => undefined);
   };
   if (isDue) ask();

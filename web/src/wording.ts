@@ -1,4 +1,4 @@
-/** The sentences about status and alerts. Pure. */
+/** Texts about status and alerts. Pure. */
 
 import type { Alert, ComponentHealth, Status } from "./types.ts";
 
@@ -9,14 +9,14 @@ const WORDS: Record<Status, string> = {
   down: "Down",
 };
 
-/** Null is not an error: nobody asked for this component, or nobody looks at it now. */
+/** A status of null is no error: the component is not configured, or not observed now. */
 export function statusText(health: ComponentHealth): string {
   if (health.maintenance) return "Maintenance";
   if (health.status !== null) return WORDS[health.status];
   return health.reason.startsWith("not configured") ? "Not configured" : "Not observed";
 }
 
-/** The reason, unless the status says it already. */
+/** The reason without the part that the status text repeats. */
 export function reasonText(health: ComponentHealth): string {
   const said = statusText(health).toLowerCase();
   if (health.reason !== said && !health.reason.startsWith(`${said}: `)) return health.reason;
@@ -24,7 +24,7 @@ export function reasonText(health: ComponentHealth): string {
   return rest.charAt(0).toUpperCase() + rest.slice(1);
 }
 
-/** The whole in one sentence, which names the worst. */
+/** The overall status in one sentence, which names the worst components. */
 export function headline(
   status: Status | null,
   health: ReadonlyMap<string, ComponentHealth>,
@@ -42,14 +42,14 @@ export function headline(
   return `${names} ${isOne ? "is" : "are"} ${status}`;
 }
 
-/** How many components there are, and of how many something is known. */
+/** The number of components, and of those that are observed. */
 export function coverage(health: ReadonlyMap<string, ComponentHealth>): string {
   const seen = [...health.values()].filter((one) => one.status !== null).length;
   const total = `${health.size} ${health.size === 1 ? "component" : "components"}`;
   return seen === health.size ? total : `${seen} of ${total} observed`;
 }
 
-/** What a screen reader says when the alerts changed. */
+/** The text that a screen reader announces when alerts change. */
 export function alertNews(
   before: ReadonlyMap<number, Alert>,
   after: ReadonlyMap<number, Alert>,
@@ -62,7 +62,7 @@ export function alertNews(
   ].join(". ");
 }
 
-/** What suppresses an alert: `silence:3` is silence 3. */
+/** The causes that suppress an alert: `silence:3` becomes "silence 3". */
 export function suppressedText(suppressedBy: string[]): string {
   return suppressedBy.length === 0 ? "" : `suppressed by ${listed(suppressedBy.map((one) => one.replace(":", " ")))}`;
 }
