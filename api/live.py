@@ -27,6 +27,7 @@ from live.messages import Subscription, Topic
 from model.errors import InvalidError, UnavailableError
 from model.limits import LABELS_MAX, TEXT_CHARS_MAX
 from model.series import labels_of
+from model.validation import explain
 
 log = structlog.get_logger()
 
@@ -243,7 +244,7 @@ def _understand(text: str | bytes) -> Request:
     try:
         request: Request = msgspec.json.decode(text, type=Request)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise InvalidError(f"{str(error)[:DETAIL_CHARS_MAX]}; {HELP}") from None
+        raise InvalidError(f"{explain(error)[:DETAIL_CHARS_MAX]}; {HELP}") from None
     return request
 
 

@@ -15,6 +15,7 @@ from config.model import Config
 from db import queries
 from db.queries import Connection
 from model.errors import ConflictError, InvalidError, NotFoundError
+from model.validation import explain
 
 log = structlog.get_logger()
 
@@ -183,7 +184,7 @@ def _converted(key: str, value: Any) -> Any:
     try:
         return msgspec.convert(value, Config.__annotations__[key])
     except ValueError as error:
-        raise InvalidError(f"{key}: {error}") from None
+        raise InvalidError(f"{key}: {explain(error)}") from None
 
 
 def _check_key(key: str) -> None:

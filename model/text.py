@@ -70,18 +70,36 @@ def clean_lines(text: str) -> str:
     return _unprintable_in_lines.sub(" ", text)
 
 
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}(?!\n)$"
+_METRIC = rf"^{METRIC_NAME.pattern}(?!\n)$"
+_TARGET = rf"^{TARGET_NAME.pattern}(?!\n)$"
+_LABEL = rf"^[a-zA-Z_][a-zA-Z0-9_]{{0,{LABEL_NAME_BYTES_MAX - 1}}}(?!\n)$"
+
+PATTERN_WORDS = {
+    repr(TEXT): f"must be one line without {UNSAFE_WORDS}",
+    repr(LINES): f"must not contain {UNSAFE_WORDS}, except tabs and line ends",
+    repr(_NAME): "must have 1 to 100 letters, digits, '_', '.' or '-', and start with a letter or "
+    "digit",
+    repr(_METRIC): f"must have 1 to {NAME_CHARS_MAX} letters, digits, '_', '.', ':' or '-', and "
+    "start with a letter or '_'",
+    repr(_TARGET): "must have 1 to 63 lower-case letters, digits, '_' or '-', and start with a "
+    "letter",
+    repr(ADDRESS): "must be an address such as https://example.com/path, without a user name",
+    repr(_LABEL): f"must have 1 to {LABEL_NAME_BYTES_MAX} letters, digits or '_', and start with "
+    "a letter or '_'",
+}
+"""What a text must be, by its pattern as msgspec prints it."""
+
 Text = Annotated[str, Meta(pattern=TEXT, max_length=TEXT_CHARS_MAX)]
 NonEmptyText = Annotated[Text, Meta(min_length=1)]
 Lines = Annotated[str, Meta(pattern=LINES, max_length=LINES_CHARS_MAX)]
 """Text of several lines that a person writes."""
-Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}(?!\n)$")]
+Name = Annotated[str, Meta(pattern=_NAME)]
 """The name of an object that people create: a rule, a maintenance window."""
-MetricName = Annotated[str, Meta(pattern=rf"^{METRIC_NAME.pattern}(?!\n)$")]
-TargetName = Annotated[str, Meta(pattern=rf"^{TARGET_NAME.pattern}(?!\n)$")]
+MetricName = Annotated[str, Meta(pattern=_METRIC)]
+TargetName = Annotated[str, Meta(pattern=_TARGET)]
 Address = Annotated[str, Meta(pattern=ADDRESS, max_length=2048)]
-LabelName = Annotated[
-    str, Meta(pattern=rf"^[a-zA-Z_][a-zA-Z0-9_]{{0,{LABEL_NAME_BYTES_MAX - 1}}}(?!\n)$")
-]
+LabelName = Annotated[str, Meta(pattern=_LABEL)]
 NamedLabels = Annotated[dict[LabelName, Text], Meta(max_length=LABELS_MAX)]
 """Labels that are added to series."""
 TextLabels = Annotated[dict[Text, Text], Meta(max_length=LABELS_MAX)]

@@ -11,6 +11,7 @@ import msgspec
 from alerts.rules.model import Rule
 from model.errors import InvalidError
 from model.text import as_text
+from model.validation import explain
 
 BARE = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -62,7 +63,7 @@ def _read(tables: Sequence[object]) -> tuple[list[Rule], list[str]]:
             rules.append(msgspec.convert(table, Rule))
         except msgspec.ValidationError as error:
             name = table.get("name") if isinstance(table, dict) else None
-            faults.append(f"{name or f'rule {number}'}: {error}")
+            faults.append(f"{name or f'rule {number}'}: {explain(error)}")
     return rules, faults
 
 

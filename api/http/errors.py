@@ -18,6 +18,7 @@ from db.failures import describe
 from db.pool import AwayError, BusyError
 from db.unfit import UNFIT
 from model.errors import ConflictError, DomainError, InvalidError, NotFoundError, UnavailableError
+from model.validation import explain_text
 
 log = structlog.get_logger()
 
@@ -104,9 +105,11 @@ def _detail(error: HTTPException) -> str:
     if error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         return "the body is too large; split it"
     if isinstance(error, ValidationException) and isinstance(error.extra, list):
-        parts = [f"{part.get('key', 'request')}: {part['message']}" for part in error.extra]
-        return "; ".join(parts) or error.detail
-    return error.detail
+        parts = [
+            f"{part.get('key', 'request')}: {explain_text(part['message'])}" for part in error.extra
+        ]
+        return "; ".join(parts) or explain_text(error.detail)
+    return explain_text(error.detail)
 
 
 class Guarded(Response[Problem]):

@@ -114,7 +114,9 @@ async def test_a_scrape_may_have_the_name_of_a_default_target_that_is_gone(pool:
 
 async def test_a_name_that_is_taken_is_refused_when_it_is_written(pool: Pool) -> None:
     async with pool.connection() as connection:
-        with pytest.raises(InvalidError, match=r"scrapes: 2 targets or scrapes are named 'binance'"):
+        with pytest.raises(
+            InvalidError, match=r"scrapes: 2 targets or scrapes are named 'binance'"
+        ):
             await config.write(connection, "scrapes", [BINANCE], NOW, "ana")
         both = {"scrapes": [BINANCE], "targets": []}
         written = await config.write_all(connection, both, NOW, "ana")

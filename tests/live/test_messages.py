@@ -292,7 +292,7 @@ async def test_too_many_series_are_refused_and_change_nothing(service: Service) 
 
     await ws.send_json({"type": "subscribe", "series": names})
 
-    assert "length <= 500" in (await message(ws))["data"]["message"]
+    assert "at most 500 items" in (await message(ws))["data"]["message"]
     await service.writer.store(write_batch_of([Sample(CPU, utc_now(), 1.0)]))
     assert (await message(ws))["type"] == "metrics"
 

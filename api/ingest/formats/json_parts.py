@@ -13,6 +13,7 @@ from msgspec import Raw
 
 from api.ingest.formats.protobuf_wire import Body
 from model.errors import InvalidError
+from model.validation import explain
 
 BYTES_AT_ONCE = 512 * 2**10
 COMMAS_AT_ONCE = 100_000
@@ -75,7 +76,7 @@ def _decoded(
 
 def unreadable(error: Exception, where: str = "") -> InvalidError:
     """Return the error for a body that is not valid JSON, or has another structure."""
-    return InvalidError(f"the body cannot be read: {where}{error}")
+    return InvalidError(f"the body cannot be read: {where}{explain(error)}")
 
 
 def _count(body: Body) -> int:

@@ -27,6 +27,7 @@ from api.ingest.formats.otlp import (
 )
 from api.ingest.formats.protobuf_wire import Body
 from model.errors import InvalidError
+from model.validation import explain
 
 COMMAS_MAX = 2 * ROWS_MAX
 """The commas of histograms with the most buckets allowed; numbers have fewer."""
@@ -325,4 +326,4 @@ def _attribute(raw: bytes) -> tuple[str, Any]:
         pair = _KEY_VALUE.decode(raw)
         return pair.key, pair.plain()
     except (msgspec.DecodeError, UnicodeDecodeError, binascii.Error) as error:
-        raise InvalidError(f"an attribute cannot be read: {error}") from None
+        raise InvalidError(f"an attribute cannot be read: {explain(error)}") from None

@@ -9,6 +9,7 @@ from config import store as config
 from model.errors import InvalidError
 from model.text import as_text
 from model.times import utc_now
+from model.validation import explain
 from vigia.cli import terminal
 
 AUTHOR = "cli"
@@ -111,4 +112,4 @@ def _parse(text: str | bytes) -> Any:
     try:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InvalidError(f"the file is not valid JSON: {error}") from None
+        raise InvalidError(f"the file cannot be read: {explain(error)}") from None

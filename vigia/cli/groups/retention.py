@@ -11,6 +11,7 @@ from config.model import Config, Retention
 from config.store import read, with_value
 from model.errors import InvalidError
 from model.times import utc_now
+from model.validation import explain
 from retention.forecast import disk_of, measure
 from retention.preview import preview
 from retention.usage import DroppedRows, Preview, Storage, TierChange, TierUse
@@ -64,7 +65,7 @@ def _parse(text: str) -> Retention:
     try:
         value = msgspec.json.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InvalidError(f"the retention is not valid JSON: {error}") from None
+        raise InvalidError(f"the retention cannot be read: {explain(error)}") from None
     return with_value(Config(), "retention", value).retention
 
 

@@ -18,6 +18,7 @@ from config.store import read
 from model.errors import InvalidError
 from model.text import as_text
 from model.times import parse_time, utc_now
+from model.validation import explain
 from vigia.cli import terminal
 from vigia.transitions import ON_TRANSITIONS
 
@@ -133,7 +134,7 @@ def _parse(text: str) -> Rule:
     try:
         return msgspec.json.decode(text, type=Rule)
     except msgspec.DecodeError as error:
-        raise InvalidError(f"the rule is not valid: {error}") from None
+        raise InvalidError(f"the rule is not valid: {explain(error)}") from None
 
 
 def _print(found: Preview) -> None:

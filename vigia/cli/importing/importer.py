@@ -16,6 +16,7 @@ from api.probes import BASE
 from model.errors import ConflictError
 from model.limits import LATE_MARGIN, REQUEST_SERIES_MAX
 from model.times import DAY_S
+from model.validation import explain
 from vigia.cli.client import AnswerError, Client
 from vigia.cli.importing.samples_file import DESCRIBED, LABELS, Name, Row
 
@@ -87,7 +88,7 @@ def batches(rows: Iterable[Row], summary: Summary) -> Iterator[RequestBatch]:
         try:
             batch.add(row)
         except ValueError as error:
-            summary.reasons[f"a series is not valid: {error}"] += 1
+            summary.reasons[f"a series is not valid: {explain(error)}"] += 1
         if batch.is_full:
             yield batch
             batch = RequestBatch()

@@ -62,7 +62,7 @@ def test_the_format_is_said_or_that_of_the_file(arguments: list[str], form: str)
         (["history", "a", "--url", "http://127.0.0.1:1"], "--url needs --key"),
         (["import"], "FILE"),
         (["import", "/nowhere/a.csv"], "does not exist"),
-        (["import", __file__], "--format is needed"),
+        (["import", __file__], "names no format; set --format"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
