@@ -340,12 +340,12 @@ async def test_once_sends_what_waits_and_says_when_it_cannot(
     [
         (["--to", "ftp://x"], "--to must be"),
         (["--to", "http://user:secret@x"], "--to must be"),
-        (["--key", ""], "the key is empty"),
-        (["--key-file", "/dev/null"], "give --key"),
-        (["--host-label", ""], "--host-label has"),
-        (["--host-label", "a\u202eb"], "--host-label has"),
-        (["--host-label", "\udcff"], "--host-label has"),
-        (["--host-label", "x" * 1025], "--host-label has"),
+        (["--key", ""], "the key must be one line"),
+        (["--key-file", "/dev/null"], "set either --key"),
+        (["--host-label", ""], "--host-label must have"),
+        (["--host-label", "a\u202eb"], "--host-label must have"),
+        (["--host-label", "\udcff"], "--host-label must have"),
+        (["--host-label", "x" * 1025], "--host-label must have"),
         (["--interval", "0"], "--interval"),
     ],
 )
