@@ -54,10 +54,7 @@ QUEUED_SAMPLES_MAX = 200_000
 class Live:
     """Follows the bus and the samples that the writer commits, and serves both to clients.
 
-    `run` has five tasks: `_follow` appends events of the bus to the log, `_push` releases newest
-    values, `_read` reads the state from the database, `_recheck` closes clients whose key has
-    ended, and `_keep_fresh` requests readings while clients listen. Each client's own task calls
-    `next` in a loop.
+    `run` fills the log and releases values; each client's own task calls `next` in a loop.
     """
 
     def __init__(
@@ -173,11 +170,8 @@ class Live:
     async def _due(self, client: Client) -> list[str]:
         """Return the next messages for a client; an empty list if it is up to date.
 
-        1. A new client gets `hello` and, unless it resumes, the whole state.
-        2. A resuming client gets the events that it missed.
-        3. A client behind the log gets `lagged` and the whole state.
-        4. A client that changed its subscription gets the state for it.
-        5. Otherwise replies come first, then the rest of a started sequence, events, and metrics.
+        The order: `hello`, missed events, `lagged` with the whole state, the state for a new
+        subscription, replies, the rest of a started sequence, new events, new values.
         """
         if client.is_new:
             return await self._hello(client)
