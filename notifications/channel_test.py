@@ -56,7 +56,7 @@ async def send_test(
     async with pool.connection() as connection:
         await _record(connection, stored, tested, now)
         if isinstance(outcome, GoneError):
-            await gone.remove(connection, stored.id, stored.type, "", now)
+            await gone.remove(connection, channel, "", now)
     return tested
 
 

@@ -10,7 +10,7 @@ from api.server.connections import ENDS
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
-    "require-trusted-types-for 'script'; trusted-types service-worker"
+    "manifest-src 'self'; require-trusted-types-for 'script'; trusted-types service-worker"
 )
 """For Vigia's pages: nothing inline, and no text is ever parsed as HTML or code."""
 

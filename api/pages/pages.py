@@ -36,7 +36,12 @@ NOTICE = b"<!-- notice -->"
 """The placeholder in the sign-in page for a notice."""
 CONTENT = b"<!-- content -->"
 """The placeholder in the page of a link for its text and button."""
-TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+TYPES = {
+    ".js": "text/javascript",
+    ".css": "text/css",
+    ".svg": "image/svg+xml",
+    ".webmanifest": "application/manifest+json",
+}
 IMMUTABLE = {
     "Cache-Control": "public, max-age=31536000, immutable",
     "Vary": "Accept-Encoding",

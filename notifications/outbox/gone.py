@@ -8,7 +8,9 @@ import structlog
 from audit import log as audit_log
 from db import queries
 from db.queries import Connection
+from notifications.delivery import Channel
 from notifications.registry import type_of
+from notifications.routing import policy_store
 
 _QUERIES = queries.load(__file__)
 DROP_ADDRESSES = _QUERIES["drop_addresses"]
@@ -26,21 +28,20 @@ async def drop_addresses(connection: Connection, channel_id: int) -> None:
     await queries.run(connection, DROP_ADDRESSES, channel_id=channel_id)
 
 
-async def remove(
-    connection: Connection, channel_id: int, kind: str, address: str, now: datetime
-) -> None:
+async def remove(connection: Connection, channel: Channel, address: str, now: datetime) -> None:
     """Remove an address that is gone, where its type wants that: what waits for it is never sent.
 
-    The channel itself is gone with its own address; while a route names it, it is switched off.
+    The channel itself is gone with its own address. While a route or a policy names it, it is
+    switched off.
     """
-    if not type_of(kind).is_dropped_when_gone:
+    if not type_of(channel.type).is_dropped_when_gone:
         return
     async with connection.transaction():
         if address:
-            done = await _drop_address(connection, channel_id, address)
+            done = await _drop_address(connection, channel.id, address)
         else:
-            done = await _drop_channel(connection, channel_id)
-        log.warning("address_gone", channel_id=channel_id, done=done)
+            done = await _drop_channel(connection, channel)
+        log.warning("address_gone", channel_id=channel.id, done=done)
         event = audit_log.Event(now, audit_log.Type.CHANNEL_CHANGED, ACTOR, detail=done)
         await audit_log.log(connection, event)
 
@@ -50,15 +51,23 @@ async def _drop_address(connection: Connection, channel_id: int, address: str) -
     return f"an address of channel {channel_id} removed: it does not exist any more"
 
 
-async def _drop_channel(connection: Connection, channel_id: int) -> str:
-    await drop_addresses(connection, channel_id)
+async def _drop_channel(connection: Connection, channel: Channel) -> str:
+    await drop_addresses(connection, channel.id)
+    policies = await policy_store.naming(connection, "channel", channel.name)
+    if not policies and await _is_deleted(connection, channel):
+        return f"channel {channel.name} deleted: its address does not exist any more"
+    await queries.run(connection, DISABLE, channel_id=channel.id, actor=ACTOR)
+    return (
+        f"channel {channel.name} switched off: its address does not exist any more, and a route "
+        "or a policy names it"
+    )
+
+
+async def _is_deleted(connection: Connection, channel: Channel) -> bool:
+    """Delete a channel, unless a route names it."""
     try:
         async with connection.transaction():
-            await queries.run(connection, DROP_CHANNEL, channel_id=channel_id)
+            await queries.run(connection, DROP_CHANNEL, channel_id=channel.id)
     except psycopg.errors.ForeignKeyViolation:
-        await queries.run(connection, DISABLE, channel_id=channel_id, actor=ACTOR)
-        return (
-            f"channel {channel_id} switched off: its address does not exist any more, and a route "
-            "names it"
-        )
-    return f"channel {channel_id} deleted: its address does not exist any more"
+        return False
+    return True

@@ -171,7 +171,7 @@ class Sender(Struct, kw_only=True, frozen=True):
 
     async def _remove(self, channel: Channel, address: str) -> None:
         async with self.pool.connection() as connection:
-            await gone.remove(connection, channel.id, channel.type, address, self.now())
+            await gone.remove(connection, channel, address, self.now())
 
     async def _note_failure(
         self, delivery: PendingDelivery, error: DeliveryError, failures: int

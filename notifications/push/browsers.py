@@ -18,6 +18,7 @@ from notifications.message import Language
 from notifications.outbox import gone
 from notifications.push.encryption import subscription_of
 from notifications.push.vapid import service_key_pair
+from notifications.routing import policy_store
 from runtime.encryption.secret_keys import SecretKeys
 
 TYPE = "webpush"
@@ -119,9 +120,14 @@ async def find(connection: Connection, keys: SecretKeys, browser_id: str) -> Sto
 async def unsubscribe(connection: Connection, keys: SecretKeys, browser_id: str) -> str:
     """Remove a browser, also from its contacts, and return the name of its channel.
 
-    Raises NotFoundError, or ConflictError while a route needs it.
+    Raises NotFoundError, or ConflictError while a route or a policy needs it.
     """
     found = await find(connection, keys, browser_id)
+    if policies := await policy_store.naming(connection, "channel", found.name):
+        raise ConflictError(
+            f"the policies {', '.join(policies)} tell this browser; take {found.name} out of them "
+            "first"
+        )
     await gone.drop_addresses(connection, found.id)
     await channel_store.delete(connection, found.id)
     return found.name

@@ -1,5 +1,6 @@
 """The page of who is on call in Chromium: read at a glance, a shift taken, an address verified."""
 
+import re
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
@@ -123,6 +124,24 @@ async def code_of(service: Service) -> str:
         cursor = await connection.execute("SELECT code_id FROM contact_addresses")
         [(code_id,)] = await cursor.fetchall()
     return verification.code_of(service.secret_keys.derive(verification.PURPOSE)[0], code_id)
+
+
+async def test_a_schedule_is_made_in_which_people_take_turns(tab: Tab) -> None:
+    for name in ("ana", "bo"):
+        await act(tab.service, "/contacts", {"name": name})
+    await opened(tab)
+    await tab.page.get_by_role("button", name="New schedule").click()
+    dialog = tab.page.get_by_role("dialog")
+    await dialog.get_by_label("Name").fill("ops")
+    await dialog.get_by_label("bo").check()
+    await dialog.get_by_label("ana").check()
+    await dialog.get_by_label("Hand-over").select_option("day")
+    await dialog.get_by_label("First turn").fill("2026-03-02T00:00")
+    await dialog.get_by_role("button", name="Create schedule").click()
+    await expect(schedule(tab).locator(".who")).to_have_text(re.compile("^(ana|bo)$"))
+
+    [layer] = (await get(tab.service, "/schedules/ops"))["layers"]
+    assert (layer["people"], layer["unit"]) == (["bo", "ana"], "day")
 
 
 async def test_a_calendar_gets_an_address_that_reads_the_schedule(tab: Tab) -> None:

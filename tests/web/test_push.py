@@ -108,7 +108,7 @@ async def test_a_person_subscribes_is_notified_and_acknowledges_by_one_tap(
     await expect(tab.page.get_by_text("This browser is notified of alerts")).to_be_visible()
     phone = Phone(*await listening.parts())
 
-    await tab.page.get_by_role("button", name="Send a test").click()
+    await tab.page.get_by_role("button", name="Send a test", exact=True).click()
     await tab.sees("Sent. The notification appears within seconds.")
     test = await message(push_service, 1)
     await phone.push(json.dumps(test).encode())

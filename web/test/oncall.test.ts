@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Contact, Override } from "../src/oncall/types.ts";
-import { addressText, formatMoment, momentOf, namesOf, overrideText, reachText, spanText, untilText } from "../src/oncall/words.ts";
+import { addressText, formatMoment, momentOf, namesOf, overrideText, reachText, spanText, untilText, withPerson } from "../src/oncall/words.ts";
 
 const NOW = Date.parse("2026-03-02T03:00:00Z") / 1000;
 const ANA: Contact = {
@@ -42,6 +42,11 @@ test("whoever is not reached is told apart", () => {
   assert.match(reachText({ ...reached, mute_until: "2026-03-02T05:00:00Z" }, NOW), /^Muted until/);
   assert.equal(addressText({ channel: "push", address: "{\"endpoint\":1}", verified_at: null }), "push");
   assert.equal(addressText({ channel: "sms", address: "+1", verified_at: null }), "+1 by sms");
+});
+
+test("people take turns in the order in which they were chosen", () => {
+  assert.deepEqual(withPerson(withPerson([], "bo"), "ana"), ["bo", "ana"]);
+  assert.deepEqual(withPerson(["bo", "ana"], "bo"), ["ana"]);
 });
 
 test("a local time is a moment, and none is none", () => {

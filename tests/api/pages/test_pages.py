@@ -88,7 +88,12 @@ async def test_files_of_a_page_are_open_and_never_change(service: Any, path: str
         assert asset.status == 200
         assert "immutable" in asset.headers["Cache-Control"]
         assert asset.headers["X-Content-Type-Options"] == "nosniff"
-        kind = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+        kind = {
+            ".js": "text/javascript",
+            ".css": "text/css",
+            ".svg": "image/svg+xml",
+            ".webmanifest": "application/manifest+json",
+        }
         assert asset.headers["Content-Type"].startswith(kind[Path(name).suffix])
 
 

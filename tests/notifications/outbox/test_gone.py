@@ -3,6 +3,7 @@
 from typing import Any
 
 import msgspec
+import pytest
 
 from model.times import utc_now
 from notifications import channel_store
@@ -19,7 +20,14 @@ WITH made AS (
     INSERT INTO routes (name, position, updated_at, updated_by)
     VALUES ('all', 1, now(), 'test') RETURNING id
 )
-INSERT INTO route_channels (route_id, channel_id, position) SELECT id, %s, 1 FROM made"""
+INSERT INTO route_channels (route_id, channel_id, position) SELECT id, %(number)s, 1 FROM made"""
+
+BY_POLICY = """
+INSERT INTO policies (name, steps, updated_at, updated_by)
+SELECT 'p', jsonb_build_array(jsonb_build_object(
+           'delay_s', 0, 'targets', jsonb_build_array(jsonb_build_object(
+               'kind', 'channel', 'name', name)))), now(), 'test'
+FROM channels WHERE id = %(number)s"""
 
 
 async def subscribed(telling: Telling) -> int:
@@ -28,9 +36,11 @@ async def subscribed(telling: Telling) -> int:
     return await telling.channel("phone", type="webpush", secret=secret, settings=settings)
 
 
-async def remove(telling: Telling, number: int, kind: str, address: str = "") -> list[Stored]:
+async def remove(telling: Telling, number: int, address: str = "") -> list[Stored]:
     async with telling.pool.connection() as connection:
-        await gone.remove(connection, number, kind, address, utc_now())
+        stored = await channel_store.read(connection, number)
+        channel = channel_store.opened_by(telling.keys, stored)
+        await gone.remove(connection, channel, address, utc_now())
         return await channel_store.read_all(connection)
 
 
@@ -38,8 +48,8 @@ async def test_a_browser_that_is_gone_is_removed_and_a_webhook_is_not(telling: T
     hook = await telling.channel("hook")
     phone = await subscribed(telling)
 
-    await remove(telling, hook, "webhook")
-    left = await remove(telling, phone, "webpush")
+    await remove(telling, hook)
+    left = await remove(telling, phone)
     assert [one.name for one in left] == ["hook"]
 
 
@@ -51,7 +61,7 @@ async def test_one_address_of_a_contact_goes_and_the_others_stay(telling: Tellin
         contact = Contact(name="ana", addresses=addresses)
         await contact_store.insert(connection, telling.keys, contact, utc_now(), "test")
 
-    left = await remove(telling, number, "webpush", gone_address)
+    left = await remove(telling, number, gone_address)
 
     async with telling.pool.connection() as connection:
         ana = await contact_store.read(connection, "ana")
@@ -60,12 +70,13 @@ async def test_one_address_of_a_contact_goes_and_the_others_stay(telling: Tellin
     assert [one.name for one in left] == ["phone"]
 
 
-async def test_a_browser_that_a_route_names_is_switched_off(telling: Telling) -> None:
+@pytest.mark.parametrize("statement", [BY_ROUTE, BY_POLICY], ids=["route", "policy"])
+async def test_a_browser_that_is_named_is_switched_off(telling: Telling, statement: str) -> None:
     number = await subscribed(telling)
     async with telling.pool.connection() as connection:
-        await connection.execute(BY_ROUTE, [number])
+        await connection.execute(statement, {"number": number})
 
-    [phone] = await remove(telling, number, "webpush")
+    [phone] = await remove(telling, number)
     assert (phone.enabled, phone.updated_by) == (False, "vigia")
 
 

@@ -5,6 +5,7 @@ import { useTask } from "../forms/task.ts";
 import { now } from "../store.ts";
 import { Calendar } from "./calendar.tsx";
 import { byName, cancel, contacts, duties } from "./store.ts";
+import { ScheduleEditor } from "./schedule-editor.tsx";
 import { TakeShift } from "./take-shift.tsx";
 import type { Duty, Override, Shift } from "./types.ts";
 import { namesOf, overrideText, spanText, untilText } from "./words.ts";
@@ -12,12 +13,20 @@ import { namesOf, overrideText, spanText, untilText } from "./words.ts";
 const SHIFTS_SHOWN = 5;
 
 export function Schedules() {
+  const isMaking = useSignal(false);
   const all = duties.value ?? [];
-  if (all.length === 0) return <Empty />;
   return (
-    <ul class="schedules">
-      {all.map((duty) => <OneSchedule key={duty.schedule.name} duty={duty} />)}
-    </ul>
+    <section aria-labelledby="schedules">
+      <div class="section-head">
+        <h2 id="schedules">Schedules</h2>
+        <button type="button" disabled={contacts.value?.length === 0} onClick={() => (isMaking.value = true)}>New schedule</button>
+      </div>
+      {all.length === 0 && <Empty />}
+      <ul class="schedules">
+        {all.map((duty) => <OneSchedule key={duty.schedule.name} duty={duty} />)}
+      </ul>
+      {isMaking.value && <ScheduleEditor onClose={() => (isMaking.value = false)} />}
+    </section>
   );
 }
 
@@ -28,8 +37,7 @@ function Empty() {
       <p class="quiet">
         {contacts.value?.length === 0
           ? "Make a contact for each person first. Then make a schedule in which they take turns."
-          : "Make one in which your contacts take turns:"}{" "}
-        see <code>docs/how-to/be-on-call.md</code>, or <code>POST /schedules</code> in the <a href="/api/v1/docs">API</a>.
+          : "Make one in which your contacts take turns. A route with an escalation policy then calls whoever is on call."}
       </p>
     </div>
   );
@@ -44,19 +52,19 @@ function OneSchedule({ duty: { schedule, now: present, shifts } }: { duty: Duty 
   const next = shifts.slice(1, 1 + SHIFTS_SHOWN);
   return (
     <li class="panel schedule" data-status={isCovered ? "healthy" : "critical"}>
-      <h2>{title}</h2>
+      <h3>{title}</h3>
       <p class="who">{namesOf(present.people, byName.value)}</p>
       <p class="origin">{untilText(present.until, now.value)}</p>
       <button type="button" class="primary" aria-label={`Take this shift: ${title}`} onClick={() => (taken.value = null)}>Take this shift</button>
       {schedule.overrides.length > 0 && (
         <>
-          <h3>Taken shifts</h3>
+          <h4>Taken shifts</h4>
           <ul class="shifts">
             {schedule.overrides.map((override) => <Taken key={override.id} schedule={schedule.name} override={override} />)}
           </ul>
         </>
       )}
-      <h3>Next</h3>
+      <h4>Next</h4>
       {next.length === 0 && <p class="quiet">The same for the next 8 weeks.</p>}
       <ul class="shifts">
         {next.map((shift) => (

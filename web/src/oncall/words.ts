@@ -60,6 +60,11 @@ export function reachText({ addresses, mute_until }: Contact, now: number): stri
   return "";
 }
 
+/** People in the order of their turns; whoever is there already leaves. */
+export function withPerson(people: readonly string[], name: string): string[] {
+  return people.includes(name) ? people.filter((one) => one !== name) : [...people, name];
+}
+
 /** The value of a local time's input as a moment; undefined where it is empty. */
 export function momentOf(local: string): string | undefined {
   const time = Date.parse(local);
