@@ -1,1 +1,1 @@
-"""The only room that knows our tables."""
+"""How to get a database and run SQL on it: engine, pool, queries, migrations, backups."""

@@ -1,4 +1,4 @@
-"""Whole numpy columns as PostgreSQL reads them in binary: as arrays, and as the rows of a COPY."""
+"""Converts numpy columns to PostgreSQL's binary formats: arrays, and the rows of a COPY."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
 EPOCH_US = 946_684_800_000_000
-"""PostgreSQL counts microseconds from the year 2000."""
+"""The start of the year 2000 in microseconds since 1970. PostgreSQL counts from there."""
 
 COPY_HEADER = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 COPY_TRAILER = b"\xff\xff"
@@ -27,7 +27,7 @@ ROW = np.dtype(
 
 
 class Array(Struct, frozen=True):
-    """A column of one type; the wire format is made when it is sent."""
+    """A column of one type. It is converted to the wire format when it is sent."""
 
     values: NDArray[Any]
 
@@ -49,7 +49,7 @@ class Timestamps(Array, frozen=True):
 
 
 def _dumper(oid: int, element_oid: int, dtype: str, offset: int = 0) -> type[Dumper]:
-    """Make the class that writes one kind of array."""
+    """Return the psycopg dumper for one type of array. `offset` is subtracted from each value."""
     element = np.dtype([("bytes", ">i4"), ("value", dtype)])
     size = np.dtype(dtype).itemsize
 
@@ -79,7 +79,7 @@ for kind, dumper in (
 def copy_rows(
     series_ids: NDArray[np.int32], times_us: NDArray[np.int64], values: NDArray[np.float64]
 ) -> bytes:
-    """Return rows of system_metrics (time, series_id, value) as a whole binary COPY."""
+    """Return rows of system_metrics (time, series_id, value) as a complete binary COPY."""
     rows = np.empty(len(values), ROW)
     rows["fields"], rows["time_bytes"], rows["series_bytes"], rows["value_bytes"] = 3, 8, 4, 8
     rows["time"], rows["series_id"], rows["value"] = times_us - EPOCH_US, series_ids, values

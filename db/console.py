@@ -1,4 +1,4 @@
-"""One statement of a person at a time: it sees what a reader sees, and leaves nothing behind."""
+"""Runs one SQL statement of a person, as vigia_reader and without lasting effects."""
 
 import re
 from collections.abc import AsyncGenerator
@@ -29,7 +29,7 @@ Cursor = AsyncCursor[TupleRow]
 
 
 class Item(Struct, frozen=True):
-    """A view or function that readers have."""
+    """A view or function that readers can use."""
 
     name: str
     kind: str
@@ -37,7 +37,7 @@ class Item(Struct, frozen=True):
 
 
 class Part(Struct, frozen=True):
-    """A column of a view or of what a function answers, or one of its arguments."""
+    """A column of a view or of a function's result, or an argument of a function."""
 
     name: str | None
     kind: str
@@ -48,16 +48,17 @@ class Part(Struct, frozen=True):
 async def ask(
     connection: Connection, statement: str, timeout_s: float, batch_rows: int
 ) -> AsyncGenerator[Cursor, None]:
-    """Yield a cursor with each batch of the answer, at least with one; the last may be empty.
+    """Yield a cursor for each batch of the answer, at least one. The last batch may be empty.
 
-    The statement runs alone, as vigia_reader, in a read-only transaction that is rolled back. A
-    cursor takes nothing but a query, and neither side ever holds more than a batch. Raises
-    InvalidError for what is no query, UnavailableError where there is no reader.
+    The statement runs alone, as vigia_reader, in a read-only transaction that is rolled back. It is
+    declared as a cursor, which accepts only a query, and neither side ever holds more than one
+    batch. Raises InvalidError for a statement that is not a query, and UnavailableError if the role
+    vigia_reader is missing.
     """
     prefix = prefix_of(statement)
     async with connection.transaction(force_rollback=True):
         await _bound(connection, timeout_s)
-        # The binary format makes psycopg use the protocol that takes one statement only.
+        # With binary=True psycopg uses the extended protocol, which accepts only one statement.
         cursor = await connection.execute((prefix + statement).encode(), binary=True)
         if not prefix:
             yield cursor
@@ -70,12 +71,15 @@ async def ask(
 
 
 async def tidy(connection: Connection) -> None:
-    """Give up what outlives a transaction."""
+    """Release the advisory locks of the session, which outlive a transaction."""
     await queries.run(connection, UNLOCK)
 
 
 def prefix_of(statement: str) -> str:
-    """Return what is put before a statement; the positions of its errors count from there."""
+    """Return the text to put before a statement. Error positions include its length.
+
+    Raises InvalidError for a statement that does not only read.
+    """
     word = first_word(statement)
     if word in BY_CURSOR:
         return DECLARE
@@ -83,12 +87,12 @@ def prefix_of(statement: str) -> str:
         return ""
     wanted = ", ".join(sorted(BY_CURSOR | AT_ONCE)).upper()
     raise InvalidError(
-        f"{(word or statement.strip())[:40]}: only reading is possible here: {wanted}"
+        f"{(word or statement.strip())[:40]}: only reading is allowed; begin with one of {wanted}"
     )
 
 
 def first_word(statement: str) -> str:
-    """Return the word that says what a statement does; none where there are only comments."""
+    """Return the first word of a statement in small letters, or "" if it has only comments."""
     match = FIRST_WORD.match(statement)
     return match[1].lower() if match else ""
 
@@ -99,7 +103,7 @@ async def list_all(connection: Connection) -> list[Item]:
 
 
 async def describe(connection: Connection, name: str) -> list[Part]:
-    """Return the columns and arguments of one; none where there is nothing of that name."""
+    """Return the columns and arguments of a view or function, or none for an unknown name."""
     return await queries.rows(connection, Part, DESCRIBE, name=name)
 
 
@@ -108,6 +112,6 @@ async def _bound(connection: Connection, timeout_s: float) -> None:
         await queries.run(connection, BOUNDS, timeout_ms=round(1000 * timeout_s))
     except (psycopg.errors.InsufficientPrivilege, psycopg.errors.InvalidParameterValue) as error:
         raise UnavailableError(
-            f"{error.diag.message_primary}; an administrator has to grant it, as "
-            "docs/how-to/query-with-sql.md shows"
+            f"{error.diag.message_primary}; an administrator must grant it, see "
+            "docs/how-to/query-with-sql.md"
         ) from None

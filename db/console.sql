@@ -1,6 +1,6 @@
 -- name: bounds
--- What holds for one statement. Nothing interrupts the embedded engine, which complains of timers; a whole
--- answer is wanted, so it is planned as one. The role comes last: it may not choose another.
+-- Settings for one statement. The embedded engine supports no timers, so it gets no statement_timeout.
+-- cursor_tuple_fraction = 1 plans for all rows. The role is set last, because a reader may not change it.
 SELECT set_config('timezone', 'UTC', true),
        set_config('lock_timeout', '1s', true),
        set_config('cursor_tuple_fraction', '1', true),
@@ -9,11 +9,11 @@ SELECT set_config('timezone', 'UTC', true),
        set_config('role', 'vigia_reader', true)
 
 -- name: unlock
--- A lock of a session outlives its transaction; that of a statement must not.
+-- A session-level advisory lock outlives its transaction. A lock that a statement takes must not.
 SELECT pg_advisory_unlock_all()
 
 -- name: list
--- What was granted to readers by name, and so is documented.
+-- The views and functions that were granted to readers by name. They are the documented ones.
 SELECT relname AS name, 'view' AS kind, obj_description(oid, 'pg_class') AS comment
 FROM pg_class
 WHERE relnamespace = 'public'::regnamespace AND relkind = 'v'
@@ -26,7 +26,7 @@ WHERE pronamespace = 'public'::regnamespace
 ORDER BY kind DESC, name
 
 -- name: describe
--- Arguments of a function and the columns that it answers; columns of a view.
+-- The arguments and the result columns of a function, or the columns of a view.
 SELECT name, kind, type, comment
 FROM (
     SELECT given.name, CASE given.mode WHEN 't' THEN 'column' ELSE 'argument' END AS kind,

@@ -1,5 +1,5 @@
 -- name: dump
--- The schema as text, in an order and a wording that do not depend on the server's version.
+-- The schema as text. Its order and wording do not depend on the server's version.
 WITH relation AS (
     SELECT c.oid, c.relname AS name, c.relkind AS kind, coalesce(obj_description(c.oid, 'pg_class'),
            obj_description(c.reltype, 'pg_type')) AS comment,
@@ -55,7 +55,7 @@ WITH relation AS (
 SELECT text FROM line ORDER BY subject COLLATE "C", part, place, text COLLATE "C"
 
 -- name: uncommented
--- Tables, views, types and columns that lack a comment.
+-- Tables, views, types and columns without a comment.
 SELECT c.relname || coalesce('.' || a.attname, '') AS text
 FROM pg_class c
 LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum >= 0 AND NOT a.attisdropped

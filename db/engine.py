@@ -1,4 +1,4 @@
-"""Hands out a DSN: of the database in the settings, or of an embedded TimescaleDB of our own."""
+"""Provides a database: the server in the settings, or an embedded TimescaleDB that it starts."""
 
 import asyncio
 import hashlib
@@ -20,27 +20,27 @@ from runtime.file_lock import FileLock
 from runtime.settings import Secret, Settings
 
 BRIDGE = "bridge.mjs"
-# One worker thread is enough for a compiler that is busy once, and saves 50 MB.
+# The WebAssembly compiler is busy only at the start: one worker thread is enough, and saves 50 MB.
 NODE_FLAGS = ("--v8-pool-size=1",)
 
 FILES = "postgres"
 PORT = 5432
 SOCKET = f".s.PGSQL.{PORT}"
 SOCKET_PATH_BYTES_MAX = 103
-"""What every system's socket addresses hold: macOS 103, Linux 107."""
+"""The longest path of a Unix socket on every system: 103 bytes on macOS, 107 on Linux."""
 LOCK_WAIT_S = 10.0
 DEADLINE_S = 30.0
 FILES_MIN = 256
-"""Open files that the engine needs. With 64 it stops in the midst of making its database, and
-leaves files that no later start can use."""
+"""The open files that the engine needs. With 64 it fails while it creates its database, and leaves
+files that no later start can use."""
 
 
 class EngineError(DomainError):
-    """The embedded database cannot be had; the message is one line for the operator."""
+    """The embedded database cannot be used. The message is one line for the operator."""
 
 
 class Engine(Struct, kw_only=True):
-    """A database that can be connected to."""
+    """A database that accepts connections."""
 
     address: Secret
     embedded: bool
@@ -52,7 +52,7 @@ class Engine(Struct, kw_only=True):
 
     @property
     def restarts(self) -> int:
-        """How often the embedded database had to be started again."""
+        """How often the embedded database was restarted."""
         return self.child.restarts if self.child else 0
 
 
@@ -65,12 +65,13 @@ async def open_engine(
     deadline_s: float = DEADLINE_S,
     may_forget: bool = False,
 ) -> AsyncIterator[Engine]:
-    """Yield an engine that is ready, and close it in order.
+    """Yield a running engine, and stop it at the end. Raises EngineError.
 
-    A data directory belongs to one engine at a time. With `share`, one that runs already is used;
-    without, its end is awaited. A query that holds the embedded engine for longer than `deadline_s`
-    ends with it, and it is started again; a client that is silent for so long inside a transaction
-    is disconnected. What `may_forget` is a copy that is deleted: nothing is synced to the disk.
+    A data directory belongs to one engine at a time. With `share`, an engine that already runs is
+    used. Without it, its end is awaited for `lock_wait_s` seconds. If a query runs for longer than
+    `deadline_s` seconds, the embedded engine is killed and restarted. A client that is silent for
+    that long inside a transaction is disconnected. With `may_forget`, nothing is synced to the
+    disk; this is for copies that are deleted later.
     """
     if settings.database_url is not None:
         yield Engine(address=settings.database_url, embedded=False)
@@ -85,27 +86,29 @@ async def open_engine(
             yield Engine(address=_address(_holder(lock)[1]), embedded=True)
         else:
             pid, _ = _holder(lock)
-            raise EngineError(f"VIGIA_DATA_DIR: {data_dir} is in use by process {pid}")
+            raise EngineError(
+                f"VIGIA_DATA_DIR: {data_dir} is in use; name another, or stop process {pid}"
+            )
 
 
 def lock_of(data_dir: Path) -> FileLock:
-    """Return the lock of a data directory, which is made where there is none.
+    """Create a data directory if it is missing, and return its lock. Raises EngineError.
 
-    The engine's process holds it too, and may outlive us.
+    The engine's process inherits the lock, and may run longer than this process.
     """
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         return FileLock(data_dir / "lock")
     except (FileExistsError, NotADirectoryError):
         raise EngineError(
-            f"VIGIA_DATA_DIR: {data_dir} is not a directory; name one, or a new one"
+            f"VIGIA_DATA_DIR: {data_dir} is not a directory; name a directory or a new path"
         ) from None
     except OSError as error:
         raise EngineError(f"VIGIA_DATA_DIR: {data_dir}: {error.strerror}") from None
 
 
 def _holder(lock: FileLock) -> tuple[str, Path]:
-    """Return the process and the socket directory of whoever has the lock."""
+    """Return the process id and the socket directory of the lock's holder."""
     pid, _, socket_dir = lock.read().partition("\n")
     return pid, Path(socket_dir)
 
@@ -127,11 +130,11 @@ async def _run(
             yield Engine(address=_address(socket_dir), embedded=True, child=child)
             supervisor.cancel()
     except BaseExceptionGroup as group:
-        # The caller's own exception must reach it as it was raised.
+        # Unwrap the group of the TaskGroup, so that the caller sees its own exception.
         error = group.exceptions[0]
         if isinstance(error, ChildError):
             raise EngineError(
-                f"The embedded database in {data_dir} does not start: {_words(str(error))}"
+                f"the embedded database in {data_dir} does not start: {_words(str(error))}"
             ) from None
         raise (error if len(group.exceptions) == 1 else group) from None
     finally:
@@ -141,23 +144,26 @@ async def _run(
 
 
 def _check_file_limit() -> None:
-    """Raise the limit for the child, and refuse one that is too low before it makes anything."""
+    """Raise the limit of open files for the child. Raises EngineError if it stays too low."""
     if (files := raise_file_limit()) < FILES_MIN:
         raise EngineError(
-            f"the embedded database needs {FILES_MIN} open files, and this process may have "
+            f"the embedded database needs {FILES_MIN} open files, but this process may open only "
             f"{files}; {ADVICE}"
         )
 
 
 def _check_files(files: Path) -> None:
-    """Refuse what is no database, so that none is made where one is missing."""
+    """Raise EngineError for a folder without a database.
+
+    Otherwise a new database would be created where a disk is only not mounted.
+    """
     if not files.exists() or (files / "PG_VERSION").is_file():
         return
     found = "has no file PG_VERSION."
     if files.is_dir() and not any(files.iterdir()):
         found = "is empty; is a disk not mounted?"
     raise EngineError(
-        f"VIGIA_DATA_DIR: {files} is no database: it {found} Mount or restore it, "
+        f"VIGIA_DATA_DIR: {files} is not a database: it {found} Mount or restore it, "
         "or remove the directory to begin with a new database"
     )
 
@@ -190,7 +196,10 @@ def _child(
 
 
 def _socket_dir(data_dir: Path) -> Path:
-    """Return the data directory, or a private one where its name will not do for a socket."""
+    """Return the directory of the socket: the data directory, or a private temporary one.
+
+    The path of a Unix socket must be short, and must not contain a comma.
+    """
     fits = len(os.fsencode(data_dir / SOCKET)) <= SOCKET_PATH_BYTES_MAX
     # A comma separates hosts in a connection string.
     if fits and "," not in str(data_dir):
@@ -200,7 +209,7 @@ def _socket_dir(data_dir: Path) -> Path:
     private.mkdir(mode=0o700, exist_ok=True)
     found = private.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-        raise EngineError(f"{private} is not a directory of our own; remove it")
+        raise EngineError(f"{private} is not a private directory of this user; remove it")
     return private
 
 

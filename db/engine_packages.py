@@ -1,4 +1,4 @@
-"""The packages of the embedded engine: a checkout has them; elsewhere npm fetches them once."""
+"""Installs the packages of the embedded engine. A checkout has them; elsewhere npm fetches them."""
 
 import asyncio
 import hashlib
@@ -20,7 +20,7 @@ from model.errors import DomainError
 
 EMBEDDED = Path(__file__).parent / "embedded"
 NODE = Path(ROOT_DIR) / "bin" / "node"
-# The wheel's own bin/npm does not find its parts.
+# Not bin/npm of the wheel: that script does not find its own files.
 NPM = Path(ROOT_DIR) / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
 NPM_OPTIONS = (
     "--ignore-scripts",
@@ -42,7 +42,7 @@ log = structlog.get_logger()
 
 
 class EnginePackagesError(DomainError):
-    """The engine's packages cannot be had; the message is one line for the operator."""
+    """The engine's packages cannot be installed. The message is one line for the operator."""
 
 
 class Locked(Struct):
@@ -50,25 +50,24 @@ class Locked(Struct):
 
 
 class Lock(Struct):
-    """What npm has to install, by the folder of each package; the empty one is ourselves."""
+    """The packages in the lock file by their folders. The empty key is the project itself."""
 
     packages: dict[str, Locked]
 
 
 async def install(data_dir: Path, prepared: Path | None = None, files: Path = EMBEDDED) -> Path:
-    """Return a folder that holds the bridge beside its packages, fetched if need be.
+    """Return a folder with the bridge and its packages. Fetch the packages if they are missing.
 
-    The caller holds the lock of the data directory, so nobody else changes `engine` in it.
-    `prepared` is a folder whose `node_modules` is used in place of what npm would fetch.
-
-    Raises EnginePackagesError.
+    The caller holds the lock of the data directory, so that no other process changes the folder
+    `engine` in it. `prepared` is a folder whose `node_modules` replaces the fetched one. Raises
+    EnginePackagesError.
     """
     if prepared is None and is_complete(files, files):
         return files
     home = _home(data_dir, files)
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # Node looks for packages from where the file lies that imports them, so the bridge goes there.
-    # It is copied at each start: a new Vigia may bring another bridge for the same packages.
+    # Node looks for packages beside the importing file, so the bridge is copied beside them. It is
+    # copied at each start: a new version of Vigia may have a new bridge for the same packages.
     for file in _own_files(files):
         shutil.copyfile(file, home / file.name)
     if prepared is not None:
@@ -80,14 +79,14 @@ async def install(data_dir: Path, prepared: Path | None = None, files: Path = EM
 
 
 def is_installed(data_dir: Path, files: Path = EMBEDDED) -> bool:
-    """Return whether nothing has to be fetched any more."""
+    """Return whether all packages are installed."""
     return is_complete(files, files) or is_complete(_home(data_dir, files), files)
 
 
 def prepared(data_dir: Path, engine_dir: Path | None, files: Path = EMBEDDED) -> Path | None:
-    """Return where the packages are that the engine of a data directory runs with, for another one.
+    """Return the folder of an engine's packages, for use by a second engine.
 
-    None where they are beside the program, and every engine finds them.
+    It is None if the packages are beside the program, where every engine finds them.
     """
     if engine_dir is not None or is_complete(files, files):
         return engine_dir
@@ -95,7 +94,7 @@ def prepared(data_dir: Path, engine_dir: Path | None, files: Path = EMBEDDED) ->
 
 
 def is_complete(folder: Path, files: Path = EMBEDDED) -> bool:
-    """Return whether a folder holds every package, in the version of the lock."""
+    """Return whether a folder has every package in the version of the lock file."""
     lock = msgspec.json.decode((files / LOCK).read_bytes(), type=Lock)
     return all(
         _version(folder / name) == one.version for name, one in lock.packages.items() if name
@@ -110,7 +109,7 @@ def _version(package: Path) -> str | None:
 
 
 def _home(data_dir: Path, files: Path) -> Path:
-    """Return the folder for what this lock names; another lock has another folder."""
+    """Return the folder for the packages. Its name is a hash of the lock file."""
     digest = hashlib.sha256((files / LOCK).read_bytes()).hexdigest()[:16]
     return data_dir / ENGINES / digest
 
@@ -131,9 +130,13 @@ def _link(packages: Path, prepared: Path, files: Path) -> None:
 
 
 async def _fetch(home: Path, files: Path) -> None:
-    """Have npm install what the lock names: all of it with the lock's checksums, or nothing."""
+    """Install the packages of the lock file with npm, which verifies their checksums.
+
+    They are installed into a temporary folder and renamed at the end, so that a killed attempt
+    leaves no incomplete folder.
+    """
     for left in home.parent.glob(f"{FETCHING}*"):
-        # An attempt that was killed has left it.
+        # A killed attempt has left it.
         shutil.rmtree(left, ignore_errors=True)
     folder = Path(tempfile.mkdtemp(prefix=FETCHING, dir=home.parent))
     began_s = time.monotonic()
@@ -142,7 +145,7 @@ async def _fetch(home: Path, files: Path) -> None:
         for file in (files / LOCK, files / "package.json"):
             shutil.copyfile(file, folder / file.name)
         await _run_npm(folder, began_s)
-        # Else a power cut could leave a folder of this name with empty files.
+        # Sync before the rename. Otherwise a power cut could leave empty files under the new name.
         await asyncio.to_thread(os.sync)
         _remove(home / PACKAGES)
         (folder / PACKAGES).rename(home / PACKAGES)
@@ -160,7 +163,7 @@ async def _run_npm(folder: Path, began_s: float) -> None:
         stdin=DEVNULL,
         stdout=DEVNULL,
         stderr=PIPE,
-        # Ctrl-C reaches us alone, and we end it.
+        # In its own session Ctrl-C does not reach npm; `_end` stops it.
         start_new_session=True,
     )
     report = asyncio.create_task(_report(folder, began_s))
@@ -177,12 +180,12 @@ async def _run_npm(folder: Path, began_s: float) -> None:
 
 
 def _environment(inherited: Mapping[str, str]) -> dict[str, str]:
-    """Return npm's environment; settings for a proxy or a mirror are in it, secrets of ours not."""
+    """Return the environment for npm: with settings for proxies, but without Vigia's secrets."""
     return {name: value for name, value in inherited.items() if not name.startswith("VIGIA_")}
 
 
 async def _report(folder: Path, began_s: float) -> None:
-    """Say now and then how far it is."""
+    """Log the progress every REPORT_EVERY_S seconds."""
     while True:
         await asyncio.sleep(REPORT_EVERY_S)
         size_bytes = await asyncio.to_thread(_size, folder)
@@ -193,7 +196,7 @@ async def _report(folder: Path, began_s: float) -> None:
 def _size(folder: Path) -> int:
     total = 0
     for path in folder.rglob("*"):
-        # npm removes files meanwhile.
+        # npm can delete files meanwhile.
         with suppress(OSError):
             total += path.lstat().st_size
     return total
@@ -206,18 +209,18 @@ async def _end(npm: Process) -> None:
 
 
 def _reason(complaint: str) -> str:
-    """Return what npm says, in a line."""
+    """Return the error of npm in one line."""
     if "EINTEGRITY" in complaint:
-        return "what the registry sent is not what this Vigia was made with (checksums differ)"
+        return "the registry sent other packages than this version needs (checksums differ)"
     lines = [line for line in complaint.splitlines() if line and not line.startswith(NOISE)]
-    words = lines[0].removeprefix("npm error").strip() if lines else "npm failed without a word"
+    words = lines[0].removeprefix("npm error").strip() if lines else "npm failed without a message"
     return words[:REASON_CHARS_MAX]
 
 
 def _sentence(reason: str) -> str:
     return (
-        f"The embedded database is fetched at the first start, and could not be: {reason}. "
-        "Connect this machine to the network (npm's settings for a proxy or a mirror act), or set "
+        f"the embedded database could not be fetched for the first start: {reason}. "
+        "Connect this machine to the network (npm's proxy and mirror settings apply), or set "
         "VIGIA_ENGINE_DIR to a folder with its node_modules, or VIGIA_DATABASE_URL to a TimescaleDB"
     )
 
@@ -230,7 +233,7 @@ def _remove(packages: Path) -> None:
 
 
 def _remove_others(home: Path) -> None:
-    """Remove the packages of earlier versions, which nothing uses any more."""
+    """Remove the packages of earlier versions. No process uses them any more."""
     for other in home.parent.iterdir():
         if other != home:
             shutil.rmtree(other, ignore_errors=True)

@@ -1,7 +1,7 @@
-"""Sorts the errors of a call to the database by their cause: the data, the load, or the database.
+"""Classifies the errors of database calls by their cause: the data, the load, or the database.
 
-Only an error that is about the data itself may condemn it. A database that is read-only, empty,
-older than it was, or out of space answers too, but what was sent to it is right and is kept.
+Only an error about the data itself may reject the data. A database that is read-only, empty, older
+than before, or out of space also answers with an error, but the data are valid and are kept.
 """
 
 from enum import Enum, auto
@@ -15,16 +15,16 @@ from model.errors import DomainError, UnavailableError
 
 
 class Failure(Enum):
-    """The cause of an error, which decides what happens to the data."""
+    """The cause of an error. It decides what happens to the data."""
 
     REFUSED = auto()
-    """The data itself: the database will never take it."""
+    """The data are invalid: the database will never accept them."""
     BUSY = auto()
-    """Every connection is in use; the database is well."""
+    """Every connection is in use, but the database works."""
     AWAY = auto()
-    """The database cannot be reached, or cannot be written to; the data waits for it."""
+    """The database cannot be reached or written to. The data wait for it."""
     UNCLEAR = auto()
-    """The database answers, and does not say whose fault it is; the data waits and is retried."""
+    """The database answers, but the error names no clear cause. The data wait and are retried."""
 
 
 REFUSED = (psycopg.DataError, errors.CheckViolation, DomainError, UnicodeError)
@@ -39,8 +39,8 @@ PASSING: tuple[type[Exception], ...] = (
     errors.ProgramLimitExceeded,
     errors.StatementTooComplex,
 )
-"""Errors that psycopg files under an outage, and that concern one statement of a database that is
-well: it took too long, met another one, or held too much."""
+"""Subclasses of OperationalError that concern one statement, while the database works: it took too
+long, conflicted with another, or needed too much."""
 
 OUTAGES: tuple[type[Exception], ...] = (
     *UNFIT,
@@ -49,11 +49,11 @@ OUTAGES: tuple[type[Exception], ...] = (
     TimeoutError,
 )
 FAILURES: tuple[type[Exception], ...] = (psycopg.Error, TimeoutError, DomainError, UnicodeError)
-"""All that a call to the database raises; UnicodeError for a text that UTF-8 cannot hold."""
+"""All errors of a database call. UnicodeError is for a text that is not valid UTF-8."""
 
 
 def failure_of(error: BaseException) -> Failure:
-    """Return what an error of a call to the database is about."""
+    """Return the cause of an error of a database call."""
     if isinstance(error, BusyError):
         return Failure.BUSY
     if isinstance(error, UNFIT):
@@ -68,7 +68,7 @@ def failure_of(error: BaseException) -> Failure:
 
 
 def is_defect(error: Exception) -> bool:
-    """Whether an error is a mistake of this program; no server has said it."""
+    """Return whether an error is a defect of this program, and did not come from a server."""
     if isinstance(error, psycopg.ProgrammingError):
         return error.sqlstate is None
     return not isinstance(error, (psycopg.Error, OSError, UnavailableError))
@@ -81,5 +81,5 @@ def describe(error: BaseException) -> str:
     if isinstance(error, TimeoutError) and not str(error):
         return "the database does not answer in time"
     if not isinstance(error, FAILURES):
-        return f"something went wrong inside ({type(error).__name__}); the log says what"
+        return "an internal error of Vigia; the log has the details"
     return cause_of(error)

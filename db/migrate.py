@@ -1,4 +1,4 @@
-"""Brings a database to this version: numbered files once, routines when they change."""
+"""Migrates a database to this version: numbered files once, routines when they change."""
 
 import hashlib
 import re
@@ -40,15 +40,15 @@ ALREADY_THERE = (
 )
 
 LACKING = (psycopg.errors.FeatureNotSupported, psycopg.errors.UndefinedFile)
-"""What a server says that has no TimescaleDB, or only a part of it."""
+"""The errors of a server without TimescaleDB, or without its community features."""
 
 
 class MigrationError(DomainError):
-    """The database and this version do not fit; the message says why."""
+    """The database does not fit this version of Vigia. The message says why."""
 
 
 class Migration(Struct, frozen=True):
-    """One numbered file."""
+    """One numbered SQL file."""
 
     version: int
     name: str
@@ -60,7 +60,7 @@ class Migration(Struct, frozen=True):
 
 
 class Internal(Struct, frozen=True):
-    """A function or column of TimescaleDB that is not part of its public interface."""
+    """An internal function or column of TimescaleDB that Vigia needs."""
 
     name: str
 
@@ -86,11 +86,15 @@ def shipped() -> list[Migration]:
 
 
 async def migrate(connection: Connection, version: int | None = None) -> int:
-    """Apply what is missing and return how many migrations that were; up to a version, if given.
+    """Apply the missing migrations, up to `version` if it is given, and return their number.
 
-    Each file is one transaction that records itself; a second runner waits at the lock and then
-    finds nothing to do. Raises MigrationError when an applied file was changed since, or when the
-    database was made by a newer version.
+    1. Create the extension and the table schema_migrations.
+    2. Apply each missing file in its own transaction, which also records the file.
+    3. Refuse a database that a newer version of Vigia has migrated.
+    4. Create the views and functions again if their text has changed.
+
+    Each transaction takes an advisory lock first, so that a second process waits and then finds
+    nothing to do. Raises MigrationError, also for an applied file that was changed since.
     """
     async with connection.transaction():
         await queries.run(connection, LOCK)
@@ -116,13 +120,13 @@ async def _create_extension(connection: Connection) -> None:
 def _unsuitable(error: psycopg.Error) -> str:
     return (
         f"the database's server is not a TimescaleDB with its community features: "
-        f"{error.diag.message_primary}; install it there, or let VIGIA_DATABASE_URL name a server "
+        f"{error.diag.message_primary}; install it there, or set VIGIA_DATABASE_URL to a server "
         f"that has it. Vigia was tested with TimescaleDB {TESTED}"
     )
 
 
 async def _check_internals(connection: Connection) -> None:
-    """Refuse a TimescaleDB without what the maintenance needs, before it fails at night."""
+    """Raise MigrationError if TimescaleDB lacks an internal function that the maintenance needs."""
     missing = await queries.rows(connection, Internal, MISSING_INTERNALS)
     if missing:
         version = await queries.value(connection, INSTALLED_VERSION)
@@ -133,7 +137,7 @@ async def _check_internals(connection: Connection) -> None:
 
 
 async def available_version(connection: Connection) -> str | None:
-    """Return the version of TimescaleDB that the server has on offer."""
+    """Return the version of TimescaleDB that the server can install, or None."""
     version: str | None = await queries.value(connection, AVAILABLE_VERSION)
     return version
 
@@ -173,19 +177,19 @@ async def _refuse_newer(connection: Connection) -> None:
     newest = max(await _read_applied(connection))
     if newest > len(shipped()):
         raise MigrationError(
-            f"the database is at version {newest}, this program knows {len(shipped())}: "
-            "start the newer program"
+            f"the database is at version {newest}, but this program knows only {len(shipped())}; "
+            "start the newer version of Vigia"
         )
 
 
 def routines() -> tuple[list[bytes], str]:
-    """Return the texts that make the views and functions, and the checksum of all of them."""
+    """Return the SQL of the views and functions, and the checksum of all of it."""
     texts = [file.read_bytes() for file in _sql_files(ROUTINES)]
     return texts, hashlib.sha256(b"".join(texts)).hexdigest()
 
 
 async def _apply_routines(connection: Connection) -> None:
-    """Make the views and functions anew in one transaction, when their text has changed."""
+    """Create the views and functions again in one transaction if their text has changed."""
     checksum = routines()[1]
     async with connection.transaction():
         await queries.run(connection, LOCK)

@@ -7,7 +7,8 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
 )
 
 -- name: lock
--- Held to the end of the transaction, so that two runners take turns; any number does, if it is ours.
+-- Held to the end of the transaction, so that two processes migrate one after the other. The number is arbitrary, but
+-- no other code may use it.
 SELECT pg_advisory_xact_lock(7_318_008)
 
 -- name: read_applied
@@ -21,7 +22,7 @@ INSERT INTO schema_migrations (version, name, checksum)
 VALUES (%(version)s, %(name)s, %(checksum)s)
 
 -- name: record_routines
--- Version 0 stands for the routines; touches no row when they are as recorded.
+-- Version 0 stands for the routines. It changes no row if their checksum is the recorded one.
 INSERT INTO schema_migrations (version, name, checksum)
 VALUES (0, 'routines', %(checksum)s)
 ON CONFLICT (version) DO UPDATE
@@ -32,8 +33,8 @@ WHERE schema_migrations.checksum <> excluded.checksum
 SELECT default_version FROM pg_available_extensions WHERE name = 'timescaledb'
 
 -- name: missing_internals
--- Of TimescaleDB's own functions and columns that the maintenance needs, and for which it has no public view: those
--- that this version does not have. They change without notice.
+-- Internal functions and columns of TimescaleDB that the maintenance needs and that this version lacks. TimescaleDB
+-- has no public views for them, and changes them without notice.
 SELECT name
 FROM (
     VALUES

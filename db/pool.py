@@ -1,4 +1,4 @@
-"""The pool of connections, sized and guarded for the engine behind it."""
+"""The connection pool, with sizes and deadlines for a server or the embedded engine."""
 
 import asyncio
 import logging
@@ -20,33 +20,33 @@ from runtime.deadline import ClosingConnection, DeadlineConnection
 log = structlog.get_logger()
 
 SERVICE, REQUESTS, READER = "vigia", "vigia requests", "vigia reader"
-"""The names of the pools, and of their connections. The embedded engine's one session goes to those
-of the service first (`db/embedded/connection.mjs`)."""
+"""The names of the pools, and of their connections. The embedded engine serves connections with the
+service's name first (`db/embedded/connection.mjs`)."""
 CONNECTIONS_MAX = 8
 SERVICE_CONNECTIONS_MAX = 16
-"""So many that own work never waits for a connection: of these, stored samples hold five at most,
-authentication three, and the live feed four."""
+"""Enough that the service's own work never waits for a connection: the write path uses at most five
+of them, authentication three, and the live feed four."""
 REQUESTS_CONNECTIONS_MAX = 6
 READER_CONNECTIONS_MAX = 6
-"""As many as the limits of requests let run at once (`api/http/limits.py`). What waits beyond
-them waits there, where keys take turns; a pool is first come, first served, and ends in
-BusyError."""
+"""As many as the requests that may run at once (`api/http/limits.py`). Further requests wait there,
+where keys take turns. A pool would serve them in order of arrival, and raise BusyError."""
 CONNECTIONS_MIN = 2
 CHECKOUT_TIMEOUT_S = 3.0
 OPEN_TIMEOUT_S = 30.0
 CLOSE_TIMEOUT_S = 1.0
 STATEMENT_TIMEOUT_S = 30
 PROBE_S = 0.5
-"""How often a database that is away is tried: one connection at a time."""
+"""Seconds between two attempts to connect while the database is away; one runs at a time."""
 EXAMINE_TIMEOUT_S = 1.0
 PROOF_S = 3.0
-"""How long a connection in use counts as a sign of life, since one last answered."""
+"""For this many seconds after its last answer, the database does not count as away while a
+connection is in use."""
 YOUNG_S = 2.0
-"""So soon after it began, a session is not at fault for an error inside the server: or statements
-that fail in this way would have all connections made anew each time."""
+"""An internal error in a session younger than this is not blamed on the session. Otherwise a
+statement that always fails would replace all connections each time."""
 CAUSE_CHARS_MAX = 200
 BETWEEN_STATEMENTS = {TransactionStatus.INTRANS, TransactionStatus.INERROR}
-"""A transaction is open, and no statement runs."""
+"""States in which a transaction is open and no statement runs."""
 NETWORK: dict[str, str] = {
     "connect_timeout": "2",
     "tcp_user_timeout": "5000",
@@ -54,36 +54,37 @@ NETWORK: dict[str, str] = {
     "keepalives_interval": "1",
     "keepalives_count": "3",
 }
-"""A connection whose other end vanished without a word fails within seconds. What the address in
-the settings says of these goes before."""
+"""With these, a connection to a vanished host fails within seconds. The database address in the
+settings can override them."""
 SESSION = f"-c timezone=UTC -c statement_timeout={STATEMENT_TIMEOUT_S}s"
 READING = (
     f"{SESSION} -c default_transaction_read_only=on -c plan_cache_mode=force_custom_plan"
     " -c random_page_cost=1.1 -c jit=off"
 )
-"""A plan for any time opens every chunk; with its times known, only those it needs. What is read is
-in memory or on a disk without a head to move, and no answer is long enough to pay for compiling."""
+"""Planner settings for reading. A generic plan would open every chunk; a custom plan knows the
+times, and opens only the needed ones. Random reads are cheap in memory or on an SSD. No query is
+long enough to be worth JIT compilation."""
 
 Configure = Callable[[Connection], Awaitable[None]]
 
 
 class BusyError(PoolTimeout):
-    """The database answers, but every connection of the pool stayed in use for too long."""
+    """The database answers, but no connection of the pool became free in time."""
 
 
 class AwayError(PoolTimeout):
-    """There is no connection, and none can be made; the message says why."""
+    """No connection to the database can be made. The message says why."""
 
 
 class BrokenSessionError(psycopg.OperationalError):
-    """The server failed inside, perhaps because of the session; the next one is another."""
+    """The server reported an internal error. The session may be broken, and was replaced."""
 
 
 class DatabasePool(AsyncConnectionPool[Connection]):
-    """A pool that knows whether its database is away, and finds it again at once.
+    """A pool that knows whether its database is away, and reconnects within a second.
 
-    The waits of its base class between attempts grow to minutes. Here every attempt is given up
-    after a second try; while the database is away, `probe` makes one each half second.
+    The base class waits up to minutes between attempts. Here it gives up after its second attempt,
+    and `probe` makes a new one each half second.
     """
 
     _failure = ""
@@ -98,7 +99,7 @@ class DatabasePool(AsyncConnectionPool[Connection]):
 
     @property
     def is_away(self) -> bool:
-        """Whether no connection can be made, and none that is in use shows a sign of life."""
+        """Whether no connection can be made, and no connection in use has answered recently."""
         if self.closed:
             return True
         if not self._failure or self._pool:
@@ -107,23 +108,24 @@ class DatabasePool(AsyncConnectionPool[Connection]):
 
     @property
     def answered_at(self) -> float:
-        """When the database last answered, on the monotonic clock; 0 for never."""
+        """The monotonic time of the last answer of the database, or 0."""
         return self._answered_at
 
     @property
     def cause(self) -> str:
-        """Why the last connection could not be made; empty when it was made."""
+        """Why the last attempt to connect failed, or "" if it succeeded."""
         return self._failure
 
     @asynccontextmanager
     async def connection(self, timeout: float | None = None) -> AsyncIterator[Connection]:  # noqa: ASYNC109
-        """Lend a connection; one whose database turns out not to take writes is closed.
+        """Lend a connection.
 
-        The next one may lead to another server at the same address, and is checked before its use.
-        After an error inside the server, every connection is replaced by another one: a session in
-        which an extension was open while it was dropped and made anew fails in this way for ever.
-        Raises BrokenSessionError for that; in a session that has just begun, the statement is at
-        fault, and keeps its own error.
+        After an error that says that the database cannot be written to, the connection is closed. A
+        new one may lead to another server at the same address, and is checked before its use.
+
+        After an internal error of the server, all connections are replaced, and BrokenSessionError
+        is raised: a session that had an extension open while it was dropped and created again fails
+        for ever. In a new session the statement itself must be the cause, so its error is raised.
         """
         async with super().connection(timeout) as connection:
             try:
@@ -139,7 +141,7 @@ class DatabasePool(AsyncConnectionPool[Connection]):
                 raise BrokenSessionError(str(error)) from error
 
     def replace_all(self) -> asyncio.Task[None]:
-        """Begin to replace every connection, those in use when they are returned; never waits."""
+        """Start to replace every connection; those in use follow when they are returned."""
         task = asyncio.create_task(self.drain(), name=f"replace connections of {self.name}")
         self._replacing.add(task)
         task.add_done_callback(self._replacing.discard)
@@ -157,16 +159,16 @@ class DatabasePool(AsyncConnectionPool[Connection]):
             raise BusyError("every connection to the database is in use") from error
 
     async def _take(self, timeout_s: float | None) -> Connection:
-        """Take a connection from the base class, and lose no cancellation meanwhile.
+        """Take a connection from the base class without losing a cancellation.
 
-        The base class waits by asyncio's `wait_for`. On Python 3.11 that forgets a cancellation
-        which arrives after the connection, and a task that is cancelled once would never end.
+        The base class uses asyncio's `wait_for`. On Python 3.11 it swallows a cancellation that
+        arrives together with the connection, and the cancelled task would never end.
         """
         before = _cancellations()
         try:
             connection = await super().getconn(timeout_s)
         except Exception:
-            # Whatever it was is raised again, but for a cancellation that would be lost with it.
+            # A cancellation that arrived together with the error takes precedence.
             if _cancellations() > before:
                 raise asyncio.CancelledError from None
             raise
@@ -177,50 +179,51 @@ class DatabasePool(AsyncConnectionPool[Connection]):
         return connection
 
     async def putconn(self, conn: Connection) -> None:
-        """Return a connection. A cancellation meanwhile does not keep it from the pool."""
+        """Return a connection to the pool, even if the task is cancelled meanwhile."""
         self._lent -= 1
         if conn.pgconn.transaction_status == TransactionStatus.IDLE:
             self._answered_at = time.monotonic()
         elif not isinstance(conn, ClosingConnection):
-            # There, what was given up only has to end before the next one has its turn.
+            # A statement was abandoned, so the database may hang. On the embedded engine this is
+            # normal: the statement only has to end before the next one runs.
             self._abandoned_at = time.monotonic()
         if conn.pgconn.transaction_status in BETWEEN_STATEMENTS:
-            # Its rollback was given up. The base class would repeat it without a deadline, and
-            # would forget a cancellation that ends it.
+            # The rollback was abandoned. The base class would repeat it without a deadline, and
+            # would swallow a cancellation.
             await conn.close()
         returned = super().putconn(conn)
-        # The base class waits only when others do. Who is cancelled there would take the connection
-        # along, and the pool would be one smaller for ever. A shield costs a task, so it is not
-        # used where nothing is waited for.
+        # A task that is cancelled inside the base class would lose the connection, and the pool
+        # would be one smaller for ever. A shield costs a task, so it is used only if the base class
+        # can wait: when other tasks wait for a connection or for its lock.
         await (asyncio.shield(returned) if self._waiting or self._is_locked else returned)
 
     async def probe(self) -> None:
-        """Look for a database that does not answer, every PROBE_S, until cancelled."""
+        """Try to connect every PROBE_S seconds while the database does not answer."""
         while not self.closed:
             began = time.monotonic()
             if self._failure or self._is_in_doubt:
                 with suppress(PoolTimeout, PoolClosed):
-                    # Who waits for a connection makes the pool try once to make one. An attempt
-                    # that was refused wakes nobody, so the wait is no longer than the time until
-                    # the next; one that takes longer goes on by itself, and keeps others back.
+                    # A waiting client makes the pool start one attempt. A failed attempt wakes no
+                    # client, so the wait ends after PROBE_S. A slow attempt continues by itself,
+                    # and the pool starts no second one meanwhile.
                     await self.putconn(await self._take(PROBE_S))
             await asyncio.sleep(max(0.0, began + PROBE_S - time.monotonic()))
 
     @property
     def _is_locked(self) -> bool:
-        """Whether who takes the lock of the base class waits; it may be free for another's turn."""
+        """Whether a task would wait for the base class's lock. It can be reserved for a waiter."""
         return self._lock.locked() or bool(self._lock._waiters)  # noqa: SLF001 (nothing else tells)
 
     @property
     def _is_in_doubt(self) -> bool:
-        """Whether a connection was given up in the midst of something, and none answered since."""
+        """Whether a statement was abandoned, and no connection has answered since."""
         return self._abandoned_at > self._answered_at
 
     async def _examine(self, connection: Connection) -> None:
-        """Ask a connection that is about to be lent whether it still answers, if there is cause.
+        """Check that a connection still answers before it is lent, if there is a reason for doubt.
 
-        A server that ended has closed its side, which can be read; otherwise nothing can, and the
-        question would cost as much as a small query.
+        A server that ended has closed the connection, so that its socket is readable. Otherwise no
+        check is made, because it costs as much as a small query.
         """
         if self._is_in_doubt or _has_input(connection):
             try:
@@ -231,14 +234,14 @@ class DatabasePool(AsyncConnectionPool[Connection]):
                 raise
 
     async def _discard_ended(self) -> None:
-        """Discard every idle connection that its server has closed, so that none is tried first."""
+        """Discard all idle connections that the server has closed, before they are lent."""
         for connection in [one for one in self._pool if one.closed or _has_input(one)]:
             self._pool.remove(connection)
             self._nconns -= 1
             await connection.close()
 
     async def _connect(self, timeout: float | None = None) -> Connection:  # noqa: ASYNC109
-        # The base class tells nobody why an attempt failed, and this is its one place for them.
+        # The base class does not report why an attempt failed. All attempts pass through here.
         try:
             connection = await super()._connect(timeout)
         except Exception as error:
@@ -254,13 +257,13 @@ class DatabasePool(AsyncConnectionPool[Connection]):
 
 
 def _cancellations() -> int:
-    """Return how many times this task was asked to end, less those that were dealt with."""
+    """Return how many cancellations of this task are pending."""
     task = asyncio.current_task()
     return task.cancelling() if task else 0
 
 
 def cause_of(error: BaseException) -> str:
-    """Return in one line why a connection could not be made, without the server's address."""
+    """Return why a connection failed, in one line and without the server's address."""
     for kind, words in CAUSES.items():
         if isinstance(error, kind):
             detail = error.diag.message_primary
@@ -282,17 +285,17 @@ async def open_pool(
     connections_max: int = CONNECTIONS_MAX,
     configure: Configure | None = None,
 ) -> AsyncIterator[DatabasePool]:
-    """Open the pool. A checkout that takes longer than 3 s raises PoolTimeout: the API says 503.
+    """Open a pool. A checkout that takes longer than 3 s raises PoolTimeout; the API answers 503.
 
-    Every connection is in autocommit: a transaction is always said. Statements are never prepared
-    by name on the embedded engine, where all connections share one session. `configure` is called
-    with each new connection before anyone gets it; what it raises counts as a failed connection.
-    With an `open_timeout_s` of 0 nothing is waited for.
+    Every connection is in autocommit, so that transactions are always explicit. On the embedded
+    engine all connections share one session, so that statements are never prepared by name.
+    `configure` is called with each new connection; an error in it counts as a failed connection.
+    With an `open_timeout_s` of 0 it does not wait for a connection. Raises AwayError.
     """
     logging.getLogger("psycopg.pool").addFilter(_is_no_attempt)
     pool = DatabasePool(
         _with_network(dsn),
-        # In the embedded engine nothing can be cancelled.
+        # The embedded engine cannot cancel a statement.
         connection_class=ClosingConnection if embedded else DeadlineConnection,
         min_size=min(CONNECTIONS_MIN, connections_max),
         max_size=connections_max,
@@ -323,7 +326,7 @@ async def _wait(pool: DatabasePool, timeout_s: float) -> None:
 
 
 def _closing(configure: Configure) -> Configure:
-    """Return the same, which closes a connection that it refuses: the library forgets it open."""
+    """Wrap `configure` so that it closes a refused connection. The library would leave it open."""
 
     async def configure_or_close(connection: Connection) -> None:
         try:
@@ -336,7 +339,7 @@ def _closing(configure: Configure) -> Configure:
 
 
 def _session(name: str, *, embedded: bool, reading: bool) -> dict[str, Any]:
-    """Return how each connection is made."""
+    """Return the arguments of each new connection."""
     session: dict[str, Any] = {
         "autocommit": True,
         "application_name": name,
@@ -352,22 +355,22 @@ def _with_network(dsn: str) -> str:
 
 
 def _is_no_attempt(record: logging.LogRecord) -> bool:
-    """Whether a line of the library is to be logged: failed attempts are, once, by the pool."""
+    """Return whether to log a line of the library. The pool itself logs failed attempts once."""
     return not str(record.msg).startswith(("error connecting in", "reconnection attempt"))
 
 
 def _has_input(connection: Connection) -> bool:
-    """Whether the server has sent something unasked, or has closed its side."""
+    """Return whether the server has sent an unrequested message or has closed the connection."""
     return isinstance(connection, DeadlineConnection) and connection.has_input
 
 
 DEADLINE_S = 5.0
 LONG_DEADLINE_S = 15.0
-"""Of what reads the past, or changes much at once."""
+"""The deadline for reading history, and for large changes."""
 
 
 @asynccontextmanager
 async def connect(pool: Pool, deadline_s: float = DEADLINE_S) -> AsyncIterator[Connection]:
-    """Lend a connection. Raises TimeoutError when what is done with it takes too long."""
+    """Lend a connection. Raises TimeoutError if its use takes longer than `deadline_s` seconds."""
     async with asyncio.timeout(deadline_s), pool.connection() as connection:
         yield connection

@@ -1,4 +1,4 @@
-"""Named queries: SQL stands in a file beside the module that calls it, and is called by name."""
+"""Named queries: each module loads its SQL from the file beside it, and runs it by name."""
 
 import re
 from collections.abc import Mapping
@@ -27,17 +27,17 @@ set_json_loads(msgspec.json.decode)
 
 
 def load(module: str, name: str = "") -> Mapping[str, Query]:
-    """Return by name the queries of the SQL file beside a module, whose `__file__` is given.
+    """Return the queries of the SQL file beside a module, by name. `module` is its `__file__`.
 
     The file has the module's name unless another is given. Raises ValueError for text before the
-    first name, or a name twice. A caller binds each query to a constant of
-    its module, so that a wrong name fails at the import.
+    first name, or a repeated name. A caller binds each query to a constant of its module, so that
+    a wrong name fails at import.
     """
     return _read(_beside(module, name))["name"]
 
 
 def load_parts(module: str, name: str = "") -> Mapping[str, Query]:
-    """Return the parts of the SQL file beside a module: fixed texts, put in by `fill`."""
+    """Return the parts of the SQL file beside a module: fixed texts that `fill` inserts."""
     return _read(_beside(module, name))["part"]
 
 
@@ -47,11 +47,10 @@ def _beside(module: str, name: str) -> Path:
 
 
 def fill(query: Query, **parts: Query) -> Query:
-    """Return a query with each `{slot}` replaced by a part; parts may have slots of later ones.
+    """Return a query with each `{slot}` replaced by a part. A part may have slots of later parts.
 
-    Everything that goes in comes from the SQL files: no text of a request is ever a part. A part is
-    indented like its slot. In a line that begins with something else it is indented further, and
-    the comment above it is left out.
+    All parts come from SQL files, never from a request. A part is indented like its slot. In a line
+    that begins with other text it is indented further, and its leading comment is left out.
     """
     for name, part in parts.items():
         before, *rest = query.split(f"{{{name}}}".encode())
@@ -62,7 +61,7 @@ def fill(query: Query, **parts: Query) -> Query:
 
 
 def _fitted(part: Query, line: bytes) -> Query:
-    """Return a part as it goes on after the beginning of a line."""
+    """Return a part indented for the beginning of its line."""
     words = line.lstrip(b" ")
     indent = line[: len(line) - len(words)]
     if words:
@@ -77,7 +76,7 @@ def _read(path: Path) -> Mapping[str, Mapping[str, Query]]:
     for kind, name, text in zip(found[::3], found[1::3], found[2::3], strict=True):
         texts[kind.decode()][name.decode()] = text.strip()
     if stray.strip() or len(texts["name"]) + len(texts["part"]) != len(found) / 3:
-        raise ValueError(f"{path.name}: text before the first name, or a name twice")
+        raise ValueError(f"{path.name}: text before the first name, or a repeated name")
     return texts
 
 
@@ -106,6 +105,6 @@ async def value(connection: Connection, query: Query, **parameters: Any) -> Any:
 
 
 async def run(connection: Connection, query: Query, **parameters: Any) -> int:
-    """Run a query and return how many rows it touched."""
+    """Run a query and return the number of affected rows."""
     cursor = await connection.execute(query, parameters)
     return cursor.rowcount

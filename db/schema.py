@@ -1,4 +1,4 @@
-"""Dumps the schema that the migrations make, so that a review sees what a migration does."""
+"""Dumps the schema after all migrations, so that a review shows the effect of a migration."""
 
 import asyncio
 import logging
@@ -20,7 +20,7 @@ _QUERIES = queries.load(__file__, "dump_schema")
 DUMP = _QUERIES["dump"]
 UNCOMMENTED = _QUERIES["uncommented"]
 
-HEADER = "-- What the migrations and routines make, to be read. Written by `make schema`.\n"
+HEADER = "-- The schema after all migrations and routines, for reading. Written by `make schema`.\n"
 
 
 class Line(Struct, frozen=True):
@@ -37,12 +37,12 @@ async def dump(connection: Connection) -> str:
 
 
 async def uncommented(connection: Connection) -> list[str]:
-    """Return the tables, views and columns that say nothing of themselves."""
+    """Return the tables, views and columns without a comment."""
     return [line.text for line in await queries.rows(connection, Line, UNCOMMENTED)]
 
 
 async def main() -> None:
-    """Print the schema of a database made for this alone, and nothing else."""
+    """Print the schema of a temporary database."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     with tempfile.TemporaryDirectory() as folder:
         async with (

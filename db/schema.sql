@@ -1,4 +1,4 @@
--- What the migrations and routines make, to be read. Written by `make schema`.
+-- The schema after all migrations and routines, for reading. Written by `make schema`.
 
 VIEW alert_events  -- Each transition of each alert.
     id bigint  -- Order of the transitions.
@@ -9,7 +9,7 @@ VIEW alert_events  -- Each transition of each alert.
     value double precision  -- Value that led to the transition.
     threshold double precision  -- Limit of the level.
     actor text  -- Who did it: a key or user, or auto.
-    comment text  -- What that person said, or why the service did it.
+    comment text  -- Comment of the person, or the reason of the service.
  SELECT id,
     alert_id,
     "time",
@@ -136,20 +136,20 @@ VIEW alerts  -- Alerts, open and past.
     rule text  -- Name of the rule that raised it.
     level text  -- info, warning, critical or emergency.
     category text  -- system, trading, database, external or security.
-    component text  -- Component it belongs to.
-    labels jsonb  -- Labels that tell series of one metric apart.
+    component text  -- Component of the series.
+    labels jsonb  -- Labels that distinguish the series of a metric.
     title text  -- What is wrong, in a few words.
-    message text  -- What was measured, and against which limit.
+    message text  -- Measured value and limit.
     value double precision  -- The value.
     threshold double precision  -- Limit of the level.
     state text  -- firing, acknowledged or resolved.
     opened_at timestamp with time zone  -- When it was raised.
-    acknowledged_at timestamp with time zone  -- When someone took it on.
-    acknowledged_by text  -- Who took it on.
+    acknowledged_at timestamp with time zone  -- When it was acknowledged.
+    acknowledged_by text  -- Who acknowledged it.
     resolved_at timestamp with time zone  -- When it ended.
     resolved_by text  -- Who ended it: a key or user, or auto.
-    suppressed_by text[]  -- What suppresses its notifications, or did when it ended: silence:3, maintenance:backup, dependency:database.
-    is_flapping boolean  -- Whether it opened because its rule flaps.
+    suppressed_by text[]  -- The cause that suppresses its notifications, now or at its end: silence:3, maintenance:backup, dependency:database.
+    is_flapping boolean  -- Whether it opened because its rule is flapping.
  SELECT id,
     rule,
     level,
@@ -210,14 +210,14 @@ TABLE calendar_feeds  -- Addresses at which a calendar reads a schedule, or the 
     CREATE UNIQUE INDEX calendar_feeds_pkey ON public.calendar_feeds USING btree (token_hash)
     CREATE UNIQUE INDEX calendar_feeds_schedule_id_key ON public.calendar_feeds USING btree (schedule_id)
 
-VIEW catalogue  -- Every series there is, with its newest value.
-    metric text  -- Name of the metric: subject, what, unit.
-    component text  -- Component it belongs to.
+VIEW catalogue  -- Every series, with its newest value.
+    metric text  -- Name of the metric: subject, quantity, unit.
+    component text  -- Component of the series.
     category text  -- system, trading, database, external or security.
-    labels jsonb  -- Labels that tell series of one metric apart.
+    labels jsonb  -- Labels that distinguish the series of a metric.
     unit text  -- Unit of the values.
     kind text  -- gauge, counter or distribution.
-    resolution double precision  -- Power of two that values are rounded to before storing; null: as they come.
+    resolution double precision  -- Power of two to which values are rounded before they are stored; null: not rounded.
     first_time timestamp with time zone  -- Time of the oldest value.
     last_time timestamp with time zone  -- Time of the newest value.
     last_value double precision  -- The newest value.
@@ -257,10 +257,10 @@ TABLE channels  -- Where messages go: a webhook, a mailbox, a chat.
     CREATE UNIQUE INDEX channels_pkey ON public.channels USING btree (id)
 
 VIEW checks  -- Each check of each component.
-    time timestamp with time zone  -- When it was measured; of a roll-up, the start of the bucket.
-    component text  -- Component it belongs to.
+    time timestamp with time zone  -- Time of the measurement; in a roll-up, the start of the bucket.
+    component text  -- Component of the series.
     status text  -- healthy, warning, critical or down; null: not observed.
-    stands_for_s double precision  -- Seconds from time on that the check speaks for.
+    stands_for_s double precision  -- Seconds from time on that the check covers.
     reason text  -- Why it is not healthy.
  SELECT "time",
     component,
@@ -311,14 +311,14 @@ CONTINUOUS AGGREGATE component_uptime_1h  -- Seconds per component, hour and sta
   GROUP BY component, (time_bucket('01:00:00'::interval, "time"));
 
 VIEW components  -- Present state of each component.
-    component text  -- Component it belongs to.
+    component text  -- Component of the series.
     category text  -- system, trading, database, external or security.
     status text  -- healthy, warning, critical or down; null: not observed.
-    since timestamp with time zone  -- When the status became what it is.
+    since timestamp with time zone  -- Time of the last change of status.
     reason text  -- Why it is not healthy.
-    maintenance boolean  -- Whether planned work is going on.
+    maintenance boolean  -- Whether a maintenance window is active.
     last_check timestamp with time zone  -- Time of the newest check.
-    uptime_24h double precision  -- Share of the observed part of the last 24 h in which it was not down, in percent.
+    uptime_24h double precision  -- Percentage of the observed time of the last 24 h in which it was not down.
  SELECT component,
     category,
     status,
@@ -362,18 +362,18 @@ TABLE contacts  -- People who are told of alerts.
     CREATE UNIQUE INDEX contacts_pkey ON public.contacts USING btree (id)
 
 VIEW counters_1d  -- Increase of counters by UTC day.
-    time timestamp with time zone  -- When it was measured; of a roll-up, the start of the bucket.
-    metric text  -- Name of the metric: subject, what, unit.
-    component text  -- Component it belongs to.
+    time timestamp with time zone  -- Time of the measurement; in a roll-up, the start of the bucket.
+    metric text  -- Name of the metric: subject, quantity, unit.
+    component text  -- Component of the series.
     category text  -- system, trading, database, external or security.
-    labels jsonb  -- Labels that tell series of one metric apart.
+    labels jsonb  -- Labels that distinguish the series of a metric.
     unit text  -- Unit of the values.
     first_time timestamp with time zone  -- Time of the oldest value.
     last_time timestamp with time zone  -- Time of the newest value.
     first double precision  -- Oldest value.
     last double precision  -- Newest value.
-    resets double precision  -- Sum of the values from which the counter started again.
-    increase double precision  -- Growth from the first value to the last, over restarts too; rate() adds what lies between buckets.
+    resets double precision  -- Sum of the values before each restart of the counter.
+    increase double precision  -- Increase from the first value to the last, including restarts; rate() adds the increase between buckets.
     series_id integer  -- Number of the series.
  SELECT r.bucket AS "time",
     s.metric,
@@ -392,18 +392,18 @@ VIEW counters_1d  -- Increase of counters by UTC day.
      JOIN series s ON ((s.id = r.series_id)));
 
 VIEW counters_1h  -- Increase of counters by hour.
-    time timestamp with time zone  -- When it was measured; of a roll-up, the start of the bucket.
-    metric text  -- Name of the metric: subject, what, unit.
-    component text  -- Component it belongs to.
+    time timestamp with time zone  -- Time of the measurement; in a roll-up, the start of the bucket.
+    metric text  -- Name of the metric: subject, quantity, unit.
+    component text  -- Component of the series.
     category text  -- system, trading, database, external or security.
-    labels jsonb  -- Labels that tell series of one metric apart.
+    labels jsonb  -- Labels that distinguish the series of a metric.
     unit text  -- Unit of the values.
     first_time timestamp with time zone  -- Time of the oldest value.
     last_time timestamp with time zone  -- Time of the newest value.
     first double precision  -- Oldest value.
     last double precision  -- Newest value.
-    resets double precision  -- Sum of the values from which the counter started again.
-    increase double precision  -- Growth from the first value to the last, over restarts too; rate() adds what lies between buckets.
+    resets double precision  -- Sum of the values before each restart of the counter.
+    increase double precision  -- Increase from the first value to the last, including restarts; rate() adds the increase between buckets.
     series_id integer  -- Number of the series.
  SELECT r.bucket AS "time",
     s.metric,
@@ -422,18 +422,18 @@ VIEW counters_1h  -- Increase of counters by hour.
      JOIN series s ON ((s.id = r.series_id)));
 
 VIEW counters_5m  -- Increase of counters by five minutes.
-    time timestamp with time zone  -- When it was measured; of a roll-up, the start of the bucket.
-    metric text  -- Name of the metric: subject, what, unit.
-    component text  -- Component it belongs to.
+    time timestamp with time zone  -- Time of the measurement; in a roll-up, the start of the bucket.
+    metric text  -- Name of the metric: subject, quantity, unit.
+    component text  -- Component of the series.
     category text  -- system, trading, database, external or security.
-    labels jsonb  -- Labels that tell series of one metric apart.
+    labels jsonb  -- Labels that distinguish the series of a metric.
     unit text  -- Unit of the values.
     first_time timestamp with time zone  -- Time of the oldest value.
     last_time timestamp with time zone  -- Time of the newest value.
     first double precision  -- Oldest value.
     last double precision  -- Newest value.
-    resets double precision  -- Sum of the values from which the counter started again.
-    increase double precision  -- Growth from the first value to the last, over restarts too; rate() adds what lies between buckets.
+    resets double precision  -- Sum of the values before each restart of the counter.
+    increase double precision  -- Increase from the first value to the last, including restarts; rate() adds the increase between buckets.
     series_id integer  -- Number of the series.
  SELECT r.bucket AS "time",
     s.metric,
@@ -502,14 +502,14 @@ TABLE delivery_addresses  -- Each address that something was ever sent to: one p
     CREATE UNIQUE INDEX delivery_addresses_pkey ON public.delivery_addresses USING btree (channel_id, address)
 
 VIEW distributions_1d  -- Values of distributions by UTC day, counted in buckets whose bounds grow by 2 percent.
-    time timestamp with time zone  -- When it was measured; of a roll-up, the start of the bucket.
-    metric text  -- Name of the metric: subject, what, unit.
-    component text  -- Component it belongs to.
+    time timestamp with time zone  -- Time of the measurement; in a roll-up, the start of the bucket.
+    metric text  -- Name of the metric: subject, quantity, unit.
+    component text  -- Component of the series.
     category text  -- system, trading, database, external or security.
-    labels jsonb  -- Labels that tell series of one metric apart.
+    labels jsonb  -- Labels that distinguish the series of a metric.
     unit text  -- Unit of the values.
     log_bucket integer  -- Number of the bucket, in the order of the values; percentile() reads it.
-    value double precision  -- Value that stands for the bucket: at most 1 percent from all in it.
+    value double precision  -- Representative value of the bucket: within 1 percent of each value in it.
     count bigint  -- Number of values in the bucket.
     series_id integer  -- Number of the series.
  SELECT r.bucket AS "time",
@@ -526,14 +526,14 @@ VIEW distributions_1d  -- Values of distributions by UTC day, counted in buckets
      JOIN series s ON ((s.id = r.series_id)));
 
 VIEW distributions_1h  -- Values of distributions by hour, counted in buckets whose bounds grow by 2 percent.
-    time timestamp with time zone  -- When it was measured; of a roll-up, the start of the bucket.
-    metric text  -- Name of the metric: subject, what, unit.
-    component text  -- Component it belongs to.
+    time timestamp with time zone  -- Time of the measurement; in a roll-up, the start of the bucket.
+    metric text  -- Name of the metric: subject, quantity, unit.
+    component text  -- Component of the series.
     category text  -- system, trading, database, external or security.
-    labels jsonb  -- Labels that tell series of one metric apart.
+    labels jsonb  -- Labels that distinguish the series of a metric.
     unit text  -- Unit of the values.
     log_bucket integer  -- Number of the bucket, in the order of the values; percentile() reads it.
-    value double precision  -- Value that stands for the bucket: at most 1 percent from all in it.
+    value double precision  -- Representative value of the bucket: within 1 percent of each value in it.
     count bigint  -- Number of values in the bucket.
     series_id integer  -- Number of the series.
  SELECT r.bucket AS "time",
@@ -550,14 +550,14 @@ VIEW distributions_1h  -- Values of distributions by hour, counted in buckets wh
      JOIN series s ON ((s.id = r.series_id)));
 
 VIEW distributions_5m  -- Values of distributions by five minutes, counted in buckets whose bounds grow by 2 percent.
-    time timestamp with time zone  -- When it was measured; of a roll-up, the start of the bucket.
-    metric text  -- Name of the metric: subject, what, unit.
-    component text  -- Component it belongs to.
+    time timestamp with time zone  -- Time of the measurement; in a roll-up, the start of the bucket.
+    metric text  -- Name of the metric: subject, quantity, unit.
+    component text  -- Component of the series.
     category text  -- system, trading, database, external or security.
-    labels jsonb  -- Labels that tell series of one metric apart.
+    labels jsonb  -- Labels that distinguish the series of a metric.
     unit text  -- Unit of the values.
     log_bucket integer  -- Number of the bucket, in the order of the values; percentile() reads it.
-    value double precision  -- Value that stands for the bucket: at most 1 percent from all in it.
+    value double precision  -- Representative value of the bucket: within 1 percent of each value in it.
     count bigint  -- Number of values in the bucket.
     series_id integer  -- Number of the series.
  SELECT r.bucket AS "time",
@@ -622,9 +622,9 @@ TABLE events  -- Transitions of alerts and health in the order of their commits;
     CREATE INDEX events_time ON public.events USING btree ("time")
 
 TYPE history_row  -- A bucket of history().
-    time timestamp with time zone  -- When it was measured; of a roll-up, the start of the bucket.
-    component text  -- Component it belongs to.
-    labels jsonb  -- Labels that tell series of one metric apart.
+    time timestamp with time zone  -- Time of the measurement; in a roll-up, the start of the bucket.
+    component text  -- Component of the series.
+    labels jsonb  -- Labels that distinguish the series of a metric.
     avg double precision  -- Mean of the samples: sum / count.
     min double precision  -- Smallest value.
     max double precision  -- Largest value.
@@ -632,7 +632,7 @@ TYPE history_row  -- A bucket of history().
     count bigint  -- Number of samples.
     first double precision  -- Oldest value.
     last double precision  -- Newest value.
-    stddev double precision  -- Standard deviation of the samples as a population; null: of a roll-up older than this column.
+    stddev double precision  -- Population standard deviation of samples; null: the roll-up is older than this column.
 
 TABLE late_ranges  -- Ranges that got samples after their aggregates were refreshed; the next maintenance takes them.
     id bigint NOT NULL GENERATED ALWAYS AS IDENTITY  -- Order of arrival.
@@ -711,11 +711,11 @@ TABLE message_links  -- Links in messages that act without signing in, each once
     CREATE UNIQUE INDEX message_links_pkey ON public.message_links USING btree (id_hash)
 
 VIEW metrics  -- Samples with their names.
-    time timestamp with time zone  -- When it was measured; of a roll-up, the start of the bucket.
-    metric text  -- Name of the metric: subject, what, unit.
-    component text  -- Component it belongs to.
+    time timestamp with time zone  -- Time of the measurement; in a roll-up, the start of the bucket.
+    metric text  -- Name of the metric: subject, quantity, unit.
+    component text  -- Component of the series.
     category text  -- system, trading, database, external or security.
-    labels jsonb  -- Labels that tell series of one metric apart.
+    labels jsonb  -- Labels that distinguish the series of a metric.
     unit text  -- Unit of the values.
     kind text  -- gauge, counter or distribution.
     value double precision  -- The value.
@@ -733,11 +733,11 @@ VIEW metrics  -- Samples with their names.
      JOIN series s ON ((s.id = m.series_id)));
 
 VIEW metrics_1d  -- Roll-up by UTC day.
-    time timestamp with time zone  -- When it was measured; of a roll-up, the start of the bucket.
-    metric text  -- Name of the metric: subject, what, unit.
-    component text  -- Component it belongs to.
+    time timestamp with time zone  -- Time of the measurement; in a roll-up, the start of the bucket.
+    metric text  -- Name of the metric: subject, quantity, unit.
+    component text  -- Component of the series.
     category text  -- system, trading, database, external or security.
-    labels jsonb  -- Labels that tell series of one metric apart.
+    labels jsonb  -- Labels that distinguish the series of a metric.
     unit text  -- Unit of the values.
     kind text  -- gauge, counter or distribution.
     avg double precision  -- Mean of the samples: sum / count.
@@ -748,7 +748,7 @@ VIEW metrics_1d  -- Roll-up by UTC day.
     first double precision  -- Oldest value.
     last double precision  -- Newest value.
     series_id integer  -- Number of the series.
-    stddev double precision  -- Standard deviation of the samples as a population; null: of a roll-up older than this column.
+    stddev double precision  -- Population standard deviation of samples; null: the roll-up is older than this column.
  SELECT r.bucket AS "time",
     s.metric,
     s.component,
@@ -769,11 +769,11 @@ VIEW metrics_1d  -- Roll-up by UTC day.
      JOIN series s ON ((s.id = r.series_id)));
 
 VIEW metrics_1h  -- Roll-up by hour.
-    time timestamp with time zone  -- When it was measured; of a roll-up, the start of the bucket.
-    metric text  -- Name of the metric: subject, what, unit.
-    component text  -- Component it belongs to.
+    time timestamp with time zone  -- Time of the measurement; in a roll-up, the start of the bucket.
+    metric text  -- Name of the metric: subject, quantity, unit.
+    component text  -- Component of the series.
     category text  -- system, trading, database, external or security.
-    labels jsonb  -- Labels that tell series of one metric apart.
+    labels jsonb  -- Labels that distinguish the series of a metric.
     unit text  -- Unit of the values.
     kind text  -- gauge, counter or distribution.
     avg double precision  -- Mean of the samples: sum / count.
@@ -784,7 +784,7 @@ VIEW metrics_1h  -- Roll-up by hour.
     first double precision  -- Oldest value.
     last double precision  -- Newest value.
     series_id integer  -- Number of the series.
-    stddev double precision  -- Standard deviation of the samples as a population; null: of a roll-up older than this column.
+    stddev double precision  -- Population standard deviation of samples; null: the roll-up is older than this column.
  SELECT r.bucket AS "time",
     s.metric,
     s.component,
@@ -805,11 +805,11 @@ VIEW metrics_1h  -- Roll-up by hour.
      JOIN series s ON ((s.id = r.series_id)));
 
 VIEW metrics_1m  -- Roll-up by minute.
-    time timestamp with time zone  -- When it was measured; of a roll-up, the start of the bucket.
-    metric text  -- Name of the metric: subject, what, unit.
-    component text  -- Component it belongs to.
+    time timestamp with time zone  -- Time of the measurement; in a roll-up, the start of the bucket.
+    metric text  -- Name of the metric: subject, quantity, unit.
+    component text  -- Component of the series.
     category text  -- system, trading, database, external or security.
-    labels jsonb  -- Labels that tell series of one metric apart.
+    labels jsonb  -- Labels that distinguish the series of a metric.
     unit text  -- Unit of the values.
     kind text  -- gauge, counter or distribution.
     avg double precision  -- Mean of the samples: sum / count.
@@ -820,7 +820,7 @@ VIEW metrics_1m  -- Roll-up by minute.
     first double precision  -- Oldest value.
     last double precision  -- Newest value.
     series_id integer  -- Number of the series.
-    stddev double precision  -- Standard deviation of the samples as a population; null: of a roll-up older than this column.
+    stddev double precision  -- Population standard deviation of samples; null: the roll-up is older than this column.
  SELECT r.bucket AS "time",
     s.metric,
     s.component,
@@ -841,11 +841,11 @@ VIEW metrics_1m  -- Roll-up by minute.
      JOIN series s ON ((s.id = r.series_id)));
 
 VIEW metrics_5m  -- Roll-up by five minutes.
-    time timestamp with time zone  -- When it was measured; of a roll-up, the start of the bucket.
-    metric text  -- Name of the metric: subject, what, unit.
-    component text  -- Component it belongs to.
+    time timestamp with time zone  -- Time of the measurement; in a roll-up, the start of the bucket.
+    metric text  -- Name of the metric: subject, quantity, unit.
+    component text  -- Component of the series.
     category text  -- system, trading, database, external or security.
-    labels jsonb  -- Labels that tell series of one metric apart.
+    labels jsonb  -- Labels that distinguish the series of a metric.
     unit text  -- Unit of the values.
     kind text  -- gauge, counter or distribution.
     avg double precision  -- Mean of the samples: sum / count.
@@ -856,7 +856,7 @@ VIEW metrics_5m  -- Roll-up by five minutes.
     first double precision  -- Oldest value.
     last double precision  -- Newest value.
     series_id integer  -- Number of the series.
-    stddev double precision  -- Standard deviation of the samples as a population; null: of a roll-up older than this column.
+    stddev double precision  -- Population standard deviation of samples; null: the roll-up is older than this column.
  SELECT r.bucket AS "time",
     s.metric,
     s.component,
@@ -877,8 +877,8 @@ VIEW metrics_5m  -- Roll-up by five minutes.
      JOIN series s ON ((s.id = r.series_id)));
 
 VIEW metrics_json  -- One document per component and time.
-    time timestamp with time zone  -- When it was measured; of a roll-up, the start of the bucket.
-    component text  -- Component it belongs to.
+    time timestamp with time zone  -- Time of the measurement; in a roll-up, the start of the bucket.
+    component text  -- Component of the series.
     category text  -- system, trading, database, external or security.
     metrics jsonb  -- Value by name of the series.
  SELECT m."time",
@@ -962,9 +962,9 @@ TABLE on_call_shifts  -- Who was on call, written as it happens; without a row n
     CREATE UNIQUE INDEX on_call_shifts_pkey ON public.on_call_shifts USING btree (schedule_id, starts_at)
 
 TYPE percentile_row  -- A percentile in a bucket of percentiles().
-    time timestamp with time zone  -- When it was measured; of a roll-up, the start of the bucket.
-    component text  -- Component it belongs to.
-    labels jsonb  -- Labels that tell series of one metric apart.
+    time timestamp with time zone  -- Time of the measurement; in a roll-up, the start of the bucket.
+    component text  -- Component of the series.
+    labels jsonb  -- Labels that distinguish the series of a metric.
     quantile double precision  -- From 0 to 1: 0.95 is the 95th percentile.
     value double precision  -- The value.
 
@@ -986,11 +986,11 @@ TABLE policies  -- Escalation policies: who is told of an alert one after the ot
     CREATE UNIQUE INDEX policies_pkey ON public.policies USING btree (id)
 
 TYPE rate_row  -- A bucket of rate().
-    time timestamp with time zone  -- When it was measured; of a roll-up, the start of the bucket.
-    component text  -- Component it belongs to.
-    labels jsonb  -- Labels that tell series of one metric apart.
-    increase double precision  -- Growth of the counter, over its restarts too.
-    rate double precision  -- Growth per second; null: there is one value alone.
+    time timestamp with time zone  -- Time of the measurement; in a roll-up, the start of the bucket.
+    component text  -- Component of the series.
+    labels jsonb  -- Labels that distinguish the series of a metric.
+    increase double precision  -- Increase of the counter, including restarts.
+    rate double precision  -- Increase per second; null: there is only one value.
 
 TABLE replica_tokens  -- What each running process of Vigia wrote last, every 10 s. Rows of ended processes go after a day.
     replica uuid NOT NULL  -- The process; another one after each start.
@@ -1105,11 +1105,11 @@ TABLE schedules  -- Who is on call: rotations, and what replaces them for a time
     CREATE UNIQUE INDEX schedules_name_key ON public.schedules USING btree (name)
     CREATE UNIQUE INDEX schedules_pkey ON public.schedules USING btree (id)
 
-TABLE schema_migrations  -- The migrations that were applied; version 0 stands for the views and functions.
+TABLE schema_migrations  -- The applied migrations; version 0 stands for the views and functions.
     version integer NOT NULL  -- Number of the file.
     name text NOT NULL  -- Name of the file.
-    checksum text NOT NULL  -- SHA-256 of its text: an applied file must not change.
-    applied_at timestamp with time zone NOT NULL DEFAULT now()  -- When.
+    checksum text NOT NULL  -- SHA-256 of the file: an applied file must not change.
+    applied_at timestamp with time zone NOT NULL DEFAULT now()  -- When it was applied.
     CONSTRAINT schema_migrations_pkey PRIMARY KEY (version)
     CREATE UNIQUE INDEX schema_migrations_pkey ON public.schema_migrations USING btree (version)
 
@@ -1456,10 +1456,10 @@ TABLE tiers  -- What is kept at which density: the wanted state, and how far the
 
 VIEW uptime_daily  -- Availability of each component by UTC day.
     day timestamp with time zone  -- Start of the day in UTC.
-    component text  -- Component it belongs to.
+    component text  -- Component of the series.
     up_s double precision  -- Seconds observed and not down.
     down_s double precision  -- Seconds down.
-    blind_s double precision  -- Seconds nobody looked.
+    blind_s double precision  -- Seconds without a check.
     availability double precision  -- up_s / (up_s + down_s) in percent; null: never observed.
  SELECT day,
     component,
@@ -1480,7 +1480,7 @@ VIEW uptime_daily  -- Availability of each component by UTC day.
 
 VIEW uptime_hourly  -- Seconds of each component in each state, by hour.
     hour timestamp with time zone  -- Start of the hour.
-    component text  -- Component it belongs to.
+    component text  -- Component of the series.
     healthy_s double precision  -- Seconds healthy.
     warning_s double precision  -- Seconds in warning.
     critical_s double precision  -- Seconds critical.
@@ -1493,7 +1493,7 @@ VIEW uptime_hourly  -- Seconds of each component in each state, by hour.
     COALESCE(down_s, (0)::double precision) AS down_s
    FROM component_uptime_1h;
 
-TYPE uptime_row  -- What uptime() answers.
+TYPE uptime_row  -- The result of uptime().
     up_s double precision  -- Seconds observed and not down.
     down_s double precision  -- Seconds down.
     availability double precision  -- up_s / (up_s + down_s) in percent; null: never observed.
@@ -1504,108 +1504,108 @@ TABLE watched_components  -- External components that the settings probe, or pro
     CONSTRAINT watched_components_pkey PRIMARY KEY (component)
     CREATE UNIQUE INDEX watched_components_pkey ON public.watched_components USING btree (component)
 
-FUNCTION alert_document(a system_alerts) RETURNS jsonb  -- An alert as messages have it.
+FUNCTION alert_document(a system_alerts) RETURNS jsonb  -- An alert in the form for messages.
 
 FUNCTION alert_levels() RETURNS text[]  -- The levels of alerts, least severe first.
 
-PROCEDURE await_backup()  -- Waits for the end of a backup that reads the chunks; none begins until the end of the transaction.
+PROCEDURE await_backup()  -- Waits for a backup that reads the chunks, and prevents a new one until the transaction ends.
 
-FUNCTION begin_run(p_moment timestamp with time zone, p_every interval, p_force boolean) RETURNS TABLE(id bigint, is_due boolean, late_from timestamp with time zone, tiers_done integer)  -- The run that is to be gone on with or begun, and the oldest late sample that it takes.
+FUNCTION begin_run(p_moment timestamp with time zone, p_every interval, p_force boolean) RETURNS TABLE(id bigint, is_due boolean, late_from timestamp with time zone, tiers_done integer)  -- The run to begin or continue, and the oldest late sample that it handles.
 
-FUNCTION breach_message(subject text, value double precision, unit text, op text, threshold double precision) RETURNS text  -- Says which limit a value breached: subject is 97.72 percent, above 80 percent.
+FUNCTION breach_message(subject text, value double precision, unit text, op text, threshold double precision) RETURNS text  -- The text about a breached limit: subject is 97.72 percent, above 80 percent.
 
 FUNCTION ceil_to(p_time timestamp with time zone, p_width interval) RETURNS timestamp with time zone  -- The first start of a bucket at or after a time.
 
-FUNCTION chunk_rows(p_chunk regclass, p_time name, p_pages_max integer DEFAULT 8192, OUT rows bigint, OUT oldest timestamp with time zone, OUT newest timestamp with time zone) RETURNS record  -- Rows of a chunk, and the times of its oldest and newest.
+FUNCTION chunk_rows(p_chunk regclass, p_time name, p_pages_max integer DEFAULT 8192, OUT rows bigint, OUT oldest timestamp with time zone, OUT newest timestamp with time zone) RETURNS record  -- Number of rows of a chunk, and the times of its oldest and newest row.
 
 PROCEDURE compress_tier(IN p_tier text, IN p_old timestamp with time zone, IN p_quiet_to timestamp with time zone, IN p_run bigint, IN p_ends_at timestamp with time zone, INOUT p_paused boolean)  -- Compresses the chunks of a tier that ended before p_old.
 
-FUNCTION compressed_part(p_chunk regclass) RETURNS regclass  -- Table that holds the compressed batches of a chunk; null: it has none.
+FUNCTION compressed_part(p_chunk regclass) RETURNS regclass  -- Table with the compressed batches of a chunk; null: not compressed.
 
-FUNCTION counter_increase(first double precision, last double precision, resets double precision, last_before double precision, is_near boolean) RETURNS double precision  -- Growth of a counter over samples, from the one before on when it is near.
+FUNCTION counter_increase(first double precision, last double precision, resets double precision, last_before double precision, is_near boolean) RETURNS double precision  -- Increase of a counter over samples, from the sample before if that is near.
 
 FUNCTION counter_resets(p_firsts double precision[], p_lasts double precision[], p_resets double precision[]) RETURNS double precision  -- Resets of a counter over parts in their order.
 
 FUNCTION counter_resets(p_values double precision[]) RETURNS double precision  -- Sum of the values from which a counter started again; last - first + resets is its increase.
 
-FUNCTION counter_seconds(first_time timestamp with time zone, last_time timestamp with time zone, time_before timestamp with time zone, is_near boolean) RETURNS numeric  -- The seconds in which a counter grew by counter_increase.
+FUNCTION counter_seconds(first_time timestamp with time zone, last_time timestamp with time zone, time_before timestamp with time zone, is_near boolean) RETURNS numeric  -- The seconds that counter_increase covers.
 
 FUNCTION drop_inputs() RETURNS trigger  -- Deletes the window aggregates that no rule reads any more.
 
-FUNCTION drop_limit(p_tier text, p_age interval, p_moment timestamp with time zone, p_settled timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS timestamp with time zone  -- End of what is past an age and rolled up.
+FUNCTION drop_limit(p_tier text, p_age interval, p_moment timestamp with time zone, p_settled timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS timestamp with time zone  -- The time before which data are older than a retention and rolled up.
 
-PROCEDURE drop_metrics(IN p_moment timestamp with time zone, IN p_from timestamp with time zone, IN p_ends_at timestamp with time zone, INOUT p_paused boolean)  -- Deletes what is older than its metric is to be kept, in chunks that end after p_from.
+PROCEDURE drop_metrics(IN p_moment timestamp with time zone, IN p_from timestamp with time zone, IN p_ends_at timestamp with time zone, INOUT p_paused boolean)  -- Deletes rows older than the retention of their metric, in chunks that end after p_from.
 
-PROCEDURE drop_tier(IN p_tier text, IN p_moment timestamp with time zone, IN p_run bigint)  -- Drops the chunks of a tier that are past its age and rolled up.
+PROCEDURE drop_tier(IN p_tier text, IN p_moment timestamp with time zone, IN p_run bigint)  -- Drops the chunks of a tier that are older than its retention and rolled up.
 
-FUNCTION find_series(p_metric text, p_component text, p_labels jsonb, p_kind text, OUT ids integer[], OUT is_all boolean) RETURNS record  -- Numbers of the series of a metric, and whether all are of a kind.
+FUNCTION find_series(p_metric text, p_component text, p_labels jsonb, p_kind text, OUT ids integer[], OUT is_all boolean) RETURNS record  -- Numbers of the series of a metric, and whether all of them have a given kind.
 
-PROCEDURE grant_reader()  -- Lets vigia_reader read the documented views and functions; called whenever they are made.
+PROCEDURE grant_reader()  -- Grants vigia_reader the documented views and functions; called whenever they are created.
 
-FUNCTION history(metric text, start timestamp with time zone, "end" timestamp with time zone, step interval, component text DEFAULT NULL::text, labels jsonb DEFAULT '{}'::jsonb) RETURNS SETOF history_row  -- A metric in buckets of a step, from the tier that fits: every bucket that has some of start to end.
+FUNCTION history(metric text, start timestamp with time zone, "end" timestamp with time zone, step interval, component text DEFAULT NULL::text, labels jsonb DEFAULT '{}'::jsonb) RETURNS SETOF history_row  -- A metric in buckets of a step, from the tier that fits: every bucket that overlaps start to end.
 
-FUNCTION in_shard(rule_id integer, component text, labels jsonb, shard integer, shards integer) RETURNS boolean  -- Whether what a rule looks at belongs to one of so many equal shards of an evaluation.
+FUNCTION in_shard(rule_id integer, component text, labels jsonb, shard integer, shards integer) RETURNS boolean  -- Whether the key of a series belongs to a shard of an evaluation, out of equal shards.
 
-FUNCTION is_partial(p_chunk regclass) RETURNS boolean  -- Whether a chunk got rows after it was compressed.
+FUNCTION is_partial(p_chunk regclass) RETURNS boolean  -- Whether a chunk received rows after its compression.
 
 FUNCTION level_limits(p_levels jsonb) RETURNS double precision[]  -- The limits of levels, the least severe first; null: the level has none.
 
-FUNCTION local_instant(p_local timestamp without time zone, p_tz text) RETURNS timestamp with time zone  -- The moment at which clocks of a zone show a local time: the first one, or where they would have if they had not been changed.
+FUNCTION local_instant(p_local timestamp without time zone, p_tz text) RETURNS timestamp with time zone  -- The instant of a local time in a zone: the first if it occurs twice, by the offset before the change if skipped.
 
 FUNCTION log_bucket(p_value double precision) RETURNS integer  -- Bucket of a value in system_distributions; its bounds grow by 2 percent.
 
 FUNCTION log_bucket_value(p_bucket integer) RETURNS double precision  -- Value that stands for a bucket of system_distributions: at most 1 percent from all in it.
 
-FUNCTION log_quantile(p_rank double precision, p_below integer, p_above integer) RETURNS double precision  -- Value at a rank (from 0, may lie between two) given the buckets below and above it.
+FUNCTION log_quantile(p_rank double precision, p_below integer, p_above integer) RETURNS double precision  -- Value at a rank (from 0, may be fractional), given the buckets below and above it.
 
 PROCEDURE maintain(IN job_id integer DEFAULT NULL::integer, IN config jsonb DEFAULT NULL::jsonb)  -- Refreshes, compresses and drops, in that order; config may give now, every, force and a budget of time.
 
-FUNCTION maintenance_spans(p_start timestamp with time zone, p_end timestamp with time zone) RETURNS TABLE(window_id integer, name text, matcher jsonb, starts_at timestamp with time zone, ends_at timestamp with time zone)  -- Each occurrence of a maintenance window that touches a range of time, as a whole. They may overlap.
+FUNCTION maintenance_spans(p_start timestamp with time zone, p_end timestamp with time zone) RETURNS TABLE(window_id integer, name text, matcher jsonb, starts_at timestamp with time zone, ends_at timestamp with time zone)  -- Each whole occurrence of a maintenance window that overlaps a time range. Occurrences may overlap.
 
-FUNCTION make_reader() RETURNS boolean  -- Makes the role vigia_reader where there is none; false: this user may not.
+FUNCTION make_reader() RETURNS boolean  -- Creates the role vigia_reader if it is missing; false: this user may not.
 
 FUNCTION merge_moments(double precision[]) RETURNS double precision[]  -- Puts {count, sum, m2} of parts together to that of the whole.
 
-FUNCTION open_sql_rule_login(p_role text, p_verifier text) RETURNS void  -- Lets the login of SQL rules in for a minute, with a new password.
+FUNCTION open_sql_rule_login(p_role text, p_verifier text) RETURNS void  -- Opens the login of SQL rules for a minute, with a new password.
 
-PROCEDURE pack(IN p_table regclass)  -- Writes a table anew without its dead rows.
+PROCEDURE pack(IN p_table regclass)  -- Rewrites a table without its dead rows.
 
 FUNCTION percentile(quantile double precision, log_buckets integer[], counts bigint[]) RETURNS double precision  -- Percentile of rows of distributions, within 1 percent: percentile(0.95, array_agg(log_bucket), array_agg(count)).
 
 FUNCTION percentiles(metric text, start timestamp with time zone, "end" timestamp with time zone, step interval, quantiles double precision[] DEFAULT '{0.5,0.9,0.95,0.99}'::double precision[], component text DEFAULT NULL::text, labels jsonb DEFAULT '{}'::jsonb) RETURNS SETOF percentile_row  -- Percentiles of a metric in buckets of a step: of distributions within 1 percent, for as long as a roll-up is kept.
 
-FUNCTION rate(metric text, start timestamp with time zone, "end" timestamp with time zone, step interval, component text DEFAULT NULL::text, labels jsonb DEFAULT '{}'::jsonb) RETURNS SETOF rate_row  -- Increase of a counter, and per second, in buckets of a step; a restart from zero is no decrease.
+FUNCTION rate(metric text, start timestamp with time zone, "end" timestamp with time zone, step interval, component text DEFAULT NULL::text, labels jsonb DEFAULT '{}'::jsonb) RETURNS SETOF rate_row  -- Increase of a counter, and increase per second, in buckets of a step; a restart is not a decrease.
 
 FUNCTION refresh_start(p_tier text) RETURNS timestamp with time zone  -- First bucket of a tier that can be recomputed without loss; null: its source is empty.
 
-PROCEDURE refresh_tier(IN p_tier text, IN p_settled timestamp with time zone, IN p_part interval, IN p_ends_at timestamp with time zone, IN p_goes_on boolean, INOUT p_paused boolean)  -- Rolls up everything that its source still gives, in parts where much has changed.
+PROCEDURE refresh_tier(IN p_tier text, IN p_settled timestamp with time zone, IN p_part interval, IN p_ends_at timestamp with time zone, IN p_goes_on boolean, INOUT p_paused boolean)  -- Refreshes a tier as far back as its source is complete, in parts if much has changed.
 
-PROCEDURE revoke_side_effects()  -- Takes functions that act on the whole server from PUBLIC, where this user may.
+PROCEDURE revoke_side_effects()  -- Revokes functions that affect the whole server from PUBLIC, if this user may.
 
 FUNCTION rewritten_tables() RETURNS TABLE(name text)  -- Chunks of roll-ups in which the newest run of the maintenance replaced rows.
 
-FUNCTION run_sql_rule(p_sql text) RETURNS SETOF text  -- Runs the SQL of a rule with the rights of who calls it: each row as JSON, cut off.
+FUNCTION run_sql_rule(p_sql text) RETURNS SETOF text  -- Runs the SQL of a rule with the rights of the caller: each row as JSON, truncated.
 
-FUNCTION series_ages(p_metrics jsonb, p_moment timestamp with time zone) RETURNS TABLE(before timestamp with time zone, series integer[])  -- Series whose metrics have an age of their own (the metrics of setting retention), by what goes.
+FUNCTION series_ages(p_metrics jsonb, p_moment timestamp with time zone) RETURNS TABLE(before timestamp with time zone, series integer[])  -- Series whose metrics have their own retention (see the setting retention), by the time before which rows go.
 
 FUNCTION series_name(metric text, labels jsonb) RETURNS text  -- Name of a series as people write it: metric{label="value"}.
 
-FUNCTION series_rows(p_chunk regclass, p_end timestamp with time zone, p_time name, p_series integer[], p_before timestamp with time zone) RETURNS TABLE(series_id integer, rows bigint)  -- Rows of some series in a chunk that are older than a time.
+FUNCTION series_rows(p_chunk regclass, p_end timestamp with time zone, p_time name, p_series integer[], p_before timestamp with time zone) RETURNS TABLE(series_id integer, rows bigint)  -- Number of rows of series in a chunk that are older than a time.
 
-FUNCTION series_tiers() RETURNS TABLE(name text, hyper regclass, time_column name)  -- The tiers whose rows belong to a series.
+FUNCTION series_tiers() RETURNS TABLE(name text, hyper regclass, time_column name)  -- The tiers whose rows have a series.
 
-FUNCTION stddev_of(m2 double precision, count double precision) RETURNS double precision  -- Standard deviation of samples by the sum of squared distances; null: not known.
+FUNCTION stddev_of(m2 double precision, count double precision) RETURNS double precision  -- Standard deviation of samples from the sum of squared distances; null: unknown.
 
-FUNCTION tier_choices() RETURNS TABLE(family text, relation name, width interval, answers_from timestamp with time zone, place bigint)  -- The tiers that may answer for a family, in the order in which they are tried.
+FUNCTION tier_choices() RETURNS TABLE(family text, relation name, width interval, answers_from timestamp with time zone, place bigint)  -- The tiers that can answer for a family, in the order in which they are tried.
 
 FUNCTION tier_chunks(p_tier text) RETURNS TABLE(chunk regclass, start_time timestamp with time zone, end_time timestamp with time zone, is_compressed boolean)  -- Chunks of a tier, oldest first.
 
-FUNCTION tier_for(p_family text, p_start timestamp with time zone, p_step interval) RETURNS tiers  -- Tier that answers for a family, a start and a step.
+FUNCTION tier_for(p_family text, p_start timestamp with time zone, p_step interval) RETURNS tiers  -- The tier that answers for a family, a start and a step.
 
-FUNCTION tier_storage(p_tier text) RETURNS TABLE(chunk regclass, start_time timestamp with time zone, end_time timestamp with time zone, is_compressed boolean, rows bigint, oldest timestamp with time zone, newest timestamp with time zone, bytes bigint, unpacked_bytes bigint)  -- Chunks of a tier with their rows and bytes; unpacked: what they were before they were compressed.
+FUNCTION tier_storage(p_tier text) RETURNS TABLE(chunk regclass, start_time timestamp with time zone, end_time timestamp with time zone, is_compressed boolean, rows bigint, oldest timestamp with time zone, newest timestamp with time zone, bytes bigint, unpacked_bytes bigint)  -- Chunks of a tier with their rows and bytes; unpacked_bytes is the size before compression.
 
-FUNCTION tier_table(p_relation name) RETURNS regclass  -- Hypertable that holds the chunks of a tier.
+FUNCTION tier_table(p_relation name) RETURNS regclass  -- Hypertable with the chunks of a tier.
 
 FUNCTION uncover() RETURNS trigger  -- What was changed is to be covered anew.
 
-FUNCTION uptime(component text, start timestamp with time zone, "end" timestamp with time zone) RETURNS SETOF uptime_row  -- Seconds up and down of a component, and its availability in percent, as far as it was observed.
+FUNCTION uptime(component text, start timestamp with time zone, "end" timestamp with time zone) RETURNS SETOF uptime_row  -- Seconds up and down of a component, and its availability in percent of the observed time.

@@ -2,7 +2,7 @@
 SELECT pg_backend_pid()
 
 -- name: is_idle
--- A session of another role, or of a server that tracks nothing, has no state that tells.
+-- The state is unknown for a session of another role, or on a server without track_activities.
 SELECT coalesce(
     (SELECT coalesce(state LIKE 'idle%%', false)
             AND state_change < clock_timestamp() - make_interval(secs => %(since_s)s::float8)

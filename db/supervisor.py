@@ -1,4 +1,4 @@
-"""Keeps a child process alive: one that ends, or gives no more signs of life, is replaced."""
+"""Supervises a child process: restarts it when it ends or sends no more heartbeats."""
 
 import asyncio
 import time
@@ -12,7 +12,7 @@ from msgspec import Struct, field
 log = structlog.get_logger()
 
 START_S_MAX = 300.0
-"""A start after a crash replays the write-ahead log, and cannot beat meanwhile."""
+"""The limit of a start. After a crash the child replays the write-ahead log, without heartbeats."""
 CLOSE_S_MAX = 8.0
 PAUSE_S_MIN = 0.1
 PAUSE_S_MAX = 5.0
@@ -20,33 +20,38 @@ WELL_AFTER_S = 60.0
 LINE_CHARS_MAX = 500
 BEATS_READ_MAX = 1024
 FRAME = "#<>- \t\r\n"
-"""What a program draws around its last message."""
+"""Characters that programs print around a last message."""
 NO_MEMORY = "out of memory"
 
 
 class ChildError(Exception):
-    """The child ended before it was ever ready; the message says why."""
+    """The child ended before it was ready. The message says why."""
 
 
 class Child(Struct, kw_only=True):
-    """What to run, and what became of it. It beats by writing to its standard output."""
+    """A child process and its state. Each write to its standard output is a heartbeat."""
 
     command: tuple[str, ...]
     first_arguments: tuple[str, ...] = ()
-    """What only the first life is given."""
+    """Arguments for the first start only."""
     inherited_fds: tuple[int, ...] = ()
     deadline_s: float
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     restarts: int = 0
     complaint: str = ""
-    """The first line on the standard error of this life: the cause comes before its effects.
+    """The first line on standard error since the last start, because the cause comes first.
 
-    Of those that a lack of memory makes, it is the one that says so.
+    A later line that says "out of memory" replaces it.
     """
 
 
 async def supervise(child: Child) -> None:
-    """Run the child, again whenever it ends, until cancelled; then it is closed in order."""
+    """Run the child until cancelled, and restart it when it ends. Raises ChildError.
+
+    1. Start the child, and wait until it ends or sends no heartbeat for too long.
+    2. If it was never ready, raise ChildError: a restart would not help.
+    3. Otherwise wait for a pause that doubles after each short run, and start it again.
+    """
     pause_s = PAUSE_S_MIN
     while True:
         started = time.monotonic()
@@ -63,7 +68,7 @@ async def supervise(child: Child) -> None:
 
 
 async def _live(child: Child) -> str:
-    """Return why the child's life is over."""
+    """Run the child once, and return why it ended."""
     try:
         process = await asyncio.create_subprocess_exec(
             *child.command,
@@ -72,7 +77,7 @@ async def _live(child: Child) -> str:
             stdout=PIPE,
             stderr=PIPE,
             pass_fds=child.inherited_fds,
-            env={},  # Ours holds the service's secrets, and none of it is for the child.
+            env={},  # The child must not see the secrets in the service's environment.
         )
     except OSError as error:
         return str(error)
@@ -91,7 +96,11 @@ async def _attended(process: Process, child: Child) -> AsyncIterator[None]:
 
 
 async def _listen(process: Process, child: Child) -> str:
-    """Return when the beats end. One silent half of the deadline may be our own delay, not two."""
+    """Return why the heartbeats ended.
+
+    A child is killed only after two silent halves of the deadline: one of them can be a delay of
+    this process.
+    """
     assert process.stdout is not None  # noqa: S101 (for the type checker: it is a pipe)
     patience_s = START_S_MAX / 2
     was_silent = False
@@ -102,7 +111,7 @@ async def _listen(process: Process, child: Child) -> str:
         except TimeoutError:
             if was_silent:
                 _kill(process)
-                return f"no sign of life for {2 * patience_s:g} s"
+                return f"no heartbeat for {2 * patience_s:g} s"
             was_silent = True
             continue
         if not beats:
@@ -113,7 +122,7 @@ async def _listen(process: Process, child: Child) -> str:
 
 
 async def _close(process: Process) -> None:
-    """Ask for an orderly end, and see to it after a while."""
+    """Ask the child to end by closing its standard input, and kill it after CLOSE_S_MAX."""
     assert process.stdin is not None  # noqa: S101 (for the type checker: it is a pipe)
     process.stdin.close()
     try:
@@ -137,7 +146,7 @@ async def _log_lines(process: Process, child: Child) -> None:
         try:
             line = await process.stderr.readline()
         except ValueError:
-            continue  # The reader has dropped a line that is longer than it holds.
+            continue  # The line was longer than the reader's buffer, which has dropped it.
         if not line:
             return
         text = line.decode(errors="replace").strip(FRAME)[:LINE_CHARS_MAX]

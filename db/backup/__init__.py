@@ -1,1 +1,1 @@
-"""Backups: a database in one file that is proven to be whole, and its way back."""
+"""Backups: writes a database to one verified file, and restores it."""

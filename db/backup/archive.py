@@ -1,8 +1,8 @@
-"""A backup's file: a plain tar of gzipped parts, whose last member is the SHA-256 of all before it.
+"""The file of a backup: a plain tar of gzipped parts. Its last member is a SHA-256 digest.
 
-Every bit of the file counts: the digest covers what stands before the last member, and that member
-has one possible text. So a file that was cut short or changed is found out before it is used. With
-nothing but tar and gunzip a person can take it apart.
+The digest covers all bytes before the last member, and for a digest only one last member is valid.
+So every truncated or changed file is detected before it is used. A person can unpack the file with
+tar and gunzip alone.
 """
 
 import gzip
@@ -26,21 +26,22 @@ from runtime.disk import FRESH, sync_folder
 BLOCK_BYTES = tarfile.BLOCKSIZE
 PIECE_BYTES = 1 << 20
 GZIP_LEVEL = 1
-"""A better level costs several times as much, and saves a tenth."""
+"""A better level takes several times as long, and saves a tenth of the size."""
 SHORT_BYTES_MAX = 16 << 20
-"""What is compressed in memory; more goes through a file, since a member's length comes first."""
+"""Members up to this size are compressed in memory, and larger ones in a temporary file. The length
+of a member precedes its content, so the content cannot be streamed."""
 DIGEST = "SHA256"
 DIGEST_BYTES = 65
 TAIL_BYTES = 2 * BLOCK_BYTES + 2 * BLOCK_BYTES
-"""The last member, and the two empty blocks that end a tar."""
+"""The size of the last member, and of the two empty blocks at the end of a tar."""
 
 
 class DamagedError(DomainError):
-    """The file is no backup, or not the one that was written; the message says what is wrong."""
+    """The file is not a backup, or was damaged. The message says what is wrong."""
 
 
 class Member(Struct, frozen=True):
-    """One part of the archive, as it is stored."""
+    """One member of the archive, with the size and digest of its stored bytes."""
 
     name: str
     bytes: int
@@ -48,7 +49,7 @@ class Member(Struct, frozen=True):
 
 
 class ArchiveWriter:
-    """Writes members one after the other; every method blocks on the disk."""
+    """Writes the members of an archive in order. Every method blocks on the disk."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -57,7 +58,7 @@ class ArchiveWriter:
         self.size_bytes = 0
 
     def add(self, name: str, data: bytes) -> None:
-        """Add a part as it is."""
+        """Add a member, uncompressed."""
         self._begin(name, len(data))
         self._put(data)
         self._end(name, len(data), hashlib.sha256(data).hexdigest())
@@ -67,11 +68,11 @@ class ArchiveWriter:
         self._begin(f"{name}/", 0)
 
     def add_compressed(self, name: str, data: bytes) -> None:
-        """Add a part, gzipped under the name with `.gz`."""
+        """Add a gzipped member. Its name gets the suffix `.gz`."""
         self.add(f"{name}.gz", gzip.compress(data, GZIP_LEVEL, mtime=0))
 
     def add_file(self, name: str, path: Path) -> None:
-        """Add the content of a file, gzipped under the name with `.gz`. Raises OSError."""
+        """Add a file as a gzipped member. Its name gets the suffix `.gz`. Raises OSError."""
         with tempfile.SpooledTemporaryFile(SHORT_BYTES_MAX, "w+b", dir=str(path.parent)) as packed:
             with path.open("rb") as raw, _gzip_into(packed) as into:
                 shutil.copyfileobj(raw, into, PIECE_BYTES)
@@ -85,11 +86,11 @@ class ArchiveWriter:
             self._end(f"{name}.gz", size, digest.hexdigest())
 
     def close(self) -> None:
-        """Write the digest of everything, and return when all of it is on the disk."""
+        """Write the digest, and return when the whole file is on the disk."""
         self._file.write(_tail(self._digest.hexdigest()))
         self._file.flush()
         os.fsync(self._file.fileno())
-        # Whoever reads it back is to see what the disk has, and not what memory has.
+        # Drop the page cache, so that the verification reads from the disk.
         os.posix_fadvise(self._file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         self.size_bytes += TAIL_BYTES
 
@@ -108,7 +109,7 @@ class ArchiveWriter:
 
 @contextmanager
 def new_archive(path: Path) -> Iterator[ArchiveWriter]:
-    """Write a new file; all of it is on the disk in the end. Raises OSError."""
+    """Write a new archive. At the end all of it is on the disk. Raises OSError."""
     with path.open("xb") as file:
         path.chmod(0o600)
         writer = ArchiveWriter(file)
@@ -118,7 +119,7 @@ def new_archive(path: Path) -> Iterator[ArchiveWriter]:
 
 @contextmanager
 def fresh_file(path: Path) -> Iterator[Path]:
-    """Yield the path of a file to write, which gets its name when nothing fails until the end."""
+    """Yield a temporary path to write to. It is renamed to `path` if no error occurs."""
     fresh = path.with_name(path.name + FRESH)
     try:
         yield fresh
@@ -131,7 +132,7 @@ def fresh_file(path: Path) -> Iterator[Path]:
 
 
 class Archive:
-    """An archive and its members, in the order in which they were written."""
+    """An open archive with its members in the order of the file."""
 
     def __init__(self, file: BinaryIO, places: dict[str, tuple[int, int]]) -> None:
         self._file = file
@@ -147,15 +148,15 @@ class Archive:
         return [name.rstrip("/") for name in self._places if name.endswith("/")]
 
     def read(self, name: str) -> bytes:
-        """Return a member as it is stored. Raises DamagedError for one that is missing."""
+        """Return the stored bytes of a member. Raises DamagedError if it is missing."""
         if name not in self._places:
-            raise DamagedError(f"it is no backup of Vigia: it has no {name}")
+            raise DamagedError(f"the file is not a backup of Vigia: it has no {name}")
         offset, size = self._places[name]
         self._file.seek(offset)
         return self._file.read(size)
 
     def pieces(self, name: str) -> Iterator[bytes]:
-        """Yield a gzipped member's content in pieces."""
+        """Yield the uncompressed content of a gzipped member in pieces."""
         offset, size = self._places[name]
         with gzip.GzipFile(fileobj=_Window(self._file, offset, size), mode="rb") as content:
             while piece := content.read(PIECE_BYTES):
@@ -163,7 +164,7 @@ class Archive:
 
 
 class _Window(io.RawIOBase):
-    """The bytes of one member, as a file."""
+    """The bytes of one member as a file object."""
 
     def __init__(self, file: BinaryIO, offset: int, size: int) -> None:
         super().__init__()
@@ -182,7 +183,7 @@ class _Window(io.RawIOBase):
 
 @contextmanager
 def open_archive(path: Path, progress: Progress) -> Iterator[Archive]:
-    """Read all of a file and open it as an archive. Raises DamagedError, and OSError."""
+    """Verify the digest of a file, and open it as an archive. Raises DamagedError, OSError."""
     size = path.stat().st_size
     progress.begin("bytes read", max(size - TAIL_BYTES, 0))
     with path.open("rb") as file:
@@ -192,21 +193,18 @@ def open_archive(path: Path, progress: Progress) -> Iterator[Archive]:
 
 @contextmanager
 def glance(path: Path) -> Iterator[Archive]:
-    """Open an archive without reading all of it: whether it is whole stays open.
-
-    Raises DamagedError, and OSError.
-    """
+    """Open an archive without verifying its digest. Raises DamagedError, OSError."""
     with path.open("rb") as file:
         size = path.stat().st_size
         if size <= TAIL_BYTES or size % BLOCK_BYTES:
-            raise DamagedError(f"it was cut short: {size} bytes are no whole archive")
+            raise DamagedError(f"the file was truncated to {size} bytes")
         yield Archive(file, dict(_places(file, size - TAIL_BYTES)))
 
 
 def _check(file: BinaryIO, size: int, progress: Progress) -> None:
-    """Compare the digest at the end with what stands before it. Raises DamagedError."""
+    """Compare the digest at the end with the bytes before it. Raises DamagedError."""
     if size <= TAIL_BYTES or size % BLOCK_BYTES:
-        raise DamagedError(f"it was cut short: {size} bytes are no whole archive")
+        raise DamagedError(f"the file was truncated to {size} bytes")
     digest, left = hashlib.sha256(), size - TAIL_BYTES
     while left:
         piece = file.read(min(PIECE_BYTES, left))
@@ -218,9 +216,9 @@ def _check(file: BinaryIO, size: int, progress: Progress) -> None:
         return
     if tail[:BLOCK_BYTES] != _tail("")[:BLOCK_BYTES]:
         raise DamagedError(
-            f"it was cut short or changed, or is no backup: it ends without {DIGEST}"
+            f"the file was truncated or changed, or is not a backup: it does not end with {DIGEST}"
         )
-    raise DamagedError(f"it was changed after it was written: {DIGEST} is of another content")
+    raise DamagedError(f"the file was changed after it was written: its {DIGEST} does not match")
 
 
 def _places(file: BinaryIO, end: int) -> Iterator[tuple[str, tuple[int, int]]]:
@@ -231,18 +229,18 @@ def _places(file: BinaryIO, end: int) -> Iterator[tuple[str, tuple[int, int]]]:
         try:
             info = tarfile.TarInfo.frombuf(file.read(BLOCK_BYTES), "utf-8", "strict")
         except tarfile.HeaderError as error:
-            raise DamagedError(f"it is no archive of Vigia: {error} at byte {at}") from None
+            raise DamagedError(f"the file is not a backup of Vigia: {error} at byte {at}") from None
         yield _safe(info.name) + "/" * info.isdir(), (at + BLOCK_BYTES, info.size)
         at += BLOCK_BYTES + info.size + -info.size % BLOCK_BYTES
     if at > end:
-        raise DamagedError("it was cut short: its last part goes beyond its end")
+        raise DamagedError("the file was truncated: its last member is longer than the file")
 
 
 def _safe(name: str) -> str:
-    """Return a name that leads nowhere outside. Raises DamagedError for others."""
+    """Return a name that stays inside the target folder. Raises DamagedError for another name."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or not path.parts:
-        raise DamagedError(f"it is no archive of Vigia: a part is named {name!r}")
+        raise DamagedError(f"the file is not a backup of Vigia: it has a member {name!r}")
     return name
 
 

@@ -1,4 +1,4 @@
-"""The folder that backups are kept in: which there are, and which of them are to stay."""
+"""The folder of backups: lists them, and deletes the old ones."""
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -20,7 +20,7 @@ LOCK = "lock"
 
 
 class Keep(Struct, frozen=True, forbid_unknown_fields=True):
-    """How many backups stay: the newest, the newest of each day, and the newest of each week."""
+    """How many backups are kept: the newest, one for each day, and one for each week."""
 
     last: int = 3
     daily: int = 7
@@ -28,7 +28,7 @@ class Keep(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Backup(Struct, frozen=True):
-    """One file in the folder; `manifest` is None when it has none that can be read."""
+    """One file in the folder. `manifest` is None if it cannot be read; `damage` says why."""
 
     path: str
     bytes: int
@@ -38,24 +38,24 @@ class Backup(Struct, frozen=True):
 
 @contextmanager
 def open_folder(folder: Path) -> Iterator[None]:
-    """Have a folder for oneself while a backup is written to it. Raises ConflictError, OSError."""
+    """Lock a folder while a backup is written to it. Raises ConflictError, OSError."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with closing(FileLock(folder / LOCK)) as lock:
         if not lock.try_lock():
-            raise ConflictError(f"another backup is being written to {folder}; wait for its end")
+            raise ConflictError(f"another backup is being written to {folder}; try again later")
         clear_fresh(folder)
         yield
 
 
 def new_path(folder: Path, time: datetime) -> Path:
-    """Return a path that no file has."""
+    """Return the path of a new backup. No file has it yet."""
     stem = f"vigia-{time.astimezone(UTC).strftime(TIME)}"
     names = (f"{stem}{f'-{number}' * bool(number)}.backup" for number in range(1000))
     return next(path for name in names if not (path := folder / name).exists())
 
 
 def read_all(folder: Path) -> list[Backup]:
-    """Return the backups in a folder, newest first; none where there is no folder."""
+    """Return the backups in a folder, newest first. A missing folder has none."""
     return [_glance(path) for path in sorted(_backups(folder), reverse=True)]
 
 
@@ -69,7 +69,7 @@ def _glance(path: Path) -> Backup:
 
 
 def drop_old(folder: Path, keep: Keep) -> list[Path]:
-    """Delete the backups that are not to stay, and return them. Raises OSError."""
+    """Delete the backups that `keep` does not cover, and return their paths. Raises OSError."""
     found = {path: _time_of(path) for path in _backups(folder)}
     stay = to_keep(found.values(), keep)
     gone = sorted(path for path, time in found.items() if time not in stay)
@@ -79,7 +79,7 @@ def drop_old(folder: Path, keep: Keep) -> list[Path]:
 
 
 def to_keep(times: Iterable[datetime], keep: Keep) -> Collection[datetime]:
-    """Return those of some times that stay; the newest always does."""
+    """Return the times of the backups to keep. The newest one is always kept."""
     newest = sorted(times, reverse=True)
     days = _first_of_each(newest, [time.date() for time in newest], keep.daily)
     weeks = _first_of_each(newest, [time.isocalendar()[:2] for time in newest], keep.weekly)
@@ -89,7 +89,7 @@ def to_keep(times: Iterable[datetime], keep: Keep) -> Collection[datetime]:
 def _first_of_each(
     times: Sequence[datetime], spans: Sequence[date | tuple[int, int]], at_most: int
 ) -> list[datetime]:
-    """Return the first time of each of so many spans."""
+    """Return the first time of each span, for at most `at_most` spans."""
     firsts: dict[date | tuple[int, int], datetime] = {}
     for time, span in zip(times, spans, strict=True):
         firsts.setdefault(span, time)
@@ -102,5 +102,5 @@ def _backups(folder: Path) -> list[Path]:
 
 def _time_of(path: Path) -> datetime:
     match = NAME.fullmatch(path.name)
-    assert match is not None  # noqa: S101 (it is among those that matched)
+    assert match is not None  # noqa: S101 (`_backups` returns only names that match)
     return datetime.strptime(match[1], TIME).replace(tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""Makes a backup: reads the database as it is at one moment, writes it, and reads it back."""
+"""Makes a backup: reads the database at one moment, writes it to a file, and verifies the file."""
 
 import asyncio
 import shutil
@@ -39,24 +39,25 @@ DATABASE_BYTES = _QUERIES["database_bytes"]
 APPLICATION = "vigia backup"
 SCRATCH = "copy-"
 FREE_BYTES_MIN = 256 << 20
-"""What a backup leaves free: a disk that is full stops the database."""
+"""The free space that a backup leaves on the disk, because a full disk stops the database."""
 COPIES = 2
-"""How many times the database's size an embedded one takes meanwhile: its files, and the backup."""
+"""How many times the size of the database a backup of the embedded engine needs: a copy of its
+files, and the backup itself."""
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
-    """What is to be made."""
+    """The options of a backup."""
 
     folder: Path
     reason: str
     spool: Path
-    """The folder of samples that were acknowledged and are not in the database yet."""
+    """The spool: acknowledged samples that are not in the database yet."""
     closing: Sequence[bytes]
-    """Statements that a database which psql makes of the backup ends with."""
+    """Statements at the end of the psql script in the backup."""
 
 
 class Made(Struct, frozen=True):
-    """A backup that was read back and found to be right."""
+    """A finished and verified backup."""
 
     path: str
     bytes: int
@@ -64,7 +65,7 @@ class Made(Struct, frozen=True):
 
 
 class _Content(Struct):
-    """What the manifest says of the database; it is found out as the backup is written."""
+    """The part of the manifest that is collected while the backup is written."""
 
     kind: Kind
     time: datetime
@@ -78,11 +79,10 @@ class _Content(Struct):
 
 
 async def make(engine: Engine, settings: Settings, wanted: Wanted, progress: Progress) -> Made:
-    """Write a backup into a folder, verify it, and return it; others use the database meanwhile.
+    """Write a backup into a folder, verify it, and return it. The service runs meanwhile.
 
-    Raises UnavailableError where the disk has too little room, ConflictError while another backup
-    is written to the folder, DamagedError when what is read back is not what was written; OSError,
-    and what the database says.
+    Raises UnavailableError if the disk has too little space, ConflictError while another backup is
+    written to the folder, DamagedError if the verification fails, OSError, and psycopg.Error.
     """
     connection: Connection = await psycopg.AsyncConnection.connect(
         engine.dsn, autocommit=True, prepare_threshold=None, application_name=APPLICATION
@@ -102,9 +102,9 @@ async def make(engine: Engine, settings: Settings, wanted: Wanted, progress: Pro
 
 
 def verify(path: Path, progress: Progress) -> Manifest:
-    """Read a backup, and compare every byte and row with what it says it holds.
+    """Read a backup, and compare all bytes and rows with its digest and manifest.
 
-    Blocks on the disk. Raises DamagedError, and OSError.
+    It blocks on the disk. Raises DamagedError, OSError.
     """
     with open_archive(path, progress) as archive:
         manifest = read_manifest(archive)
@@ -120,9 +120,10 @@ async def _write_rows(
     wanted: Wanted,
     progress: Progress,
 ) -> _Content:
-    """Write the rows of a server's tables, as they are at one moment."""
+    """Write the rows of a server's tables at one moment."""
     time = utc_now()
-    # In this order, a sample that was acknowledged is in one of both, if not in both.
+    # The spool comes before the snapshot. A sample that moves from the spool to the database in
+    # between is in both, which is harmless. In the other order it could be in neither.
     spool_bytes = await asyncio.to_thread(write_spool, writer, wanted.spool)
     async with open_snapshot(connection) as snapshot:
         return _Content(
@@ -143,7 +144,7 @@ async def _write_files(
     wanted: Wanted,
     progress: Progress,
 ) -> _Content:
-    """Write the files of the embedded engine, as they are at one moment; then open a copy."""
+    """Write the files of the embedded engine at one moment; then open the copy as a proof."""
     content = _Content(Kind.FILES, utc_now(), await tables.read_versions(connection), [])
 
     def before_hold() -> None:
@@ -166,7 +167,7 @@ async def _write_files(
 
 
 async def _prove(content: _Content, settings: Settings, scratch: Path, progress: Progress) -> None:
-    """Open the copy with another engine, and count its rows."""
+    """Open the copy with another engine, and count its rows. Note a lack of memory instead."""
     try:
         async with open_copy(settings, scratch) as copy, copy.transaction():
             await tables.fix_settings(copy)
@@ -181,7 +182,7 @@ async def _prove(content: _Content, settings: Settings, scratch: Path, progress:
 
 @contextmanager
 def _scratch(folder: Path) -> Iterator[Path]:
-    """Make a folder for a copy that nobody needs afterwards; a kill may have left others."""
+    """Yield a temporary folder. Delete folders that killed processes left."""
     for left in folder.glob(f"{SCRATCH}*"):
         shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=folder) as made:
@@ -213,5 +214,6 @@ async def _check_room(connection: Connection, folder: Path, times: int) -> None:
     needed, free = times * size + FREE_BYTES_MIN, shutil.disk_usage(folder).free
     if free < needed:
         raise UnavailableError(
-            f"a backup needs about {needed >> 20} MB in {folder}, and {free >> 20} MB are free"
+            f"a backup needs about {needed >> 20} MB in {folder}, but {free >> 20} MB are free; "
+            "delete files there, or name another folder"
         )

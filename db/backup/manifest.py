@@ -1,4 +1,4 @@
-"""What a backup says of itself: of which moment it is, and what has to be found in it."""
+"""The manifest of a backup: its time, its versions, and the expected content."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -13,16 +13,16 @@ FORMAT = 1
 
 
 class Kind(StrEnum):
-    """How a backup holds the database."""
+    """The kind of a backup."""
 
     ROWS = "rows"
-    """The rows of each table, as COPY writes them; with psql they make a database of any server."""
+    """The rows of each table in COPY's text format. psql can restore them on any server."""
     FILES = "files"
     """The files of an embedded database."""
 
 
 class Table(Struct, frozen=True):
-    """How many rows a table has, and a checksum of all of them, whatever their order."""
+    """The number of rows of a table, and a checksum that does not depend on their order."""
 
     name: str
     rows: int
@@ -32,14 +32,14 @@ class Table(Struct, frozen=True):
 
 
 class NumberSequence(Struct, frozen=True):
-    """The newest number that a sequence has given."""
+    """The last value of a sequence."""
 
     name: str
     last_value: int
 
 
 class Manifest(Struct, frozen=True, kw_only=True):
-    """The last part of a backup but the digest."""
+    """The manifest. It is the last member before the digest."""
 
     format: int = FORMAT
     kind: Kind
@@ -47,20 +47,20 @@ class Manifest(Struct, frozen=True, kw_only=True):
     """Every sample that was acknowledged before this time is in the backup."""
     finished_at: datetime
     reason: str
-    """What it was made for."""
+    """Why the backup was made."""
     program: str
     schema_version: int
     server_version: str
     timescaledb_version: str
     held_s: float = 0.0
-    """How long the embedded engine served nobody else."""
+    """For how many seconds the embedded engine served no other client."""
     tables: list[Table]
-    """None of an embedded database that could not be opened for want of memory; see `unproven`."""
+    """Empty for an embedded database whose copy could not be opened; see `unproven`."""
     unproven: str = ""
-    """Why the rows were not counted; empty: they were."""
+    """Why the rows were not counted, or "" if they were."""
     sequences: list[NumberSequence] = []
     left_out: list[str] = []
-    """Tables beside Vigia's own, which are not in it."""
+    """Tables that do not belong to Vigia. They are not in the backup."""
     spool_bytes: int
     members: list[Member]
 
@@ -70,20 +70,23 @@ class Manifest(Struct, frozen=True, kw_only=True):
 
 
 def write_manifest(writer: ArchiveWriter, manifest: Manifest) -> None:
-    """Add the manifest as the last part."""
+    """Add the manifest as the last member before the digest."""
     writer.add(MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)) + b"\n")
 
 
 def read_manifest(archive: Archive) -> Manifest:
-    """Return the manifest of an archive that is whole. Raises DamagedError for another format."""
+    """Return the manifest of an archive. Raises DamagedError for an unknown format."""
     text = archive.read(MANIFEST)
     try:
         found = msgspec.json.decode(text, type=Manifest)
     except msgspec.MsgspecError as error:
-        raise DamagedError(f"its {MANIFEST} is of another version of Vigia: {error}") from None
+        raise DamagedError(
+            f"the backup was made by another version of Vigia: its {MANIFEST} cannot be read "
+            f"({error})"
+        ) from None
     if found.format != FORMAT:
         raise DamagedError(
-            f"it has format {found.format} and this version of Vigia reads format {FORMAT}; "
+            f"the backup has format {found.format}, but this version reads format {FORMAT}; "
             f"restore it with Vigia {found.program}"
         )
     return found

@@ -1,20 +1,20 @@
-"""How far a long work is, for whoever waits for it."""
+"""Reports the progress of a long operation."""
 
 from typing import Protocol
 
 
 class Progress(Protocol):
-    """Is told of each stage of a work, and how much of it is done."""
+    """Receives the stages of an operation and their progress."""
 
     def begin(self, what: str, total: int) -> None:
-        """Begin a stage; `what` is counted in it, and there are `total`."""
+        """Begin a stage with `total` units. `what` names the unit."""
 
     def advance(self, more: int) -> None:
-        """Note that so many more are done."""
+        """Note that `more` units are done."""
 
 
 class Silent:
-    """Tells nobody."""
+    """Ignores the progress."""
 
     def begin(self, what: str, total: int) -> None:
         pass

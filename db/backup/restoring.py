@@ -1,4 +1,4 @@
-"""Makes a database of a backup: a fresh data directory, or an empty database of a server."""
+"""Restores a backup into a data directory, or into an empty database of a server."""
 
 import asyncio
 import os
@@ -31,7 +31,7 @@ SPOOL_LOCK = "lock"
 
 
 class Target(Struct, frozen=True, kw_only=True):
-    """Where a backup is restored to."""
+    """The target of a restore, and its options."""
 
     settings: Settings
     spool: Path
@@ -40,12 +40,15 @@ class Target(Struct, frozen=True, kw_only=True):
 
 
 async def restore(path: Path, target: Target, progress: Progress) -> Manifest:
-    """Verify a backup, make a database of it, and check that it holds what the backup says.
+    """Verify a backup, restore it, and check the restored rows against its manifest.
 
-    Nothing is touched before the file was found to be whole. Raises DamagedError for a file that is
-    not; ConflictError for a target that is in use, of the other kind, or has a database already
-    (the embedded one is replaced with `replace`, once the other is right); OSError, and what the
-    database says.
+    1. Verify the whole file. Until then nothing is changed.
+    2. Refuse a target of the other kind, or one that a service uses.
+    3. Restore to a scratch folder or an empty database, and count the rows.
+    4. Put the files in place. With `replace`, the old embedded database is deleted only now.
+
+    Raises DamagedError for a damaged file; ConflictError for a target that is in use, of the other
+    kind, or not empty; OSError, and psycopg.Error.
     """
     with ExitStack() as stack:
         opening = open_archive(path, progress)
@@ -64,20 +67,20 @@ async def restore(path: Path, target: Target, progress: Progress) -> Manifest:
 def _refuse_other_kind(manifest: Manifest, settings: Settings) -> None:
     if manifest.kind is Kind.FILES and settings.database_url is not None:
         raise ConflictError(
-            "this is a backup of the embedded database, and VIGIA_DATABASE_URL names a server; "
-            "unset it to restore into the data directory"
+            "this is a backup of the embedded database, but VIGIA_DATABASE_URL names a server; "
+            "unset the variable to restore into the data directory"
         )
     if manifest.kind is Kind.ROWS and settings.database_url is None:
         raise ConflictError(
-            "this is a backup of a server's database; let VIGIA_DATABASE_URL name an empty "
+            "this is a backup of a server's database; set VIGIA_DATABASE_URL to an empty "
             "database to restore into"
         )
 
 
 @contextmanager
 def _spool_of(folder: Path) -> Iterator[None]:
-    """Have a spool's folder for oneself. Raises ConflictError while a service has it."""
-    # The data directory by itself: `parents` gives the mode to none but the last folder.
+    """Lock the folder of a spool. Raises ConflictError while a service uses it."""
+    # The parent is created separately, because mkdir applies `mode` only to the last folder.
     folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.mkdir(mode=0o700, exist_ok=True)
     with closing(FileLock(folder / SPOOL_LOCK)) as lock:
@@ -92,11 +95,11 @@ async def _restore_files(
     data_dir = target.settings.data_dir.resolve()
     with closing(lock_of(data_dir)) as lock:
         if not lock.try_lock():
-            raise ConflictError(f"a service or a command uses {data_dir}; wait for its end")
+            raise ConflictError(f"a service or a command uses {data_dir}; stop it first")
         files, scratch = data_dir / FILES, data_dir / SCRATCH
         if files.exists() and not target.replace:
             raise ConflictError(
-                f"{files} holds a database already; let VIGIA_DATA_DIR name another folder, or "
+                f"{files} already contains a database; set VIGIA_DATA_DIR to another folder, or "
                 "replace that database with --replace"
             )
         await asyncio.to_thread(_unpack, archive, scratch, progress)
@@ -109,7 +112,7 @@ async def _restore_files(
 
 
 def _unpack(archive: Archive, scratch: Path, progress: Progress) -> None:
-    """Write the files of the database."""
+    """Unpack the files of the database into the scratch folder."""
     shutil.rmtree(scratch, ignore_errors=True)
     for name in archive.folders:
         (scratch / name).mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -123,8 +126,8 @@ def _unpack(archive: Archive, scratch: Path, progress: Progress) -> None:
 
 
 def _put_in_place(scratch: Path, files: Path) -> None:
-    """Give the restored files their name; those that they replace are deleted after that."""
-    # At once: to sync each file by itself takes ten times as long.
+    """Rename the restored files to their final path, and then delete the replaced ones."""
+    # One sync for all files, before the rename. Syncing each file takes ten times as long.
     os.sync()
     replaced = scratch / "replaced"
     if files.exists():
@@ -138,7 +141,7 @@ async def _restore_rows(
     archive: Archive, manifest: Manifest, target: Target, progress: Progress
 ) -> None:
     url = target.settings.database_url
-    assert url is not None  # noqa: S101 (another kind was refused)
+    assert url is not None  # noqa: S101 (`_refuse_other_kind` has checked it)
     connection: Connection = await psycopg.AsyncConnection.connect(
         url.reveal(), autocommit=True, application_name=APPLICATION
     )

@@ -1,4 +1,4 @@
-"""The spool in a backup: samples that were acknowledged, and wait on disk for the database."""
+"""The spool in a backup: acknowledged samples that wait on disk for the database."""
 
 import re
 from collections.abc import Iterator
@@ -11,16 +11,16 @@ from runtime.spool import NAME, QUARANTINE, REQUEUED, SUFFIX
 
 FOLDER = "spool"
 BESIDE = (REQUEUED, "postponed", QUARANTINE)
-"""Folders of single records, in the order in which records move on: one that moves while they are
-copied is met again."""
+"""Folders of single records. A record can only move from one to a later one in this order, so that
+a record that moves during the copy is found again."""
 SEGMENT = re.compile(rf"{FOLDER}/({NAME.pattern})")
 
 
 def write_spool(writer: ArchiveWriter, folder: Path) -> int:
-    """Add what waits in a spool to a backup; return how many bytes. Raises OSError.
+    """Add the files of a spool to a backup; return their size in bytes. Raises OSError.
 
-    A file that goes meanwhile was stored: whatever snapshot is taken after this has its samples.
-    Files that come meanwhile are added too, as a record may move from one folder to another.
+    A file that disappears meanwhile was stored in the database, and a snapshot that is taken later
+    contains its samples. New files are added too, because a record may move to another folder.
     """
     added: set[Path] = set()
     size = 0
@@ -43,10 +43,10 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def restore_spool(archive: Archive, folder: Path) -> int:
-    """Add what waited to a spool that nobody uses now; return how many files. Raises OSError.
+    """Add the spool files of a backup to a spool that no process uses; return their number.
 
-    Segments get the next numbers, so that nothing that is there is touched. Samples that the
-    database has already are stored once.
+    Segments get new numbers, so that no existing file is replaced. Samples that the database
+    already has are not stored twice. Raises OSError.
     """
     names = [name for name in archive.names if name.startswith(f"{FOLDER}/")]
     for name in BESIDE:

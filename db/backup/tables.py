@@ -1,4 +1,4 @@
-"""The tables that a backup holds, and how their rows are counted: the same on every engine."""
+"""The tables of a backup, and the count and checksum of their rows, equal on every engine."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -32,14 +32,15 @@ FIELDS = {kind: _PARTS[f"{kind}_field"] for kind in ("plain", "boolean", "text")
 
 OURS = re.compile(r"^(?:TABLE|HYPERTABLE|CONTINUOUS AGGREGATE) (\w+)", re.MULTILINE)
 LEFT_OUT = frozenset({"schema_migrations", "replica_tokens"})
-"""What a new database writes itself; the tokens tell a database from a copy of it."""
+"""Tables that a new database fills itself. Restored tokens would make a copy look like the
+original database."""
 CHECKSUM_VALUES = 2**64
 
 Advance = Callable[[int], None]
 
 
 class Versions(Struct, frozen=True):
-    """What made the database as it is."""
+    """The versions of a database."""
 
     server_version: str
     timescaledb_version: str
@@ -47,7 +48,7 @@ class Versions(Struct, frozen=True):
 
 
 class Source(Struct, frozen=True):
-    """One table to read, as its catalogue describes it."""
+    """One table to read, from the catalogue."""
 
     name: str
     schema: str
@@ -58,33 +59,33 @@ class Source(Struct, frozen=True):
 
 
 class Column(Struct, frozen=True):
-    """One column, and which text COPY makes of its values."""
+    """One column, and the kind of text that COPY writes for its values."""
 
     name: str
     kind: str
 
 
 class Chunk(Struct, frozen=True):
-    """A range of time."""
+    """The time range of a chunk."""
 
     start: datetime
     end: datetime
 
 
 class Reading(Struct, frozen=True):
-    """A table to read, in parts that one statement each reads."""
+    """A table to read in parts, each with its own statement."""
 
     source: Source
     columns: list[Column]
     chunks: list[Chunk]
-    """None of a table that is read as a whole."""
+    """Empty for a table that is read as a whole."""
 
     @property
     def parts(self) -> int:
         return len(self.chunks) if self.source.time_column else 1
 
     def statements(self, statement: queries.Query) -> list[sql.Composed]:
-        """Return a statement for each part. Names and times come from the catalogue alone."""
+        """Return a statement for each part. Names and times come only from the catalogue."""
         ranges = (
             [self._range(chunk) for chunk in self.chunks]
             if self.source.time_column
@@ -115,25 +116,25 @@ class Reading(Struct, frozen=True):
 
 
 def composed(statement: queries.Query, **parts: sql.Composable) -> sql.Composed:
-    """Return a statement with names and values of the catalogue put in."""
+    """Return a statement with its slots replaced by quoted names and values."""
     return sql.SQL(statement.decode()).format(**parts)
 
 
 async def fix_settings(connection: Connection) -> None:
-    """Have values written in one way until the end of the transaction."""
+    """Set the text format of values until the end of the transaction, equal on every server."""
     await queries.run(connection, SETTINGS)
 
 
 async def read_versions(connection: Connection) -> Versions:
-    """Return what made the database. Raises ConflictError for one of another version of Vigia."""
+    """Return the versions of a database. Raises ConflictError for another version of Vigia."""
     try:
         [found] = await queries.rows(connection, Versions, VERSIONS)
     except psycopg.errors.UndefinedTable:
         raise ConflictError("the database is empty: there is nothing to back up") from None
     if found.schema_version != (known := len(shipped())):
         raise ConflictError(
-            f"the database's schema is at version {found.schema_version} and this program knows "
-            f"{known}; make the backup with the program that the database is used with"
+            f"the database's schema is at version {found.schema_version}, but this program has "
+            f"{known}; make the backup with the version of Vigia that runs on this database"
         )
     return found
 
@@ -144,7 +145,7 @@ def our_tables() -> frozenset[str]:
 
 
 async def read_sources(connection: Connection, names: frozenset[str]) -> list[Source]:
-    """Return the tables of some names, after those that their rows refer to."""
+    """Return the tables with these names. Each comes after the tables that its rows refer to."""
     found = {
         one.name: one for one in await queries.rows(connection, Source, TABLES) if one.name in names
     }
@@ -155,14 +156,14 @@ async def read_sources(connection: Connection, names: frozenset[str]) -> list[So
 
 
 async def others(connection: Connection, names: frozenset[str]) -> list[str]:
-    """Return the tables that have none of these names."""
+    """Return the names of all other tables."""
     return [
         one.name for one in await queries.rows(connection, Source, TABLES) if one.name not in names
     ]
 
 
 async def prepare_readings(connection: Connection, sources: Sequence[Source]) -> list[Reading]:
-    """Return how to read tables; in the transaction that reads them."""
+    """Return how to read tables. Call it in the transaction that reads them."""
     return [await _reading(connection, source) for source in sources]
 
 
@@ -174,7 +175,7 @@ async def _reading(connection: Connection, source: Source) -> Reading:
 
 
 async def count(connection: Connection, reading: Reading, advance: Advance) -> Table:
-    """Return how many rows a table has, and their checksum."""
+    """Return the number of rows of a table, and their checksum."""
     rows, total = 0, 0
     for statement in reading.statements(COUNT):
         cursor = await connection.execute(statement)
@@ -186,5 +187,5 @@ async def count(connection: Connection, reading: Reading, advance: Advance) -> T
 
 
 def checksum_text(total: int) -> str:
-    """Return a sum of the first 64 bits of digests, as a manifest has it."""
+    """Return a sum of the first 64 bits of digests in the form of the manifest."""
     return f"{total % CHECKSUM_VALUES:016x}"

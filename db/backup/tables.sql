@@ -1,5 +1,5 @@
 -- name: settings
--- How values are written: of whatever the sessions of others are set to. For this transaction.
+-- The text format of values, equal for every session and server. It applies to this transaction.
 SELECT set_config('timezone', 'UTC', true), set_config('datestyle', 'ISO, MDY', true),
        set_config('intervalstyle', 'postgres', true), set_config('extra_float_digits', '1', true),
        set_config('bytea_output', 'hex', true), set_config('statement_timeout', '0', true)
@@ -10,7 +10,7 @@ SELECT current_setting('server_version') AS server_version,
        coalesce((SELECT max(version) FROM schema_migrations), 0) AS schema_version
 
 -- name: tables
--- Every table that holds rows; of an aggregate, the one behind it, under the aggregate's name.
+-- Every table with rows. An aggregate is its materialized table, under the aggregate's name.
 WITH held AS (
     SELECT c.relname AS name, n.nspname AS schema, c.relname AS relation
     FROM pg_class c
@@ -35,14 +35,14 @@ LEFT JOIN timescaledb_information.dimensions d ON d.hypertable_schema = h.schema
 ORDER BY h.name
 
 -- name: chunks
--- The ranges of time in which a table has rows; they lie apart.
+-- The time ranges of a table's chunks. They do not overlap.
 SELECT range_start AS start, range_end AS end
 FROM timescaledb_information.chunks
 WHERE hypertable_schema = %(schema)s AND hypertable_name = %(relation)s
 ORDER BY range_start
 
 -- name: columns
--- All that are stored as they were given: what is generated, the database makes anew.
+-- All columns except generated ones, which the database computes again.
 SELECT a.attname AS name,
        CASE
            WHEN t.typname = 'bool' THEN 'boolean'
@@ -70,12 +70,12 @@ coalesce({column}::text, '\N')
 CASE WHEN {column} THEN 't' WHEN NOT {column} THEN 'f' ELSE '\N' END
 
 -- part: text_field
--- As COPY writes it: a backslash, and the control characters that would end a field or a line.
+-- The value as COPY writes it: backslashes and control characters are escaped.
 coalesce(replace(replace(replace(replace(replace(replace(replace({column}::text,
     '\', '\\'), chr(8), '\b'), chr(9), '\t'), chr(10), '\n'), chr(11), '\v'), chr(12), '\f'), chr(13), '\r'), '\N')
 
 -- name: count
--- The number of rows, and the sum of the first 64 bits of the SHA-256 of each: in any order it is the same.
+-- The number of rows, and the sum of the first 64 bits of each row's SHA-256. The sum does not depend on the order.
 SELECT count(*), coalesce(sum(('x' || encode(substr(sha256(convert_to(concat_ws(chr(9), {fields}), 'UTF8')), 1, 8),
        'hex'))::bit(64)::bigint), 0)
 FROM {table}

@@ -1,5 +1,5 @@
-// Serves an embedded TimescaleDB on a unix socket: `bridge.mjs <data directory> <socket> <deadline in ms>`, and what
-// it may do: `create` a database where there is none; `forget`, of a copy, what was written when the power fails.
+// Serves an embedded TimescaleDB on a Unix socket: `bridge.mjs <data directory> <socket> <deadline in ms> [options]`.
+// `create` allows it to create a missing database. `forget` disables syncing to the disk, for temporary copies.
 
 import fs from 'node:fs';
 import net from 'node:net';
@@ -16,14 +16,14 @@ const [dataDir, path, deadline, ...allowed] = process.argv.slice(2);
 const deadlineMs = Number(deadline);
 
 process.on('uncaughtException', die);
-// Ctrl-C and a stopping service reach every process of the group; the parent decides when to end this one.
+// Ctrl-C and a service stop signal every process of the group. The parent decides when this process ends.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
   process.on(signal, () => {});
 }
 process.umask(0o077);
 
-// The end of standard input is the parent's wish, or its death. It is watched from a thread of its own,
-// because a query that never ends would keep this one from seeing it.
+// The parent closes standard input to end this process; its death closes it too. A separate thread watches it,
+// because a query that never ends blocks this thread.
 const parent = new Worker(new URL('parent.mjs', import.meta.url));
 const parentGone = new Promise((resolve) => parent.once('message', resolve));
 
@@ -42,11 +42,11 @@ const server = net.createServer((socket) => {
 server.maxConnections = CLIENTS_MAX;
 listen();
 
-// The first beat says that clients may come, and their absence that a query holds this thread.
+// The first heartbeat tells the parent that clients can connect. Missing ones tell that a query blocks this thread.
 process.stdout.on('error', () => {});
 process.stdout.write('.');
 setInterval(() => {
-  // The engine goes on with the files that it holds open, and what it then acknowledges is lost.
+  // If the directory was deleted, the engine would continue with its open files, and lose acknowledged writes.
   checkFiles();
   process.stdout.write('.');
 }, deadlineMs / BEATS_PER_DEADLINE);

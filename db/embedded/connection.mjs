@@ -1,4 +1,4 @@
-// One client, from its start-up packet to its end: whatever happens to it, the session goes on to the next.
+// One client connection, from its start-up packet to its end. No error of a client stops the session for the others.
 
 import { wireMessage, fatal, Framer, int32, ProtocolError } from './framing.mjs';
 
@@ -8,7 +8,7 @@ const CANCEL_REQUEST = 80877102;
 const ENCRYPTION_REQUESTS = [80877103, 80877104];
 const PROTOCOL_3_0 = 196608;
 
-/** The name that the service's own work gives itself; see `SERVICE` in db/pool.py. */
+/** The application name of the service's own connections; see `SERVICE` in db/pool.py. */
 const OWN_APPLICATION = 'vigia';
 
 export class Connection {
@@ -29,7 +29,7 @@ export class Connection {
   }
 
   async serve() {
-    // The loop and the writes below meet the same errors; without a listener they would end the process.
+    // The loop and the writes below handle the same errors. Without a listener an error would end the process.
     this.#socket.on('error', () => {});
     this.#socket.setTimeout(this.#silenceMsMax, () => this.#hangUp());
     try {
@@ -60,7 +60,7 @@ export class Connection {
       return Buffer.from('N');
     }
     if (code === CANCEL_REQUEST) {
-      return undefined; // Nothing that runs in there can be interrupted.
+      return undefined; // The engine cannot interrupt a running statement.
     }
     if (code < PROTOCOL_3_0 || code > 0x3ffff) {
       throw new ProtocolError('0A000', 'unsupported frontend protocol');
@@ -74,7 +74,7 @@ export class Connection {
     this.#giveBack ??= await this.#session.borrow(this.#isOwn);
     this.#used = true;
     const { answer, idle } = await this.#session.execute(batch);
-    // A client that stops inside a transaction stops everybody.
+    // A client that is silent inside a transaction blocks all others.
     this.#socket.setTimeout(idle ? 0 : this.#silenceMsMax);
     if (idle) {
       this.#endTurn();
@@ -103,7 +103,7 @@ export class Connection {
       this.#socket.destroy();
       return;
     }
-    // A client in the midst of a long message reads the reason only when it was able to send the rest.
+    // A client that is sending a long message reads the reason only after it has sent the rest. Discard that.
     this.#socket.write(fatal(error.code, error.message));
     this.#socket.resume();
     this.#socket.removeAllListeners('timeout');
@@ -119,7 +119,7 @@ export class Connection {
   }
 }
 
-/** A value of a start-up message, which holds names and values in turn after its length and version. */
+/** A parameter of a start-up message: names and values alternate after its length and version. */
 function startupParameter(startup, name) {
   const words = startup.subarray(8).toString('utf8').split('\0');
   const place = words.findIndex((word, index) => index % 2 === 0 && word === name);

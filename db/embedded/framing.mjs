@@ -1,6 +1,6 @@
-// PostgreSQL's wire protocol, cut into whole pieces: a piece that ends inside a message traps the engine.
+// Splits PostgreSQL's wire protocol into whole batches: input that ends inside a message traps the engine.
 
-/** What one client may send before it ends a batch, in bytes. */
+/** The largest batch of a client, in bytes. */
 export const BATCH_BYTES_MAX = 64 * 1024 * 1024;
 
 const STARTUP_BYTES_MAX = 10_000;
@@ -10,10 +10,10 @@ const SYNC = 'S'.charCodeAt(0);
 const TYPES = new Set(Buffer.from('BCDEFHPQSXcdf'));
 const BATCH_ENDS = new Set(Buffer.from('FHQS'));
 
-// Where a COPY FROM STDIN would wait for data, and trap, it meets this; elsewhere it is ignored.
+// A CopyFail message. A COPY FROM STDIN would wait for data and trap; this makes it fail. Otherwise it is ignored.
 const NO_COPY = wireMessage('f', 'the embedded engine cannot; INSERT ... SELECT FROM unnest(...)');
 
-/** Something no client may send; the message is for the client. */
+/** A violation of the protocol. The message is for the client. */
 export class ProtocolError extends Error {
   constructor(code, message) {
     super(message);
@@ -21,7 +21,7 @@ export class ProtocolError extends Error {
   }
 }
 
-/** Collects one client's bytes and gives back start-up packets and whole batches, in order. */
+/** Collects the bytes of one client, and returns start-up packets and whole batches in order. */
 export class Framer {
   #started = false;
   #pieces = [];
@@ -30,11 +30,11 @@ export class Framer {
   #whole = [];
   #wholeBytes = 0;
 
-  /** Yields `{ startup }` or `{ batch }`, each whole, and neither once the client ends. */
+  /** Yields `{ startup }` or `{ batch }`, each complete, or `{}` when the client terminates. */
   *push(chunk) {
     this.#pieces.push(chunk);
     this.#pieceBytes += chunk.length;
-    // Joining only when a message is complete keeps a large one linear in its size.
+    // Chunks are joined only when a message is complete, so that a large message takes linear time.
     while (this.#pieceBytes >= this.#neededBytes) {
       const bytes = this.#pieces.length === 1 ? this.#pieces[0] : Buffer.concat(this.#pieces);
       const end = this.#messageEnd(bytes);
@@ -89,8 +89,8 @@ export class Framer {
   }
 }
 
-// The engine receives this many bytes at a time. Where a message ends with them, it takes the batch for
-// finished and never answers the rest; so then a message that it ignores moves all others on.
+// The engine reads this many bytes at a time. If a message ends exactly at that boundary, it takes the batch for
+// finished, and never answers the rest. Then an ignored message at the start shifts all others.
 const RECEIVED_BYTES = 8192;
 const FILLER = wireMessage('f', 'moves the others on');
 
@@ -100,7 +100,7 @@ function joined(messages) {
   return isCutOff ? joined([FILLER, ...messages]) : Buffer.concat(messages);
 }
 
-/** A message of either side. */
+/** A message of the client or the server. */
 export function wireMessage(type, ...parts) {
   const body = Buffer.concat(parts.map((part) => (typeof part === 'string' ? cstring(part) : part)));
   const header = Buffer.alloc(5);
@@ -115,7 +115,7 @@ export function int32(...values) {
   return bytes;
 }
 
-/** The end of a connection, said in a way every driver understands. */
+/** An error message that ends a connection, in a form that every driver understands. */
 export function fatal(code, text) {
   const fields = ['SFATAL', 'VFATAL', `C${code}`, `M${text}`];
   return wireMessage('E', ...fields, Buffer.alloc(1));

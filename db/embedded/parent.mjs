@@ -1,4 +1,4 @@
-// A thread that waits for the parent's end, and then gives the engine a moment to close.
+// A thread that waits for the end of the parent, and kills the process if it has not closed after CLOSE_MS_MAX.
 
 import { Socket } from 'node:net';
 import { parentPort } from 'node:worker_threads';

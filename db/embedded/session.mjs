@@ -4,7 +4,7 @@ import fs from 'node:fs';
 
 import { resetSession, Unusable } from './engine.mjs';
 
-/** So many of the service's own connections may go before one that has waited for longer. */
+/** How many of the service's own connections may overtake one that has waited for longer. */
 const OVERTAKES_MAX = 8;
 
 export class Session {
@@ -20,8 +20,8 @@ export class Session {
   }
 
   /**
-   * Resolves when the session is the caller's, to the function that ends that. The service's own work goes first,
-   * so it waits for one of the others at most; never for ever, or a busy writer would leave readers nothing.
+   * Waits for the session, and resolves to a function that returns it. The service's own connections go first, so that
+   * they wait for at most one other client. OVERTAKES_MAX limits this: a busy writer must not starve readers.
    */
   async borrow(isOwn) {
     if (this.#isLent) {
@@ -36,7 +36,7 @@ export class Session {
     const isOwn = this.#own.length > 0 && mayOvertake;
     this.#overtakes = isOwn && this.#others.length > 0 ? this.#overtakes + 1 : 0;
     const next = isOwn ? this.#own.shift() : this.#others.shift();
-    // The session stays lent: nobody who asks meanwhile may come between.
+    // The session stays lent, so that no new caller can take it before `next` runs.
     this.#isLent = next !== undefined;
     next?.();
   }
@@ -65,7 +65,7 @@ export class Session {
   }
 }
 
-/** A trap leaves the engine's memory in no known state: only a new process is safe. */
+/** After a trap the state of the engine's memory is unknown: only a new process is safe. */
 async function orDie(promise) {
   try {
     return await promise;
@@ -77,16 +77,16 @@ async function orDie(promise) {
 export function die(error) {
   fs.writeSync(2, `${reasonOf(error)}\n`);
   if (error?.stack && !(error instanceof Unusable)) {
-    // In one line, for a log; Node itself would also print the engine's source, 400 kB without a break.
+    // One line, for a log. Node itself would also print the engine's source, which is one line of 400 kB.
     fs.writeSync(2, `${String(error.stack).replaceAll(/\n\s*/g, ' ')}\n`);
   }
   process.exit(1);
 }
 
-/** Says in a line why the engine ends: what the build throws is not always an error. */
+/** Returns in one line why the engine ends. The build does not always throw an Error. */
 function reasonOf(error) {
   if (error instanceof WebAssembly.RuntimeError) {
-    return `the engine trapped (${oneLine(error.message)}); if it does so again, its files are damaged`;
+    return `the engine trapped (${oneLine(error.message)}); if this happens again, its files are damaged`;
   }
   const words = error?.message ?? error?.name ?? (typeof error === 'object' ? JSON.stringify(error) : error);
   const number = error?.errno === undefined ? '' : ` (errno ${error.errno})`;

@@ -1,12 +1,12 @@
--- What analysts ask for by name. The functions with tables behind them run with their owner's rights, so
--- that a reader needs none on the tables; who may call them is said in reader.sql, and nobody else may.
+-- The documented functions for analysts. Functions that read tables run with the rights of their owner, so
+-- that a reader needs no rights on the tables. reader.sql grants the right to call them.
 
 DROP FUNCTION IF EXISTS history(text, timestamptz, timestamptz, interval, text);
 DROP FUNCTION IF EXISTS history_buckets(text, integer[], timestamptz, timestamptz, interval);
 DROP FUNCTION IF EXISTS history_tier(timestamptz, interval);
 DROP FUNCTION IF EXISTS tier_for(text, text, timestamptz, interval);
 
--- Rows as types of their own: the columns then have comments, and may have the names of the parameters.
+-- Named row types: their columns can have comments, and the same names as parameters.
 DO $$
 BEGIN
     IF to_regtype('history_row') IS NULL THEN
@@ -22,7 +22,7 @@ BEGIN
             "time" timestamptz, component text, labels jsonb, quantile double precision, value double precision
         );
     END IF;
-    -- Neither the names of parameters nor what is answered can be replaced.
+    -- CREATE OR REPLACE cannot change the names of parameters or the type of the result.
     IF to_regtype('uptime_row') IS NULL THEN
         CREATE TYPE uptime_row AS (up_s double precision, down_s double precision, availability double precision);
         DROP FUNCTION IF EXISTS uptime(text, timestamptz, timestamptz);
@@ -30,12 +30,14 @@ BEGIN
 END
 $$;
 
--- Which tier answers for a family of roll-ups. They are tried by their place, and the first one answers whose width
--- divides the step, so that it can be put together to it without loss, and that answers from the start on, or from
--- earlier. First come all of them, the coarsest before the finer ones, each from when it was dropped to. Where none has
--- the start, they come once more and answer nevertheless: the one that reaches back furthest before the others.
--- tier_for() tries them for the functions below, and history/reader.py for the API, which reads this list with the
--- series. It is plpgsql because a session keeps the plan of that: planning would take longer than the answer.
+-- The tiers of a family of roll-ups that can answer a query, in the order in which they are tried:
+--
+-- 1. All tiers, coarsest first, each with the time from which it still has data. A tier fits if its width divides the
+--    step (its buckets then add up without loss) and it has data from the start of the query or earlier.
+-- 2. If none has data from the start, all tiers again, the one with the oldest data first. Then only the width counts.
+--
+-- tier_for() tries them for the functions below, and history/reader.py for the API. It is PL/pgSQL because a session
+-- caches its plan: planning would take longer than the query.
 CREATE OR REPLACE FUNCTION tier_choices()
 RETURNS TABLE (family text, relation name, width interval, answers_from timestamptz, place bigint)
 LANGUAGE plpgsql STABLE AS $$
@@ -49,7 +51,7 @@ BEGIN
     CROSS JOIN LATERAL (VALUES (false, t.dropped_to), (true, '-infinity')) AS c (is_last_resort, answers_from);
 END
 $$;
-COMMENT ON FUNCTION tier_choices IS 'The tiers that may answer for a family, in the order in which they are tried.';
+COMMENT ON FUNCTION tier_choices IS 'The tiers that can answer for a family, in the order in which they are tried.';
 
 CREATE OR REPLACE FUNCTION tier_for(p_family text, p_start timestamptz, p_step interval) RETURNS tiers
 LANGUAGE sql STABLE AS $$
@@ -58,16 +60,16 @@ LANGUAGE sql STABLE AS $$
     JOIN tiers t ON t.relation = c.relation
     WHERE c.family = p_family
       AND c.answers_from <= p_start
-      -- What was written has no width, and can be put together to any step.
+      -- Raw samples have no width, and fit any step.
       AND coalesce(mod(extract(epoch FROM p_step), nullif(extract(epoch FROM c.width), 0)), 0) = 0
     ORDER BY c.place
     LIMIT 1
 $$;
-COMMENT ON FUNCTION tier_for IS 'Tier that answers for a family, a start and a step.';
+COMMENT ON FUNCTION tier_for IS 'The tier that answers for a family, a start and a step.';
 
--- What a counter grew by, and in how many seconds, with a part of its samples: one of them, or a bucket of them. Each
--- sample counts from the one before; that of the part before (`last_before`) only when it is near. A counter that fell
--- has started again from zero. Both are put into the statements that call them.
+-- The increase of a counter over a sample or a bucket, and the seconds it covers. Growth counts from the sample before.
+-- The last sample of the bucket before (`last_before`) counts only if it is near. A counter that decreased has
+-- restarted from zero. The planner inlines both functions.
 CREATE OR REPLACE FUNCTION counter_increase(
     first double precision, last double precision, resets double precision, last_before double precision,
     is_near boolean
@@ -76,7 +78,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT last - first + resets
                + CASE WHEN is_near THEN first - CASE WHEN first < last_before THEN 0 ELSE last_before END ELSE 0 END
 $$;
-COMMENT ON FUNCTION counter_increase IS 'Growth of a counter over samples, from the one before on when it is near.';
+COMMENT ON FUNCTION counter_increase IS 'Increase of a counter over samples, from the sample before if that is near.';
 
 CREATE OR REPLACE FUNCTION counter_seconds(
     first_time timestamptz, last_time timestamptz, time_before timestamptz, is_near boolean
@@ -84,16 +86,16 @@ CREATE OR REPLACE FUNCTION counter_seconds(
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT extract(epoch FROM last_time - CASE WHEN is_near THEN time_before ELSE first_time END)
 $$;
-COMMENT ON FUNCTION counter_seconds IS 'The seconds in which a counter grew by counter_increase.';
+COMMENT ON FUNCTION counter_seconds IS 'The seconds that counter_increase covers.';
 
--- The spread of samples from their sum of squared distances from the mean. Old roll-ups do not know it (NaN).
+-- The standard deviation from the sum of squared distances from the mean. Old roll-ups do not have that sum (NaN).
 CREATE OR REPLACE FUNCTION stddev_of(m2 double precision, count double precision) RETURNS double precision
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT nullif(sqrt(m2) / sqrt(count), 'NaN')
 $$;
-COMMENT ON FUNCTION stddev_of IS 'Standard deviation of samples by the sum of squared distances; null: not known.';
+COMMENT ON FUNCTION stddev_of IS 'Standard deviation of samples from the sum of squared distances; null: unknown.';
 
--- Series by the names that people give. `is_all` says whether all are of the kind that has roll-ups of its own.
+-- Series by metric, component and labels. `is_all` says whether all of them have a kind with its own roll-ups.
 CREATE OR REPLACE FUNCTION find_series(
     p_metric text, p_component text, p_labels jsonb, p_kind text, OUT ids integer[], OUT is_all boolean
 )
@@ -104,7 +106,7 @@ LANGUAGE sql STABLE AS $$
       AND (p_component IS NULL OR component = p_component)
       AND labels @> p_labels
 $$;
-COMMENT ON FUNCTION find_series IS 'Numbers of the series of a metric, and whether all are of a kind.';
+COMMENT ON FUNCTION find_series IS 'Numbers of the series of a metric, and whether all of them have a given kind.';
 
 CREATE OR REPLACE FUNCTION history(
     metric text, start timestamptz, "end" timestamptz, step interval,
@@ -140,10 +142,10 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION history IS
-    'A metric in buckets of a step, from the tier that fits: every bucket that has some of start to end.';
+    'A metric in buckets of a step, from the tier that fits: every bucket that overlaps start to end.';
 
--- Increase of counters over the time it took, from each sample to the next one; the sample before a bucket
--- counts when it lies in the bucket before.
+-- The increase of counters, and the increase per second. Growth counts from each sample to the next one. The sample
+-- before a bucket counts if it is in the bucket before.
 CREATE OR REPLACE FUNCTION rate(
     metric text, start timestamptz, "end" timestamptz, step interval,
     component text DEFAULT NULL, labels jsonb DEFAULT '{}'
@@ -193,9 +195,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION rate IS
-    'Increase of a counter, and per second, in buckets of a step; a restart from zero is no decrease.';
+    'Increase of a counter, and increase per second, in buckets of a step; a restart is not a decrease.';
 
--- Uptime: whole hours come from the aggregate, the hours at both ends from the checks themselves.
+-- Uptime. Whole hours come from the aggregate; the partial hours at both ends come from the checks.
 CREATE OR REPLACE FUNCTION uptime(component text, start timestamptz, "end" timestamptz)
 RETURNS SETOF uptime_row
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
@@ -223,9 +225,9 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_te
     FROM total
 $$;
 COMMENT ON FUNCTION uptime IS
-    'Seconds up and down of a component, and its availability in percent, as far as it was observed.';
+    'Seconds up and down of a component, and its availability in percent of the observed time.';
 
--- A percentile's value from its rank, and from the buckets of the values right below and above of it.
+-- The value of a percentile from its rank, and from the buckets of the values directly below and above it.
 CREATE OR REPLACE FUNCTION log_quantile(p_rank double precision, p_below integer, p_above integer)
 RETURNS double precision
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
@@ -233,9 +235,9 @@ LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
            + (p_rank - floor(p_rank)) * (log_bucket_value(p_above) - log_bucket_value(p_below))
 $$;
 COMMENT ON FUNCTION log_quantile IS
-    'Value at a rank (from 0, may lie between two) given the buckets below and above it.';
+    'Value at a rank (from 0, may be fractional), given the buckets below and above it.';
 
--- Distributions from the counts of their sketch, within 1 %; anything else exactly, from its samples.
+-- Percentiles of distributions come from the bucket counts, within 1 %. All others are exact, from the samples.
 CREATE OR REPLACE FUNCTION percentiles(
     metric text, start timestamptz, "end" timestamptz, step interval,
     quantiles double precision[] DEFAULT '{0.5,0.9,0.95,0.99}', component text DEFAULT NULL, labels jsonb DEFAULT '{}'
@@ -294,8 +296,8 @@ $$;
 COMMENT ON FUNCTION percentiles IS
     'Percentiles of a metric in buckets of a step: of distributions within 1 percent, for as long as a roll-up is kept.';
 
--- Of whatever rows of distributions people put together. An aggregate with a state of its own would copy it
--- with every row; array_agg does not.
+-- The percentile of any rows of distributions. It takes arrays, because an SQL-level aggregate would copy its state
+-- for every row; array_agg does not.
 CREATE OR REPLACE FUNCTION percentile(quantile double precision, log_buckets integer[], counts bigint[])
 RETURNS double precision
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$

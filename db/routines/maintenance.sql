@@ -1,14 +1,17 @@
--- One ordered procedure instead of independent policies: drop what a metric's own age says, refresh,
--- compress, then drop chunks.
+-- The maintenance: one ordered procedure instead of independent policies.
 --
--- Dropping rows logs them as changed, and a refresh that reached back that far would empty the
--- roll-ups made from them; so every refresh starts where its source still has everything. It always
--- reaches back that far, however long a pause was: TimescaleDB recomputes only what has changed. And it
--- ends ten minutes ago: what is newer is computed as it is read, so samples that arrive a little late
--- need no second refresh.
+-- 1. Delete the rows of metrics with their own retention.
+-- 2. Refresh the roll-ups, each tier after its source.
+-- 3. Compress old chunks.
+-- 4. Drop chunks that are older than the retention of their tier.
 --
--- The moment is an argument, so that years can be replayed in a test. An engine that can do one thing at
--- a time gives a budget: a run then pauses between two steps of its work, and the next call goes on.
+-- Deleted rows are logged as changed. A refresh of their range would empty the roll-ups made from them, so every
+-- refresh starts where its source is still complete. It always starts there, however long a pause was, because
+-- TimescaleDB recomputes only changed ranges. It ends ten minutes ago: newer buckets are computed when they are read,
+-- so that samples that are a little late need no second refresh.
+--
+-- The time is an argument, so that a test can simulate years. On an engine that runs one statement at a time, the
+-- caller gives a budget: a run then pauses between two steps, and the next call continues it.
 
 CREATE OR REPLACE FUNCTION ceil_to(p_time timestamptz, p_width interval) RETURNS timestamptz
 LANGUAGE sql STABLE AS $$
@@ -17,9 +20,9 @@ LANGUAGE sql STABLE AS $$
 $$;
 COMMENT ON FUNCTION ceil_to IS 'The first start of a bucket at or after a time.';
 
--- These are asked often and TimescaleDB's views take longer to plan than to run: PL/pgSQL keeps the plans.
+-- These functions are called often. TimescaleDB's views take longer to plan than to run, and PL/pgSQL caches plans.
 
--- The table that holds a tier's chunks: of an aggregate, the one behind it.
+-- The table with the chunks of a tier. For an aggregate that is its materialized table.
 CREATE OR REPLACE FUNCTION tier_table(p_relation name) RETURNS regclass
 LANGUAGE plpgsql STABLE AS $$
 BEGIN
@@ -29,7 +32,7 @@ BEGIN
         p_relation::text::regclass);
 END
 $$;
-COMMENT ON FUNCTION tier_table IS 'Hypertable that holds the chunks of a tier.';
+COMMENT ON FUNCTION tier_table IS 'Hypertable with the chunks of a tier.';
 
 CREATE OR REPLACE FUNCTION tier_chunks(p_tier text)
 RETURNS TABLE (chunk regclass, start_time timestamptz, end_time timestamptz, is_compressed boolean)
@@ -51,16 +54,16 @@ CREATE OR REPLACE FUNCTION is_partial(p_chunk regclass) RETURNS boolean
 LANGUAGE sql STABLE AS $$
     SELECT _timescaledb_functions.chunk_status(p_chunk) & 8 <> 0
 $$;
-COMMENT ON FUNCTION is_partial IS 'Whether a chunk got rows after it was compressed.';
+COMMENT ON FUNCTION is_partial IS 'Whether a chunk received rows after its compression.';
 
 CREATE OR REPLACE FUNCTION compressed_part(p_chunk regclass) RETURNS regclass
 LANGUAGE sql STABLE AS $$
     SELECT compress_relid FROM _timescaledb_catalog.compression_settings WHERE relid = p_chunk
 $$;
-COMMENT ON FUNCTION compressed_part IS 'Table that holds the compressed batches of a chunk; null: it has none.';
+COMMENT ON FUNCTION compressed_part IS 'Table with the compressed batches of a chunk; null: not compressed.';
 
--- Where a tier can be recomputed from: the oldest whole bucket of which its source keeps everything. Not from
--- a roll-up that was never refreshed: it may hold rows and not show them yet, as after an upgrade.
+-- The time from which a tier can be recomputed: the oldest bucket whose samples are all still in its source. It is null
+-- if the source is a roll-up that was never refreshed: after an upgrade it can have rows that it does not show yet.
 CREATE OR REPLACE FUNCTION refresh_start(p_tier text) RETURNS timestamptz
 LANGUAGE plpgsql STABLE AS $$
 BEGIN
@@ -77,7 +80,7 @@ $$;
 COMMENT ON FUNCTION refresh_start IS
     'First bucket of a tier that can be recomputed without loss; null: its source is empty.';
 
--- Whole UTC days, so that every roll-up loses whole buckets.
+-- Limits are whole UTC days, so that every roll-up loses whole buckets.
 CREATE OR REPLACE FUNCTION series_ages(p_metrics jsonb, p_moment timestamptz)
 RETURNS TABLE (before timestamptz, series integer[])
 LANGUAGE sql STABLE AS $$
@@ -90,7 +93,7 @@ LANGUAGE sql STABLE AS $$
     GROUP BY 1
 $$;
 COMMENT ON FUNCTION series_ages IS
-    'Series whose metrics have an age of their own (the metrics of setting retention), by what goes.';
+    'Series whose metrics have their own retention (see the setting retention), by the time before which rows go.';
 
 CREATE OR REPLACE FUNCTION series_tiers() RETURNS TABLE (name text, hyper regclass, time_column name)
 LANGUAGE sql STABLE AS $$
@@ -100,9 +103,9 @@ LANGUAGE sql STABLE AS $$
     JOIN pg_attribute a ON a.attrelid = hyper.oid AND a.attname = 'series_id'
     ORDER BY t.position
 $$;
-COMMENT ON FUNCTION series_tiers IS 'The tiers whose rows belong to a series.';
+COMMENT ON FUNCTION series_tiers IS 'The tiers whose rows have a series.';
 
--- Gives back the room of dead rows: VACUUM cannot run in a procedure, and leaves that of the indexes.
+-- Returns the space of dead rows. VACUUM cannot run in a procedure, and does not shrink indexes.
 CREATE OR REPLACE PROCEDURE pack(p_table regclass)
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -113,10 +116,10 @@ BEGIN
     COMMIT;
 END
 $$;
-COMMENT ON PROCEDURE pack IS 'Writes a table anew without its dead rows.';
+COMMENT ON PROCEDURE pack IS 'Rewrites a table without its dead rows.';
 
--- Deletes the rows of some series that are older than their metric is to be kept, chunk by chunk. All tiers
--- lose the same whole days, so what is left of a roll-up still is what its source gives.
+-- Deletes the rows of series that are older than the retention of their metric, chunk by chunk. All tiers lose the
+-- same whole days, so that the rest of a roll-up still equals the result from its source.
 CREATE OR REPLACE PROCEDURE drop_metrics(
     p_moment timestamptz, p_from timestamptz, p_ends_at timestamptz, INOUT p_paused boolean
 )
@@ -136,8 +139,8 @@ BEGIN
     LOOP
         batches := 0;
         count := 0;
-        -- Whole batches go without being read. TimescaleDB does the same, but not in every version: others
-        -- unpack each, and leave the room of its rows in the chunk.
+        -- Delete whole compressed batches without reading them. Not every version of TimescaleDB does this
+        -- itself: some decompress each batch, and leave the space of its rows in the chunk.
         IF part.is_compressed THEN
             EXECUTE format('DELETE FROM %s WHERE series_id = ANY (%L) AND _ts_meta_max_1 < %L',
                            compressed_part(part.chunk), part.series, part.before);
@@ -160,12 +163,12 @@ BEGIN
 END
 $$;
 COMMENT ON PROCEDURE drop_metrics IS
-    'Deletes what is older than its metric is to be kept, in chunks that end after p_from.';
+    'Deletes rows older than the retention of their metric, in chunks that end after p_from.';
 
--- Refreshes one tier: all of it that its source can still give. A backlog is taken in parts that last about
--- `p_part`, so that neither a first fill nor a bulk of late samples becomes one long statement. Each part
--- begins where the one before ended, so `refreshed_to` never passes over a gap; and a run that pauses goes on
--- there, however many late samples have come meanwhile: it would write anew at each step what it has done.
+-- Refreshes one tier, as far back as its source is complete. A large range is refreshed in parts that last about
+-- `p_part`, so that neither a first fill nor many late samples become one long statement. Each part begins where the
+-- part before ended, so that `refreshed_to` never skips a gap. A paused run continues there, even if late samples have
+-- arrived meanwhile. Otherwise it would repeat finished parts at each step.
 CREATE OR REPLACE PROCEDURE refresh_tier(
     p_tier text, p_settled timestamptz, p_part interval, p_ends_at timestamptz, p_goes_on boolean,
     INOUT p_paused boolean
@@ -210,11 +213,11 @@ BEGIN
 END
 $$;
 COMMENT ON PROCEDURE refresh_tier IS
-    'Rolls up everything that its source still gives, in parts where much has changed.';
+    'Refreshes a tier as far back as its source is complete, in parts if much has changed.';
 
--- Compresses the chunks of a tier that are old enough; and again those that got samples since, if they end
--- before p_quiet_to. A late sample makes its roll-up unpack the rows of every series around it, so the
--- second time leaves much room to give back.
+-- Compresses the chunks of a tier that are old enough. Chunks that received samples since then are compressed again if
+-- they end before p_quiet_to. A late sample makes the roll-up decompress the rows of every series around it, so that
+-- much space is returned by the second compression.
 CREATE OR REPLACE PROCEDURE compress_tier(
     p_tier text, p_old timestamptz, p_quiet_to timestamptz, p_run bigint, p_ends_at timestamptz,
     INOUT p_paused boolean
@@ -242,7 +245,8 @@ END
 $$;
 COMMENT ON PROCEDURE compress_tier IS 'Compresses the chunks of a tier that ended before p_old.';
 
--- What is settled will be rolled up by then: a preview asks with it, the maintenance itself without.
+-- `p_settled` is for a preview: it assumes that everything before that time will be rolled up by then. The maintenance
+-- itself does not assume that.
 CREATE OR REPLACE FUNCTION drop_limit(
     p_tier text, p_age interval, p_moment timestamptz, p_settled timestamptz DEFAULT NULL
 ) RETURNS timestamptz
@@ -252,10 +256,10 @@ LANGUAGE sql STABLE AS $$
     FROM tiers
     WHERE source = p_tier
 $$;
-COMMENT ON FUNCTION drop_limit IS 'End of what is past an age and rolled up.';
+COMMENT ON FUNCTION drop_limit IS 'The time before which data are older than a retention and rolled up.';
 
--- Drops the chunks of a tier that are past its age: nothing that a roll-up has not taken in; and a new or
--- shorter age acts from the next run on, when what was accepted under the old one has been taken in too.
+-- Drops the chunks of a tier that are older than its retention, but none that is not rolled up yet. A new or shorter
+-- retention takes effect one run later (`keep_applied`), when the samples accepted under the old one are rolled up too.
 CREATE OR REPLACE PROCEDURE drop_tier(p_tier text, p_moment timestamptz, p_run bigint)
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -264,7 +268,7 @@ DECLARE
     chunks  integer;
 BEGIN
     CALL await_backup();
-    -- Locked, so that a retention raised meanwhile waits, and does not promise what is just being dropped.
+    -- Lock the row: a longer retention that is set meanwhile must wait, because these chunks are being dropped.
     SELECT * INTO tier FROM tiers WHERE name = p_tier FOR UPDATE;
     drop_to := drop_limit(p_tier, greatest(tier.keep, tier.keep_applied), p_moment);
     SELECT count(*), max(end_time) INTO chunks, drop_to
@@ -279,10 +283,10 @@ BEGIN
     COMMIT;
 END
 $$;
-COMMENT ON PROCEDURE drop_tier IS 'Drops the chunks of a tier that are past its age and rolled up.';
+COMMENT ON PROCEDURE drop_tier IS 'Drops the chunks of a tier that are older than its retention and rolled up.';
 
--- A refresh writes every bucket of its range anew, so the dead rows of one must be gone before the next needs
--- their room: where nothing else does it, these are vacuumed after each run that took late samples.
+-- A refresh rewrites every bucket of its range, and leaves dead rows. On an engine without autovacuum, these chunks are
+-- vacuumed after each run with late samples, so that the next refresh can reuse their space.
 CREATE OR REPLACE FUNCTION rewritten_tables() RETURNS TABLE (name text)
 LANGUAGE plpgsql STABLE AS $$
 BEGIN
@@ -297,9 +301,9 @@ END
 $$;
 COMMENT ON FUNCTION rewritten_tables IS 'Chunks of roll-ups in which the newest run of the maintenance replaced rows.';
 
--- Begins a run, or goes on with one that paused; null: neither is due. A run takes the late samples that are
--- there when it begins. Those that come meanwhile are for the next: else a run under a steady flow of them would
--- begin anew at each step, and never come to its later tiers.
+-- Begins a run, or continues a paused one; null: neither is due. A run handles the late samples that exist when it
+-- begins. Later ones are for the next run. Otherwise, under a steady flow of late samples, a run would restart at each
+-- step and never reach its later tiers.
 CREATE OR REPLACE FUNCTION begin_run(p_moment timestamptz, p_every interval, p_force boolean)
 RETURNS TABLE (id bigint, is_due boolean, late_from timestamptz, tiers_done integer)
 LANGUAGE plpgsql AS $$
@@ -333,7 +337,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION begin_run IS
-    'The run that is to be gone on with or begun, and the oldest late sample that it takes.';
+    'The run to begin or continue, and the oldest late sample that it handles.';
 
 CREATE OR REPLACE PROCEDURE maintain(job_id integer DEFAULT NULL, config jsonb DEFAULT NULL)
 LANGUAGE plpgsql AS $$

@@ -1,4 +1,4 @@
--- What messages are made from.
+-- The data for messages.
 
 CREATE OR REPLACE FUNCTION alert_document(a system_alerts) RETURNS jsonb LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT jsonb_build_object(
@@ -7,4 +7,4 @@ CREATE OR REPLACE FUNCTION alert_document(a system_alerts) RETURNS jsonb LANGUAG
         'state', a.state, 'opened_at', a.opened_at, 'acknowledged_at', a.acknowledged_at,
         'acknowledged_by', a.acknowledged_by, 'resolved_at', a.resolved_at, 'resolved_by', a.resolved_by)
 $$;
-COMMENT ON FUNCTION alert_document IS 'An alert as messages have it.';
+COMMENT ON FUNCTION alert_document IS 'An alert in the form for messages.';

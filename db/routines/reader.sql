@@ -1,6 +1,6 @@
--- The role of people who only read: it sees the documented views and functions, and nothing else of ours.
+-- The role for people who only read. It can use the documented views and functions, and nothing else of Vigia.
 
--- Roles belong to the whole server, so another database of it may have made this one, even at this moment.
+-- A role belongs to the whole server. Another database may have created it, even at this moment.
 CREATE OR REPLACE FUNCTION make_reader() RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
     IF to_regrole('vigia_reader') IS NULL THEN
@@ -9,11 +9,11 @@ BEGIN
         EXCEPTION
             WHEN duplicate_object OR unique_violation THEN NULL;
             WHEN insufficient_privilege THEN
-                RAISE WARNING 'there is no role vigia_reader, and % may not make it', current_user;
+                RAISE WARNING 'the role vigia_reader does not exist, and % may not create it', current_user;
                 RETURN false;
         END;
     END IF;
-    -- `vigia sql` takes the role on. Who made it may do so after this, a superuser always, others not.
+    -- `vigia sql` sets this role. The role's creator needs this grant for that; a superuser does not.
     IF NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN
         BEGIN
             GRANT vigia_reader TO CURRENT_USER;
@@ -24,7 +24,7 @@ BEGIN
     RETURN true;
 END
 $$;
-COMMENT ON FUNCTION make_reader IS 'Makes the role vigia_reader where there is none; false: this user may not.';
+COMMENT ON FUNCTION make_reader IS 'Creates the role vigia_reader if it is missing; false: this user may not.';
 
 CREATE OR REPLACE PROCEDURE grant_reader() LANGUAGE plpgsql AS $$
 BEGIN
@@ -38,7 +38,7 @@ BEGIN
         components, checks, uptime_hourly, uptime_daily, alerts, alert_events
     TO vigia_reader;
     GRANT EXECUTE ON FUNCTION history, rate, percentiles, percentile, uptime TO vigia_reader;
-    -- What a view computes as it is read, is computed with the rights of who reads it.
+    -- A view calls functions with the rights of its reader, so the reader needs EXECUTE on them.
     GRANT EXECUTE ON FUNCTION
         series_name, log_bucket, log_bucket_value, log_quantile, merge_moments(double precision[]),
         stddev_of, counter_resets(double precision[]),
@@ -47,10 +47,10 @@ BEGIN
 END
 $$;
 COMMENT ON PROCEDURE grant_reader IS
-    'Lets vigia_reader read the documented views and functions; called whenever they are made.';
+    'Grants vigia_reader the documented views and functions; called whenever they are created.';
 
--- A transaction that only reads can still write any amount of log, and fill the lock table of the whole server. This
--- holds in this database alone, and only a superuser can say so; elsewhere `vigia doctor` names the statements.
+-- A read-only transaction can still write any amount of WAL with these functions, or fill the server's lock table.
+-- Revoking them affects only this database, and needs a superuser. Without one, `vigia doctor` shows the statements.
 CREATE OR REPLACE PROCEDURE revoke_side_effects() LANGUAGE plpgsql AS $$
 DECLARE
     side_effect regprocedure;
@@ -68,15 +68,15 @@ BEGIN
 END
 $$;
 COMMENT ON PROCEDURE revoke_side_effects IS
-    'Takes functions that act on the whole server from PUBLIC, where this user may.';
+    'Revokes functions that affect the whole server from PUBLIC, if this user may.';
 CALL revoke_side_effects();
 REVOKE EXECUTE ON PROCEDURE revoke_side_effects FROM PUBLIC;
 
 REVOKE EXECUTE ON FUNCTION make_reader FROM PUBLIC;
 REVOKE EXECUTE ON PROCEDURE grant_reader, maintain FROM PUBLIC;
 
--- On the embedded engine every session is the superuser's, and nothing but its present role holds a reader
--- back: so a query may not choose another.
+-- On the embedded engine every session belongs to the superuser, and only the current role restricts a reader. So a
+-- query must not be able to set another role.
 DO $$
 BEGIN
     IF version() LIKE '%emcc%' THEN

@@ -1,5 +1,5 @@
--- The login with which SQL rules run: a role of this database alone, for roles belong to the
--- whole server. It is a login and no role that is taken on, because what was taken on can be given up again.
+-- The login for SQL rules. Its name contains the database, because roles belong to the whole server. It is a
+-- login and not a role for SET ROLE, because a query could reset that.
 CREATE OR REPLACE FUNCTION open_sql_rule_login(p_role text, p_verifier text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     IF to_regrole(p_role) IS NULL THEN
@@ -13,12 +13,11 @@ BEGIN
     EXECUTE format('ALTER ROLE %I PASSWORD %L VALID UNTIL %L', p_role, p_verifier, now() + interval '1 minute');
 END
 $$;
-COMMENT ON FUNCTION open_sql_rule_login IS 'Lets the login of SQL rules in for a minute, with a new password.';
+COMMENT ON FUNCTION open_sql_rule_login IS 'Opens the login of SQL rules for a minute, with a new password.';
 REVOKE EXECUTE ON FUNCTION open_sql_rule_login FROM PUBLIC;
 
--- What the SQL of a rule answers, and what it fails with, cut off here so that nothing is too large for who asked: both
--- may hold any text, and who receives it has to hold it as a whole. The SQL was parsed alone, so it does not close
--- the parenthesis. A deadline is no error here, and passes.
+-- Runs the SQL of a rule. Rows and errors can contain any text, so both are truncated here: the client holds a whole
+-- message in memory. The SQL was parsed by itself before, so it cannot close the parenthesis. A timeout is not caught.
 CREATE OR REPLACE FUNCTION run_sql_rule(p_sql text) RETURNS SETOF text LANGUAGE plpgsql AS $$
 BEGIN
     RETURN QUERY EXECUTE format(
@@ -30,4 +29,4 @@ EXCEPTION
 END
 $$;
 COMMENT ON FUNCTION run_sql_rule IS
-    'Runs the SQL of a rule with the rights of who calls it: each row as JSON, cut off.';
+    'Runs the SQL of a rule with the rights of the caller: each row as JSON, truncated.';

@@ -1,7 +1,7 @@
--- What the tiers hold and what it costs, from the catalogue and from the counts that compressed batches carry.
+-- The rows and sizes of the tiers, from the catalogue and from the counts in compressed batches.
 
--- Rows that are not compressed are few, for they are young; where they are many all the same, they are
--- estimated from the first pages.
+-- Uncompressed rows are usually few, because they are new. If there are many, their number is estimated from the first
+-- pages.
 CREATE OR REPLACE FUNCTION chunk_rows(
     p_chunk regclass, p_time name, p_pages_max integer DEFAULT 8192,
     OUT rows bigint, OUT oldest timestamptz, OUT newest timestamptz
@@ -25,7 +25,7 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION chunk_rows IS 'Rows of a chunk, and the times of its oldest and newest.';
+COMMENT ON FUNCTION chunk_rows IS 'Number of rows of a chunk, and the times of its oldest and newest row.';
 
 CREATE OR REPLACE FUNCTION tier_storage(p_tier text)
 RETURNS TABLE (
@@ -49,9 +49,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION tier_storage IS
-    'Chunks of a tier with their rows and bytes; unpacked: what they were before they were compressed.';
+    'Chunks of a tier with their rows and bytes; unpacked_bytes is the size before compression.';
 
--- Counts without reading a batch, but where a chunk is cut in two.
+-- Counts rows without decompressing a batch, except if the time is inside a batch.
 CREATE OR REPLACE FUNCTION series_rows(
     p_chunk regclass, p_end timestamptz, p_time name, p_series integer[], p_before timestamptz
 ) RETURNS TABLE (series_id integer, rows bigint)
@@ -74,4 +74,4 @@ BEGIN
         p_chunk, packed, p_series);
 END
 $$;
-COMMENT ON FUNCTION series_rows IS 'Rows of some series in a chunk that are older than a time.';
+COMMENT ON FUNCTION series_rows IS 'Number of rows of series in a chunk that are older than a time.';

@@ -1,12 +1,12 @@
--- When planned work goes on. Time zones are those of the database, which are the same on both engines.
+-- The times of maintenance windows. Time zones come from the database, and are the same on both engines.
 
--- A moment by the clock on the wall. As in RFC 5545, one that the clock passes twice is the first of them,
--- and one that it leaves out is counted from before the change: 02:30 is then 03:30.
+-- The instant of a local time. As in RFC 5545, a time that occurs twice is its first occurrence, and a time that is
+-- skipped is counted from before the change: 02:30 becomes 03:30.
 CREATE OR REPLACE FUNCTION local_instant(p_local timestamp, p_tz text) RETURNS timestamptz
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
     SELECT CASE WHEN g.guess AT TIME ZONE p_tz = p_local THEN g.guess ELSE g.instant END
     FROM (
-        -- What it would be if the clock had not been changed for a day.
+        -- The instant with the offset of the day before, as if the clock had not been changed.
         SELECT i.instant,
                i.instant + (p_local - ((i.instant - interval '24 hours') AT TIME ZONE p_tz
                    + interval '24 hours')) AS guess
@@ -14,10 +14,10 @@ LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
     ) g
 $$;
 COMMENT ON FUNCTION local_instant IS
-    'The moment at which clocks of a zone show a local time: the first one, or where they would have if they had not been changed.';
+    'The instant of a local time in a zone: the first if it occurs twice, by the offset before the change if skipped.';
 
--- Days of the calendar are counted from a day before to a day after, for a zone that leaves one out. Its work
--- is then that of the next day: the same span, found once.
+-- Calendar days are counted from one day before to one day after, because a zone can skip a whole day. The window of a
+-- skipped day is then the same span as that of the next day, and is found once.
 CREATE OR REPLACE FUNCTION maintenance_spans(p_start timestamptz, p_end timestamptz)
 RETURNS TABLE (window_id integer, name text, matcher jsonb, starts_at timestamptz, ends_at timestamptz)
 LANGUAGE sql STABLE AS $$
@@ -49,4 +49,4 @@ LANGUAGE sql STABLE AS $$
     WHERE w.enabled AND s.starts_at < e.ends_at AND s.starts_at < p_end AND e.ends_at > p_start
 $$;
 COMMENT ON FUNCTION maintenance_spans IS
-    'Each occurrence of a maintenance window that touches a range of time, as a whole. They may overlap.';
+    'Each whole occurrence of a maintenance window that overlaps a time range. Occurrences may overlap.';

@@ -1,4 +1,5 @@
--- What analysts read: stable names, with a comment on every column. Made anew when this text changes.
+-- The documented views for analysts: stable names, with a comment on every column. They are created again when this
+-- file changes.
 
 CREATE OR REPLACE VIEW metrics AS
 SELECT m.time, s.metric, s.component, s.category, s.labels, s.unit, s.kind, m.value, m.series_id
@@ -132,7 +133,7 @@ DO $$
 DECLARE
     item record;
 BEGIN
-    -- A column means the same wherever it is; where it does not, it has the view's name before it.
+    -- A column name has one meaning in all views. An exception is listed with its view's name.
     FOR item IN
         SELECT DISTINCT ON (c.oid, a.attnum) c.oid::regclass AS relation, c.relkind AS kind, view.text AS whole,
                a.attname AS name, given.text
@@ -143,7 +144,7 @@ BEGIN
             ('metrics_1h', 'Roll-up by hour.'),
             ('metrics_1d', 'Roll-up by UTC day.'),
             ('metrics_json', 'One document per component and time.'),
-            ('catalogue', 'Every series there is, with its newest value.'),
+            ('catalogue', 'Every series, with its newest value.'),
             ('counters_5m', 'Increase of counters by five minutes.'),
             ('counters_1h', 'Increase of counters by hour.'),
             ('counters_1d', 'Increase of counters by UTC day.'),
@@ -158,20 +159,20 @@ BEGIN
             ('alert_events', 'Each transition of each alert.'),
             ('history_row', 'A bucket of history().'),
             ('rate_row', 'A bucket of rate().'),
-            ('uptime_row', 'What uptime() answers.'),
+            ('uptime_row', 'The result of uptime().'),
             ('percentile_row', 'A percentile in a bucket of percentiles().')
         ) AS view (name, text)
         JOIN pg_class c ON c.oid = to_regclass(view.name)
         JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
         JOIN (VALUES
-            ('time', 'When it was measured; of a roll-up, the start of the bucket.'),
-            ('metric', 'Name of the metric: subject, what, unit.'),
-            ('component', 'Component it belongs to.'),
+            ('time', 'Time of the measurement; in a roll-up, the start of the bucket.'),
+            ('metric', 'Name of the metric: subject, quantity, unit.'),
+            ('component', 'Component of the series.'),
             ('category', 'system, trading, database, external or security.'),
-            ('labels', 'Labels that tell series of one metric apart.'),
+            ('labels', 'Labels that distinguish the series of a metric.'),
             ('unit', 'Unit of the values.'),
             ('kind', 'gauge, counter or distribution.'),
-            ('resolution', 'Power of two that values are rounded to before storing; null: as they come.'),
+            ('resolution', 'Power of two to which values are rounded before they are stored; null: not rounded.'),
             ('value', 'The value.'),
             ('avg', 'Mean of the samples: sum / count.'),
             ('min', 'Smallest value.'),
@@ -180,21 +181,21 @@ BEGIN
             ('count', 'Number of samples.'),
             ('first', 'Oldest value.'),
             ('last', 'Newest value.'),
-            ('stddev', 'Standard deviation of the samples as a population; null: of a roll-up older than this column.'),
+            ('stddev', 'Population standard deviation of samples; null: the roll-up is older than this column.'),
             ('series_id', 'Number of the series.'),
             ('first_time', 'Time of the oldest value.'),
             ('last_time', 'Time of the newest value.'),
             ('last_value', 'The newest value.'),
-            ('resets', 'Sum of the values from which the counter started again.'),
-            ('increase', 'Growth of the counter, over its restarts too.'),
-            ('counters_5m.increase', 'Growth from the first value to the last, over restarts too; rate() adds what lies between buckets.'),
-            ('counters_1h.increase', 'Growth from the first value to the last, over restarts too; rate() adds what lies between buckets.'),
-            ('counters_1d.increase', 'Growth from the first value to the last, over restarts too; rate() adds what lies between buckets.'),
-            ('rate', 'Growth per second; null: there is one value alone.'),
+            ('resets', 'Sum of the values before each restart of the counter.'),
+            ('increase', 'Increase of the counter, including restarts.'),
+            ('counters_5m.increase', 'Increase from the first value to the last, including restarts; rate() adds the increase between buckets.'),
+            ('counters_1h.increase', 'Increase from the first value to the last, including restarts; rate() adds the increase between buckets.'),
+            ('counters_1d.increase', 'Increase from the first value to the last, including restarts; rate() adds the increase between buckets.'),
+            ('rate', 'Increase per second; null: there is only one value.'),
             ('log_bucket', 'Number of the bucket, in the order of the values; percentile() reads it.'),
-            ('distributions_5m.value', 'Value that stands for the bucket: at most 1 percent from all in it.'),
-            ('distributions_1h.value', 'Value that stands for the bucket: at most 1 percent from all in it.'),
-            ('distributions_1d.value', 'Value that stands for the bucket: at most 1 percent from all in it.'),
+            ('distributions_5m.value', 'Representative value of the bucket: within 1 percent of each value in it.'),
+            ('distributions_1h.value', 'Representative value of the bucket: within 1 percent of each value in it.'),
+            ('distributions_1d.value', 'Representative value of the bucket: within 1 percent of each value in it.'),
             ('distributions_5m.count', 'Number of values in the bucket.'),
             ('distributions_1h.count', 'Number of values in the bucket.'),
             ('distributions_1d.count', 'Number of values in the bucket.'),
@@ -207,29 +208,29 @@ BEGIN
             ('critical_s', 'Seconds critical.'),
             ('up_s', 'Seconds observed and not down.'),
             ('down_s', 'Seconds down.'),
-            ('blind_s', 'Seconds nobody looked.'),
+            ('blind_s', 'Seconds without a check.'),
             ('availability', 'up_s / (up_s + down_s) in percent; null: never observed.'),
             ('status', 'healthy, warning, critical or down; null: not observed.'),
-            ('since', 'When the status became what it is.'),
+            ('since', 'Time of the last change of status.'),
             ('reason', 'Why it is not healthy.'),
-            ('maintenance', 'Whether planned work is going on.'),
+            ('maintenance', 'Whether a maintenance window is active.'),
             ('last_check', 'Time of the newest check.'),
-            ('uptime_24h', 'Share of the observed part of the last 24 h in which it was not down, in percent.'),
-            ('stands_for_s', 'Seconds from time on that the check speaks for.'),
+            ('uptime_24h', 'Percentage of the observed time of the last 24 h in which it was not down.'),
+            ('stands_for_s', 'Seconds from time on that the check covers.'),
             ('id', 'Number of the alert.'),
             ('rule', 'Name of the rule that raised it.'),
             ('level', 'info, warning, critical or emergency.'),
             ('title', 'What is wrong, in a few words.'),
-            ('message', 'What was measured, and against which limit.'),
+            ('message', 'Measured value and limit.'),
             ('threshold', 'Limit of the level.'),
             ('state', 'firing, acknowledged or resolved.'),
             ('opened_at', 'When it was raised.'),
-            ('acknowledged_at', 'When someone took it on.'),
-            ('acknowledged_by', 'Who took it on.'),
+            ('acknowledged_at', 'When it was acknowledged.'),
+            ('acknowledged_by', 'Who acknowledged it.'),
             ('resolved_at', 'When it ended.'),
             ('resolved_by', 'Who ended it: a key or user, or auto.'),
-            ('suppressed_by', 'What suppresses its notifications, or did when it ended: silence:3, maintenance:backup, dependency:database.'),
-            ('is_flapping', 'Whether it opened because its rule flaps.'),
+            ('suppressed_by', 'The cause that suppresses its notifications, now or at its end: silence:3, maintenance:backup, dependency:database.'),
+            ('is_flapping', 'Whether it opened because its rule is flapping.'),
             ('alert_events.id', 'Order of the transitions.'),
             ('alert_events.time', 'When it happened.'),
             ('alert_events.level', 'Level after the transition.'),
@@ -237,7 +238,7 @@ BEGIN
             ('alert_id', 'The alert.'),
             ('type', 'opened, escalated, lowered, acknowledged, acknowledgement_expired, commented, suppressed, unsuppressed, resolved or reopened.'),
             ('actor', 'Who did it: a key or user, or auto.'),
-            ('comment', 'What that person said, or why the service did it.')
+            ('comment', 'Comment of the person, or the reason of the service.')
         ) AS given (name, text) ON given.name IN (a.attname, c.relname || '.' || a.attname)
         ORDER BY c.oid, a.attnum, length(given.name) DESC
     LOOP
@@ -250,8 +251,8 @@ $$;
 
 CALL grant_reader();
 
-COMMENT ON TABLE schema_migrations IS 'The migrations that were applied; version 0 stands for the views and functions.';
+COMMENT ON TABLE schema_migrations IS 'The applied migrations; version 0 stands for the views and functions.';
 COMMENT ON COLUMN schema_migrations.version IS 'Number of the file.';
 COMMENT ON COLUMN schema_migrations.name IS 'Name of the file.';
-COMMENT ON COLUMN schema_migrations.checksum IS 'SHA-256 of its text: an applied file must not change.';
-COMMENT ON COLUMN schema_migrations.applied_at IS 'When.';
+COMMENT ON COLUMN schema_migrations.checksum IS 'SHA-256 of the file: an applied file must not change.';
+COMMENT ON COLUMN schema_migrations.applied_at IS 'When it was applied.';

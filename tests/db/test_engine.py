@@ -320,7 +320,7 @@ async def test_hung_engine_keeps_the_lock_and_ends_with_its_parent(data_dir: Pat
         await until(lambda: connection.info.transaction_status == TransactionStatus.ACTIVE)
         process.kill()
         await process.wait()
-        with pytest.raises(EngineError, match=f"in use by process {process.pid}"):
+        with pytest.raises(EngineError, match=f"or stop process {process.pid}"):
             async with opened(data_dir, lock_wait_s=0.5):
                 pass
         with pytest.raises(OperationalError):

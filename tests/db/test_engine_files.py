@@ -107,7 +107,7 @@ async def test_too_few_files_are_told_in_one_line_before_any_is_made(tmp_path: P
     reported = await open_under("-n 64", tmp_path)
 
     assert reported.startswith(
-        "the embedded database needs 256 open files, and this process may have "
+        "the embedded database needs 256 open files, but this process may open only "
     )
     assert "64; raise the hard limit: ulimit -Hn 4096" in reported
     assert reported.count("\n") == 1

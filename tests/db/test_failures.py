@@ -51,7 +51,7 @@ def test_an_error_is_about_the_data_the_load_or_the_database(
         (errors.ReadOnlySqlTransaction(), "the database is read-only"),
         (AwayError("the database is away: refused"), "the database is away: refused"),
         (TimeoutError(), "the database does not answer in time"),
-        (TypeError("x"), "something went wrong inside (TypeError); the log says what"),
+        (TypeError("x"), "an internal error of Vigia; the log has the details"),
         (psycopg.OperationalError('connection to "10.0.0.9" failed: no such role'), "no such role"),
     ],
 )

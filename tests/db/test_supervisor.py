@@ -45,7 +45,7 @@ async def test_child_that_gives_no_sign_of_life_is_replaced() -> None:
         async with supervised(child):
             await restarted(child, 1)
 
-    assert logs[0]["reason"] == "no sign of life for 0.2 s"
+    assert logs[0]["reason"] == "no heartbeat for 0.2 s"
 
 
 async def test_child_that_beats_is_left_alone() -> None:

@@ -1,1 +1,1 @@
-"""Backups of the embedded engine: the files of its database as they are at one moment."""
+"""Backups of the embedded engine: a copy of its database files at one moment."""

@@ -1,7 +1,7 @@
-"""Copies a folder of files that others write to: most of it while they do, and the rest once held.
+"""Copies a folder while another process writes to it, in several passes.
 
-Each pass copies what is new or has changed since the pass before. Nobody may write during the last
-one; it is short, since it finds little.
+Each pass copies the files that are new or have changed since the pass before. The other process
+must not write during the last pass. That pass is short, because few files are left.
 """
 
 import os
@@ -10,19 +10,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 STEADY_NS = 1_000_000_000
-"""A file that changed as shortly before it was copied may have changed again under the same time:
-file systems tell times apart by some milliseconds only."""
+"""A file that changed less than this before its copy is copied again in the next pass. It may have
+changed a second time with the same modification time, which has a resolution of milliseconds."""
 
 OnBytes = Callable[[int], None]
-"""Is told how many more bytes were copied."""
+"""Called with the number of bytes that were just copied."""
 Stamp = tuple[int, int, int]
-"""A file's inode, length and time of change."""
+"""The inode, size and modification time (ns) of a file."""
 IsWanted = Callable[[Path], bool]
-"""Whether a file, named from the folder on, is copied."""
+"""Returns whether a file is copied. The path is relative to the folder."""
 
 
 class FolderCopy:
-    """A copy of `source` at `target`, which it makes. Every method blocks on the disk."""
+    """A copy of the folder `source` at the new path `target`. Every method blocks on the disk."""
 
     def __init__(self, source: Path, target: Path) -> None:
         self._source, self._target = source, target
@@ -32,14 +32,14 @@ class FolderCopy:
 
     @property
     def files(self) -> list[Path]:
-        """The files of the copy, named from the folder on."""
+        """The files of the copy, relative to the folder."""
         return sorted(self._copied)
 
     def path_of(self, file: Path) -> Path:
         return self._target / file
 
     def update(self, is_wanted: IsWanted, now_ns: int, on_bytes: OnBytes = lambda _: None) -> int:
-        """Bring the copy up to the source; return how many bytes were copied. Raises OSError."""
+        """Copy the changes since the last call; return the copied bytes. Raises OSError."""
         found = {file: stamp for file, stamp in self._walk() if is_wanted(file)}
         for file in self._copied.keys() - found.keys():
             self._drop(file)
@@ -52,7 +52,7 @@ class FolderCopy:
         return size
 
     def _walk(self) -> Iterator[tuple[Path, Stamp]]:
-        """Yield every file with its stamp, and note the folders; what goes meanwhile is passed."""
+        """Yield every file with its stamp, and note the folders. Skip files deleted meanwhile."""
         self.folders = set()
         for folder, _, names in os.walk(self._source):
             place = Path(folder).relative_to(self._source)
@@ -66,7 +66,7 @@ class FolderCopy:
                 yield place / name, (found.st_ino, found.st_size, found.st_mtime_ns)
 
     def _copy(self, file: Path) -> bool:
-        """Copy a file; False when it has gone meanwhile."""
+        """Copy a file; return False if it was deleted meanwhile."""
         try:
             shutil.copyfile(self._source / file, self.path_of(file))
         except FileNotFoundError:

@@ -1,7 +1,7 @@
-"""Copies the files of the running embedded engine, which serves nobody for the last moment of it.
+"""Copies the files of the running embedded engine. It serves no other client for the last moment.
 
-The engine has one session. While a transaction of ours is open, it does nothing for others, and
-nothing by itself: after a checkpoint its files are a whole database.
+The engine has one session. While our transaction is open, it runs no other statement and has no
+background work. So after a checkpoint its files are a consistent database.
 """
 
 import asyncio
@@ -23,16 +23,18 @@ HOLD = _QUERIES["hold"]
 
 LOG = "pg_wal"
 LEFT_OUT = {"postmaster.pid", "postmaster.opts"}
-"""What belongs to a running process."""
+"""Files that belong to a running process, and not to the database."""
 HELD_BYTES_MAX = 32 << 20
 PASSES_MAX = 4
-"""While so much changes during a pass, another one is made before anybody has to wait."""
+"""Passes are repeated before the engine is held, up to this number, while each of them copies more
+than `HELD_BYTES_MAX`."""
 SIGN_EVERY_S = 5.0
-"""A client that is silent for longer within a transaction is disconnected."""
+"""Seconds between two statements in the transaction. The engine disconnects a client that is silent
+inside a transaction for too long."""
 
 
 class Held(Struct, frozen=True):
-    """Where the log is while the engine is held."""
+    """The position of the write-ahead log while the engine is held."""
 
     first_log: str
     last_log: str
@@ -40,7 +42,7 @@ class Held(Struct, frozen=True):
 
 
 class Copied(Struct, frozen=True):
-    """A copy of a database's files, and how long nobody else was served for it."""
+    """A copy of the database files, and for how many seconds no other client was served."""
 
     files: FolderCopy
     held_s: float
@@ -53,13 +55,15 @@ async def copy_files(
     before_hold: Callable[[], None],
     progress: Progress,
 ) -> Copied:
-    """Copy the files of the engine behind a connection, which is in autocommit, to a new folder.
+    """Copy the engine's files to a new folder. The connection must be in autocommit.
 
-    `before_hold` is called when the engine is about to be held: whatever was committed until then
-    is in the copy. Raises psycopg.OperationalError when the engine went on meanwhile.
+    1. Make a checkpoint, and copy most of the files while the engine serves others.
+    2. Call `before_hold`. Everything that was committed before it is in the copy.
+    3. Hold the engine with a transaction, make a checkpoint, and copy the remaining changes.
+    4. Check that the write-ahead log has not moved. If it has, raise psycopg.OperationalError.
     """
     files = FolderCopy(source, target)
-    # Else the one below would write everything that changed since the last one.
+    # Without it, the checkpoint in the hold would write all changes since the last one.
     await queries.run(connection, CHECKPOINT)
     for _ in range(PASSES_MAX):
         progress.begin("bytes copied", _size(source))
@@ -83,7 +87,9 @@ async def _copy_rest(connection: Connection, files: FolderCopy) -> None:
 
     await _alive(connection, asyncio.to_thread(files.update, is_wanted, time.time_ns()))
     if await _hold(connection) != held:
-        raise psycopg.OperationalError("the engine went on while its files were copied; try again")
+        raise psycopg.OperationalError(
+            "the database changed while its files were copied; start the backup again"
+        )
 
 
 async def _hold(connection: Connection) -> Held:
@@ -92,14 +98,14 @@ async def _hold(connection: Connection) -> Held:
 
 
 async def _alive(connection: Connection, copying: Coroutine[None, None, int]) -> None:
-    """Wait for the copy, and ask the engine something now and then."""
+    """Wait for the copy, and send a statement every SIGN_EVERY_S to keep the transaction open."""
     task = asyncio.create_task(copying, name="copy of the files")
     try:
         while not task.done():
             await asyncio.wait([task], timeout=SIGN_EVERY_S)
             await _hold(connection)
     finally:
-        # A thread cannot be ended: nobody else may use what it writes to before it has.
+        # A thread cannot be cancelled. Wait for it, because it still writes to the copy.
         await asyncio.wait([task])
     await task
 

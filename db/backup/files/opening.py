@@ -1,4 +1,4 @@
-"""Opens a copy of an embedded database's files, to prove that it is one and to count its rows."""
+"""Opens a copy of the embedded database's files, to prove that it works and to count its rows."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,23 +14,23 @@ from model.errors import UnavailableError
 from runtime.settings import Settings
 
 ENGINE_BYTES = 700 << 20
-"""What an engine may take of the machine's memory."""
+"""The memory that an engine can need."""
 DEADLINE_S = 3600.0
-"""Of one statement: nobody else waits for it."""
+"""The limit of one statement. It is long, because no other client waits for this engine."""
 
 
 @asynccontextmanager
 async def open_copy(settings: Settings, folder: Path) -> AsyncIterator[Connection]:
-    """Open the database `postgres` in a folder with an engine of its own, which changes it.
+    """Open the database `postgres` in a folder with a separate engine. This changes the files.
 
-    The engine syncs nothing to the disk: it would sync every file of a copy, each by itself. The
-    settings are those of the service whose database it is. Raises EngineError when the engine does
-    not start, UnavailableError when the machine has too little memory for another one.
+    The engine does not sync to the disk, because syncing each file of the copy would take long.
+    `settings` are those of the service whose database was copied. Raises EngineError if the engine
+    does not start, and UnavailableError if the machine has too little free memory.
     """
     free = psutil.virtual_memory().available
     if free < ENGINE_BYTES:
         raise UnavailableError(
-            f"an engine needs {ENGINE_BYTES >> 20} MB of memory, and {free >> 20} MB are free"
+            f"an engine needs {ENGINE_BYTES >> 20} MB of memory, but only {free >> 20} MB are free"
         )
     engine_dir = prepared(settings.data_dir.resolve(), settings.engine_dir)
     own = Settings(data_dir=folder, engine_dir=engine_dir)

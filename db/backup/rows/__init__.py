@@ -1,1 +1,1 @@
-"""Backups of a server: the rows of its tables as they are at one moment."""
+"""Backups of a server: the rows of its tables at one moment."""

@@ -13,7 +13,7 @@ from db.backup.rows.snapshot import Snapshot
 from db.backup.tables import COPY_OUT, Reading, checksum_text, count
 
 PART_BYTES = 8 << 20
-"""How much of a table is one member: as much is in memory."""
+"""The size of one member with rows. This much is held in memory."""
 ROWS = re.compile(r"rows/\d+-(\w+)\.copy\.gz")
 SCRIPT = "rows/{:06}.sql"
 PART = "rows/{:06}-{}.copy"
@@ -22,10 +22,10 @@ PART = "rows/{:06}-{}.copy"
 async def write_rows(
     writer: ArchiveWriter, snapshot: Snapshot, closing: Sequence[bytes], progress: Progress
 ) -> list[Table]:
-    """Write every table, and return what each holds.
+    """Write the rows of every table, and return their counts and checksums.
 
-    `closing` are statements that a database which was made by psql ends with. In the order of
-    their names the parts are one script for psql.
+    In the order of their names, the members are one script for psql. `closing` are the statements
+    at its end.
     """
     progress.begin("parts counted", snapshot.parts)
     found = [await count(snapshot.connection, one, progress.advance) for one in snapshot.readings]
@@ -39,7 +39,7 @@ async def write_rows(
 
 
 class _Dump:
-    """Numbers the parts."""
+    """Writes the members of the dump, and numbers them."""
 
     def __init__(self, writer: ArchiveWriter, snapshot: Snapshot, progress: Progress) -> None:
         self._writer, self._snapshot, self._progress = writer, snapshot, progress
@@ -70,19 +70,20 @@ class _Dump:
 
 
 def rows_of(archive: Archive, table: str) -> list[str]:
-    """Return the members that hold a table's rows, in order."""
+    """Return the members with the rows of a table, in order."""
     return [name for name in archive.names if (match := ROWS.fullmatch(name)) and match[1] == table]
 
 
 def check_rows(archive: Archive, manifest: Manifest, progress: Progress) -> None:
-    """Count the rows in a backup again. Raises DamagedError when they are others than were read."""
+    """Count the rows in a backup. Raises DamagedError if they differ from the manifest."""
     progress.begin("rows read back", manifest.rows)
     for table in manifest.tables:
         found = _count(archive, table.name, progress)
         if found != table:
             raise DamagedError(
                 f"table {table.name}: the backup has {found.rows} rows with checksum "
-                f"{found.checksum}, and {table.rows} rows with {table.checksum} were read"
+                f"{found.checksum}, but {table.rows} rows with {table.checksum} were read from "
+                "the database; make the backup again"
             )
 
 

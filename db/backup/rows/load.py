@@ -1,4 +1,4 @@
-"""Makes a server's database of the rows in a backup."""
+"""Restores the rows of a backup into an empty database of a server."""
 
 from collections.abc import Awaitable, Callable
 
@@ -27,7 +27,7 @@ SET_SEQUENCE = _QUERIES["set_sequence"]
 
 
 Finish = Callable[[Connection], Awaitable[None]]
-"""Writes into what was restored, before any service sees it."""
+"""Called with the restored database before any service can use it."""
 
 
 class _Applied(Struct, frozen=True):
@@ -37,11 +37,11 @@ class _Applied(Struct, frozen=True):
 
 
 async def refuse_filled(connection: Connection) -> None:
-    """Raise ConflictError for a database that something is in."""
+    """Raise ConflictError for a database that is not empty."""
     if not await queries.value(connection, IS_EMPTY):
         raise ConflictError(
-            f"the database {connection.info.dbname} is not empty; make a new one with "
-            "CREATE DATABASE, and let VIGIA_DATABASE_URL name that"
+            f"the database {connection.info.dbname} is not empty; create a new one with "
+            "CREATE DATABASE, and set VIGIA_DATABASE_URL to it"
         )
 
 
@@ -52,14 +52,15 @@ async def load_rows(
     finish: Finish,
     progress: Progress,
 ) -> None:
-    """Fill an empty database, and check it. The connection is in autocommit.
+    """Fill an empty database, and check it. The connection must be in autocommit.
 
-    1. Make the tables of the backup's version, and hide that they are complete: until the end, and
-       after a failure, no service uses the database.
-    2. Copy the rows in.
-    3. Count them. Raises DamagedError when there are others than the backup says.
-    4. Bring the database to this version and `finish` it, in the transaction that shows it.
-    5. Show what the aggregates hold.
+    1. Create the tables of the backup's version, but remove the rows of schema_migrations. Until
+       they are back, no service uses the database, even after a failure.
+    2. Copy the rows into the tables.
+    3. Count them. Raises DamagedError if they differ from the manifest.
+    4. In one transaction: put the rows of schema_migrations back, migrate to this version, and
+       call `finish`.
+    5. Let the aggregates show their restored rows.
     """
     async with connection.transaction():
         await migrate(connection, manifest.schema_version)
@@ -86,7 +87,10 @@ async def load_rows(
 async def _load_table(
     connection: Connection, archive: Archive, reading: Reading, progress: Progress
 ) -> None:
-    """Copy each part in a statement of its own, so that none makes more chunks than it can lock."""
+    """Copy each member in its own statement.
+
+    One COPY of a whole table could create more chunks than a transaction can lock.
+    """
     table = sql.Identifier(reading.source.schema, reading.source.relation)
     columns = sql.SQL(", ").join(sql.Identifier(column.name) for column in reading.columns)
     statement = composed(COPY_IN, table=table, columns=columns)
@@ -98,13 +102,13 @@ async def _load_table(
 
 
 async def check_tables(connection: Connection, manifest: Manifest, progress: Progress) -> None:
-    """Compare what a database holds with the manifest. Raises DamagedError."""
+    """Compare the rows of a database with the manifest. Raises DamagedError."""
     wanted = {table.name: table for table in manifest.tables}
     async with connection.transaction():
         await tables.fix_settings(connection)
         sources = await tables.read_sources(connection, frozenset(wanted))
         if missing := wanted.keys() - {source.name for source in sources}:
-            raise DamagedError(f"what was restored lacks {', '.join(sorted(missing))}")
+            raise DamagedError(f"the restored database lacks {', '.join(sorted(missing))}")
         readings = await tables.prepare_readings(connection, sources)
         progress.begin("parts checked", sum(reading.parts for reading in readings))
         for reading in readings:
@@ -112,5 +116,5 @@ async def check_tables(connection: Connection, manifest: Manifest, progress: Pro
             if found != (table := wanted[found.name]):
                 raise DamagedError(
                     f"table {found.name}: {found.rows} rows with checksum {found.checksum} were "
-                    f"restored, and the backup has {table.rows} with {table.checksum}"
+                    f"restored, but the backup has {table.rows} with {table.checksum}"
                 )

@@ -1,5 +1,5 @@
 -- name: is_empty
--- Whether nobody has put a table into the schema.
+-- Whether the schema has no tables.
 SELECT NOT EXISTS (
     SELECT
     FROM pg_class c
@@ -9,7 +9,7 @@ SELECT NOT EXISTS (
 )
 
 -- name: hide
--- A service that finds no row here leaves the database alone: it is being restored.
+-- A service that finds no row here does not use the database: it is being restored.
 WITH hidden AS (DELETE FROM schema_migrations RETURNING version, name, checksum)
 SELECT version, name, checksum FROM hidden ORDER BY version
 
@@ -17,7 +17,7 @@ SELECT version, name, checksum FROM hidden ORDER BY version
 INSERT INTO schema_migrations (version, name, checksum) VALUES (%(version)s, %(name)s, %(checksum)s)
 
 -- name: empty
--- What the migrations put there is in the backup too, as people have changed it.
+-- Removes the rows that migrations insert. The backup has them too, as users have changed them.
 TRUNCATE {tables}
 
 -- name: copy_in

@@ -1,4 +1,4 @@
-"""The psql script around the rows of a backup: it makes a database without a program of ours."""
+"""The psql script in a backup: it restores the rows without Vigia."""
 
 from collections.abc import Sequence
 
@@ -24,7 +24,7 @@ SHOW_AGGREGATES = _PARTS["show_aggregates"]
 
 
 def begin(snapshot: Snapshot) -> bytes:
-    """Return what comes before the rows: the extension and every table, empty."""
+    """Return the beginning of the script: it creates the extension and all tables, empty."""
     own = [one.source.name for one in snapshot.readings if not one.source.is_aggregate]
     emptied = _text(EMPTY, tables=sql.SQL(", ").join(map(sql.Identifier, own)))
     migrations = [_transaction(migration.sql) for migration in shipped()]
@@ -32,7 +32,7 @@ def begin(snapshot: Snapshot) -> bytes:
 
 
 def before_rows(reading: Reading) -> bytes:
-    """Return the COPY that a table's rows follow."""
+    """Return the COPY statement before the rows of a table."""
     columns = sql.SQL(", ").join(sql.Identifier(column.name) for column in reading.columns)
     name = reading.source.name
     if reading.source.is_aggregate:
@@ -45,7 +45,10 @@ def after_rows() -> bytes:
 
 
 def end(sequences: Sequence[NumberSequence], closing: Sequence[bytes]) -> bytes:
-    """Return what comes after the rows: numbers, routines, and what else is to be done."""
+    """Return the end of the script: sequences, routines, aggregates, and `closing`.
+
+    The rows of schema_migrations come last. Without them, no service uses the database.
+    """
     numbers = [
         _text(SEQUENCE, name=sql.Literal(one.name), value=sql.Literal(one.last_value))
         for one in sequences
@@ -72,7 +75,10 @@ def _text(statement: queries.Query, **parts: sql.Composable) -> bytes:
 
 
 def _statements(*texts: bytes) -> bytes:
-    """Return statements that follow each other; a file's last line may be a comment."""
+    """Join statements, and end each with a semicolon.
+
+    A missing semicolon goes on a new line, because the last line of a file may be a comment.
+    """
     ended = [
         text.rstrip() if text.rstrip().endswith(b";") else text.rstrip() + b"\n;" for text in texts
     ]

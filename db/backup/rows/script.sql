@@ -1,5 +1,5 @@
 -- part: begin
--- A backup of Vigia, for psql: this file, the rows of each table, and what ends it.
+-- A backup of Vigia, for psql: this file, the rows of each table, and the end of the script.
 \set ON_ERROR_STOP on
 SET client_encoding TO 'UTF8';
 SET timezone TO 'UTC';
@@ -12,7 +12,7 @@ SET client_min_messages TO warning;
 COPY {table} ({columns}) FROM stdin;
 
 -- name: aggregate
--- The table behind an aggregate has another name in each database.
+-- The materialized table of an aggregate has another name in each database.
 SELECT format('%I.%I', materialization_hypertable_schema, materialization_hypertable_name) AS behind
 FROM timescaledb_information.continuous_aggregates WHERE view_schema = current_schema() AND view_name = {name} \gset
 COPY :behind ({columns}) FROM stdin;
@@ -21,7 +21,7 @@ COPY :behind ({columns}) FROM stdin;
 \.
 
 -- name: empty
--- What the migrations put there is in the backup too, as people have changed it.
+-- Removes the rows that migrations insert. The backup has them too, as users have changed them.
 TRUNCATE {tables};
 
 -- name: sequence
@@ -31,8 +31,8 @@ SELECT setval({name}, {value});
 INSERT INTO schema_migrations (version, name, checksum) VALUES ({version}, {name}, {checksum});
 
 -- part: show_aggregates
--- An aggregate shows what it holds up to the end of its newest refresh: so the newest bucket of each is made anew, if
--- its source still has it. Sources come before what is made from them.
+-- An aggregate shows its rows only up to the end of its newest refresh, and a restored one has had none. So the newest
+-- bucket of each is refreshed, if its source still has the samples. Sources come before the aggregates made from them.
 DO $$
 DECLARE
     tier   record;

@@ -1,4 +1,4 @@
-"""Reads a server's tables as they were at one moment, while others go on writing."""
+"""Reads the tables of a server at one moment, while other sessions write to them."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,7 +20,7 @@ SEQUENCES = _QUERIES["sequences"]
 
 
 class Snapshot(Struct, frozen=True):
-    """What there is to read; the connection reads it as it was when the snapshot was taken."""
+    """The tables to read. The connection sees them as of the time of the snapshot."""
 
     connection: Connection
     versions: Versions
@@ -35,10 +35,11 @@ class Snapshot(Struct, frozen=True):
 
 @asynccontextmanager
 async def open_snapshot(connection: Connection) -> AsyncIterator[Snapshot]:
-    """Read every table of Vigia in one transaction; nobody else waits for it.
+    """Open a transaction that reads every table of Vigia. Writers do not wait for it.
 
-    The connection is in autocommit, and is used for nothing else. Each table is locked against
-    what a snapshot cannot see (a chunk that is emptied or dropped), and then the snapshot is taken.
+    The connection must be in autocommit, and must not be used for anything else. A snapshot does
+    not protect against a chunk that is truncated or dropped later. Therefore each table is locked
+    against that first, and the snapshot is taken by the first query after the locks.
     """
     names = tables.our_tables()
     versions = await tables.read_versions(connection)

@@ -1,12 +1,12 @@
 -- name: claim
--- While this is held, the maintenance packs and drops nothing: that a chunk is emptied, a snapshot cannot see.
+-- While this lock is held, the maintenance rewrites and drops no chunk: a snapshot does not protect against that.
 SELECT pg_advisory_lock(7_318_009)
 
 -- name: release
 SELECT pg_advisory_unlock(7_318_009)
 
 -- name: hold
--- The first statement of the transaction: its snapshot is of what is there once all of them are held.
+-- The first statement of the transaction. LOCK takes no snapshot, so the snapshot is taken after all locks are held.
 LOCK TABLE {tables} IN ACCESS SHARE MODE
 
 -- name: sequences

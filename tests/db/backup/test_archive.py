@@ -96,15 +96,15 @@ def test_nothing_can_be_cut_off_unnoticed(whole: Path, tmp_path: Path, data: st.
     short = tmp_path / "short.backup"
     short.write_bytes(content[:at])
 
-    assert "it was cut short" in refusal_of(short)
+    assert "the file was truncated" in refusal_of(short)
 
 
 def test_something_else_is_no_backup(tmp_path: Path) -> None:
     other = tmp_path / "other.backup"
     other.write_bytes(b"\0" * 10240)
 
-    assert "or is no backup" in refusal_of(other)
-    with pytest.raises(DamagedError, match="it is no archive of Vigia"), glance(other):
+    assert "or is not a backup" in refusal_of(other)
+    with pytest.raises(DamagedError, match="the file is not a backup of Vigia"), glance(other):
         pass
 
 

@@ -89,5 +89,5 @@ def test_a_list_says_which_files_are_damaged(tmp_path: Path) -> None:
     new_path(tmp_path, NOW - timedelta(days=1)).write_bytes(b"z" * 100)
 
     newest, oldest = read_all(tmp_path)
-    assert newest.damage == "it is no backup of Vigia: it has no manifest.json"
-    assert oldest.damage == "it was cut short: 100 bytes are no whole archive"
+    assert newest.damage == "the file is not a backup of Vigia: it has no manifest.json"
+    assert oldest.damage == "the file was truncated to 100 bytes"

@@ -222,7 +222,7 @@ async def test_a_damaged_backup_is_refused_before_anything_is_touched(
 ) -> None:
     path = damaged(whole.path, tmp_path / "damaged.backup", how)
 
-    reason = "it was cut short" if how == "truncated" else "it was changed after it was written"
+    reason = "file was truncated" if how == "truncated" else "was changed after it was written"
     with pytest.raises(DamagedError, match=reason):
         await restore(path, target_of(fresh), Silent())
     assert not fresh.data_dir.exists()
@@ -235,7 +235,7 @@ async def test_a_damaged_backup_is_refused_before_anything_is_touched(
 async def test_a_database_that_is_there_is_not_written_over(whole: Whole, fresh: Settings) -> None:
     path = whole.path
     await restore(path, target_of(fresh), Silent())
-    with pytest.raises(ConflictError, match=r"holds a database already|is not empty"):
+    with pytest.raises(ConflictError, match=r"already contains a database|is not empty"):
         await restore(path, target_of(fresh), Silent())
 
     if fresh.database_url is None:

@@ -108,7 +108,7 @@ async def test_a_database_of_another_version_is_refused(
             "INSERT INTO schema_migrations (version, name, checksum) VALUES (9999, '', '')"
         )
     try:
-        with pytest.raises(ConflictError, match="schema is at version 9999 and this program"):
+        with pytest.raises(ConflictError, match="schema is at version 9999, but this program"):
             async with open_snapshot(server):
                 pass
     finally:
