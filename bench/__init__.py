@@ -1,1 +1,1 @@
-"""Measurements, as ratios within one run."""
+"""Benchmarks. Their figures are ratios within one run, which depend little on the machine."""

@@ -1,4 +1,4 @@
-"""Samples that come as requests: the same ones in every format."""
+"""Request bodies with the same samples in every format."""
 
 import gzip
 import struct
@@ -15,11 +15,11 @@ SEED = 20_261_123
 STEP_S = 15
 METRIC, LABEL = "bench_load_percent", "core"
 SAMPLE_HEAD, TIME_HEAD = b"\x12\x10\x09", b"\x10"
-"""Of a sample of remote write: a message of 16 bytes, with a double and a time of six bytes."""
+"""Bytes of a sample in remote write: a message of 16 bytes with a double and a 6-byte time."""
 
 
 class Shape(Struct, frozen=True):
-    """How many series a request holds, and how many samples of each."""
+    """The number of series in a request, and the number of samples of each."""
 
     series: int
     each: int
@@ -40,16 +40,16 @@ class Batch(Struct, frozen=True, eq=False):
     values: NDArray[np.float64]
 
     def rows(self) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.float64]]:
-        """Return series, times in microseconds and values; shapes have no series in common."""
+        """Return series, times in microseconds, and values. Shapes have no series in common."""
         first = self.shape.series
         ids = np.repeat(np.arange(first, 2 * first, dtype=np.int32), self.shape.each)
         return ids, np.tile(self.times * 1_000_000, self.shape.series), self.values.ravel()
 
 
 def batches(shape: Shape, start_s: int, step_s: int = STEP_S) -> Iterator[Batch]:
-    """Yield samples of the same series without end; no time comes twice.
+    """Yield batches of the same series for ever. No time occurs twice.
 
-    Values have all their digits, which is the most that there can be to read.
+    Values have all their digits, so that parsing them takes the longest possible time.
     """
     random = np.random.default_rng([SEED, shape.series])
     while True:

@@ -1,4 +1,4 @@
-"""What benchmarks share: the arguments of those that load data, their database, a tidy end."""
+"""The command line of benchmarks that load data, and their orderly end."""
 
 import argparse
 import asyncio
@@ -15,11 +15,11 @@ EXIT_USAGE = 2
 EXIT_STOPPED = 128 + signal.SIGTERM
 
 Main = Callable[[str, bool], Awaitable[None]]
-"""Is given the address of a native server, and whether to keep what was loaded."""
+"""Called with the address of a native server, and whether to keep the loaded data."""
 
 
 def run(main: Main, description: str) -> None:
-    """Run with the arguments of the command line, and a native server."""
+    """Run a benchmark with the arguments of the command line and a native server."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--keep", action="store_true", help="leave what was loaded to the next run")
     keep = parser.parse_args().keep
@@ -31,7 +31,7 @@ def run(main: Main, description: str) -> None:
 
 
 def execute(work: Awaitable[None]) -> None:
-    """Run to the end; SIGINT and SIGTERM end it early, and nothing is left behind."""
+    """Run to the end. SIGINT and SIGTERM cancel it, so that its databases are still dropped."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     try:
         uvloop.run(_stoppable(work))

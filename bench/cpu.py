@@ -1,7 +1,7 @@
-"""CPU seconds of a service under measurement: its own, and those of its database.
+"""Measures the CPU seconds of a service and of its database.
 
-Wall-clock time hides work that other cores do meanwhile; CPU seconds do not. The kernel counts them
-in nanoseconds for each process. The database server must run on this machine.
+Wall-clock time hides the work of other cores, and CPU seconds do not. The kernel counts them in
+nanoseconds for each process. The database server must run on this machine.
 """
 
 import time
@@ -16,11 +16,11 @@ from bench import named
 _QUERIES = named.load(__file__)
 BACKENDS = _QUERIES["backends"]
 OWN = "bench"
-"""The `application_name` of our own connections, whose work is not the service's."""
+"""The `application_name` of the benchmark's own connections. Their work is not counted."""
 
 
 class Used(Struct, frozen=True):
-    """CPU seconds of the service, and of the database that works for it."""
+    """CPU seconds of the service, and of the database on its behalf."""
 
     service_s: float
     database_s: float
@@ -34,16 +34,16 @@ class Used(Struct, frozen=True):
 
 
 def process_s(pid: int) -> float:
-    """Return the CPU seconds of a process so far, ended threads included."""
-    # A process's CPU clock has the complement of its number in front, and its scheduler's kind, 2.
+    """Return the CPU seconds of a process so far, including ended threads."""
+    # The clock id of a process: the complement of its pid, shifted by 3, and 2 for CPUCLOCK_SCHED.
     return time.clock_gettime((~pid << 3) | 2)
 
 
 class Meter:
-    """Reads what a service and its database used so far.
+    """Reads the CPU use of a service and its database.
 
-    With a connection, the database is a server, and each of its backends counts that works in the
-    same database for anyone but us. Otherwise it is what the service started: the embedded engine.
+    With a connection, the database is a server. Then each backend in the same database counts,
+    except those of the benchmark. Otherwise it is the embedded engine that the service started.
     """
 
     def __init__(self, pid: int, sql: psycopg.AsyncConnection[Any] | None = None) -> None:
@@ -61,7 +61,7 @@ class Meter:
             try:
                 self._seen[pid] = process_s(pid)
             except OSError:
-                # It has ended since it was listed; what it had used before still counts.
+                # The process has ended since it was listed. Its earlier use still counts.
                 continue
         return Used(process_s(self._service.pid), sum(self._seen.values()))
 

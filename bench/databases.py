@@ -1,4 +1,4 @@
-"""Databases of a benchmark's own on a native server, made without any code of the product."""
+"""Creates databases for benchmarks on a native server, without any code of the product."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,9 +21,9 @@ Connection = AsyncConnection[TupleRow]
 
 @asynccontextmanager
 async def fresh(url: str, name: str) -> AsyncIterator[str]:
-    """Hand out the address of a database in which nothing is, or happens by itself.
+    """Yield the address of an empty database without background jobs, and drop it at the end.
 
-    It is dropped in the end. Each statement runs in one process: a backend's CPU is all of it.
+    It has no parallel workers, so that the CPU of a backend is all CPU of its statements.
     """
     database = sql.Identifier(name)
     async with await connect(url) as server:
@@ -41,12 +41,12 @@ async def fresh(url: str, name: str) -> AsyncIterator[str]:
 
 
 async def stop_workers(connection: Connection) -> None:
-    """Keep TimescaleDB's jobs from running by themselves in this database."""
+    """Stop TimescaleDB's background jobs in this database."""
     await connection.execute(STOP_WORKERS)
 
 
 async def start_workers(connection: Connection) -> None:
-    """Let them run again."""
+    """Start TimescaleDB's background jobs again."""
     await connection.execute(START_WORKERS)
 
 

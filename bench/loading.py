@@ -1,4 +1,4 @@
-"""Databases of their own: one that holds the reference data, rolled up and compressed; or empty."""
+"""Creates databases for benchmarks: with the reference data, rolled up and compressed, or empty."""
 
 import asyncio
 import hashlib
@@ -47,7 +47,7 @@ POSTGRES_EPOCH_S = 946_684_800
 
 
 class Filled(Struct, frozen=True):
-    """What it took to fill a database: seconds on the clock, and of its backends' CPU."""
+    """The cost of filling a database, in wall-clock seconds and CPU seconds of its backends."""
 
     samples: int
     copy_s: float
@@ -57,17 +57,17 @@ class Filled(Struct, frozen=True):
 
     @property
     def copy_cpu_us(self) -> float:
-        """A sample."""
+        """CPU for each sample."""
         return self.copy_cpu_s / self.samples * 1_000_000
 
     @property
     def maintain_cpu_us(self) -> float:
-        """A sample, to roll up, compress and drop."""
+        """CPU for each sample, to roll up, compress and drop."""
         return self.maintain_cpu_s / self.samples * 1_000_000
 
 
 def _name(purpose: str, data: Reference) -> str:
-    """Return a name that changes with the data, with our tables, and with what is kept of both."""
+    """Return a database name that depends on the data, the tables, and the retention."""
     parts = [*(migration.sql for migration in shipped()), repr(Filled.__struct_fields__).encode()]
     tables = hashlib.sha256(b"".join(parts)).hexdigest()
     return f"vigia_bench_{purpose}_{data.fingerprint}_{tables[:8]}"
@@ -75,7 +75,7 @@ def _name(purpose: str, data: Reference) -> str:
 
 @asynccontextmanager
 async def loaded(url: str, purpose: str, data: Reference, *, keep: bool) -> AsyncIterator[str]:
-    """Hand out the address of a database with the data; `keep` leaves it for the next run."""
+    """Yield the address of a database with the data. `keep` keeps it for the next run."""
     name = _name(purpose, data)
     async with await connect(url) as server:
         names = await _names(server, f"vigia_bench_{purpose}_")
@@ -92,7 +92,7 @@ async def loaded(url: str, purpose: str, data: Reference, *, keep: bool) -> Asyn
 
 @asynccontextmanager
 async def empty(url: str, purpose: str) -> AsyncIterator[str]:
-    """Hand out the address of a database in which nothing is, or happens by itself."""
+    """Yield the address of an empty database without background jobs."""
     name = f"vigia_bench_{purpose}"
     async with await connect(url) as server:
         await drop(server, name)
@@ -106,19 +106,19 @@ async def empty(url: str, purpose: str) -> AsyncIterator[str]:
 
 
 async def _install(connection: Connection) -> None:
-    # Nothing is to happen by itself, neither between two measurements nor during one.
+    # Background jobs would disturb the measurements.
     await connection.execute("CREATE EXTENSION timescaledb")
     await stop_workers(connection)
 
 
 async def _create(server: Connection, url: str, name: str, data: Reference) -> None:
-    """Fill a database under another name, so that one with the right name is whole."""
+    """Fill a database under a temporary name, so that one with the right name is complete."""
     unfinished = f"{name}_unfinished"
     old, new = sql.Identifier(unfinished), sql.Identifier(name)
     await server.execute(sql.SQL("CREATE DATABASE {}").format(old))
     try:
         filled = await _fill(address(url, unfinished), data)
-        # It stays with the data, for the runs that find it there.
+        # The cost is stored with the data, for later runs that find them.
         comment = sql.SQL("COMMENT ON DATABASE {} IS {}")
         said = sql.Literal(msgspec.json.encode(filled).decode())
         await server.execute(comment.format(old, said))
@@ -129,12 +129,12 @@ async def _create(server: Connection, url: str, name: str, data: Reference) -> N
 
 
 async def read_filled(connection: Connection) -> Filled:
-    """Return what it took to fill the database of a connection."""
+    """Return the cost of filling the database of a connection."""
     return msgspec.json.decode(await queries.value(connection, COMMENT), type=Filled)
 
 
 async def _fill(dsn: str, data: Reference) -> Filled:
-    """Migrate, widen the raw retention, copy, and let the maintenance do what it does for users."""
+    """Migrate, extend the raw retention, copy the data, and run the maintenance."""
     async with await connect(dsn) as connection:
         await _install(connection)
         await migrate(connection)
@@ -172,7 +172,7 @@ async def _number(connection: Connection, data: Reference) -> NDArray[np.int64]:
 
 
 async def _distribute(connection: Connection, data: Reference, ids: NDArray[np.int64]) -> None:
-    """Store the samples of distributions as the writer does: they are counted in buckets, too."""
+    """Store the samples of distributions as the writer does, with their bucket counts."""
     rows = [n for n, one in enumerate(data.series) if one.kind is Kind.DISTRIBUTION]
     if rows:
         there = [~np.isnan(data.values[row]) for row in rows]
@@ -188,9 +188,9 @@ async def _distribute(connection: Connection, data: Reference, ids: NDArray[np.i
 async def _copy(
     dsn: str, data: Reference, ids: NDArray[np.int64], days: Sequence[NDArray[np.int64]]
 ) -> float:
-    """Copy slot by slot, as the writer stores them: the order decides how full the pages are.
+    """Copy the samples slot by slot, and return the CPU seconds of the backend.
 
-    Return the CPU seconds of the backend.
+    The order is that of the writer, because it decides how full the pages are.
     """
     plain = [n for n, one in enumerate(data.series) if one.kind is not Kind.DISTRIBUTION]
     ids, values = ids[plain], data.values[plain]

@@ -20,17 +20,17 @@ from bench.shapes import Values
 from model.series import Kind, Series
 
 BLOCK_S = 54 * 3600
-"""What a Prometheus that keeps 30 days merges its blocks to: at most a tenth of that, in steps."""
+"""The block size of a Prometheus with 30 days of retention: at most a tenth of that, in steps."""
 TOOLS = 2
 KEEP = "100y"
 MERGED = b"has been successfully finished"
 MERGE_S = 120.0
 LIMITS = [*np.geomspace(20, 600, 23).tolist(), np.inf]
-"""Of the buckets of a histogram, as a careful client would have them."""
+"""The bucket limits of a histogram, as a careful client would choose them."""
 
 
 class Peer(ABC):
-    """A time-series database of another house."""
+    """A time-series database for comparison."""
 
     name: str
     binaries: tuple[str, ...]
@@ -52,7 +52,7 @@ class Peer(ABC):
     def stored_bytes(self, folder: Path) -> int: ...
 
     def running(self, folder: Path, connections: int = 1) -> AbstractAsyncContextManager[Running]:
-        """Run it on a folder, filled or empty, while the block lasts."""
+        """Run it on a filled or empty folder during the block."""
         server = Server(partial(self.command, folder), self.ready)
         return running(server, folder / "server.log", connections)
 
@@ -70,14 +70,14 @@ class Prometheus(Peer):
             "prometheus",
             f"--config.file={config}",
             f"--storage.tsdb.path={folder / 'data'}",
-            # More than that, and it would begin to merge the blocks into larger ones.
+            # A larger value would make it merge the blocks into larger ones.
             "--storage.tsdb.retention.time=33d",
             f"--web.listen-address=127.0.0.1:{port}",
             "--web.enable-remote-write-receiver",
         ]
 
     async def fill(self, folder: Path, data: Reference) -> None:
-        """Make one block after another from text; a file for each, so that none is read twice."""
+        """Create the blocks from text, with one file for each, so that no text is read twice."""
         slots = asyncio.Semaphore(TOOLS)
 
         async def make(number: int, file: Path) -> None:
@@ -141,7 +141,7 @@ PROMETHEUS, VICTORIA_METRICS = (peer.name for peer in PEERS)
 
 
 def installed() -> list[Peer]:
-    """Return the peers that are here, and say how to get the others."""
+    """Return the installed peers, and print how to install the others."""
     for peer in PEERS:
         if not peer.is_installed:
             print(f"Without {peer.name}; install it with: sudo apt-get install {peer.package}")
@@ -149,12 +149,12 @@ def installed() -> list[Peer]:
 
 
 def home(data: Reference) -> Path:
-    """Return where the peers' copies of some data are kept for the next run."""
+    """Return the folder that keeps the peers' copies of the data for the next run."""
     return Path(tempfile.gettempdir()) / f"vigia-bench-{data.fingerprint}"
 
 
 async def stored(peer: Peer, folder: Path, data: Reference) -> Path:
-    """Return a folder under `folder` where a peer has the data, filling it unless it is there."""
+    """Return a folder under `folder` with a peer's copy of the data. Fill it if it is missing."""
     finished = folder / peer.package
     if not finished.exists():
         unfinished = folder / f"{peer.package}.unfinished"
@@ -170,9 +170,9 @@ def labels_of(series: Series) -> dict[str, str]:
 
 
 def _peer_series(data: Reference) -> Iterator[tuple[dict[str, str], Values]]:
-    """Yield labels and values; of a distribution those of a histogram, as its client would count.
+    """Yield labels and values. A distribution becomes a histogram, as a client would count it.
 
-    A bucket counts the samples so far that are not above its limit, `le`.
+    A bucket counts the samples so far that are at most its limit `le`.
     """
     for series, values in zip(data.series, data.values, strict=True):
         labels = labels_of(series)

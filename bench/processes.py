@@ -1,4 +1,4 @@
-"""Servers under measurement: started on a free port, awaited, and ended."""
+"""Starts the measured servers on a free port, waits until they are ready, and stops them."""
 
 import asyncio
 import os
@@ -23,7 +23,7 @@ OK = 200
 
 
 class Server(Struct, frozen=True):
-    """How a server is started, and the path that answers once it is ready."""
+    """The command of a server, and the path that answers when it is ready."""
 
     command: Callable[[int], list[str]]
     ready: str
@@ -33,7 +33,7 @@ class Server(Struct, frozen=True):
 
 
 class Running(Struct, frozen=True):
-    """A server that is ready: its process, and a session of kept connections to it."""
+    """A running server: its process, and an HTTP session with kept connections."""
 
     pid: int
     http: aiohttp.ClientSession
@@ -42,9 +42,9 @@ class Running(Struct, frozen=True):
 def vigia(
     dsn: str | None, folder: Path, roles: str = "api", checkout: Path | None = None
 ) -> Server:
-    """Return the real service, which only answers by default: it neither collects nor maintains.
+    """Return the real service. By default it has only the role `api`: no collection, no retention.
 
-    Without an address it has the embedded engine. With a checkout it is the one installed there.
+    Without an address it uses the embedded engine. `checkout` selects another installation.
     """
     others = {name: text for name, text in os.environ.items() if not name.startswith("VIGIA_")}
     python = str(checkout / ".venv" / "bin" / "python") if checkout else sys.executable
@@ -68,14 +68,14 @@ def vigia(
 async def serving(
     server: Server, log: Path, connections: int = 1
 ) -> AsyncIterator[aiohttp.ClientSession]:
-    """Run a server while the block lasts, and hand out a session of kept connections to it."""
+    """Run a server during the block, and yield an HTTP session with kept connections."""
     async with running(server, log, connections) as started:
         yield started.http
 
 
 @asynccontextmanager
 async def running(server: Server, log: Path, connections: int = 1) -> AsyncIterator[Running]:
-    """Do the same, and hand out its process as well."""
+    """Run a server during the block, and yield its process and session."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with log.open("wb") as output:
@@ -95,7 +95,7 @@ async def running(server: Server, log: Path, connections: int = 1) -> AsyncItera
 
 
 def _session(port: int, key: str, connections: int) -> aiohttp.ClientSession:
-    # Answers are asked for uncompressed: they do not leave the machine.
+    # Uncompressed answers, because they do not leave the machine.
     headers = {"Accept-Encoding": "identity"}
     if key:
         headers["Authorization"] = f"Bearer {key}"
@@ -103,7 +103,7 @@ def _session(port: int, key: str, connections: int) -> aiohttp.ClientSession:
         f"http://127.0.0.1:{port}",
         headers=headers,
         timeout=aiohttp.ClientTimeout(total=REQUEST_S),
-        # A server may close an idle connection after 5 s, and a request in that moment is lost.
+        # A server may close an idle connection after 5 s, and a request at that time would fail.
         connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=2.0),
     )
 

@@ -1,4 +1,4 @@
-"""The reference data: 100 series as our own collectors make them, the same at every run."""
+"""The reference data: 100 series like those of the collectors, identical in every run."""
 
 import hashlib
 from collections.abc import Iterator
@@ -28,9 +28,9 @@ Part = tuple[str, Labels, Shape]
 
 
 class Reference(Struct, frozen=True):
-    """Series with their values: a row for each series, a column for each time (epoch seconds).
+    """Series and their values: a row for each series, a column for each time (epoch seconds).
 
-    Where a series has no sample its value is NaN.
+    NaN means that a series has no sample at that time.
     """
 
     series: list[Series]
@@ -51,11 +51,11 @@ class Reference(Struct, frozen=True):
 
     @property
     def fingerprint(self) -> str:
-        """Return a name for exactly this data."""
+        """Return a name that identifies these data."""
         return hashlib.sha256(self.times.tobytes() + self.values.tobytes()).hexdigest()[:8]
 
     def rows_of(self, metric: str, labels: Labels) -> list[int]:
-        """Return the rows of the series that have a metric and all of the labels."""
+        """Return the row indices of the series with a metric and all of the labels."""
         wanted = set(labels)
         return [
             row
@@ -67,9 +67,9 @@ class Reference(Struct, frozen=True):
 def make(
     end_s: int, days: int = DAYS, *, rounded: bool = True, with_crowd: bool = False
 ) -> Reference:
-    """Return the samples of the days before `end_s`, rounded to what each series declares.
+    """Return the samples of the days before `end_s`, rounded to the resolution of each series.
 
-    The crowd are 100 series of one metric, and a distribution of four pods, of the last day alone.
+    The crowd is 100 series of one metric and a distribution of four pods, for the last day only.
     """
     times = np.arange(end_s - days * DAY_S, end_s, STEP_S, dtype=np.int64)
     parts = list(_series())

@@ -1,10 +1,10 @@
-"""Tables for people, which Markdown understands as well."""
+"""Prints tables in Markdown."""
 
 from collections.abc import Sequence
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print a table as Markdown; everything behind the first column is a figure."""
+    """Print a table in Markdown. All columns after the first one are figures."""
     texts = [[str(cell) for cell in row] for row in (columns, *rows)]
     widths = [max(len(row[i]) for row in texts) for i in range(len(columns))]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]

@@ -1,1 +1,1 @@
-"""The evaluation of rules, beside Prometheus, and a storm of alerts."""
+"""Benchmark of the evaluation of rules, compared with Prometheus, and of an alert storm."""

@@ -1,18 +1,18 @@
-"""Evaluates 100, 1,000 and 10,000 rules minute after minute, beside Prometheus; then a storm.
+"""Evaluates 100, 1,000 and 10,000 rules each minute, compared with Prometheus; then a storm.
 
-`python -m bench.alerts [--rules 10000] [--engine native] [--no-alert_storm]` (no number behind
-`--rules`: nothing but the storm): 1,000 series, each rule over one of them: thresholds with levels,
-recovery, `for` and windows, absences, changes and ratios (workload.py), but no burn rates,
-composites, percentiles or questions in SQL. In each minute 0.5 % of the rules open and 0.5 %
-resolve. What counts is the whole turn of the service: the evaluation, reading the alerts and
-telling the bus, in its transaction.
-The tiers are maintained as live: the newest ten to fifteen minutes are rolled up while being read.
+`python -m bench.alerts [--rules 10000] [--engine native] [--no-storm]`: without a number after
+`--rules`, only the storm is measured. There are 1,000 series, and each rule covers one of them.
+The rules are thresholds with levels, recovery, `for` and windows, absences, changes and ratios
+(alert_workload.py), but no burn rates, composites, percentiles or SQL rules. In each minute 0.5 %
+of the rules open and 0.5 % resolve. The measured time is the whole evaluation of the service: the
+statement, reading the alerts, and appending events to the bus, in one transaction. The tiers are
+maintained as in production: the newest ten to fifteen minutes are rolled up when they are read.
 
-Prometheus (prometheus_rules.py) has the same samples and as many alerting rules, in one group. With
-10,000 rules each series has a rule of each kind, and both make the same comparisons once more in
-the form in which people write them: one rule for each kind and metric, over the vector of all
-hosts. What Prometheus does is less: it keeps alerts in memory and appends samples of `ALERTS`, and
-has one level per rule; ours are rows, with their audit, levels and messages on the bus.
+Prometheus (prometheus_rules.py) has the same samples and the same number of alerting rules, in one
+group. With 10,000 rules, each series has a rule of each kind. Then both also make the same
+comparisons in the usual form: one rule for each kind and metric, over the vector of all hosts.
+Prometheus does less work: it keeps alerts in memory, appends samples of `ALERTS`, and has one level
+for each rule. Vigia stores alerts as rows with transitions and levels, and events on the bus.
 """
 
 import argparse
@@ -69,14 +69,14 @@ MINUTE = timedelta(minutes=1)
 MAINTAIN_MINUTES = 5
 LOOK_S = 1.0
 CHANGING, CHANGING_OFF = 0.01, 0.003
-"""How many rules are to change, and how far off the average may be: few rules change seldom."""
+"""The expected number of changing rules, and the allowed deviation, larger for few rules."""
 OF_PROMETHEUS_MAX, EMBEDDED_MAX_MS, NATIVE_AIM_MS = 0.1, 250.0, 60.0
 OF_PROMETHEUS_VECTOR_MAX = 2.5
-"""Over a vector Prometheus reads all series at once, as we always do."""
+"""Over a vector Prometheus reads all series at once, as Vigia always does."""
 
 
 class Evaluated(Struct, frozen=True):
-    """How long each evaluation took, and how many alerts opened and resolved in it."""
+    """The seconds of each evaluation, and the number of alerts that opened and resolved in it."""
 
     who: str
     rules: int
@@ -95,7 +95,7 @@ class Evaluated(Struct, frozen=True):
 
 
 class Simulation:
-    """Minutes that pass in a database, from noon of yesterday."""
+    """Simulated minutes in a database, from noon of yesterday."""
 
     def __init__(self, pool: Pool, workload: Workload, *, can_copy: bool) -> None:
         self.pool, self.workload, self.can_copy = pool, workload, can_copy
@@ -107,7 +107,7 @@ class Simulation:
         return self.start + number * MINUTE
 
     async def prepare(self) -> None:
-        """Make the rules, and store what was before the trouble."""
+        """Create the rules, and store the samples from before the trouble."""
         async with self.pool.connection() as connection:
             await migrate(connection)
             async with connection.transaction():
@@ -118,14 +118,14 @@ class Simulation:
             await tiers.maintain(connection, self.minute(0))
             await evaluate(connection, self.minute(0), {})
             if self.can_copy:
-                # A server does this by itself; the embedded engine has what follows.
+                # A server does this by itself; the embedded engine needs the statements below.
                 await connection.execute("ANALYZE")
             for table in await tiers.updated_tables(connection):
                 await tiers.tidy(connection, table)
             await tiers.checkpoint(connection)
 
     async def store(self, first: int, end: int) -> None:
-        """Store the samples of some minutes as the writer does."""
+        """Store the samples of minutes `first` to `end`, as the writer does."""
         begin = (BEFORE + first) * MINUTE_SAMPLES
         some = self.workload.values[:, begin : (BEFORE + end) * MINUTE_SAMPLES]
         transitions = np.arange(some.shape[1]) * STEP_S * 1_000_000
@@ -141,7 +141,7 @@ class Simulation:
         self.numbers.remember(found.known)
 
     async def pass_minute(self, number: int) -> tuple[float, int, int]:
-        """Let a minute pass; return seconds of its evaluation, and what opened and resolved."""
+        """Simulate a minute; return the seconds of its evaluation, and the counts of changes."""
         await self.store(number - 1, number)
         at = self.minute(number)
         async with self.pool.connection() as connection:
@@ -159,7 +159,7 @@ class Simulation:
 
 @asynccontextmanager
 async def database(engine: str, url: str) -> AsyncIterator[Pool]:
-    """Hand out connections to an empty database, as the service makes them."""
+    """Yield a pool for an empty database, as the service opens it."""
     with tempfile.TemporaryDirectory(prefix="vigia-bench-") as folder:
         if engine == "native":
             async with empty(url, "alerts") as dsn, open_pool(dsn, embedded=False) as pool:
@@ -192,7 +192,7 @@ async def theirs(workload: Workload) -> Evaluated:
 
 
 def report(found: Sequence[Evaluated]) -> None:
-    print("One evaluation in ms; what opened and resolved in a minute on average.\n")
+    print("One evaluation in ms; alerts opened and resolved in a minute, on average.\n")
     print_table(
         ["", "rules", "comparisons", "median", "fastest", "slowest", "opened", "resolved"],
         [
@@ -207,10 +207,10 @@ def report(found: Sequence[Evaluated]) -> None:
 
 
 def summary(found: Sequence[Evaluated], storms: Sequence[AlertStorm]) -> dict[str, object]:
-    """Return the figures; `ratio` is the native time of most rules to that of Prometheus.
+    """Return the figures. `ratio` is the native time for most rules divided by Prometheus' time.
 
-    `vector_ratio` is that of the same comparisons by rules over vectors. Whether the limits are met
-    is null where not all was measured, or with fewer rules than asked.
+    `vector_ratio` is the same for rules over vectors. `is_met` is null if not everything was
+    measured, or with fewer rules.
     """
     most = max((each.comparisons for each in found), default=0)
     medians = {each.who: each.median_ms for each in found if each.comparisons == most}
@@ -243,9 +243,9 @@ def summary(found: Sequence[Evaluated], storms: Sequence[AlertStorm]) -> dict[st
 
 
 def _is_met(found: Mapping[float, float | None], storms: Sequence[AlertStorm]) -> bool | None:
-    """Say whether every figure is within its limit, which is its key, and all storms went well.
+    """Return whether every figure is within its limit (the key), and all storms met theirs.
 
-    None when nothing failed, but not all was measured.
+    None means that nothing failed, but not everything was measured.
     """
     met = [
         *(None if figure is None else figure <= limit for limit, figure in found.items()),

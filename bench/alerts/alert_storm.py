@@ -1,10 +1,10 @@
-"""Ten thousand alerts that open in one minute of the real service, and what the API does meanwhile.
+"""Opens ten thousand alerts in one minute of the real service, and measures the API meanwhile.
 
-The service runs as it does for users, and evaluates by its own clock. Before, it has 10,000 rules
-and five calm minutes; then one minute in which every rule breaks. Requests are sent at fixed
-moments, whether those before them were answered or not; one in four takes on an
-alert of before the storm, for which it waits for the clock's lock. What counts is the 99th
-percentile of those that were due while the evaluation ran, or within two seconds after it.
+The service runs as in production, and evaluates by its own clock. It has 10,000 rules and five
+clear minutes, and then one minute in which every rule is breached. Requests are sent at fixed
+times, whether the earlier ones were answered or not. One in four acknowledges an alert from before
+the storm, and waits for the lock of the evaluation. The result is the 99th percentile of the
+requests that were due during the evaluation or within two seconds after it.
 """
 
 import asyncio
@@ -48,17 +48,17 @@ REQUESTS_S = 20
 BEFORE_S, AFTER_S = 10.0, 20.0
 REQUESTS = round((BEFORE_S + AFTER_S) * REQUESTS_S)
 HOT_AT_S, EVALUATED_AT_S = 48.0, 65.0
-"""From the beginning of the minute in which everything breaks."""
+"""Seconds from the beginning of the minute in which every rule is breached."""
 PREPARED_S = 5.0
 SETTLE_S = 60.0
 TAIL_S = 2.0
-"""After the evaluation: who had to wait for it is answered then."""
+"""Seconds after the evaluation. Requests that had to wait for it are answered then."""
 CONNECTIONS = 100
 P99_MAX_MS = 500.0
 
 
 class Recorded(Struct, frozen=True):
-    """How many alerts there are, steps in their audit, and alerts in messages on the bus."""
+    """The number of alerts, of their transitions, and of alerts in events on the bus."""
 
     alerts: int
     transitions: int
@@ -66,7 +66,7 @@ class Recorded(Struct, frozen=True):
 
 
 class Asked(Struct, frozen=True):
-    """A request: when it was due, from the beginning of the evaluation, and how long it took."""
+    """A request: its due time in seconds since the start of the evaluation, and its duration."""
 
     what: str
     due_s: float
@@ -74,7 +74,7 @@ class Asked(Struct, frozen=True):
 
 
 class AlertStorm(Struct, frozen=True):
-    """What came of it."""
+    """The result of a storm."""
 
     engine: str
     seconds: float
@@ -82,7 +82,7 @@ class AlertStorm(Struct, frozen=True):
     asked: list[Asked]
 
     def ms_of(self, *what: str) -> list[float]:
-        """Return how long requests took that were due while the evaluation ran, or just after."""
+        """Return the durations of requests that were due during the evaluation or just after it."""
         end_s = self.seconds + TAIL_S
         return [one.ms for one in self.asked if one.what in what and 0 <= one.due_s < end_s]
 
@@ -126,7 +126,7 @@ async def measure(engine: str, url: str) -> AlertStorm:
 async def _service(
     engine: str, url: str
 ) -> AsyncIterator[tuple[aiohttp.ClientSession, Connection]]:
-    """Run the service on a database of its own; hand out its door, and a way to that database."""
+    """Run the service on a new database; yield an HTTP session and a connection to it."""
     with tempfile.TemporaryDirectory(prefix="vigia-bench-") as name:
         folder = Path(name)
         log = folder / "vigia.log"
@@ -148,7 +148,7 @@ async def _service(
 
 
 async def _make_rules(sql: Connection) -> None:
-    """Insert ten rules over each series, a few hundred at a time: others wait meanwhile."""
+    """Insert ten rules for each series, a few hundred at a time, so that others are not blocked."""
     for first in range(0, RULES, RULES_TOGETHER):
         async with sql.transaction():
             for number in range(first, first + RULES_TOGETHER):
@@ -183,7 +183,7 @@ async def _post(http: aiohttp.ClientSession, value: float, start_s: float, minut
 
 
 async def _raise_alerts(http: aiohttp.ClientSession) -> list[int]:
-    """Raise as many alerts as there will be people who take one on; return their ids."""
+    """Raise one alert for each later acknowledgement; return their ids."""
     ids = []
     for _ in range(-(-REQUESTS // len(ASKED))):
         async with http.post(f"{BASE}/dev/test-alert") as answer:
@@ -192,7 +192,7 @@ async def _raise_alerts(http: aiohttp.ClientSession) -> list[int]:
 
 
 async def _ask(http: aiohttp.ClientSession, old: list[int], evaluated_at_s: float) -> list[Asked]:
-    """Send requests at fixed moments until it is over."""
+    """Send requests at fixed times until the measurement ends."""
     taken: list[Asked] = []
     ahead_s = evaluated_at_s - time.time()
 
@@ -216,7 +216,7 @@ async def _ask(http: aiohttp.ClientSession, old: list[int], evaluated_at_s: floa
 
 
 async def _duration(http: aiohttp.ClientSession, at_s: float) -> float:
-    """Return how long the evaluation of a minute took, by the service's own count."""
+    """Return the duration of the evaluation of a minute, as the service reports it."""
     async with asyncio.timeout(SETTLE_S):
         while True:
             status = msgspec.json.decode(await fetch(http, f"{BASE}/dev/status"))
@@ -240,8 +240,8 @@ def report(storms: Sequence[AlertStorm]) -> None:
     if not storms:
         return
     print(
-        f"{RULES:,} alerts open at once; of {REQUESTS_S} requests a second those that were due"
-        f" meanwhile, or within {TAIL_S:.0f} s after it, in ms.\n"
+        f"{RULES:,} alerts open at once. {REQUESTS_S} requests a second; durations in ms of those"
+        f" that were due during the evaluation or within {TAIL_S:.0f} s after it.\n"
     )
     rows = []
     for each in storms:
@@ -253,4 +253,6 @@ def report(storms: Sequence[AlertStorm]) -> None:
             rows.append(
                 [f"{each.engine}, {name}", f"{each.seconds * 1000:.0f}", whole, len(some), *figures]
             )
-    print_table(["", "evaluation", "alerts / steps / told", "requests", "p50", "p99", "max"], rows)
+    print_table(
+        ["", "evaluation", "alerts / transitions / events", "requests", "p50", "p99", "max"], rows
+    )

@@ -1,5 +1,5 @@
 -- name: recorded
--- Without the alerts of before the storm.
+-- Excludes the alerts from before the storm.
 SELECT (SELECT count(*) FROM system_alerts WHERE state <> 'resolved' AND rule <> 'test-alert') AS alerts,
        (SELECT count(*) FROM system_alert_events WHERE type = 'opened' AND actor = 'auto') AS transitions,
        (SELECT count(*)

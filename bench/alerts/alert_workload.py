@@ -1,4 +1,4 @@
-"""A thousand series of a hundred hosts, rules over them, and trouble that passes through them."""
+"""The workload: a thousand series of a hundred hosts, rules, and trouble that passes through."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -18,21 +18,22 @@ MINUTE_SAMPLES = 60 // STEP_S
 CALM, HOT, NOISE = 50.0, 95.0, 2.0
 
 BEFORE, WARM_UP, MEASURED = 60, 12, 15
-"""Minutes: of calm, until as many alerts resolve as open, and of the measurement."""
+"""Numbers of minutes: without alerts, until as many alerts resolve as open, and measured ones."""
 EVALUATIONS = WARM_UP + MEASURED
 HOT_MINUTES, SILENT_MINUTES = 5, 2
 TURNS = 200
-"""Minutes until each series had its trouble: in each minute it begins for one series in so many."""
+"""Minutes until each series has had its trouble. In each minute it begins for one series in this
+many."""
 
 
 class Kind(Struct, frozen=True):
-    """What a rule asks: as Vigia has it, and as Prometheus does."""
+    """A kind of rule in the form of Vigia and of Prometheus."""
 
     fields: Mapping[str, object]
     expression: str
     waits: int = 0
     vector: str = ""
-    """The expression over a vector, where it is another one."""
+    """The expression over a vector, if it is a different one."""
 
 
 def _above(warning: float, critical: float, agg: str = "avg", **more: object) -> Kind:
@@ -52,7 +53,7 @@ KINDS = (
     Kind(
         {"kind": "absence", "no_data": "alert"},
         "absent_over_time({m}[{m1}])",
-        # Of a vector, absent_over_time only tells that all of it is absent.
+        # For a vector, absent_over_time is true only if all series are absent.
         vector="last_over_time({m}[{m5}]) unless last_over_time({m}[{m1}])",
     ),
     Kind(
@@ -64,7 +65,7 @@ KINDS = (
         "avg_over_time({m}[{m1}]) / avg_over_time({over}[{m1}]) > 1.5",
     ),
 )
-"""Each opens once and resolves once while trouble passes through its series."""
+"""Each rule opens once and resolves once during the trouble of its series."""
 
 
 def _series(number: int) -> Series:
@@ -79,9 +80,9 @@ SERIES = [_series(number) for number in range(len(METRICS) * HOSTS)]
 
 
 class Workload(Struct, frozen=True, dict=True):
-    """Rules, each over one of the series; and the values of these, a row each, a column a time.
+    """Rules over single series, and the series' values: a row for each series, a column for a time.
 
-    The trouble of a series: it is hot for some minutes, silent for some, and calm again.
+    The trouble of a series: its values are high for some minutes, then missing, then normal again.
     """
 
     size: int
@@ -90,17 +91,17 @@ class Workload(Struct, frozen=True, dict=True):
 
     @property
     def is_whole(self) -> bool:
-        """Whether each series has a rule of each kind: only then there is a vector form."""
+        """Whether each series has a rule of each kind. Only then there is a vector form."""
         return self.size == len(SERIES) * len(KINDS)
 
     @property
     def forms(self) -> "list[Workload]":
-        """Return what makes the same comparisons."""
+        """Return the workloads that make the same comparisons."""
         return [self, Workload(self.size, vector=True)] if self.is_whole else [self]
 
     @property
     def rules(self) -> int:
-        """How many rules make the comparisons."""
+        """The number of rules that make the comparisons."""
         return len(METRICS) * len(KINDS) if self.vector else self.size
 
     @property
@@ -108,19 +109,19 @@ class Workload(Struct, frozen=True, dict=True):
         return min(self.size, len(SERIES))
 
     def kind(self, number: int) -> Kind:
-        """Return what a rule asks; ten rules over a series are of all kinds."""
+        """Return the kind of a rule. Ten rules over one series have all kinds."""
         if self.vector:
             return KINDS[number // len(METRICS)]
         return KINDS[(number // len(SERIES) + number) % len(KINDS)]
 
     def series(self, number: int) -> Series:
-        """Return what a rule covers: a series, or a metric without component and labels."""
+        """Return the series of a rule, or its metric without component and labels."""
         if self.vector:
             return Series(metric=f"host_{METRICS[number % len(METRICS)]}", component="", labels=())
         return SERIES[number % len(SERIES)]
 
     def partner(self, number: int) -> Series:
-        """Return another series with the same component and labels, which is calm meanwhile."""
+        """Return a series with the same component and labels, which has no trouble meanwhile."""
         if self.vector:
             return self.series(number + len(METRICS) // 2)
         return SERIES[(number + len(SERIES) // 2) % len(SERIES)]
@@ -139,7 +140,7 @@ class Workload(Struct, frozen=True, dict=True):
 
     @cached_property
     def values(self) -> NDArray[np.float64]:
-        """Return the values from BEFORE minutes before the trouble; NaN where nothing comes."""
+        """Return the values from BEFORE minutes before the trouble on. NaN means no sample."""
         count = (BEFORE + EVALUATIONS) * MINUTE_SAMPLES
         noise = np.random.default_rng(6).uniform(-NOISE, NOISE, (len(SERIES), count))
         minute = np.arange(count) // MINUTE_SAMPLES - BEFORE

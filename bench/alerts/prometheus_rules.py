@@ -1,8 +1,8 @@
-"""Prometheus' evaluation of as many rules over the same samples, on a clock that runs faster.
+"""Prometheus' evaluation of the same rules over the same samples, with a shortened minute.
 
-Prometheus only evaluates at the present moment. So its minute lasts a few seconds: samples,
-windows, `for` and the evaluation interval are all shortened alike, and each evaluation has as many
-samples, alerts and changes as it would have at full length. All samples are there before the first.
+Prometheus evaluates only at the present time. So its minute lasts a few seconds here: samples,
+windows, `for` and the evaluation interval are shortened by the same factor. Each evaluation has as
+many samples, alerts and changes as with full minutes. All samples are written before the first one.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ from model.series import Series
 MINUTE_MS = {100: 2000, 1_000: 2000, 10_000: 6000}
 MINUTE_MS_DEFAULT = 6000
 LEAD_MS = 5000
-"""From the moment at which samples are written to the first evaluation that could see trouble."""
+"""Seconds from the writing of the samples to the first evaluation that can see trouble."""
 REQUEST_SAMPLES = 40
 HEADERS = {
     "Content-Encoding": "snappy",
@@ -46,7 +46,7 @@ GROUP = re.compile(rb'^prometheus_rule_group_(\w+)\{rule_group="[^"]*"\} (\S+)$'
 
 
 class Ruled(Struct, frozen=True):
-    """How long each evaluation took by Prometheus' own count, and what opened and resolved."""
+    """The duration of each evaluation, as Prometheus reports it, and the counts of changes."""
 
     seconds: list[float]
     opened: list[int]
@@ -61,7 +61,7 @@ def is_installed() -> bool:
 
 
 async def evaluate(workload: Workload) -> Ruled:
-    """Write the samples, then let the rules be evaluated until the trouble ends."""
+    """Write the samples, and wait for the evaluations until the trouble ends."""
     minute_ms = MINUTE_MS.get(workload.size, MINUTE_MS_DEFAULT)
     with tempfile.TemporaryDirectory(prefix="vigia-bench-") as name:
         folder = Path(name)
@@ -108,7 +108,7 @@ async def _write(
         )
         async with http.post("/api/v1/write", data=body, headers=HEADERS) as answer:
             assert answer.status == 204, await answer.text()  # noqa: PLR2004 (HTTP)
-    assert time.time() * 1000 < start_ms, "it took longer to write the samples than was allowed"
+    assert time.time() * 1000 < start_ms, "writing the samples took too long"
 
 
 def _group(workload: Workload, minute_ms: int) -> dict[str, object]:
@@ -140,10 +140,10 @@ def _selector(series: Series) -> str:
 
 
 async def _watch(http: aiohttp.ClientSession, start_ms: int, minute_ms: int) -> Ruled:
-    """Note each evaluation until the end; return those after the warm-up."""
+    """Record each evaluation until the end; return those after the warm-up."""
     taken: dict[float, float] = {}
     missed = 0.0
-    # The last evaluation has to end, too.
+    # Wait for the end of the last evaluation as well.
     end_ms = start_ms + (EVALUATIONS + 1) * minute_ms
     while time.time() * 1000 < end_ms:
         await asyncio.sleep(minute_ms / 2000)
@@ -169,7 +169,7 @@ async def _metrics(http: aiohttp.ClientSession) -> bytes:
 
 
 async def _counts(http: aiohttp.ClientSession, query: str, span: dict[str, object]) -> list[int]:
-    """Return how many alerts a query counts at each moment, 0 where there is nothing."""
+    """Return the count of alerts of a query at each time, 0 for no result."""
     params = {"query": query, **{name: str(text) for name, text in span.items()}}
     async with http.get("/api/v1/query_range", params=params) as answer:
         found = await answer.json()

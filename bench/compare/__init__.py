@@ -1,1 +1,1 @@
-"""Two checkouts of Vigia side by side, in CPU seconds."""
+"""Benchmark that compares two checkouts of Vigia in CPU seconds."""

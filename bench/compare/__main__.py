@@ -1,11 +1,11 @@
-"""Compares two checkouts: the CPU that the same work takes in each, round by round in turn.
+"""Compares two checkouts: the CPU time of the same work in each, in alternating rounds.
 
 `python -m bench.compare OLD NEW [--rounds 5] [--engine native embedded] [--no-alerts]`: OLD and NEW
-are folders of checkouts, each with its own `.venv` (`make setup`). In each round both take in
-samples, answer questions about a day, and give the current document, old first, then new; then both
-evaluate 1,000 rules, a minute each. All goes through HTTP; answers are compared with the
-samples first. The figure is CPU milliseconds of the service and its database for each request: it
-does not depend on how many cores there are, and hardly on who else uses them.
+are folders of checkouts, each with its own `.venv` (`make setup`). In each round both store
+samples, answer history queries over a day, and return the current document, old first, then new.
+Then both evaluate 1,000 rules, one minute in each round. All requests go through HTTP, and answers
+are first compared with the samples. The figure is CPU milliseconds of the service and its database
+for each request. It does not depend on the number of cores, and little on other processes.
 
 Native needs VIGIA_TEST_DATABASE_URL, a server on this machine, as a role that may create databases
 and stop TimescaleDB's workers.
@@ -58,7 +58,7 @@ async def main(
 async def places(
     checkouts: dict[str, Path], engine: str, folder: Path, url: str
 ) -> AsyncIterator[list[Place]]:
-    """Hand out an empty place for each checkout."""
+    """Yield an empty place for each checkout."""
     with tempfile.TemporaryDirectory(dir=folder) as own:
         async with AsyncExitStack() as stack:
             yield [
@@ -79,7 +79,7 @@ async def requests(found: Sequence[Place], engine: str, rounds: int) -> Pairs:
         for number in range(rounds + 1):
             for case in cases:
                 for service, one in zip(services, await _round(case, services), strict=True):
-                    # The first round makes series, chunks and plans.
+                    # The first round creates series, chunks and plans, and does not count.
                     if number:
                         taken.setdefault((case.name, service.place.version), []).append(one)
         for service in services:
@@ -105,7 +105,7 @@ async def _round(case: Case, services: Sequence[Service]) -> list[CaseTaken]:
 async def alerts(
     checkouts: dict[str, Path], engines: Sequence[str], folder: Path, url: str, rounds: int
 ) -> Pairs:
-    """Measure the evaluation of rules, on all engines in the same minutes."""
+    """Measure the evaluation of rules on all engines, in the same minutes."""
     async with AsyncExitStack() as stack:
         found = [
             where

@@ -1,4 +1,4 @@
-"""What both checkouts are made to do in each round, through HTTP alone."""
+"""The cases of each round: requests through HTTP to both checkouts."""
 
 import asyncio
 import time
@@ -19,10 +19,10 @@ from bench.processes import fetch
 
 NO_CONTENT = 204
 STEP_S = 1
-"""Of samples that are sent: those of all rounds are younger than what is compressed."""
+"""The start of the sent samples. Those of all rounds are newer than compressed chunks."""
 LEAD_S = 600
 COUNTED_S = 15
-"""A step that is counted from the samples themselves: nobody maintains meanwhile."""
+"""A step that is answered from raw samples, because no maintenance runs meanwhile."""
 REMOTE_WRITE = {
     "Content-Type": "application/x-protobuf",
     "Content-Encoding": "snappy",
@@ -32,7 +32,7 @@ JSON = {"Content-Type": "application/json"}
 
 
 class CaseTaken(Struct, frozen=True):
-    """What one request used on average (CPU ms), and how long its client waited (ms)."""
+    """The mean CPU of one request, and the mean wait of its client, both in ms."""
 
     cpu_ms: float
     service_ms: float
@@ -41,7 +41,7 @@ class CaseTaken(Struct, frozen=True):
 
 
 class Sent(Struct, frozen=True):
-    """A request with a body, and how it is to be answered; `samples` are counted in the answer."""
+    """A request with a body, and the expected answer, which counts the `samples`."""
 
     path: str
     headers: dict[str, str]
@@ -58,7 +58,7 @@ class Sent(Struct, frozen=True):
 
 
 class Got(Struct, frozen=True):
-    """A question."""
+    """A GET request."""
 
     path: str
 
@@ -67,7 +67,7 @@ class Got(Struct, frozen=True):
 
 
 class SentThenGot(Struct, frozen=True):
-    """New samples, and then a question whose answer they change."""
+    """New samples, and then a query whose answer they change."""
 
     sent: Sent
     got: Got
@@ -81,23 +81,23 @@ Request = Sent | Got | SentThenGot
 
 
 Encode = Callable[[str, Batch], Request]
-"""Makes the request that stores a batch under the name of a component."""
+"""Returns the request that stores a batch for a component."""
 
 
 class Case(Struct, frozen=True):
-    """So many requests a round, made before the clock runs, by some clients at a time."""
+    """A number of requests in each round, by a number of clients. They are built in advance."""
 
     name: str
     requests: int
     make: Callable[[int], list[Request]]
     clients: int = 1
     audit: str = ""
-    """The question whose counts add up to `samples`, once every round is over."""
+    """The query whose counts add up to `samples` after the last round."""
     samples: int = 0
 
 
 def make_cases(day: Day, engine: str, rounds: int) -> list[Case]:
-    """Return the cases of an engine: the embedded one is slower, and asked less."""
+    """Return the cases for an engine. The embedded one is slower, and gets fewer requests."""
     share = {NATIVE: 1, EMBEDDED: 2}[engine]
     sent: list[tuple[str, Shape, Encode, int, int]] = [
         ("JSON, 10,000 samples", Shape(100, 100), _json, 12, 1),
@@ -125,7 +125,7 @@ def make_cases(day: Day, engine: str, rounds: int) -> list[Case]:
 
 
 async def check_stored(case: Case, service: Service) -> None:
-    """Raise AssertionError unless everything that a case sent is there."""
+    """Raise AssertionError unless all samples of a case are stored."""
     if case.audit:
         answer = msgspec.json.decode(await fetch(service.http, case.audit))
         counts = [n for one in answer["series"] for n in one["values"]["count"] if n is not None]

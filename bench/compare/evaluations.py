@@ -1,7 +1,7 @@
-"""The evaluation of 1,000 rules by running services, each minute, one service after the other.
+"""Measures the evaluation of 1,000 rules by running services, one service after the other.
 
-Services evaluate by their own clock, all five seconds after the minute. So each is halted shortly
-before (SIGSTOP), and continued (SIGCONT) in its turn: it then evaluates at once, and alone.
+All services evaluate five seconds after the minute, by their own clock. So each is stopped shortly
+before (SIGSTOP), and continued when its turn comes (SIGCONT). It then evaluates at once, and alone.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from bench.processes import fetch
 
 RULES = 1_000
 MOVING = 5
-"""So many alerts open in each minute, and as many resolve."""
+"""The number of alerts that open in each minute, and of those that resolve."""
 METRIC = "bench_rule_percent"
 COMPONENTS = 100
 STEP_S = 15
@@ -28,16 +28,16 @@ CALM, HOT = 50.0, 95.0
 CALM_MINUTES = 10
 MAKERS = 4
 WARM_UPS = 2
-"""Minutes until rules, plans and statistics are as they stay."""
+"""Minutes until rules, plans and statistics are stable."""
 HALT_AT_S, DUE_AT_S = 3.0, 5.5
 TURN_S = 2.5
-"""For one evaluation, and what follows from it; the same for everyone."""
+"""Seconds for one evaluation and the work after it; the same for each service."""
 IDLE_FROM_S, IDLE_S = 25.0, 12.0
 SEND_AT_S = 42.0
 
 
 async def prepare(service: Service) -> None:
-    """Make the rules, each over one series."""
+    """Create the rules, each over one series."""
     numbers = iter(range(RULES))
 
     async def make() -> None:
@@ -51,12 +51,12 @@ async def prepare(service: Service) -> None:
 
 
 async def measure(services: Sequence[Service], rounds: int) -> dict[str, list[CaseTaken]]:
-    """Evaluate a minute a round, after some to warm up; return what each evaluation used."""
+    """Evaluate one minute in each round, after a warm-up; return the use of each evaluation."""
     taken: dict[str, list[CaseTaken]] = {str(service): [] for service in services}
     start_s = (time.time() // 60 + (1 if time.time() % 60 < SEND_AT_S else 2)) * 60 - 60
     await _send(services, start_s - CALM_MINUTES * 60, CALM_MINUTES, None)
     for number in range(rounds + WARM_UPS):
-        # The samples of a minute are sent while it ends, and judged in the next.
+        # The samples of a minute are sent at its end, and evaluated in the next one.
         minute_s = start_s + number * 60
         await _until(minute_s + SEND_AT_S)
         await _send(services, minute_s, 1, number)
@@ -71,8 +71,8 @@ async def measure(services: Sequence[Service], rounds: int) -> dict[str, list[Ca
 async def _evaluate(
     services: Sequence[Service], minute_s: float, number: int
 ) -> dict[str, CaseTaken]:
-    """Let each service evaluate by itself; then see what they use while nothing happens."""
-    # Old and new stand beside each other, and take turns in being first.
+    """Let one service after the other evaluate; then measure their use while they are idle."""
+    # Old and new follow each other directly, and alternate in going first.
     order = [services[position ^ (number % 2)] for position in range(len(services))]
     used: dict[str, Used] = {}
     await _until(minute_s + HALT_AT_S)
@@ -104,7 +104,7 @@ async def _idle(services: Sequence[Service]) -> Mapping[str, Used]:
 
 
 def _taken(used: Used, idle: Used, wall_ms: float) -> CaseTaken:
-    """Return the CPU of an evaluation, without what the service uses in that time anyway."""
+    """Return the CPU of an evaluation, without the idle use in that time."""
     part = TURN_S / IDLE_S
     service_ms = (used.service_s - idle.service_s * part) * 1000
     database_ms = (used.database_s - idle.database_s * part) * 1000
@@ -112,14 +112,14 @@ def _taken(used: Used, idle: Used, wall_ms: float) -> CaseTaken:
 
 
 async def _duration_ms(service: Service) -> float:
-    """Return how long the newest evaluation took by the service's own count."""
+    """Return the duration of the newest evaluation, as the service reports it."""
     status = msgspec.json.decode(await fetch(service.http, STATUS))
     found = [one for one in status["services"]["services"] if one["name"] == "alerts"]
     return float(found[0]["duration_s"]) * 1000 if found else float("nan")
 
 
 async def _check(service: Service, number: int) -> None:
-    """Raise AssertionError unless the alerts of a minute are open, and no other ones."""
+    """Raise AssertionError unless exactly the alerts of a minute are open."""
     answer = msgspec.json.decode(await fetch(service.http, f"{BASE}/alerts/active?limit=100"))
     found = {one["rule"] for one in answer["items"]}
     assert found == {f"r{rule:04}" for rule in _hot(number)}, f"{service}: {found}"

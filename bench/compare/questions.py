@@ -1,4 +1,4 @@
-"""A day of 100 series, which both checkouts store, and what is asked of them about it."""
+"""A day of 100 series that both checkouts store, and the history queries over it."""
 
 import asyncio
 import time
@@ -20,7 +20,7 @@ COMPONENT = "history"
 DAY_S = 86_400
 BUCKET_S = 300
 SERIES, EACH = 100, 96
-"""Of one request of the load."""
+"""The samples in one request of the load."""
 MAINTAINED_S = 300.0
 POLL_S = 1.0
 TOLERANCE = 1e-9
@@ -35,7 +35,7 @@ class Day(Struct, frozen=True):
     means: NDArray[np.float64]
 
     def path(self, core: int | None = None) -> str:
-        """Return the question for all series, or for one."""
+        """Return the query for all series, or for one."""
         asked = {"metric": METRIC, "component": COMPONENT, "agg": "avg", "step": "5m"}
         times = {"start": self.end_s - DAY_S, "end": self.end_s}
         label = {} if core is None else {"label.core": core}
@@ -43,7 +43,7 @@ class Day(Struct, frozen=True):
 
 
 def make_day() -> Day:
-    """Make the day that ended some minutes ago."""
+    """Return a day that ended some minutes ago."""
     end_s = int(time.time() - 2 * BUCKET_S) // BUCKET_S * BUCKET_S
     stream = batches(Shape(SERIES, EACH), end_s - DAY_S)
     some = [next(stream) for _ in range(DAY_S // STEP_S // EACH)]
@@ -53,15 +53,18 @@ def make_day() -> Day:
 
 
 async def store(service: Service, day: Day) -> None:
-    """Send the day to a service that does not maintain: its first maintenance is to find it all."""
+    """Send the day to a service without the maintenance role.
+
+    The first maintenance run must find all samples.
+    """
     for body in day.bodies:
         async with service.http.post(f"{BASE}/metrics", data=body) as answer:
             assert answer.status == OK, await answer.text()
-    assert not await _is_maintained(service), "something was maintained before all was there"
+    assert not await _is_maintained(service), "the maintenance ran before all samples were stored"
 
 
 async def wait_until_maintained(service: Service) -> None:
-    """Wait until a service that maintains has rolled everything up."""
+    """Wait until the maintenance of a service has rolled everything up."""
     async with asyncio.timeout(MAINTAINED_S):
         while not await _is_maintained(service):
             await asyncio.sleep(POLL_S)
@@ -70,7 +73,7 @@ async def wait_until_maintained(service: Service) -> None:
 async def _is_maintained(service: Service) -> bool:
     async with service.http.get(STATUS) as answer:
         if answer.status == UNAVAILABLE:
-            # The maintenance holds the only session of the embedded engine.
+            # The maintenance occupies the only session of the embedded engine.
             return False
         assert answer.status == OK, await answer.text()
         run = (await answer.json()).get("maintenance") or {}
@@ -78,7 +81,7 @@ async def _is_maintained(service: Service) -> bool:
 
 
 async def check(service: Service, day: Day) -> None:
-    """Raise AssertionError unless a service gives the means of the samples that it was sent."""
+    """Raise AssertionError unless a service returns the means of the sent samples."""
     for core, expected in ((None, day.means), (7, day.means[7:8])):
         answer = msgspec.json.decode(await fetch(service.http, day.path(core)))
         series = sorted(answer["series"], key=lambda one: int(one["labels"]["core"]))

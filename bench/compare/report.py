@@ -1,4 +1,4 @@
-"""What the comparison measured, as tables for people and as one line for machines."""
+"""The results of the comparison as tables for people, and as one line for programs."""
 
 from collections.abc import Mapping, Sequence
 from statistics import median
@@ -8,16 +8,16 @@ from bench.tables import print_table
 
 Rounds = Sequence[CaseTaken]
 Pairs = Mapping[str, tuple[Rounds, Rounds]]
-"""By engine and case: the rounds of the old checkout, and those of the new one."""
+"""The rounds of the old and the new checkout, by case and engine."""
 
 
 def ratios(old: Rounds, new: Rounds) -> list[float]:
-    """Return the rounds' ratios: what disturbs a round disturbs both."""
+    """Return the ratio of each round. A disturbance of a round affects both checkouts."""
     return [one.cpu_ms / other.cpu_ms for one, other in zip(new, old, strict=True)]
 
 
 def report(pairs: Pairs) -> None:
-    print("CPU ms a request of service and database: the median (the least to the most).\n")
+    print("CPU ms of service and database for each request: median (minimum to maximum).\n")
     rows = []
     for name, (old, new) in pairs.items():
         cells = [_spread([one.cpu_ms for one in some]) for some in (old, new)]
@@ -32,7 +32,7 @@ def report(pairs: Pairs) -> None:
 
 
 def summary(pairs: Pairs) -> dict[str, object]:
-    """Return the medians; `ratio` is the worst of the cases', new to old: below 1 is faster."""
+    """Return the medians. `ratio` is the worst ratio of new to old: below 1 is faster."""
     found = {name: median(ratios(old, new)) for name, (old, new) in pairs.items()}
     return {
         "ratio": round(max(found.values()), 3),

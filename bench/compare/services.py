@@ -1,4 +1,4 @@
-"""The services of two checkouts, each on a database of its own, and what each of them uses."""
+"""Runs the services of two checkouts, each on its own database, and measures their use."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -17,7 +17,7 @@ CONNECTIONS = 8
 
 
 class Place(Struct, frozen=True):
-    """Where a checkout's service keeps its data: the address of a database, or a folder alone."""
+    """The data of a checkout's service: the address of a database, or only a folder."""
 
     version: str
     checkout: Path
@@ -42,7 +42,7 @@ class Service(Struct, frozen=True):
 async def place(
     version: str, checkout: Path, engine: str, folder: Path, url: str
 ) -> AsyncIterator[Place]:
-    """Hand out an empty place for a service; on a native server it is dropped in the end."""
+    """Yield an empty place for a service. On a native server it is dropped at the end."""
     own = folder / f"{engine}-{version}"
     own.mkdir()
     if engine == EMBEDDED:
@@ -54,7 +54,7 @@ async def place(
 
 @asynccontextmanager
 async def serve(where: Place, roles: str) -> AsyncIterator[Service]:
-    """Run a checkout's service at a place while the block lasts."""
+    """Run the service of a checkout during the block."""
     async with AsyncExitStack() as stack:
         server = vigia(where.dsn, where.folder, roles, where.checkout)
         started = await stack.enter_async_context(

@@ -1,1 +1,1 @@
-"""Exports of millions of rows while the service collects."""
+"""Benchmark of exports of millions of rows while the service collects."""

@@ -1,9 +1,9 @@
 """Exports millions of samples through HTTP, while the service collects every second.
 
 `python -m bench.export [--keep]`: 10 million rows as CSV, NDJSON and Arrow from a native server
-(VIGIA_TEST_DATABASE_URL), and a tenth of it from the embedded engine. What counts is by how much
-the service's memory grows meanwhile, and how late its collectors begin. `--keep` leaves the data
-in the native server to the next run.
+(VIGIA_TEST_DATABASE_URL), and a tenth of that from the embedded engine. The results are the growth
+of the service's memory, and the delay of its collectors. `--keep` keeps the data in the native
+server for the next run.
 """
 
 import argparse
@@ -53,7 +53,7 @@ MB = 1e6
 
 
 class Watch(Struct):
-    """What was seen of the service meanwhile: its memory, and the worst of its slots."""
+    """The memory of the service, and its worst slot, during an export."""
 
     rss: list[int] = field(default_factory=list)
     delay_s: float = 0.0
@@ -62,7 +62,7 @@ class Watch(Struct):
 
 
 class Result(Struct, frozen=True):
-    """One export."""
+    """The result of one export."""
 
     engine: str
     format: str
@@ -77,7 +77,7 @@ class Result(Struct, frozen=True):
 
 
 class ExportService:
-    """The real service on a database; it collects every second."""
+    """The real service on a database. It collects every second."""
 
     def __init__(self, folder: Path, dsn: str | None) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -125,7 +125,7 @@ class ExportService:
         ]
 
     async def watch(self, seen: Watch) -> None:
-        """Look until cancelled, twice a second: a slot is due every second."""
+        """Measure twice a second until cancelled, because a slot is due every second."""
         before = sum(slot["missed"] for slot in await self.slots())
         while True:
             assert self.process is not None
@@ -137,7 +137,7 @@ class ExportService:
             await asyncio.sleep(POLL_S)
 
     async def export(self, engine: str, form: str, data: Reference, rows: int) -> Result:
-        """Take in the newest rows of the data, and watch."""
+        """Download the newest rows of the data, and measure meanwhile."""
         start = data.end.timestamp() - rows / len(data.series) * STEP_S
         metrics = sorted({series.metric for series in data.series})
         query = [("metric", metric) for metric in metrics]
@@ -177,7 +177,7 @@ async def serving(dsn: str | None, folder: Path) -> AsyncIterator[ExportService]
 async def measure(
     engine: str, dsn: str | None, data: Reference, rows: int, folder: Path
 ) -> list[Result]:
-    """Export in every format, each from a service that has just begun."""
+    """Export in every format, each from a newly started service."""
     results = []
     for form in FORMATS:
         async with serving(dsn, folder) as service:
@@ -207,7 +207,7 @@ async def embedded(folder: Path) -> list[Result]:
 
 
 def batches(data: Reference) -> Iterator[list[Sample]]:
-    """Yield the samples slot by slot, as collectors give them."""
+    """Yield the samples slot by slot, as collectors do."""
     times = [datetime.fromtimestamp(int(time), UTC) for time in data.times]
     slots = BATCH // len(data.series)
     for first in range(0, len(times), slots):
@@ -239,7 +239,7 @@ async def main(*, keep: bool) -> None:
 
 
 def of_limit(result: Result) -> float:
-    """Return the worse of memory and delay, each in parts of what is allowed."""
+    """Return the worse of memory and delay, each divided by its limit."""
     return max(result.growth_mb / RSS_GROWTH_MAX_MB, result.watch.delay_s / DELAY_MAX_S)
 
 

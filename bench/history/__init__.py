@@ -1,1 +1,1 @@
-"""Questions about the past, beside plain SQL and other databases."""
+"""Benchmark of history queries, compared with plain SQL and other databases."""

@@ -1,8 +1,8 @@
-"""Asks for the past through HTTP, beside the plain SQL and other databases with the same data.
+"""Measures history queries through HTTP, compared with plain SQL and other databases.
 
-`python -m bench.history [--keep]`: 100 series, a sample every 15 s, 30 days; and of the last day
-100 series of one metric, and distributions. Every answer is checked against a recomputation from
-the samples before it is timed. `--keep` leaves the loaded data for the next run of the same day.
+`python -m bench.history [--keep]`: 100 series with a sample every 15 s for 30 days, and for the
+last day 100 series of one metric, and distributions. Every answer is compared with a recomputation
+from the samples before it is timed. `--keep` keeps the loaded data for the next run on that day.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ async def main(url: str, keep: bool) -> None:
 
 
 async def _floors(competitors: Competitors) -> dict[str, Timing]:
-    """Measure what the service's framework, and the way to the database, cost by themselves."""
+    """Measure the cost of the web framework alone, and of the round trip to the database alone."""
 
     async def select() -> object:
         return competitors.select("floor")

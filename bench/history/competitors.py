@@ -1,4 +1,4 @@
-"""Everyone who is asked for the past, with the same data, on this machine, at the same time."""
+"""The databases under comparison, with the same data, on this machine, at the same time."""
 
 import asyncio
 import tempfile
@@ -33,7 +33,7 @@ Rows = list[tuple[Any, ...]]
 
 
 class Competitors(Struct, frozen=True):
-    """Everyone's process, and connections that are kept; `meter` is that of Vigia."""
+    """The processes of all competitors, and their kept connections. `meter` is for Vigia."""
 
     data: Reference
     vigia: Running
@@ -46,7 +46,7 @@ class Competitors(Struct, frozen=True):
         return self.vigia.http
 
     async def askers(self, question: Question) -> dict[str, Ask]:
-        """Return who can be asked a question, after each has given the right answer."""
+        """Return the competitors for a query, after each has given the correct answer."""
         expected = question.expected(self.data)
         path = question.path(self.data)
         question.check(VIGIA, question.read(await fetch(self.http, path)), expected)
@@ -74,7 +74,7 @@ class Competitors(Struct, frozen=True):
         return plain
 
     def select(self, name: str, parameters: dict[str, Any] | None = None) -> Rows:
-        """Run one of the plain queries on the one connection, prepared, with binary rows."""
+        """Run a plain query on one connection, prepared, with binary results."""
         return self.sql.execute(SQL[name], parameters, prepare=True, binary=True).fetchall()
 
     def _parameters(self, question: Question) -> tuple[list[int], dict[str, Any]]:
@@ -86,9 +86,9 @@ class Competitors(Struct, frozen=True):
 
 @asynccontextmanager
 async def open_competitors(url: str, data: Reference, *, keep: bool) -> AsyncIterator[Competitors]:
-    """Load the data everywhere at once, then start everyone; nothing of it outlives the block.
+    """Load the data into all competitors, and start them. All of it is removed after the block.
 
-    With `keep`, the loaded data does.
+    With `keep`, the loaded data stay.
     """
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vigia-bench-")))
@@ -104,7 +104,7 @@ async def open_competitors(url: str, data: Reference, *, keep: bool) -> AsyncIte
             running(vigia(dsn, folder), folder / "vigia.log", CONNECTIONS)
         )
         meter = Meter(service.pid, await stack.enter_async_context(await connect(dsn)))
-        # Planned as the service's readers are: what is compared is the way, not the options.
+        # With the planner settings of the service's readers, so that only the path is compared.
         sql = stack.enter_context(
             psycopg.connect(dsn, autocommit=True, options=READING, application_name=OWN)
         )

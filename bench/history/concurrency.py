@@ -1,4 +1,4 @@
-"""Many clients that ask the same at once: how many answers there are, and what each costs."""
+"""Measures many clients with the same query at once: the rate, and the CPU of each answer."""
 
 import asyncio
 import time
@@ -18,7 +18,7 @@ WARM_UP_S, MEASURED_S = 0.5, 3.0
 
 
 class Served(Struct, frozen=True):
-    """What some clients got; the CPU is milliseconds a request."""
+    """The answers to a number of clients. The CPU is milliseconds for each request."""
 
     who: str
     clients: int
@@ -34,7 +34,7 @@ class Served(Struct, frozen=True):
 
 
 async def measure(competitors: Competitors) -> list[Served]:
-    """Let everyone answer one question to each number of clients, one after the other."""
+    """Measure one query with each number of clients, one competitor after the other."""
     data = competitors.data
     asked = [(VIGIA, competitors.http, competitors.meter, OFTEN.path(data))]
     for peer, started in competitors.peers.items():
@@ -55,7 +55,7 @@ async def measure(competitors: Competitors) -> list[Served]:
 
 
 async def _ask(http: aiohttp.ClientSession, path: str, clients: int, seconds: float) -> list[float]:
-    """Ask for some seconds; return how long each answer took."""
+    """Send the query for some seconds; return the duration of each answer."""
     waits: list[float] = []
     ends = time.perf_counter() + seconds
 
@@ -85,7 +85,7 @@ def _served(who: str, clients: int, waits: list[float], seconds: float, used: Us
 
 
 def report(found: list[Served]) -> None:
-    print(f"{OFTEN.name}, asked by several clients at once; CPU in ms a request.\n")
+    print(f"{OFTEN.name}, from several clients at once; CPU in ms for each request.\n")
     print_table(
         ["", "clients", "requests/s", "p50 ms", "p99 ms", "CPU", "service", "database"],
         [
@@ -100,7 +100,7 @@ def report(found: list[Served]) -> None:
 
 
 def cpu_times(found: list[Served], peer: str) -> float | None:
-    """Return how much more CPU an answer of Vigia takes than one of a peer, at the most."""
+    """Return the highest ratio of Vigia's CPU for an answer to that of a peer."""
     costs = {(one.who, one.clients): one.cpu_ms for one in found}
     ratios = [
         costs[VIGIA, clients] / costs[peer, clients]

@@ -1,4 +1,4 @@
-"""What the history benchmark asks, in the words of each database, and how it reads the answers."""
+"""The queries of the history benchmark in the language of each database, and their answers."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -25,21 +25,21 @@ ESTIMATE = 0.1
 P99 = 0.99
 CROWD = "crowd_percent"
 SHORT, WIDE, LONG = "short", "wide", "long"
-"""Families of questions, each with limits of its own beside the peers."""
+"""Families of queries. Each has its own limits for the comparison with peers."""
 SHIFT_S = 0.001
-"""Peers' windows end at a time and hold it; ours begin at a time: a millisecond less, and both hold
-the same samples."""
+"""The windows of peers end at a time and include it; ours begin at a time. Shifted by this, both
+include the same samples."""
 
 Table = NDArray[np.float64]
 """A row for each series, in the order of its labels, and a column for each bucket."""
 
 
 class Question(Struct, frozen=True, kw_only=True):
-    """One aggregate of some series in buckets of a step, over the range that ends with the data.
+    """One aggregate of series in buckets of a step, over a range that ends with the data.
 
-    `by` is the label that tells the series of the answer apart; with `is_grouped`, series alike in
-    it are put together. `expression` is the same question to a peer. Without `sql`, nobody would
-    write it in plain SQL.
+    `by` is the label that distinguishes the series of the answer. With `is_grouped`, series with
+    the same value of it are combined. `expression` is the same query for a peer. Without `sql`
+    there is no practical form in plain SQL.
     """
 
     name: str
@@ -92,7 +92,7 @@ class Question(Struct, frozen=True, kw_only=True):
         return f"/api/v1/query_range?{urlencode(asked)}{options}"
 
     def parameters(self, data: Reference, ids: list[int]) -> dict[str, Any]:
-        """Return what the plain SQL is asked with."""
+        """Return the parameters of the plain SQL."""
         start, end = (datetime.fromtimestamp(time, UTC) for time in self.window(data))
         return {"ids": ids, "start": start, "end": end, "step_s": self.step_s, "by": self.by}
 
@@ -108,7 +108,7 @@ class Question(Struct, frozen=True, kw_only=True):
         return np.array([[float(value) for _, value in one["values"]] for one in series])
 
     def check(self, name: str, answer: Table, expected: Table) -> None:
-        """Refuse to time a wrong answer; of estimates, only the median error is looked at."""
+        """Raise AssertionError for a wrong answer. For estimates, only the median error counts."""
         assert answer.shape == expected.shape, f"{name}: {answer.shape}, not {expected.shape}"
         errors = np.abs(answer - expected) / np.maximum(np.abs(expected), 1)
         worst, most = (
@@ -163,18 +163,18 @@ QUESTIONS = (
     ),
 )  # fmt: skip
 OFTEN = QUESTIONS[1]
-"""What a page asks most: the question of many clients at once."""
+"""The most frequent query of the dashboard. It is the one for many clients at once."""
 
 
 def auto_path(data: Reference, hours: int) -> str:
-    """Return the request to Vigia for one series over some hours, at a step of its own choice."""
+    """Return the request for one series over some hours, with a step that Vigia chooses."""
     end = int(data.end.timestamp())
     asked = {"metric": METRIC, "points": 500} | {f"label.{k}": v for k, v in ONE}
     return f"{HISTORY}?{urlencode(asked | {'start': end - hours * HOUR_S, 'end': end})}"
 
 
 def read_rows(rows: list[tuple[Any, ...]], keys: Sequence[object]) -> Table:
-    """Return the rows of the plain SQL; keys say in which order their first column comes."""
+    """Return the rows of the plain SQL as a table. `keys` are the order of the first column."""
     columns: dict[object, list[float]] = {key: [] for key in keys}
     for key, _, value in rows:
         columns.setdefault(key, []).append(value)

@@ -1,4 +1,4 @@
--- What an analyst would write against the tier that fits.
+-- The queries that an analyst would write against the tier that fits.
 
 -- name: floor
 SELECT 1

@@ -1,4 +1,4 @@
-"""What the history benchmark measured, as tables for people and as one line for machines."""
+"""The results of the history benchmark as tables for people, and as one line for programs."""
 
 from collections.abc import Mapping, Sequence
 
@@ -20,18 +20,18 @@ TIMES_MAX = {
     WIDE: {PROMETHEUS: 1.5, VICTORIA: 3.0, CACHED: 100.0},
     LONG: {PROMETHEUS: 0.2, VICTORIA: 1.0, CACHED: 10.0},
 }
-"""How many times as long as a peer Vigia may take, by family."""
+"""The limit of the ratio of Vigia's time to that of a peer, by family."""
 CPU_TIMES_MAX = {PROMETHEUS: 3.0, VICTORIA: 8.0, CACHED: 16.0}
-"""How many times as much CPU as a peer an answer may cost, with any number of clients."""
+"""The limit of the ratio of Vigia's CPU for an answer to that of a peer."""
 APART = CACHED
-"""An answer that is only remembered costs nearly nothing: it has limits, which are judged apart."""
+"""A cached answer costs nearly nothing. Its limits are separate."""
 GROWTH_MAX = 2.0
 
 Timings = dict[str, Timing]
 
 
 class Growth(Struct, frozen=True):
-    """The same number of points over a range, and over ten times that."""
+    """Timings of the same number of points over a range, and over a ten times longer range."""
 
     hours: tuple[int, int]
     points: tuple[int, int]
@@ -45,7 +45,7 @@ class Growth(Struct, frozen=True):
 
 
 class Measured(Struct, frozen=True):
-    """Timings by question and who was asked, of growing ranges, and of answering nothing."""
+    """Timings by query and competitor, for growing ranges, and for empty answers."""
 
     answers: dict[str, Timings]
     growth: list[Growth]
@@ -53,7 +53,7 @@ class Measured(Struct, frozen=True):
     served: list[Served]
 
     def limit_ms(self, question: Question) -> float | None:
-        """Return what the way through HTTP may take; None: nobody would write it in SQL."""
+        """Return the limit of the time through HTTP, or None without a form in plain SQL."""
         plain = self.answers[question.name].get(PLAIN)
         return None if plain is None else SQL_TIMES * plain.p50_ms + SQL_PLUS_MS
 
@@ -62,7 +62,7 @@ class Measured(Struct, frozen=True):
         return None if limit_ms is None else self.answers[question.name][VIGIA].p50_ms / limit_ms
 
     def times(self, family: str, peer: str) -> float | None:
-        """Return how many times as long as a peer Vigia takes, at the most; None: not here."""
+        """Return the highest ratio of Vigia's time to that of a peer, or None without the peer."""
         answers = [self.answers[q.name] for q in QUESTIONS if q.family == family]
         return max((a[VIGIA].p50_ms / a[peer].p50_ms for a in answers if peer in a), default=None)
 
@@ -71,7 +71,7 @@ def report(measured: Measured) -> None:
     _report_answers(measured)
     _report_times(measured)
     concurrency.report(measured.served)
-    print("One series at a step of Vigia's choice; then ten times the range.\n")
+    print("One series with a step that Vigia chooses, and then ten times the range.\n")
     print_table(
         ["ranges", "points", "tiers", "p50 ms", "ratio"],
         [
@@ -100,7 +100,7 @@ def _report_answers(measured: Measured) -> None:
         row = [f"{t.p50_ms:.2f} / {t.p95_ms:.2f} ({t.repeats})" if t else "" for t in timings]
         limits = (measured.limit_ms(question), measured.of_limit(question))
         rows.append([question.name, *row, *("" if n is None else f"{n:.2f}" for n in limits)])
-    print("p50 / p95 in ms (times asked); the limit is 2 x SQL + 0.7 ms.\n")
+    print("p50 / p95 in ms (repeats); the limit is 2 x SQL + 0.7 ms.\n")
     print_table(["question", *present, "limit", "Vigia / limit"], rows)
 
 
@@ -108,8 +108,8 @@ def _report_times(measured: Measured) -> None:
     peers = [peer for peer in CPU_TIMES_MAX if any(peer in a for a in measured.answers.values())]
     if not peers:
         return
-    print("How many times as long, or as much CPU, as a peer Vigia takes at the most (limit).\n")
-    rows = [[f"{family} questions", *_cells(measured, family, peers)] for family in TIMES_MAX]
+    print("Highest ratio of Vigia's time or CPU to that of a peer (limit).\n")
+    rows = [[f"{family} queries", *_cells(measured, family, peers)] for family in TIMES_MAX]
     cpu = [_cell(cpu_times(measured.served, peer), CPU_TIMES_MAX[peer]) for peer in peers]
     print_table(["Vigia /", *peers], [*rows, ["CPU of an answer", *cpu]])
 
@@ -123,7 +123,7 @@ def _cell(times: float | None, most: float) -> str:
 
 
 def summary(measured: Measured) -> dict[str, object]:
-    """Return the worst of each figure; `ratio` is the time through HTTP over its limit."""
+    """Return the worst of each figure. `ratio` is the time through HTTP divided by its limit."""
     ratio = max(found for q in QUESTIONS if (found := measured.of_limit(q)) is not None)
     growth = max((one.ratio for one in measured.growth), default=0.0)
     times = {

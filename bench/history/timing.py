@@ -1,4 +1,4 @@
-"""Times askers in rounds, so that whatever disturbs the machine disturbs them all."""
+"""Times competitors in rounds, so that a disturbance of the machine affects all of them."""
 
 import random
 import time
@@ -13,11 +13,11 @@ WARM_UPS = 5
 REPEATS = 200
 REPEATS_MIN = 20
 BUDGET_S = 12.0
-"""A slow asker is asked less often, once it has taken this long."""
+"""After this many seconds in total, a slow competitor is measured less often."""
 
 
 class Timing(Struct, frozen=True):
-    """How long one asker took."""
+    """The durations of one competitor."""
 
     p50_ms: float
     p95_ms: float
@@ -25,7 +25,7 @@ class Timing(Struct, frozen=True):
 
 
 async def measure(askers: Mapping[str, Ask], repeats: int = REPEATS) -> dict[str, Timing]:
-    """Ask everyone in each round, in a new order each time."""
+    """Run all competitors in each round, each time in a new order."""
     taken: dict[str, list[float]] = {name: [] for name in askers}
     order = list(askers)
     turns = random.Random(0)

@@ -1,1 +1,1 @@
-"""Samples in every format, beside bare statements and other databases."""
+"""Benchmark of ingest in every format, compared with bare statements and other databases."""

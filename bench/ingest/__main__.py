@@ -1,15 +1,15 @@
-"""Sends the same samples in every format through HTTP, beside bare statements and other databases.
+"""Sends the same samples in every format through HTTP, compared with bare statements and peers.
 
-`python -m bench.ingest [--rounds 6] [--flat 20000000]`: the real service takes in requests of
+`python -m bench.ingest [--rounds 6] [--flat 20000000]`: the real service receives requests of
 10,000 samples, and of 10, on a native server (VIGIA_TEST_DATABASE_URL) and on the embedded engine.
-Beside it, one bare connection writes the same into hypertables like its own, and Prometheus and
-VictoriaMetrics, where they are installed, take in the same bodies of remote write. Everyone has a
-turn in each round, with fresh times and requests made before the clock runs.
+For comparison, one bare connection writes the same samples into hypertables like Vigia's, and
+Prometheus and VictoriaMetrics, if they are installed, receive the same remote write bodies. Each
+sender runs once in each round, with new times. Its requests are built before the measurement.
 
-What is compared is CPU a sample, of everyone who works for it: service and database, client and
-backend, or the peer. So it does not matter that some keep two processors busy, and others one.
-Afterwards every acknowledged sample must be there once. `--flat` then sends so many samples more,
-and watches the service's memory.
+The figure is CPU for each sample, of all processes that work for it: service and database, client
+and backend, or the peer. So it does not matter how many processors each of them uses. Afterwards
+every acknowledged sample must be stored once. `--flat` then sends this many more samples, and
+measures the service's memory.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""The service on an engine, and a bare connection beside it: who has a turn, how it is timed."""
+"""The competitors of the ingest benchmark: the service, a bare connection, and peers."""
 
 import asyncio
 import random
@@ -35,18 +35,18 @@ from runtime.settings import Settings
 
 FEW, MANY, SMALL = Shape(100, 100), Shape(1_000, 10), Shape(10, 1)
 SHAPES = {FEW: 6, MANY: 6, SMALL: 200}
-"""With the requests of one turn."""
+"""Seconds, for the requests of one run."""
 WARM_UPS = 1
 LOOK_S = 0.5
 START_S = 48 * 3600
-"""So long ago are the first samples; those of all rounds are younger than what is compressed."""
+"""The age of the first samples. Those of all rounds are newer than compressed chunks."""
 MB = 1e6
 
 
 class IngestCompetitors(Struct, frozen=True):
     """The service on an engine, a connection to the same database, and the peers.
 
-    Of Prometheus there is one for each shape: it refuses samples much older than its newest.
+    There is one Prometheus for each shape, because it refuses samples much older than its newest.
     """
 
     engine: str
@@ -63,25 +63,25 @@ class IngestCompetitors(Struct, frozen=True):
         return self.service.http
 
     def senders(self) -> list[Sender]:
-        """Return everyone who has a turn."""
+        """Return all senders."""
         found: list[Sender] = []
         served, bare = self.counters()
         for shape in SHAPES:
             if not self.is_embedded:
-                # The embedded engine does not survive a COPY.
+                # The embedded engine does not support COPY.
                 found.append(Copied(shape, self.sql, bare))
             found.append(Inserted(shape, self.sql, bare))
             found += [Posted(way, shape, self.http, served) for way in senders.WAYS]
             for (name, of), started in self.peers.items():
                 if of == shape:
                     found.append(ToPeer(name, shape, started.http, _counter(Meter(started.pid))))
-        # One key may bring 5,000 new series a minute, and these are 4,540.
+        # One key may create 5,000 new series a minute, and these are 4,540.
         return [*found, Again(FEW, self.http, served)]
 
     def counters(self) -> tuple[CpuCounter, CpuCounter]:
-        """Return what counts the CPU of the service and its database, and of a bare connection.
+        """Return the CPU counters of the service with its database, and of a bare connection.
 
-        The latter is that of this process, which has nothing else to do then, and of its backend.
+        The second one counts this process, which does nothing else then, and its backend.
         """
         service = Meter(self.service.pid, None if self.is_embedded else self.sql)
         backend = self.sql.info.backend_pid
@@ -94,7 +94,7 @@ class IngestCompetitors(Struct, frozen=True):
         return _counter(service), bare
 
     async def measure(self, rounds: int) -> Rates:
-        """Time every sender in each round, in a new order each time; then look for the samples."""
+        """Time all senders in each round, each time in a new order; then check the samples."""
         everyone = self.senders()
         taken: dict[tuple[str, Shape], list[Taken]] = {(s.name, s.shape): [] for s in everyone}
         start_s = int(time.time()) - START_S
@@ -109,7 +109,7 @@ class IngestCompetitors(Struct, frozen=True):
                     taken[sender.name, sender.shape].append(one)
             others.append(await asyncio.to_thread(psutil.cpu_percent, LOOK_S))
         for started in self.peers.values():
-            # VictoriaMetrics answers what it has flushed; Prometheus knows no such path.
+            # VictoriaMetrics returns only flushed samples. Prometheus does not have this path.
             async with started.http.get("/internal/force_flush"):
                 pass
         for sender in everyone:
@@ -125,7 +125,7 @@ def _counter(meter: Meter) -> CpuCounter:
 
 
 async def _take(sender: Sender, some: Sequence[Batch]) -> Taken:
-    """Let a sender have its turn; in a thread, so that a connection that ends meanwhile is seen."""
+    """Run a sender once, in a thread, so that the event loop notices a closed connection."""
     prepared = await asyncio.to_thread(sender.prepare, some)
     before_s = await sender.cpu_s()
     began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""What a flood of new series from one key costs another: a million labels, one sample each."""
+"""Measures how a flood of new series from one key delays another key: a million label sets."""
 
 import asyncio
 import json
@@ -30,7 +30,7 @@ GROWTH_MAX_MB = 40.0
 
 
 class Found(Struct, frozen=True):
-    """Latencies of the known series, by themselves and in the flood; what the flood came to."""
+    """The latencies of known series, alone and during the flood, and the outcome of the flood."""
 
     engine: str
     quiet_ms: list[float]
@@ -70,7 +70,7 @@ async def post(competitors: IngestCompetitors, content: bytes, key: str) -> dict
 
 
 async def known(competitors: IngestCompetitors, key: str, taken: list[float], count: float) -> None:
-    """Send samples of series that are there, one request after the other."""
+    """Send samples of existing series, one request after the other."""
     while len(taken) < count:
         content = body(iter(range(KNOWN_SERIES)), "known", "n")
         began = time.perf_counter()
@@ -79,13 +79,13 @@ async def known(competitors: IngestCompetitors, key: str, taken: list[float], co
 
 
 async def key_of(competitors: IngestCompetitors, name: str) -> str:
-    """Make a key that may only send."""
+    """Create a key that may only send samples."""
     _, secret = await keys.create(competitors.sql, name, Role.INGEST, utc_now(), "bench")
     return secret.reveal()
 
 
 async def flood(competitors: IngestCompetitors, key: str) -> tuple[int, int]:
-    """Send every request of the flood; return how many samples were accepted and refused."""
+    """Send all requests of the flood; return the numbers of accepted and refused samples."""
     accepted = refused = 0
     for start in range(0, FLOOD_SERIES, REQUEST_SERIES):
         names = iter(range(start, start + REQUEST_SERIES))

@@ -1,4 +1,4 @@
-"""The memory of the service while it takes in very many samples."""
+"""Measures the memory of the service while it receives very many samples."""
 
 import asyncio
 import time
@@ -19,7 +19,7 @@ CHECKPOINT_SAMPLES = 1_000_000
 
 
 async def watch(competitors: IngestCompetitors, count: int) -> Flat:
-    """Send samples, and look at the memory of the service meanwhile."""
+    """Send samples, and measure the memory of the service meanwhile."""
     service = psutil.Process(competitors.service.pid)
     before = service.memory_info().rss
     sender = Posted(senders.FLAT, MANY, competitors.http, competitors.counters()[0])
@@ -44,7 +44,7 @@ async def watch(competitors: IngestCompetitors, count: int) -> Flat:
 async def _send(
     competitors: IngestCompetitors, sender: Posted, stream: Iterator[Batch], count: int
 ) -> None:
-    """Send parts, each followed by the checkpoint that the embedded engine does not make."""
+    """Send the samples in parts, each followed by a checkpoint: the embedded engine makes none."""
     while sender.ledger.samples < count:
         part = min(CHECKPOINT_SAMPLES, count - sender.ledger.samples)
         some = (next(stream) for _ in range(-(-part // MANY.samples)))
@@ -54,7 +54,7 @@ async def _send(
 
 
 async def _look(service: psutil.Process, sender: Posted, seen: list[tuple[int, int]]) -> None:
-    """Note until cancelled how much memory is taken after how many samples."""
+    """Record the memory and the number of samples until cancelled."""
     while True:
         seen.append((sender.ledger.samples, service.memory_info().rss))
         await asyncio.sleep(POLL_S)

@@ -1,4 +1,4 @@
-"""What the ingest benchmark measured, as tables for people and as one line for machines."""
+"""The results of the ingest benchmark as tables for people, and as one line for programs."""
 
 from collections.abc import Mapping, Sequence
 from statistics import median
@@ -24,22 +24,22 @@ LIMITS: Mapping[str, Mapping[str, Mapping[str, float]]] = {
         "10 x 1": dict.fromkeys((JSON.name, GZIP.name, OTLP.name, REMOTE_WRITE.name), 5.5),
     },
 }
-"""How many times the CPU of a bare INSERT a sample may take, by engine, shape and way."""
+"""The limit of the CPU for a sample, relative to a bare INSERT, by engine, shape and format."""
 OF_PROMETHEUS_MAX = {"100 x 100": 4.2, "1,000 x 10": 5.5, "10 x 1": 20.0}
-"""How many times the CPU of Prometheus a sample of remote write may take, by shape."""
+"""The limit of the CPU for a remote write sample, relative to Prometheus, by shape."""
 GROWTH_MAX_MB = 20.0
 
 
 class Taken(Struct, frozen=True):
-    """One turn of a sender: the samples a second, and the CPU of everyone who worked for it."""
+    """One run of a sender: samples a second, and the CPU of all processes that worked for it."""
 
     samples_per_s: float
     cpu_us: float
-    """A sample."""
+    """For each sample."""
 
 
 class Rates(Struct, frozen=True):
-    """The turns of every sender on one engine, and what others took of the processors."""
+    """The runs of every sender on one engine, and the CPU use of other processes."""
 
     engine: str
     rounds: Mapping[tuple[str, Shape], Sequence[Taken]]
@@ -49,14 +49,14 @@ class Rates(Struct, frozen=True):
         return median(one.cpu_us for one in self.rounds[name, shape])
 
     def times(self, name: str, to: str, shape: Shape) -> float | None:
-        """Return the median of the rounds' CPU ratios: what disturbs a round disturbs both."""
+        """Return the median CPU ratio of the rounds. A disturbance of a round affects both."""
         if not {(name, shape), (to, shape)} <= self.rounds.keys():
             return None
         pairs = zip(self.rounds[name, shape], self.rounds[to, shape], strict=True)
         return median(one.cpu_us / other.cpu_us for one, other in pairs)
 
     def of_limits(self) -> dict[str, float]:
-        """Return each CPU ratio that has a limit, over its limit."""
+        """Return each CPU ratio that has a limit, divided by its limit."""
         found: dict[str, float] = {}
         for name, shape in self.rounds:
             most = LIMITS[self.engine].get(str(shape), {}).get(name)
@@ -68,9 +68,9 @@ class Rates(Struct, frozen=True):
 
 
 class Flat(Struct, frozen=True):
-    """Memory of the service before, while and after it took in very many samples.
+    """The memory of the service before, during and after it received very many samples.
 
-    `warm` is the most that it took for the first tenth of them, and `most` for the others.
+    `warm` is the maximum during the first tenth of them, and `most` during the others.
     """
 
     engine: str
@@ -88,7 +88,7 @@ class Flat(Struct, frozen=True):
 
 def report(rates: Rates) -> None:
     print(
-        f"{rates.engine}: samples/s; CPU in \N{MICRO SIGN}s a sample, the least and the most of"
+        f"{rates.engine}: samples/s; CPU in \N{MICRO SIGN}s a sample, minimum and maximum of"
         " the rounds; CPU ratios of a round.\n"
     )
     rows = []
@@ -129,7 +129,7 @@ def report_flat(flats: Sequence[Flat]) -> None:
 
 
 def summary(found: Sequence[Rates], flats: Sequence[Flat]) -> dict[str, object]:
-    """Return the figures; `ratio` is the worst CPU ratio over its limit: above 1 it is broken."""
+    """Return the figures. `ratio` is the worst CPU ratio divided by its limit: above 1 it fails."""
     of_limits = {r.engine: r.of_limits() for r in found}
     ratio = max(of for limits in of_limits.values() for of in limits.values())
     growth = {flat.engine: round(flat.growth_mb, 1) for flat in flats}

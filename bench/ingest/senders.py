@@ -1,4 +1,4 @@
-"""The ways of samples into a hypertable: through HTTP in every format, and bare."""
+"""The senders: through HTTP in every format, and with bare statements."""
 
 import asyncio
 import math
@@ -31,11 +31,11 @@ ACCEPTED, DUPLICATE = "accepted", "duplicate"
 
 PreparedRun = Callable[[], Awaitable[None]]
 CpuCounter = Callable[[], Awaitable[float]]
-"""Returns the CPU seconds that everyone who works for a sender has used so far."""
+"""Returns the CPU seconds so far of all processes that work for a sender."""
 
 
 class Way(Struct, frozen=True):
-    """A format, and how the service is to answer it.
+    """A format, and the expected answer of the service.
 
     `counted` is the field of the answer that counts the samples.
     """
@@ -86,7 +86,7 @@ PEER_PATH, PEER_QUERY = "/api/v1/write", "/api/v1/query"
 
 
 class Ledger(Struct):
-    """What was acknowledged."""
+    """The acknowledged samples."""
 
     samples: int = 0
     sum: float = 0.0
@@ -99,7 +99,7 @@ class Ledger(Struct):
 
 
 class Sender(ABC):
-    """One way for the samples of one shape."""
+    """A sender of samples of one shape."""
 
     name: str
 
@@ -110,14 +110,14 @@ class Sender(ABC):
 
     @abstractmethod
     def prepare(self, some: Sequence[Batch]) -> PreparedRun:
-        """Return what stores the batches; all that is a client's affair is done before."""
+        """Return a function that stores the batches. All work of a client is done in advance."""
 
     @abstractmethod
     def stored(self) -> tuple[bytes, dict[str, Any]]:
-        """Return the query, and its parameters, that tells what is there."""
+        """Return the query that counts the stored samples, and its parameters."""
 
     async def audit(self, connection: Connection) -> None:
-        """Raise RuntimeError unless every acknowledged sample is there once."""
+        """Raise RuntimeError unless every acknowledged sample is stored once."""
         cursor = await connection.execute(*self.stored())
         row = await cursor.fetchone()
         assert row is not None
@@ -128,7 +128,7 @@ class Sender(ABC):
 
 
 class Posted(Sender):
-    """Requests to the service, some in flight at a time."""
+    """Sends requests to the service, several at a time."""
 
     in_flight = IN_FLIGHT
 
@@ -150,7 +150,7 @@ class Posted(Sender):
         return lambda: self.post_all(iter(requests), self._way.counted)
 
     async def post_all(self, requests: Iterator[tuple[Batch, bytes]], counted: str) -> None:
-        """Send all that there is; `counted` is as in Way."""
+        """Send all requests. `counted` is as in Way."""
 
         async def lane() -> None:
             for batch, body in requests:
@@ -177,7 +177,7 @@ class Posted(Sender):
 
 
 class Again(Posted):
-    """The first requests, and then again and again the same."""
+    """Sends the first requests again and again, so that all samples are duplicates."""
 
     def __init__(self, shape: Shape, http: aiohttp.ClientSession, cpu_s: CpuCounter) -> None:
         super().__init__(AGAIN, shape, http, cpu_s)
@@ -190,9 +190,9 @@ class Again(Posted):
 
 
 class ToPeer(Posted):
-    """The bodies of remote write, to another database.
+    """Sends remote write bodies to a peer, one after the other.
 
-    They come one after the other: Prometheus refuses what is older than its series' newest.
+    Prometheus refuses samples older than the newest of their series.
     """
 
     in_flight = 1
@@ -204,7 +204,7 @@ class ToPeer(Posted):
         super().__init__(way, shape, http, cpu_s)
 
     async def audit(self, connection: Connection) -> None:  # noqa: ARG002 (it is not there)
-        """Raise RuntimeError unless as many samples are there as were acknowledged."""
+        """Raise RuntimeError unless the peer has as many samples as it acknowledged."""
         query = f'sum(count_over_time({bodies.METRIC}{{job="{self._component}"}}[7d]))'
         asked = {"query": query, "time": str(self.ledger.newest_s + 1), "nocache": "1"}
         async with self._http.get(PEER_QUERY, params=asked) as answer:
@@ -215,7 +215,7 @@ class ToPeer(Posted):
 
 
 class Copied(Sender):
-    """A bare COPY, on one connection."""
+    """Stores samples with a bare COPY on one connection."""
 
     name = "COPY"
 
@@ -239,7 +239,7 @@ class Copied(Sender):
 
 
 class Inserted(Sender):
-    """A bare INSERT of arrays that passes over duplicates, on one connection."""
+    """Stores samples with a bare INSERT of arrays that skips duplicates, on one connection."""
 
     name = "unnest"
 

@@ -1,5 +1,5 @@
 -- name: tables
--- Hypertables like system_metrics, for those who store without Vigia.
+-- Hypertables like system_metrics, for the senders that store without Vigia.
 CREATE TABLE bench_copy (LIKE system_metrics INCLUDING ALL);
 CREATE TABLE bench_unnest (LIKE system_metrics INCLUDING ALL);
 SELECT create_hypertable(
@@ -27,7 +27,7 @@ FROM unnest(
 ON CONFLICT DO NOTHING
 
 -- name: stored
--- The key is unique: what is counted is there once.
+-- The key is unique, so that each counted sample is stored once.
 SELECT count(*), sum(value), extract(epoch FROM max(time))
 FROM system_metrics
 WHERE series_id IN (SELECT id FROM series WHERE component = %(component)s)

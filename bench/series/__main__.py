@@ -1,9 +1,9 @@
-"""Says how long a service with 100,000 series holds its event loop, whatever it is asked.
+"""Measures how long a service with 100,000 series blocks its event loop in each scenario.
 
 `python -m bench.series [--series 100000]`, on a native server (VIGIA_TEST_DATABASE_URL) and on the
-embedded engine. The series are of one metric, 1,000 of each component, and are loaded before the
-service starts. Then clients do one thing at a time, for two slots of 15 s each: the service stores
-the greatest lag of its own loop in each slot, and that is what counts. The limit is 100 ms.
+embedded engine. All series have one metric, 1,000 of them for each component, and are loaded before
+the service starts. Then clients run one scenario at a time, for two slots of 15 s each. The service
+stores the largest lag of its event loop in each slot; that is the result. The limit is 100 ms.
 """
 
 import argparse
@@ -41,7 +41,7 @@ SLOTS = 2
 
 
 class Lag(Struct, frozen=True):
-    """How long a scenario held the loop at most, and how often its clients did what they do."""
+    """The largest lag of the event loop in a scenario, and the number of its operations."""
 
     scenario: str
     max_ms: float
@@ -49,7 +49,7 @@ class Lag(Struct, frozen=True):
 
 
 async def main(count: int) -> None:
-    """Measure both engines, print a table of each, and a line for machines."""
+    """Measure both engines; print a table for each, and a line for programs."""
     lags: dict[str, list[Lag]] = {}
     url = os.environ.get("VIGIA_TEST_DATABASE_URL", "")
     began = time.monotonic()
@@ -58,7 +58,7 @@ async def main(count: int) -> None:
             lags["native"] = await measure(dsn, count)
     lags["embedded"] = await measure(None, count)
     for engine, found in lags.items():
-        print(f"\n{engine}: {count:,} series; how long the event loop was held at most\n")
+        print(f"\n{engine}: {count:,} series; largest lag of the event loop\n")
         print_table(
             ["scenario", "ms", "times"],
             [[one.scenario, f"{one.max_ms:.0f}", f"{one.times:,}"] for one in found],
@@ -82,7 +82,7 @@ async def main(count: int) -> None:
 
 
 async def measure(dsn: str | None, count: int) -> list[Lag]:
-    """Load the series, start the service, and let clients do each thing for two slots."""
+    """Load the series, start the service, and run each scenario for two slots."""
     with tempfile.TemporaryDirectory(prefix="vigia-series-") as folder:
         data = Path(folder)
         await fill(data, dsn, count)
@@ -120,7 +120,7 @@ def _series(number: int) -> Series:
 async def _lag(http: aiohttp.ClientSession, scenario: Scenario) -> Lag:
     start = time.time()
     times = await scenario.run(http, time.monotonic() + SLOTS * SLOT_S)
-    # The slot in which it ends is measured a little after it.
+    # The lag of the last slot is stored a little after its end.
     await asyncio.sleep(SLOT_S + 1)
     path = f"{BASE}/metrics/history?metric=service_loop_lag_ms&agg=max&step=15s"
     body = await fetch(http, f"{path}&start={start + 1}&end={time.time()}")
@@ -129,7 +129,7 @@ async def _lag(http: aiohttp.ClientSession, scenario: Scenario) -> Lag:
 
 
 def arguments(given: Sequence[str] | None = None) -> int:
-    """Return how many series there are to be."""
+    """Return the number of series from the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--series", type=int, default=100_000)
     count: int = parser.parse_args(given).series

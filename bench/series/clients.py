@@ -1,4 +1,4 @@
-"""What clients do to a service with very many series, each for a while."""
+"""The scenarios of clients on a service with very many series."""
 
 import asyncio
 import time
@@ -21,7 +21,7 @@ Run = Callable[[aiohttp.ClientSession, float], Awaitable[int]]
 
 
 class Scenario(Struct, frozen=True):
-    """One thing that clients do until a time of the monotonic clock; `run` says how often."""
+    """One operation that clients repeat until a monotonic time. `run` returns how often."""
 
     name: str
     run: Run
@@ -36,7 +36,7 @@ def _getting(path: str) -> Run:
 
 async def _read(http: aiohttp.ClientSession, path: str) -> None:
     async with http.get(path) as answer:
-        # Whoever asks too often is told to come again, which is an answer as well.
+        # 429 for too many requests is a valid answer as well.
         if answer.status not in {OK, 503}:
             raise RuntimeError(f"{path} answered {answer.status}: {await answer.text()}")
         async for _ in answer.content.iter_chunked(1 << 16):
@@ -72,7 +72,7 @@ async def _reconnect(http: aiohttp.ClientSession, until_s: float) -> int:
 
 
 async def _connect_once(http: aiohttp.ClientSession) -> None:
-    """Take the whole state, and go."""
+    """Read the full state, and disconnect."""
     async with http.ws_connect("/", max_msg_size=MESSAGE_BYTES_MAX) as socket:
         async for message in socket:
             if msgspec.json.decode(message.data)["type"] == "alerts":

@@ -1,1 +1,1 @@
-"""A running service under load, with kills and an audit."""
+"""Soak test: the service under load, with kills and an audit."""

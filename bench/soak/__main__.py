@@ -1,10 +1,10 @@
-"""Runs the real service for a while under load, kills it and its engine, and audits what is left.
+"""Runs the real service under load, kills it and its engine, and then checks the stored samples.
 
-`python -m bench.soak [seconds]`: 20 clients poll the dashboard and history, one sends 200 samples a
-second, a tenth of them up to 20 hours late, and keeps a ledger of those acknowledged. At a third of
-the time the engine is killed, at two thirds the service (SIGKILL both). Afterwards every sample
-that was acknowledged must be there, the tiers must equal a recomputation from the samples, row by
-row, and the data directory must never have been larger than DATA_MIB_MAX.
+`python -m bench.soak [seconds]`: 20 clients poll the dashboard and history. One client sends 200
+samples a second, a tenth of them up to 20 hours late, and records the acknowledged ones. The engine
+is killed after a third of the time, and the service after two thirds (SIGKILL). Afterwards every
+acknowledged sample must be stored, each row of the tiers must equal a recomputation from the
+samples, and the data directory must never have been larger than DATA_MIB_MAX.
 """
 
 import asyncio
@@ -37,15 +37,15 @@ POLL_S = 1.0
 WATCH_S = 5.0
 SEND_S = 0.2
 BEHIND_S_MAX = 60.0
-"""What was not sent in time is sent as fast as it goes, of this much."""
+"""The largest backlog of unsent samples. A delayed client sends it as fast as possible."""
 BATCH = 40
 LATE = 4
-"""How many of a batch are late."""
+"""The number of late samples in a batch."""
 LATE_S_MAX = 20 * 3600
 SERIES = 50
 DATA_MIB_MAX = 150
 SETTLE_S = 30.0
-"""Late samples are in every answer within this."""
+"""Seconds until late samples are in every answer."""
 PATHS = (
     f"{BASE}/dashboard",
     f"{BASE}/metrics/history?metric=server_cpu_percent&start=-1h&step=1m",
@@ -64,7 +64,7 @@ TABLES = ("raw_bytes", "roll_ups_1m_bytes", "roll_ups_5m_bytes")
 
 
 def batch(now_s: float) -> dict[str, Any]:
-    """Return a body of new samples, the last ones late; the service takes each at its own time."""
+    """Return a request body of new samples. The last ones are late."""
     late = [now_s - random.random() * LATE_S_MAX for _ in range(LATE)]
     times = [now_s + i / 10_000 for i in range(BATCH - LATE)] + late
     columns = [
@@ -75,7 +75,7 @@ def batch(now_s: float) -> dict[str, Any]:
 
 
 class Soak:
-    """The service under load, and what was seen of it."""
+    """The service under load, and the measurements of it."""
 
     def __init__(self, data_dir: Path, seconds: float) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -148,7 +148,7 @@ class Soak:
             await asyncio.sleep(POLL_S)
 
     async def ingest(self, http: aiohttp.ClientSession) -> None:
-        """Send batches, each until it is acknowledged."""
+        """Send batches. Each is repeated until it is acknowledged."""
         due = time.monotonic()
         while time.monotonic() < self.ends:
             body = batch(time.time())
@@ -198,7 +198,7 @@ class Soak:
         await self.start()
 
     async def audit(self) -> dict[str, Any]:
-        """Compare the ledger and the tiers with what is stored."""
+        """Compare the acknowledged samples and the tiers with the stored samples."""
         async with open_engine(load(self.environment)) as engine:
             connection = await psycopg.AsyncConnection.connect(
                 engine.dsn, autocommit=True, prepare_threshold=None

@@ -1,4 +1,4 @@
-"""What a data directory takes."""
+"""Measures the size of a data directory."""
 
 from pathlib import Path
 
@@ -6,12 +6,12 @@ MIB = 2**20
 
 
 def mib(folder: Path) -> float:
-    """Return the size of all files below a folder; those that go meanwhile count nothing."""
+    """Return the size of all files below a folder in MiB. Files deleted meanwhile count as 0."""
     return sum(_bytes(file) for file in folder.rglob("*")) / MIB
 
 
 def log_mib(folder: Path) -> float:
-    """Return how much of a data directory is PostgreSQL's log of changes."""
+    """Return the size of PostgreSQL's write-ahead log in a data directory in MiB."""
     return sum(mib(log) for log in folder.glob("**/pg_wal"))
 
 

@@ -1,1 +1,1 @@
-"""What samples and roll-ups take on disk, beside other databases."""
+"""Benchmark of the size of samples and roll-ups on disk, compared with other databases."""

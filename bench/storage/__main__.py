@@ -1,7 +1,7 @@
-"""Weighs a sample, a row of each tier and the first year of a series, beside other databases.
+"""Measures the bytes of a sample, of a row in each tier, and of the first year of a series.
 
-`python -m bench.storage [--keep]`: the reference data twice, with the resolutions that its series
-declare and as measured. `--keep` leaves the loaded data for the next run.
+`python -m bench.storage [--keep]`: loads the reference data twice, rounded to the resolutions of
+its series, and unrounded. `--keep` keeps the loaded data for the next run.
 """
 
 import asyncio
@@ -25,11 +25,11 @@ from config.model import Retention
 from retention.plan import plan
 
 ALIGNED_S = 28 * DAY_S
-"""The data ends where the widest chunks end that it can fill."""
+"""The end of the data, at the end of the widest chunks that they can fill."""
 SAMPLE_BYTES_MAX = 2.7
 YEAR_BYTES_MAX = 3e6
 MAINTENANCE_CPU_US_MAX = 4.5
-"""A sample."""
+"""The limit of the bytes of a sample."""
 SAMPLES_A_YEAR = YEAR_DAYS * DAY_S / STEP_S
 WANTED = {wanted.name: wanted for wanted in plan(Retention())}
 METADATA = ("_ts_meta_", "series_id")
@@ -37,7 +37,7 @@ KB, MB = 1e3, 1e6
 
 
 class Weighed(Struct, frozen=True):
-    """One variant of the data: our tiers, and the bytes of a sample in the peers."""
+    """One variant of the data: the tiers, and the bytes of a sample in each peer."""
 
     tiers: dict[str, Tier]
     peers: dict[str, float]
@@ -95,7 +95,9 @@ def report_tiers(rounded: Weighed, measured: Weighed) -> None:
     ]
     sums.append(measured.year / KB)
     rows.append(["all", *[""] * 4, *(f"{kb:.0f}" for kb in sums)])
-    print("Bytes a row, and kB of one series a year after its first sample, default retention.\n")
+    print(
+        "Bytes of a row, and kB of a series one year after its first sample; default retention.\n"
+    )
     print_table(
         [
             *("tier", "rows a day", "uncompressed: table + indexes", "compressed", "unrounded"),
@@ -128,7 +130,7 @@ def report_columns(rounded: Weighed, measured: Weighed) -> None:
         for weighed in (rounded, measured)
     ]
     names = dict.fromkeys(part for parts in variants[0].values() for part in parts)
-    print("Compressed bytes a row by column, rounded / unrounded.\n")
+    print("Compressed bytes of a row by column, rounded / unrounded.\n")
     print_table(
         ["column", *rounded.tiers],
         [
@@ -145,7 +147,7 @@ def report_columns(rounded: Weighed, measured: Weighed) -> None:
 
 
 def _parts(tier: Tier) -> dict[str, float]:
-    """Return the bytes a row by column, what describes batches as one, and what is around them."""
+    """Return the bytes of a row by column, of the batch metadata, and of the rest."""
     parts = {n: size for n, size in tier.columns.items() if not n.startswith(METADATA)}
     parts = {"time" if name == "bucket" else name: size for name, size in parts.items()}
     parts["of batches"] = sum(tier.columns.values()) - sum(parts.values())
@@ -166,12 +168,12 @@ def report_samples(rounded: Weighed, measured: Weighed) -> None:
     ]
     years = [f"{one.year / MB:.2f}" for one in (rounded, measured)]
     rows.append(["Vigia, every tier", "", "", *years])
-    print("Bytes a sample, and MB of one series in its first year.\n")
+    print("Bytes of a sample, and MB of a series in its first year.\n")
     print_table(["", "rounded", "unrounded", "year rounded", "year unrounded"], rows)
 
 
 def report_filled(rounded: Weighed, measured: Weighed) -> None:
-    print("What it took to copy the samples in, and to roll up and compress them all.\n")
+    print("The cost of copying the samples, and of rolling up and compressing all of them.\n")
     print_table(
         ["", "copy s", "CPU s", "maintenance s", "CPU s", "CPU \N{MICRO SIGN}s a sample"],
         [
@@ -185,7 +187,7 @@ def report_filled(rounded: Weighed, measured: Weighed) -> None:
 
 
 def summary(rounded: Weighed, measured: Weighed) -> dict[str, object]:
-    """Return the figures that have limits; `ratio` is the worst of them over its limit."""
+    """Return the figures that have limits. `ratio` is the worst of them divided by its limit."""
     filled = rounded.filled
     ratio = max(
         rounded.sample / SAMPLE_BYTES_MAX,
@@ -209,4 +211,4 @@ def summary(rounded: Weighed, measured: Weighed) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    run(main, "How much room the past takes.")
+    run(main, "Measures the size of samples and roll-ups on disk.")

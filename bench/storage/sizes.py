@@ -1,4 +1,4 @@
-"""What a row of each tier occupies, by TimescaleDB's own sizes, and a series in its first year."""
+"""Computes the bytes of a row in each tier from TimescaleDB's sizes, and of a series in a year."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -26,7 +26,7 @@ PHASES = 1000
 
 
 class Chunk(Struct, frozen=True):
-    """One chunk of a tier, with its indexes and the values that are stored apart."""
+    """One chunk of a tier, with its indexes and its TOAST table."""
 
     tier: str
     width: timedelta
@@ -50,7 +50,7 @@ class Column(Struct, frozen=True):
 
 
 class Form(Struct, frozen=True):
-    """Bytes a row: of the table with what it stores apart, and of the indexes."""
+    """Bytes of a row: in the table with its TOAST table, and in the indexes."""
 
     table: float
     index: float
@@ -61,7 +61,7 @@ class Form(Struct, frozen=True):
 
 
 class Year(Struct, frozen=True):
-    """Bytes of one series after a year: of the mean moment, and of the worst."""
+    """Bytes of one series after a year: the mean and the maximum over all phases."""
 
     head: float
     packed: float
@@ -73,7 +73,7 @@ class Year(Struct, frozen=True):
 
 
 class Tier(Struct, frozen=True):
-    """A tier before and after compression; `columns` are bytes a row of the latter."""
+    """A tier before and after compression. `columns` are the compressed bytes of a row."""
 
     name: str
     rows_per_day: float
@@ -83,10 +83,10 @@ class Tier(Struct, frozen=True):
     columns: dict[str, float]
 
     def year(self, wanted: Wanted) -> Year:
-        """Return what is there a year after the first sample, over every phase of the chunks.
+        """Return the bytes one year after the first sample, over every phase of the chunks.
 
-        A chunk is compressed, and dropped, when its end is old enough: so what is young, and what
-        is kept, reaches up to a chunk further than the setting says.
+        A chunk is compressed or dropped when its end is old enough. So uncompressed and kept data
+        can be up to one chunk older than the setting.
         """
         phases = (np.arange(PHASES) + 0.5) / PHASES * self.width_days
 
@@ -102,7 +102,7 @@ class Tier(Struct, frozen=True):
 
 
 async def measure(connection: Connection, data: Reference) -> list[Tier]:
-    """Return the tiers that hold rows, as they are and as if everything were compressed."""
+    """Return the tiers with rows, as they are, and as if all chunks were compressed."""
     async with connection.transaction(force_rollback=True):
         await connection.execute(FUNCTIONS)
         heads = [c for c in await _chunks(connection, data) if not c.is_compressed]
@@ -116,14 +116,14 @@ async def measure(connection: Connection, data: Reference) -> list[Tier]:
 
 
 async def _chunks(connection: Connection, data: Reference) -> list[Chunk]:
-    """Return the chunks that hold rows; where a tier has whole ones, only those."""
+    """Return the chunks with rows. If a tier has completely filled ones, return only those."""
     found = [c for c in await queries.rows(connection, Chunk, CHUNKS) if c.row_count]
     whole = {c.tier for c in found if _days(c, data) == c.width / DAY}
     return [c for c in found if c.tier not in whole or _days(c, data) == c.width / DAY]
 
 
 def _days(chunk: Chunk, data: Reference) -> float:
-    """Return how many days of a chunk the data fills."""
+    """Return how many days of a chunk the data cover."""
     start = max(chunk.range_start, data.start)
     return (min(chunk.range_end, data.end) - start) / DAY
 

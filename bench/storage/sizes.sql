@@ -1,5 +1,5 @@
 -- name: functions
--- Sizes of relations whose names are only known at run time.
+-- The sizes of relations whose names are known only at run time.
 CREATE FUNCTION pg_temp.rows_of(p_relation regclass) RETURNS bigint
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -23,7 +23,7 @@ BEGIN
 END
 $$;
 
--- The chunks of every tier, with what each occupies: rows, indexes, and values stored apart.
+-- The chunks of every tier, with their sizes: rows, indexes, and TOAST tables.
 CREATE VIEW pg_temp.chunks AS
 SELECT t.name AS tier, t.position, d.time_interval AS width,
        c.chunk, c.range_start, c.range_end, c.is_compressed,
