@@ -34,6 +34,8 @@ from api.notifications import (
 )
 from api.pages import docs, pages
 from api.push import browsers
+from api.routing import past, policies, previews
+from api.routing import routes as alert_routes
 
 BODY_BYTES_MAX = 64 * 1024
 
@@ -88,6 +90,10 @@ ROUTES: Sequence[ControllerRouterHandler] = (
     *overrides.ROUTES,
     *oncall.ROUTES,
     *calendars.REVOCABLE,
+    *alert_routes.ROUTES,
+    *policies.ROUTES,
+    *previews.ROUTES,
+    *past.ROUTES,
     config.every,
     config.history,
     config.one,

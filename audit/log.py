@@ -34,6 +34,8 @@ class Type(StrEnum):
     CHANNEL_CHANGED = "channel_changed"
     CONTACT_CHANGED = "contact_changed"
     SCHEDULE_CHANGED = "schedule_changed"
+    ROUTE_CHANGED = "route_changed"
+    POLICY_CHANGED = "policy_changed"
     KEY_CREATED = "key_created"
     KEY_REVOKED = "key_revoked"
     ADMIN_CREATED = "admin_created"

@@ -28,12 +28,13 @@ from notifications.channel_test import Tested, send_test
 from notifications.contacts import contact_store
 from notifications.outbox import deliveries
 from notifications.outbox.deliveries import LastDelivery
+from notifications.routing import policy_store, route_store
 
 CHANNELS = f"{BASE}/channels"
 TAKEN = {409: documented("Another channel has this name.")}
-USED = {409: documented("Another channel has this name, or contacts are reached by it.")}
-REACHING = {409: documented("Contacts are reached by the channel.")}
-PEOPLE_SHOWN_MAX = 10
+USED = {409: documented("Another channel has this name, or contacts or policies need it as it is.")}
+REACHING = {409: documented("Contacts, routes or policies send by the channel.")}
+NAMES_SHOWN_MAX = 10
 
 
 class ChannelDraft(Terms, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -114,6 +115,9 @@ async def _insert(change: Change, draft: ChannelDraft) -> int:
 async def _update(change: Change, before: Shown, draft: ChannelDraft) -> None:
     if draft.type != before.type:
         await _check_unused(change, before, "another type would not understand it: make a channel")
+    if draft.name != before.name:
+        # Policies name channels.
+        await policy_store.check_unnamed(change.connection, "channel", before.name)
     stored = await channel_store.read(change.connection, before.id)
     keys = change.context.secret_keys
     await channel_store.update(change.connection, keys, stored, draft, change.now, change.actor)
@@ -122,6 +126,10 @@ async def _update(change: Change, before: Shown, draft: ChannelDraft) -> None:
 
 async def _remove(change: Change, before: Shown) -> None:
     await _check_unused(change, before, "remove it from them first")
+    await policy_store.check_unnamed(change.connection, "channel", before.name)
+    if routes := await route_store.routes_of_channel(change.connection, before.id):
+        shown = ", ".join(routes[:NAMES_SHOWN_MAX])
+        raise ConflictError(f"{before.name} is in the route {shown}; remove it from it first")
     await channel_store.delete(change.connection, before.id)
     await _log(change, f"channel {before.name} deleted")
 
@@ -130,7 +138,7 @@ async def _check_unused(change: Change, channel: Shown, advice: str) -> None:
     """Raise ConflictError while people are reached by a channel."""
     people = await contact_store.people_of_channel(change.connection, channel.id)
     if people:
-        shown = ", ".join(people[:PEOPLE_SHOWN_MAX])
+        shown = ", ".join(people[:NAMES_SHOWN_MAX])
         raise ConflictError(f"{channel.name} has addresses of the contacts {shown}; {advice}")
 
 

@@ -24,10 +24,11 @@ from notifications.contacts import contact_store
 from notifications.contacts.contact import ADDRESSES_MAX, Address, Contact
 from notifications.contacts.contact_store import StoredContact
 from notifications.oncall import schedule_store
+from notifications.routing import policy_store
 
 CONTACTS = f"{BASE}/contacts"
 TAKEN = {409: documented("Another contact has this name.")}
-NAMED = {409: documented("A schedule names this person.")}
+NAMED = {409: documented("A schedule or a policy names this person.")}
 
 
 class AddressBody(Address, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -93,6 +94,7 @@ async def _update(change: Change, before: StoredContact, body: ContactBody) -> N
 
 
 async def _remove(change: Change, before: StoredContact) -> None:
+    await policy_store.check_unnamed(change.connection, "person", before.name)
     await contact_store.delete(change.connection, before.name)
     # Behind the delete: a schedule that was written meanwhile had locked the contact before.
     if found := await schedule_store.naming(change.connection, before.name, change.now):

@@ -21,10 +21,12 @@ from model.principal import Role
 from model.times import utc_now
 from notifications.oncall import recording, schedule_store
 from notifications.oncall.schedule_store import ScheduleTerms, StoredSchedule
+from notifications.routing import policy_store
 
 SCHEDULES = f"{BASE}/schedules"
 TAG = "on-call"
 TAKEN = {409: documented("Another schedule has this name.")}
+NAMED = {409: documented("A policy names this schedule.")}
 
 
 class ScheduleBody(ScheduleTerms, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -87,6 +89,7 @@ async def _update(change: Change, before: StoredSchedule, body: ScheduleBody) ->
 
 
 async def _remove(change: Change, before: StoredSchedule) -> None:
+    await policy_store.check_unnamed(change.connection, "schedule", before.name)
     await recording.catch_up(change.connection, before.name, change.now)
     await recording.notify_changes(change.connection, before.name, change.now, is_deleted=True)
     await schedule_store.delete(change.connection, before.name)
@@ -119,5 +122,5 @@ ROUTES = (
     RESOURCE.one("One schedule, with the overrides that are not over"),
     RESOURCE.create("Make a schedule", responses=TAKEN),
     RESOURCE.replace("Replace a schedule but for its overrides"),
-    RESOURCE.delete("Delete a schedule, and who was on call by it"),
+    RESOURCE.delete("Delete a schedule, and who was on call by it", responses=NAMED),
 )

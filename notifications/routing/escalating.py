@@ -17,7 +17,14 @@ from notifications.contacts import reaching
 from notifications.contacts.contact import send_at
 from notifications.contacts.reaching import Destination
 from notifications.oncall import schedule_store
-from notifications.oncall.escalation import DueStep, Step, due_steps, following_step, recipients
+from notifications.oncall.escalation import (
+    DueStep,
+    Policy,
+    Step,
+    due_steps,
+    following_step,
+    recipients,
+)
 from notifications.oncall.schedule import Schedule, names_in
 from notifications.routing import escalation_store
 from notifications.routing.escalation_store import DueEscalation, StepDelivery
@@ -73,15 +80,18 @@ async def escalate_due(connection: Connection, now: datetime) -> int:
     async with connection.transaction():
         due = await escalation_store.due(connection, now, ESCALATIONS_TOGETHER)
         if due:
-            await _escalate(connection, due, await read_reach(connection, due, now), now)
+            policies, start = [one.policy for one in due], min(one.started_at for one in due)
+            reach = await read_reach(connection, policies, start, now)
+            await _escalate(connection, due, reach, now)
     return len(due)
 
 
-async def read_reach(connection: Connection, due: Sequence[DueEscalation], now: datetime) -> Reach:
-    """Read whom the policies of some escalations may reach, since the oldest of them began."""
-    targets = [target for one in due for step in one.policy.steps for target in step.targets]
-    start = min(one.started_at for one in due)
-    found = {s.name: s for _, s in await schedule_store.load_all(connection, start, now)}
+async def read_reach(
+    connection: Connection, policies: Sequence[Policy], start: datetime, end: datetime
+) -> Reach:
+    """Read whom policies may reach from one moment to another."""
+    targets = [target for one in policies for step in one.steps for target in step.targets]
+    found = {s.name: s for _, s in await schedule_store.load_all(connection, start, end)}
     schedules = {t.name: found[t.name] for t in targets if t.kind == "schedule" and t.name in found}
     people = {target.name for target in targets if target.kind == "person"}
     for schedule in schedules.values():

@@ -47,14 +47,16 @@ async def flush_due(connection: Connection, now: datetime) -> int:
 
 
 async def flush_route(connection: Connection, route: str, now: datetime) -> None:
-    """Send what the groups of a route still wait to send, for it is about to end.
+    """Send what the groups of a route still wait to send, and end them.
 
-    In the transaction that ends it.
+    In the transaction that disables or deletes it. Whoever was told of an alert hears of its end
+    without a group too.
     """
     groups = await group_store.of_route(connection, route)
     if groups:
         routes = {one.id: one for one in await route_store.read_all(connection)}
         await _flush(connection, groups, routes, now, is_quiet_ignored=True)
+        await group_store.end(connection, [group.id for group in groups])
 
 
 async def _flush(

@@ -70,7 +70,7 @@ class Route(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     name: Name
     title: Text = ""
-    matcher: RouteMatcher = RouteMatcher()
+    matcher: RouteMatcher = field(default_factory=RouteMatcher)
     continue_: bool = field(default=False, name="continue")
     channels: Annotated[Sequence[Name], Meta(max_length=CHANNELS_MAX)] = ()
     policy: Name | None = None

@@ -15,6 +15,7 @@ from model.times import duration_text, whole_seconds
 from notifications.oncall.escalation import Policy, Step
 
 _QUERIES = queries.load(__file__)
+LOCK = _QUERIES["lock"]
 INSERT = _QUERIES["insert"]
 UPDATE = _QUERIES["update"]
 DELETE = _QUERIES["delete"]
@@ -24,6 +25,7 @@ NAMING = _QUERIES["naming"]
 MISSING = _QUERIES["missing"]
 
 POLICIES_MAX = 200
+SHOWN_MAX = 10
 NOUNS = {"person": "contact", "schedule": "schedule", "channel": "channel"}
 
 
@@ -120,7 +122,26 @@ async def naming(
     return [name for (name,) in await cursor.fetchall()]
 
 
+async def keep(connection: Connection) -> None:
+    """Let nobody else change policies before the transaction ends; reading goes on."""
+    await queries.run(connection, LOCK)
+
+
+async def check_unnamed(
+    connection: Connection, kind: Literal["person", "schedule", "channel"], target: str
+) -> None:
+    """Raise ConflictError while a policy names a person, a schedule or a channel.
+
+    No policy changes before the transaction ends, so none can name it meanwhile.
+    """
+    await keep(connection)
+    if found := await naming(connection, kind, target):
+        shown = ", ".join(found[:SHOWN_MAX])
+        raise ConflictError(f"{target} is in the policy {shown}; take it out of it first")
+
+
 async def _check(connection: Connection, policy: Policy) -> None:
+    await keep(connection)
     targets = [target for step in policy.steps for target in step.targets]
     missing = await queries.rows(
         connection,

@@ -1,3 +1,7 @@
+-- name: lock
+-- Nobody else changes policies or what they name before the transaction ends; reading goes on.
+LOCK TABLE policies IN SHARE ROW EXCLUSIVE MODE
+
 -- name: insert
 INSERT INTO policies (name, title, steps, repeat, acknowledgement_expires_s, updated_at, updated_by)
 VALUES (%(name)s, %(title)s, %(steps)s, %(repeat)s, %(acknowledgement_expires_s)s, %(now)s, %(actor)s)

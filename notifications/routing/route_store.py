@@ -147,6 +147,7 @@ async def _check(connection: Connection, route: Route) -> None:
             raise InvalidError(
                 f"channels: there is no channel {channel!r}; {_known('channels', channels)}"
             )
+    await policy_store.keep(connection)
     policies = await policy_store.names(connection)
     if route.policy is not None and route.policy not in policies:
         raise InvalidError(

@@ -68,6 +68,7 @@ def check_conforms(
     template = re.sub(r"/deliveries/\d+", "/deliveries/{delivery_id}", template)
     template = re.sub(r"/contacts/[^/]+", "/contacts/{name}", template)
     template = re.sub(r"/schedules/[^/]+", "/schedules/{name}", template)
+    template = re.sub(r"/(routes|policies)/(?!preview)[^/]+", r"/\1/{name}", template)
     template = re.sub(r"/overrides/\d+", "/overrides/{override_id}", template)
     template = re.sub(r"/config/(?!history|retention/preview)[^/]+", "/config/{key}", template)
     operation = document["paths"].get(template, {}).get(method.lower())

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import wraps
+from http import HTTPStatus
 from typing import Any
 
 from msgspec import Struct
@@ -9,7 +10,7 @@ from msgspec import Struct
 from model.errors import NotFoundError
 from model.principal import Role
 from vigia.cli import client, terminal
-from vigia.cli.client import Query
+from vigia.cli.client import AnswerError, Query
 
 Answer = dict[str, Any]
 Command = Callable[..., None]
@@ -58,6 +59,26 @@ class Caller(Struct, frozen=True):
                     raise NotFoundError(f"there is no {name!r}; existing names: {known}")
                 path = f"{folder}/{numbers[name]}{end}"
                 self._print(await service.ask(method, path), show)
+
+        terminal.run(go)
+
+    def set_named(
+        self, folder: str, name: str, fields: Callable[[], dict[str, Any]], show: Show
+    ) -> None:
+        """Make a thing of a name, or change some fields of the one that is there."""
+
+        async def go() -> None:
+            given = fields() | {"name": name}
+            async with client.open_client(self.url, self.key, Role.ADMIN) as service:
+                try:
+                    before = await service.ask("GET", f"{folder}/{name}")
+                except AnswerError as error:
+                    if error.status != HTTPStatus.NOT_FOUND:
+                        raise
+                    made = await service.ask("POST", folder, body=given)
+                else:
+                    made = await service.ask("PUT", f"{folder}/{name}", body=before | given)
+                self._print(made, show)
 
         terminal.run(go)
 

@@ -21,6 +21,7 @@ COMMANDS = {
     "oncall": "vigia.cli.on_call.oncall:oncall_group",
     "restore": "vigia.cli.backup.command:restore_command",
     "retention": "vigia.cli.groups.retention:retention_group",
+    "routes": "vigia.cli.on_call.routes:routes_group",
     "rules": "vigia.cli.groups.rules:rules_group",
     "serve": "vigia.cli.groups.service:serve_command",
     "spool": "vigia.cli.groups.spool:spool_group",

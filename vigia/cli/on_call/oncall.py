@@ -8,6 +8,8 @@ from api.probes import BASE
 from model.principal import Role
 from vigia.cli import terminal
 from vigia.cli.asking import Answer, Caller, asks
+from vigia.cli.on_call.policies import policies_group
+from vigia.cli.on_call.woken import woken_command
 
 PATH = f"{BASE}/oncall"
 SCHEDULES = f"{BASE}/schedules"
@@ -17,6 +19,10 @@ NOBODY = "nobody"
 @click.group("oncall")
 def oncall_group() -> None:
     """Who is on call, and who takes whose shift."""
+
+
+oncall_group.add_command(policies_group)
+oncall_group.add_command(woken_command)
 
 
 @oncall_group.command("now")

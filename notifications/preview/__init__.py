@@ -1,0 +1,1 @@
+"""What routes and policies would do: with an alert from now on, and with those of the past."""

@@ -1,0 +1,14 @@
+"""Addresses of people as they may be shown: enough to know them, not enough to use them."""
+
+SHOWN_CHARS = 2
+HIDDEN = "…"
+
+
+def masked(address: str) -> str:
+    """Return an address with its middle left out: `a…@example.org`, `+5…89`."""
+    name, at, host = address.rpartition("@")
+    if at and name and not address.startswith("{"):
+        return f"{name[0]}{HIDDEN}@{host}"
+    if len(address) < 2 * SHOWN_CHARS + 1 or address.startswith("{"):
+        return HIDDEN if address else ""
+    return f"{address[:SHOWN_CHARS]}{HIDDEN}{address[-SHOWN_CHARS:]}"
