@@ -191,7 +191,7 @@ class Client:
         self.shown_s = -SHOW_EVERY_S
         self.seq = LOST if resume is None else resume
         self.version = 0
-        self.bell = asyncio.Event()
+        self.wake_up = asyncio.Event()
         self.replies: deque[Message] = deque(maxlen=REPLIES_MAX)
         self._rest: Iterator[Deferred] = iter(())
         self.ended: asyncio.Future[CloseReason] = asyncio.get_running_loop().create_future()
@@ -199,7 +199,7 @@ class Client:
     def reply(self, kind: str, data: object) -> None:
         """Send a reply to this client only. If it does not read, its oldest replies are dropped."""
         self.replies.append(message(kind, utc_now(), data))
-        self.bell.set()
+        self.wake_up.set()
 
     def subscribe(self, subscription: Subscription, *, show: bool) -> None:
         """Change the subscription; with `show`, the whole state is sent first."""
@@ -207,7 +207,7 @@ class Client:
         if show:
             # Drop the unsent rest of the previous state.
             self.wants_state, self._rest = True, iter(())
-        self.bell.set()
+        self.wake_up.set()
 
     def is_due(self, now_s: float) -> bool:
         """Return whether the whole state for the last subscription should be sent now."""
@@ -217,7 +217,7 @@ class Client:
         """Start sending the state, and wake the client when the next one may be sent."""
         loop = asyncio.get_running_loop()
         self.wants_state, self.shown_s = False, loop.time()
-        loop.call_later(SHOW_EVERY_S, self.bell.set)
+        loop.call_later(SHOW_EVERY_S, self.wake_up.set)
         self.begin(messages)
 
     def begin(self, messages: Iterable[Deferred]) -> None:

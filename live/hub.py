@@ -134,7 +134,7 @@ class Live:
         self._log = Log(0, self.limits)
         for client in self._all():
             client.seq = LOST
-            client.bell.set()
+            client.wake_up.set()
         self.readings.ask()
         self._wake_up.set()
 
@@ -162,10 +162,10 @@ class Live:
     async def next(self, client: Client) -> list[str]:
         """Wait for the next messages for a client; return them and advance its position."""
         while True:
-            client.bell.clear()
+            client.wake_up.clear()
             if texts := await self._due(client):
                 return texts
-            await client.bell.wait()
+            await client.wake_up.wait()
 
     async def _due(self, client: Client) -> list[str]:
         """Return the next messages for a client; an empty list if it is up to date.
@@ -347,7 +347,7 @@ class Live:
 
     async def _wake(self) -> None:
         for number, client in enumerate(self._all(), start=1):
-            client.bell.set()
+            client.wake_up.set()
             if number % WAKE_CLIENTS == 0:
                 await asyncio.sleep(0)
 

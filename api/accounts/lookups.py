@@ -17,9 +17,9 @@ from db.pool import AwayError, BusyError, DatabasePool
 from db.queries import Connection
 from model.errors import UnavailableError
 
-STRANGERS_AT_ONCE = 1
+UNKNOWN_AT_ONCE = 1
 KNOWN_AT_ONCE = 2
-LOOKUPS_AT_ONCE = STRANGERS_AT_ONCE + KNOWN_AT_ONCE
+LOOKUPS_AT_ONCE = UNKNOWN_AT_ONCE + KNOWN_AT_ONCE
 """So few that made-up keys never use up the connections for other work."""
 WAITING_MAX = 512
 ADDRESS_WAITING_MAX = 32
@@ -77,8 +77,8 @@ class Lookups:
         """`obstacle` returns why nothing can be looked up yet, or an empty text."""
         self._pool = pool
         self._obstacle = obstacle
-        self._strangers = Limiter(
-            STRANGERS_AT_ONCE, WAITING_MAX, ADDRESS_WAITING_MAX, refusal=CrowdedError
+        self._unknown = Limiter(
+            UNKNOWN_AT_ONCE, WAITING_MAX, ADDRESS_WAITING_MAX, refusal=CrowdedError
         )
         self._holders = Limiter(KNOWN_AT_ONCE, WAITING_MAX, KEY_WAITING_MAX, refusal=CrowdedError)
         self._known = Recent(KNOWN_S, KNOWN_MAX)
@@ -87,7 +87,7 @@ class Lookups:
     @property
     def refused(self) -> int:
         """The number of look-ups refused because too many were waiting."""
-        return self._strangers.refused + self._holders.refused
+        return self._unknown.refused + self._holders.refused
 
     def forget(self) -> None:
         """Forget all results, because the database was replaced by another one."""
@@ -110,7 +110,7 @@ class Lookups:
         self, timeout_s: float, asker: str, token: str | None = None
     ) -> AsyncIterator[Connection]:
         """Lend a connection to look up a token of an address. Raises UnavailableError."""
-        limiter, queue = self._strangers, asker
+        limiter, queue = self._unknown, asker
         if token is not None and self._known.has(token, time.monotonic()):
             limiter, queue = self._holders, keys.hash_of(token).hex()
         async with self._lend(timeout_s, limiter, queue) as connection:

@@ -142,7 +142,7 @@ async def test_a_link_works_once_and_within_its_hour(pool: Pool) -> None:
         assert not await sessions.take_link(connection, late, NOW + timedelta(hours=1))
 
 
-async def test_what_has_expired_is_deleted(pool: Pool) -> None:
+async def test_expired_sessions_and_links_are_deleted(pool: Pool) -> None:
     async with pool.connection() as connection:
         await sessions.open_session(connection, Principal("a", Role.VIEWER), None, NOW)
         await sessions.offer_link(connection, NOW)

@@ -1,4 +1,4 @@
-"""What the tests of alerts share: instances that are measured, and minutes that pass."""
+"""A simulation for tests of alerts: instances are measured, and minutes pass."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta

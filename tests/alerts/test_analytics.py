@@ -1,4 +1,4 @@
-"""What is said of how alerts went equals what plain Python makes of the same alerts."""
+"""Alert statistics equal those that plain Python computes from the same alerts."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""What OpenAPI says is what the service does: requests are generated from it, valid and not."""
+"""The service conforms to its OpenAPI document: requests are generated from it."""
 
 import asyncio
 import sys

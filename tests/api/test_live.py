@@ -1,4 +1,4 @@
-"""The WebSocket over a real server: who may listen, and what no client can do to the others."""
+"""The WebSocket on a real server: who may listen, and that no client affects others."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""What clients of the WebSocket may send, before they are known and after."""
+"""Limits of what WebSocket clients may send, before and after authentication."""
 
 import asyncio
 import json
@@ -119,7 +119,7 @@ async def test_a_client_that_is_not_known_may_send_one_short_message(
 
 
 @pytest.mark.parametrize("shown", ["", SHOWN])
-async def test_what_is_sent_with_the_key_waits_until_it_is_known(
+async def test_messages_sent_with_the_key_wait_until_the_client_is_authenticated(
     service: Service, shown: str
 ) -> None:
     pings = frame(TEXT, b'{"type":"ping"}') * 20
@@ -196,7 +196,7 @@ async def test_a_text_that_is_not_utf8_is_no_error_of_ours(
 @pytest.mark.parametrize(
     "sent", [frame(CONTINUED), frame(3), b"\x81\x00", frame(TEXT, b"x" * 65_000) * 2]
 )
-async def test_what_breaks_the_protocol_is_no_error_of_ours(
+async def test_a_violation_of_the_protocol_is_no_error_of_the_service(
     service: Service,
     caplog: pytest.LogCaptureFixture,
     capsys: pytest.CaptureFixture[str],

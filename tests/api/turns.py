@@ -1,4 +1,4 @@
-"""How much of its processor the event loop uses in one turn, however busy the machine is."""
+"""Measures the CPU time that the event loop uses in one turn, however busy the machine is."""
 
 import asyncio
 import gc

@@ -126,7 +126,7 @@ async def test_a_name_that_is_taken_is_refused_when_it_is_written(pool: Pool) ->
 
 
 @pytest.mark.parametrize("first", ["targets", "scrapes"])
-async def test_of_stored_values_that_contradict_each_other_the_earlier_is_in_force(
+async def test_the_earlier_of_two_contradictory_stored_values_is_in_force(
     pool: Pool, first: str
 ) -> None:
     """Only a version without this check can have stored them."""

@@ -1,4 +1,4 @@
-"""A component's state follows its collector and its thresholds, and every check is a row."""
+"""The status of a component follows its collector and thresholds, and every check is a row."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta

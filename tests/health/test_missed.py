@@ -1,4 +1,4 @@
-"""Missed slots are judged bit by bit: what is done stays done, whatever becomes of the rest."""
+"""Missed slots are checked in small parts: a finished part stays, whatever happens later."""
 
 import asyncio
 import time
@@ -134,7 +134,7 @@ def test_a_slot_is_noted_once_with_those_before_it(file: Path) -> None:
     ]
 
 
-async def test_what_a_start_waits_for_its_database_is_its_outage_and_costs_no_slot_before(
+async def test_a_start_that_waits_for_the_database_records_its_outage_and_no_earlier_slot(
     connection: Connection, file: Path
 ) -> None:
     """A check, a kill, and a start that waits from the fourth slot to the sixth."""

@@ -1,4 +1,4 @@
-"""What a database may have been told of the past, in any order, rolled up up to any moment."""
+"""Random histories of a database: samples in any order, rolled up to any time."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Columns of a history: put where they belong, gaps filled as asked, and compared."""
+"""Columns of a history: placed on the grid, filled, and compared."""
 
 import math
 
@@ -14,7 +14,7 @@ VALUES = st.one_of(st.none(), st.floats(-1e6, 1e6))
 COLUMNS = st.lists(VALUES, min_size=1, max_size=30)
 
 
-def test_what_was_read_is_put_where_it_belongs_whatever_its_order() -> None:
+def test_values_are_placed_in_their_buckets_whatever_their_order() -> None:
     tables = {7: columns.empty(3, ["avg", "count"]), 8: columns.empty(3, ["avg", "count"])}
 
     columns.place(

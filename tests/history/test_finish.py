@@ -1,4 +1,4 @@
-"""A history that is written column by column is the one that msgspec writes."""
+"""A history encoded column by column equals one that msgspec encodes at once."""
 
 from datetime import UTC, datetime
 
@@ -36,5 +36,5 @@ HISTORIES = st.builds(
 
 
 @given(HISTORIES)
-def test_what_is_written_column_by_column_is_the_answer(answer: History) -> None:
+def test_the_document_encoded_by_columns_equals_one_encoded_at_once(answer: History) -> None:
     assert encode(answer) == msgspec.json.encode(answer)

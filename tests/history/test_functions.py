@@ -1,4 +1,4 @@
-"""The functions that analysts call tell of the past what the API tells, from the same tier."""
+"""The SQL functions for analysts return the same as the API, from the same tier."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Buckets: aligned, complete, never too many; days are those of the zone's calendar."""
+"""Grids: aligned, complete, and limited; days follow the calendar of the zone."""
 
 import re
 from datetime import UTC, date, datetime, time, timedelta

@@ -1,4 +1,4 @@
-"""Questions about the past are read as they are meant, or refused with what to change."""
+"""History queries are parsed, or refused with what to change."""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -47,7 +47,7 @@ def refusal(**query: Any) -> str:
     return str(caught.value)
 
 
-def test_what_is_not_said_is_the_average_of_the_last_hour() -> None:
+def test_the_default_query_is_the_average_of_the_last_hour() -> None:
     asked = ask()
 
     assert (asked.start, asked.end) == (NOW - timedelta(hours=1), NOW)
@@ -143,7 +143,7 @@ def test_a_pattern_matches_whole_values(pattern: str, matching: list[str]) -> No
         ("a" * 500, "500 characters"),
     ],
 )
-def test_what_is_no_pattern_or_costs_too_much_is_refused(pattern: str, word: str) -> None:
+def test_an_invalid_or_too_costly_pattern_is_refused(pattern: str, word: str) -> None:
     assert word in refusal(**{"label.a": f"~{pattern}"})
 
 

@@ -1,4 +1,4 @@
-"""The past is the same from whichever tier it is read: what numpy makes of the samples."""
+"""History is the same from every tier, and equals numpy's aggregates of the samples."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime

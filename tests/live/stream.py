@@ -1,4 +1,4 @@
-"""A running live stream for tests, and the hands to make something happen on it."""
+"""A running live stream for tests, and functions that cause events on it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

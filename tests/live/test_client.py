@@ -1,4 +1,4 @@
-"""However much there is in memory, a client looks it through a little in each turn of the loop."""
+"""A client examines large states in small steps, one in each turn of the event loop."""
 
 import asyncio
 import sys
@@ -95,7 +95,9 @@ async def test_many_changes_are_looked_through_in_many_turns(components: int, se
 
 
 @pytest.mark.parametrize(("components", "series"), [(MANY, 1), (1, MANY), (100, MANY // 100)])
-async def test_so_are_those_that_are_not_released_yet(components: int, series: int) -> None:
+async def test_unreleased_changes_are_searched_in_small_steps_too(
+    components: int, series: int
+) -> None:
     """While many samples are taken, a client may look again and again."""
     metrics, steps = metrics_of(components=components, series=series), Steps()
 
@@ -103,7 +105,7 @@ async def test_so_are_those_that_are_not_released_yet(components: int, series: i
     assert 0 < steps.largest <= STEPS_MAX
 
 
-async def test_what_changes_while_a_client_looks_comes_once_it_is_released() -> None:
+async def test_a_change_during_the_search_is_sent_once_it_is_released() -> None:
     metrics = metrics_of(components=1000, series=1)
     metrics.release()
     changes = iter(metrics.since(0, EVERYTHING))

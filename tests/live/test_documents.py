@@ -1,4 +1,4 @@
-"""Documents are of the values that are known, and never of those that were forgotten."""
+"""Documents contain known values, and never forgotten ones."""
 
 import asyncio
 from datetime import UTC, datetime

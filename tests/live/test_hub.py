@@ -1,4 +1,4 @@
-"""The hub without a network: places in the log, versions of the metrics, a database that goes."""
+"""The hub without a network: positions in the log, versions of metrics, and database outages."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator

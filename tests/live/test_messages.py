@@ -1,4 +1,4 @@
-"""What live clients receive, over a real server: state, transitions, metrics, what was missed."""
+"""Messages to live clients on a real server: state, events, metrics, and missed events."""
 
 import asyncio
 import time
@@ -314,7 +314,7 @@ async def test_unsubscribing_takes_away(service: Service) -> None:
     assert (await message(ws))["type"] == "health"
 
 
-async def test_what_cannot_be_understood_is_answered_with_help(service: Service) -> None:
+async def test_an_invalid_message_is_answered_with_help(service: Service) -> None:
     ws, _ = await service.listen()
     await ws.send_bytes(b"\x00\xff")
     for text in ["{", "[]", '{"type": "buy"}', '{"type": "subscribe", "topics": ["weather"]}']:

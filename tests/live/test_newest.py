@@ -1,4 +1,4 @@
-"""The newest values in memory: the same as in the database, whoever wrote them, however late."""
+"""Newest values in memory equal those of the database, whoever wrote them and however late."""
 
 import gc
 from collections.abc import Sequence
@@ -70,7 +70,7 @@ def test_a_newest_value_that_is_as_far_ahead_as_is_accepted_stays() -> None:
     assert [value for *_, value in shown(newest)] == [1]
 
 
-def test_what_the_database_had_at_the_start_is_no_news_when_it_is_sent_again() -> None:
+def test_values_read_at_the_start_are_not_announced_when_they_are_repeated() -> None:
     newest = Newest()
     newest.merge([row(30)], is_announced=True)
 
@@ -176,7 +176,7 @@ def encoded(values: Sequence[Current]) -> bytes:
 
 
 @given(VALUES)
-def test_what_is_written_in_pieces_is_the_document(values: list[Current]) -> None:
+def test_the_document_encoded_in_pieces_equals_one_encoded_at_once(values: list[Current]) -> None:
     in_order = sorted(values, key=lambda one: (one.component, one.metric, labels_of(one.labels)))
 
     assert encoded(values) == msgspec.json.encode(current.document(in_order))

@@ -1,4 +1,4 @@
-"""The present that answers are made from: what any replica committed, and at once what we did."""
+"""The present state contains commits of all replicas, and those of this one at once."""
 
 import asyncio
 import gzip
@@ -65,7 +65,7 @@ async def write(pool: Pool, *samples: Sample) -> None:
         await insert(connection, SeriesNumbers(), samples)
 
 
-async def test_what_another_replica_commits_is_in_the_next_reading(pool: Pool) -> None:
+async def test_commits_of_another_replica_are_in_the_next_reading(pool: Pool) -> None:
     async with pool.connection() as connection:
         replica = Replica(connection)
         assert await replica.read() == {}
@@ -216,7 +216,7 @@ async def body(live: Live) -> Any:
     return msgspec.json.decode((await live.documents.dashboard(state)).body)
 
 
-async def test_what_this_replica_commits_is_in_the_next_answer(pool: Pool) -> None:
+async def test_commits_of_this_replica_are_in_the_next_response(pool: Pool) -> None:
     async with running(pool, Limits(fresh_s=60, stale_s=60)) as live:
         writer = Writer(pool, live.publish)
         assert (await body(live))["metrics"]["components"] == {}

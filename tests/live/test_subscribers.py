@@ -1,4 +1,4 @@
-"""Subscribers hear everything in order; one that fails or is slow harms nobody else."""
+"""Subscribers receive everything in order; a slow or failing one affects no other."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""What becomes of the whole when one of its parts fails."""
+"""A failing part stops the whole service in order."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""The sources of the pages: their own tests, their types, and what they must never contain."""
+"""The sources of the pages: their own tests, their types, and forbidden content."""
 
 import asyncio
 import re

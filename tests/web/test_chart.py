@@ -1,4 +1,4 @@
-"""The chart in Chromium: what it paints for each unit, sign and colour scheme."""
+"""The chart in Chromium: its pixels for each unit, sign and colour scheme."""
 
 from datetime import timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""The page knows the limits of the service that it has to keep."""
+"""The page's copies of limits equal those of the service."""
 
 import re
 from pathlib import Path

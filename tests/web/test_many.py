@@ -1,4 +1,4 @@
-"""The page with 11,000 series: it shows some, is sent those alone, and finds every other."""
+"""The page with 11,000 series: shows some, receives only those, and finds all others."""
 
 import asyncio
 import json
@@ -203,7 +203,7 @@ async def test_few_series_are_all_sent_and_those_that_are_new_too(service: Any, 
 
 
 @pytest.mark.parametrize(("viewport", "scheme"), [(NARROW, "dark"), (WIDE, "light")])
-async def test_what_is_left_out_and_searched_fits_and_can_be_used_by_everyone(
+async def test_hidden_values_can_be_searched_accessibly(
     service: Any, open_tab: Any, viewport: Any, scheme: str
 ) -> None:
     long = [
@@ -229,9 +229,7 @@ async def test_what_is_left_out_and_searched_fits_and_can_be_used_by_everyone(
     assert await barriers(tab) == []
 
 
-async def test_of_many_components_and_alerts_some_are_shown_and_more_on_demand(
-    service: Any, tab: Any
-) -> None:
+async def test_many_components_and_alerts_are_shown_in_steps(service: Any, tab: Any) -> None:
     await tab.sign_in()
     service.live.publish_health([status_of(f"c{n:03}", Status.HEALTHY) for n in range(150)])
     alerts = [alert_of(number, str(number)) for number in range(150)]

@@ -1,4 +1,4 @@
-"""The first page in Chromium: signing in, and everything live without a reload."""
+"""The first page in Chromium: signing in, and live updates without a reload."""
 
 import asyncio
 import time

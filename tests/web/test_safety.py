@@ -1,4 +1,4 @@
-"""What strangers may write is text on the page; everyone can read it, on any screen."""
+"""Untrusted text is shown as text on the page, readable on any screen."""
 
 from typing import Any
 
@@ -82,7 +82,7 @@ async def fill(tab: Tab, payloads: list[str]) -> None:
     await tab.page.locator(".values div").nth(len(payloads) - 1).wait_for()
 
 
-async def test_whatever_anyone_writes_is_text(tab: Any) -> None:
+async def test_untrusted_text_is_shown_as_text(tab: Any) -> None:
     await tab.sign_in()
     await fill(tab, PAYLOADS)
     for option in await tab.page.locator("option").all():

@@ -19,7 +19,7 @@ class Bucket(Struct):
 
     left: float
     at: float
-    line: asyncio.Lock = field(default_factory=asyncio.Lock)
+    pausing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class SeriesQuota:
@@ -52,5 +52,5 @@ class SeriesQuota:
     async def pause(self, key: str) -> None:
         """Delay a key that exceeded its quota."""
         if key in self._buckets:
-            async with self._buckets[key].line:
+            async with self._buckets[key].pausing:
                 await asyncio.sleep(PAUSE_S)

@@ -1,4 +1,4 @@
-"""Minutes that an outage left stay to be evaluated; one that fails by itself holds up no other."""
+"""Minutes missed in an outage stay queued; a minute that fails by itself delays no other."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -108,7 +108,7 @@ async def test_after_an_outage_that_ends_it_is_evaluated(pool: Pool, away: Pool)
     assert (simulation.done, simulation.evaluations.tries) == ([minute(0), minute(1)], 0)
 
 
-async def test_of_a_long_outage_the_newest_are_kept(away: Pool) -> None:
+async def test_after_a_long_outage_the_newest_minutes_stay_queued(away: Pool) -> None:
     simulation = Simulation(away)
     for number in range(QUEUE_MAX + 5):
         await simulation.fail(number, psycopg.OperationalError())

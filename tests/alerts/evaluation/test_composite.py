@@ -1,4 +1,4 @@
-"""A composite fires as the rules that it names do: live, in plain Python, and on the past."""
+"""A composite fires when its rules demand it: live, in plain Python, and in previews."""
 
 from collections.abc import AsyncIterator, Collection
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""What rules would read in a minute is estimated from what is stored, before any is begun."""
+"""The rows that rules would read in a minute are estimated before the evaluation."""
 
 from collections.abc import AsyncIterator
 
@@ -25,7 +25,9 @@ async def rows(connection: Connection) -> list[int]:
     return [found[rule_id] for rule_id in sorted(found)]
 
 
-async def test_what_comes_each_second_costs_fifteen_times_as_much(simulation: Simulation) -> None:
+async def test_a_series_with_a_sample_each_second_costs_fifteen_times_as_much(
+    simulation: Simulation,
+) -> None:
     simulation.now = 1
     await simulation.measure({instance(0): [1.0] * 60, instance(1): [1.0] * 4})
     for window in ("1h", "30s"):
@@ -66,7 +68,7 @@ async def several(connection: Connection, rules: int, series: int) -> None:
     )
 
 
-async def test_what_rules_read_alike_counts_once_but_each_judges_for_itself(
+async def test_equal_inputs_of_rules_count_once_but_each_comparison_counts(
     simulation: Simulation, engine: Engine
 ) -> None:
     """However short the windows are: of so many rules over so many series some are too many."""

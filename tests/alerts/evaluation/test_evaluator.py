@@ -1,4 +1,4 @@
-"""Rules fire, escalate and resolve by the minute; time is an argument, and the values are ours."""
+"""Rules fire, escalate and resolve minute by minute. The tests choose the time, an argument."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -112,7 +112,7 @@ async def test_every_step_is_in_the_audit_with_its_value_and_limit(story: Story)
     ]
 
 
-async def test_what_happened_is_on_the_bus_with_the_whole_alert(story: Story) -> None:
+async def test_transitions_are_on_the_bus_with_the_whole_alert(story: Story) -> None:
     for value in (70, 95, 10):
         await story.pass_minute(value)
 

@@ -1,4 +1,4 @@
-"""How far the evaluation of rules is behind is told, and when the clocks differ."""
+"""The lag of the evaluation is reported, and so is a difference between the clocks."""
 
 from datetime import UTC, datetime, timedelta
 

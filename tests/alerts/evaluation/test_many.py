@@ -1,4 +1,4 @@
-"""Many rules over many series: nothing is compared with everything, and nobody waits long."""
+"""Many rules over many series: no rule is compared with every series, and nobody waits long."""
 
 import asyncio
 import random
@@ -205,7 +205,7 @@ async def test_in_a_storm_nobody_hears_of_what_its_parent_holds_back(
 
 
 @pytest.mark.parametrize("minutes", [1, 5])
-async def test_what_ends_between_two_shares_is_neither_lost_nor_doubled(
+async def test_an_evaluation_that_stops_between_batches_loses_and_repeats_nothing(
     pool: Pool, connection: Connection, minutes: int
 ) -> None:
     simulation = Simulation(connection)

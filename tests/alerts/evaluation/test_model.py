@@ -1,4 +1,4 @@
-"""Any life of any alerts is told by the service as plain Python tells it; time is an argument."""
+"""Random sequences of alerts: the SQL agrees with a reference model in plain Python."""
 
 import os
 from collections import Counter

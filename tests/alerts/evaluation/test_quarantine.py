@@ -1,4 +1,4 @@
-"""A rule that cannot be evaluated is set aside, says so once, and is in nobody's way."""
+"""A rule that cannot be evaluated is quarantined, raises one alert, and affects no other rule."""
 
 from collections.abc import AsyncIterator
 
@@ -85,7 +85,9 @@ async def test_a_rule_that_fails_says_so_once_and_the_others_are_evaluated(
     assert [name for name, error in await errors(connection) if error] == ["share"]
 
 
-async def test_it_is_tried_again_and_goes_on_where_it_was(connection: Connection) -> None:
+async def test_a_quarantined_rule_is_retried_and_continues_with_its_old_state(
+    connection: Connection,
+) -> None:
     simulation = Simulation(connection)
     await simulation.add(RATIO, PLAIN)
     await pass_minute(simulation, 10, 1)
@@ -175,7 +177,7 @@ async def test_a_hopeless_rule_is_not_even_begun_and_the_others_are_evaluated(
     assert set(open_now) == {"p99", "plain"}
 
 
-async def test_of_rules_that_are_too_much_together_the_costliest_are_quarantined(
+async def test_the_costliest_rules_are_quarantined_if_all_together_are_too_slow(
     connection: Connection, engine: Engine
 ) -> None:
     """What several read alike is counted once."""
@@ -224,7 +226,7 @@ async def break_state_of(connection: Connection, rule: str) -> None:
     )
 
 
-async def test_what_fails_only_when_it_is_judged_is_found_too(connection: Connection) -> None:
+async def test_a_rule_that_fails_only_with_its_state_is_found_too(connection: Connection) -> None:
     simulation = Simulation(connection)
     waiting = Rule(name="waiting", metric="parts", component=PARTS.component, for_="2m",
                    levels={Level.INFO: 5})  # fmt: skip

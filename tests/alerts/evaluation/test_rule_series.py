@@ -1,4 +1,4 @@
-"""What rules look at: kept as rows that are always those that would be found anew."""
+"""The stored series of rules always equal those that a fresh search would find."""
 
 import random
 from collections.abc import AsyncIterator
@@ -81,7 +81,7 @@ def some_series(draw: random.Random) -> Series:
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_what_is_kept_is_what_would_be_found_anew(connection: Connection, seed: int) -> None:
+async def test_stored_rule_series_equal_a_fresh_search(connection: Connection, seed: int) -> None:
     """Rules and series come, change, fail, rest and go, in any order."""
     draw = random.Random(seed)
     sizes = []
@@ -119,7 +119,7 @@ async def test_a_minute_in_which_nothing_is_new_writes_nothing(connection: Conne
     assert await (await connection.execute(versions)).fetchall() == before
 
 
-async def test_what_no_rule_asks_for_any_more_is_not_read(connection: Connection) -> None:
+async def test_inputs_that_no_rule_needs_any_more_are_not_read(connection: Connection) -> None:
     simulation = Simulation(connection)
     await simulation.add(
         Rule(name="load", metric="load", levels=LEVELS),

@@ -1,4 +1,4 @@
-"""The life of an alert, as a table of stories; time is an argument."""
+"""The state machine of an alert as a table of sequences. Time is an argument."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -139,7 +139,7 @@ async def pending(connection: Connection) -> dict[str, object]:
     return dict(await cursor.fetchall())
 
 
-async def test_what_fires_is_not_resolved_by_an_outage(connection: Connection) -> None:
+async def test_a_firing_alert_is_not_resolved_by_an_outage(connection: Connection) -> None:
     simulation = Simulation(connection, Terms(TWO, keep=5))
     await simulation.add(rule_of(simulation.terms))
     assert await simulation.pass_minute(15) == [N]
@@ -160,7 +160,9 @@ async def test_a_clock_that_goes_back_fires_nothing_and_goes_on(connection: Conn
     assert [await simulation.pass_minute(15) for _ in range(3)] == [[], [], [N]]
 
 
-async def test_what_a_person_resolves_has_to_break_the_limit_anew(connection: Connection) -> None:
+async def test_an_instance_resolved_by_a_person_must_breach_the_limit_again(
+    connection: Connection,
+) -> None:
     simulation = Simulation(connection, Terms(TWO, wait=1))
     await simulation.add(rule_of(simulation.terms))
     assert [await simulation.pass_minute(15) for _ in range(2)] == [[], [N]]
@@ -249,7 +251,9 @@ async def test_a_rule_that_fails_is_a_reason_for_all_that_it_looked_at(
     ]
 
 
-async def test_what_a_rule_no_longer_looks_at_is_forgotten(connection: Connection) -> None:
+async def test_the_state_of_a_series_that_its_rule_no_longer_covers_is_deleted(
+    connection: Connection,
+) -> None:
     """Its openings, so that it does not flap, and that there was data."""
     terms = Terms(TWO, flap_count=2, no_data="alert")
     simulation = Simulation(connection, terms)

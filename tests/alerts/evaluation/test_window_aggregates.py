@@ -1,4 +1,4 @@
-"""Each kind of rule sees what plain Python computes from the samples."""
+"""Each kind of rule sees the values that plain Python computes from the samples."""
 
 import math
 from collections.abc import AsyncIterator
@@ -162,7 +162,9 @@ async def test_a_ratio_divides_series_of_the_same_labels(connection: Connection)
     assert alert.message == "ratio of sum of errors over calls is 0.15, above 0.1"
 
 
-async def test_what_sends_nothing_any_more_is_told(connection: Connection) -> None:
+async def test_an_absence_rule_reports_a_series_that_stopped_sending(
+    connection: Connection,
+) -> None:
     simulation = Simulation(connection)
     await simulation.add(
         Rule(

@@ -1,4 +1,4 @@
-"""What a preview says of a rule: alerts, messages, what it could not see; and what it refuses."""
+"""The content of a preview: alerts, messages, what it could not see, and what it refuses."""
 
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
@@ -105,7 +105,7 @@ async def test_a_preview_says_from_when_on_all_is_kept_that_the_rule_looks_at(
     assert (previewed.partial_from, later.partial_from) == (kept_from, None)
 
 
-async def test_where_nothing_was_dropped_all_is_kept(pool: Pool) -> None:
+async def test_the_outcome_is_complete_if_nothing_was_dropped(pool: Pool) -> None:
     previewed = await preview.run(pool.connection, rule_with({}), {}, minute(0), minute(1))
 
     assert previewed.partial_from is None

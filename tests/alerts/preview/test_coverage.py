@@ -1,4 +1,4 @@
-"""Where samples came too late to be seen at their minute, a preview sees more, and says so."""
+"""A preview sees late samples that live evaluation missed, and reports them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
@@ -99,7 +99,7 @@ async def test_nothing_is_late_while_nobody_looks(connection: Connection) -> Non
     assert await noted(connection) == []
 
 
-async def test_what_is_stored_while_an_evaluation_goes_on_is_late(
+async def test_samples_stored_during_an_evaluation_are_late(
     looked: Connection, pool: Pool, engine: Engine
 ) -> None:
     if engine.embedded:
@@ -112,7 +112,7 @@ async def test_what_is_stored_while_an_evaluation_goes_on_is_late(
     assert await noted(looked) == [("idle", minute(NOW), minute(NOW), 1)]
 
 
-async def test_what_waited_for_another_batch_until_an_evaluation_began_is_late(
+async def test_samples_that_waited_for_another_batch_until_the_evaluation_are_late(
     looked: Connection, pool: Pool, engine: Engine
 ) -> None:
     if engine.embedded:
@@ -144,14 +144,14 @@ async def waits(connection: Connection, other: Connection) -> bool:
     return await cursor.fetchone() == (True,)
 
 
-async def test_what_was_there_already_came_in_time(looked: Connection) -> None:
+async def test_duplicates_are_not_counted_as_late_again(looked: Connection) -> None:
     for _ in range(2):
         await store(looked, [OTHER], minute(3), minute(4))
 
     assert await noted(looked) == [("idle", minute(3), minute(4), 2)]
 
 
-async def test_of_what_is_sent_again_with_what_follows_only_that_is_new(
+async def test_only_new_samples_of_a_repeated_batch_are_late(
     looked: Connection,
 ) -> None:
     await store(looked, LOADS, *map(minute, range(NOW, NOW + 5)))

@@ -220,7 +220,7 @@ async def test_a_preview_over_rolled_up_minutes_is_the_same(
     assert [(e.time, e.type) for e in rolled_up.events] == [(e.time, e.type) for e in fresh.events]
 
 
-async def test_what_was_kept_from_people_is_no_message(connection: Connection, pool: Pool) -> None:
+async def test_suppressed_transitions_are_no_messages(connection: Connection, pool: Pool) -> None:
     """Each step of a live hour, and whether the alert was held when it was told."""
     simulation = Simulation(connection)
     rule = rule_with({"recovery": {"warning": 7.0}, "labels": {}})

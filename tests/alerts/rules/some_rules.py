@@ -1,4 +1,4 @@
-"""Any rules that make sense, for tests that hold for all of them."""
+"""Random valid rules, for tests of laws that hold for all rules."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A set of rules becomes the one that is wanted: what differs, all or nothing, and only once."""
+"""A set of rules becomes the wanted one: the difference is applied completely or not at all."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -76,7 +76,7 @@ async def test_export_import_export_is_the_same_file(
 
 
 @pytest.mark.parametrize("names", [[], ["load"], ["other"], ["load", "other", "new"]])
-async def test_as_many_rules_are_read_as_are_named_none_for_no_name(
+async def test_only_the_named_rules_are_read_and_none_for_no_name(
     connection: Connection, names: list[str]
 ) -> None:
     await become(connection, [LOAD, Rule(name="new", metric="m")])
@@ -104,7 +104,7 @@ async def test_a_change_names_each_field_with_what_it_was(connection: Connection
     }
 
 
-async def test_what_is_not_in_the_file_stays_unless_it_is_pruned(connection: Connection) -> None:
+async def test_rules_missing_in_the_file_stay_unless_pruned(connection: Connection) -> None:
     await become(connection, [LOAD])
 
     assert not await become(connection, [], prune=False)
@@ -112,7 +112,7 @@ async def test_what_is_not_in_the_file_stays_unless_it_is_pruned(connection: Con
     assert await rules.read_page(connection) == []
 
 
-async def test_whoever_applies_a_file_is_in_the_audit(connection: Connection) -> None:
+async def test_the_audit_names_the_actor_who_applies_a_file(connection: Connection) -> None:
     await become(connection, [LOAD])
     await become(connection, [msgspec.structs.replace(LOAD, for_="5m")])
     await become(connection, [])
@@ -140,7 +140,9 @@ async def test_a_rule_that_is_pruned_resolves_what_it_raised(connection: Connect
     )  # fmt: skip
 
 
-async def test_of_two_admins_at_once_the_second_sees_what_the_first_did(pool: Pool) -> None:
+async def test_the_second_of_two_concurrent_admins_sees_the_changes_of_the_first(
+    pool: Pool,
+) -> None:
     both = Rule(name="both", kind="composite", all_of=("load",))
 
     async def delete() -> None:
@@ -158,7 +160,7 @@ async def test_of_two_admins_at_once_the_second_sees_what_the_first_did(pool: Po
         await second
 
 
-async def test_what_is_wrong_with_other_rules_keeps_nobody_from_changing_his(
+async def test_faults_of_other_rules_do_not_block_a_change(
     connection: Connection,
 ) -> None:
     await become(connection, [LOAD, Rule(name="both", kind="composite", all_of=("load",))])

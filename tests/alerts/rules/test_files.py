@@ -1,4 +1,4 @@
-"""Rules in a file: what is written is read as it was, and all that is wrong is told at once."""
+"""Files of rules: a written file is read back unchanged, and all errors are reported at once."""
 
 import tomllib
 
@@ -15,7 +15,7 @@ from tests.alerts.rules.some_rules import LINES, sets_of_rules
 
 
 @given(sets_of_rules)
-def test_what_is_written_is_read_as_it_was(rules: list[Rule]) -> None:
+def test_a_written_file_is_read_back_unchanged(rules: list[Rule]) -> None:
     assert parse(dump(rules)) == rules
     assert dump(parse(dump(rules))) == dump(rules)
 
@@ -83,7 +83,7 @@ def test_a_composite_of_composites_is_told() -> None:
     "text",
     ["x = ", "rule = 5", "rule = [5]", 'other = 1\n[[rule]]\nname = "a"\nmetric = "m"', "[rule]"],
 )
-def test_what_is_no_file_of_rules_is_refused(text: str) -> None:
+def test_an_invalid_file_of_rules_is_refused(text: str) -> None:
     with pytest.raises(InvalidError):
         parse(text)
 

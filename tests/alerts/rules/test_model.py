@@ -1,4 +1,4 @@
-"""What rules allow is what the tables allow and what health remembers."""
+"""The limits of rules agree with those of the tables and of health."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Rules in SQL of their own: what they raise, and what none of them can do."""
+"""SQL rules: the alerts that they raise, and what their SQL cannot do."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -172,7 +172,9 @@ async def test_an_odd_answer_is_in_nobody_s_way(simulation: Asking) -> None:
     assert await simulation.minute() == expected
 
 
-async def test_what_nobody_foresaw_is_the_fault_of_one_sql_rule(simulation: Asking) -> None:
+async def test_an_unexpected_error_quarantines_only_the_rule_that_caused_it(
+    simulation: Asking,
+) -> None:
     """Python cannot send half of a character, which no rule holds; it stands for all the others."""
     await simulation.add(rule_of("SELECT 7 AS value"))
     [one] = await query.due(simulation.connection)
@@ -189,7 +191,9 @@ async def test_a_rule_that_is_off_is_not_asked(simulation: Asking) -> None:
     assert simulation.put == []
 
 
-async def test_who_ends_others_sql_rules_ends_only_their_connections(simulation: Asking) -> None:
+async def test_a_rule_that_ends_sessions_of_others_only_ends_their_connections(
+    simulation: Asking,
+) -> None:
     """Those are asked once more, alone."""
     killer = (
         "SELECT 0 * count(pg_terminate_backend(pid)) AS value FROM pg_stat_activity, pg_sleep(0.1) "
@@ -219,7 +223,7 @@ async def test_a_clock_that_was_set_back_far_is_believed(simulation: Asking) -> 
         assert await query.claim(simulation.connection, minute(at)) == is_ours
 
 
-async def test_what_was_answered_is_stored_whatever_becomes_of_the_turn(simulation: Asking) -> None:
+async def test_results_are_stored_even_if_the_run_is_cut_short(simulation: Asking) -> None:
     await simulation.add(rule_of("SELECT 7 AS value", "good"), rule_of(SLEEPS, "slow"))
     asker = structs.replace(simulation.asker, timeout_s=60.0)
     with pytest.raises(TimeoutError):
@@ -228,7 +232,9 @@ async def test_what_was_answered_is_stored_whatever_becomes_of_the_turn(simulati
     assert [sample.value for sample in simulation.put] == [7, 1]
 
 
-async def test_who_may_make_no_roles_is_told(simulation: Asking, engine: Engine) -> None:
+async def test_a_user_without_the_right_to_create_roles_gets_the_reason(
+    simulation: Asking, engine: Engine
+) -> None:
     await simulation.add(rule_of("SELECT 7 AS value"))
     await simulation.connection.execute("CREATE ROLE vigia_weak_asker")
     try:

@@ -1,4 +1,4 @@
-"""SQL rules: what is an answer, and what none of them can do."""
+"""SQL rules: which results are usable, and what their SQL cannot do."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -131,7 +131,7 @@ async def test_a_row_is_a_sample_of_what_it_names(dsn: str) -> None:
         "SELECT 1 AS value) AS question, LATERAL (SELECT 1 /*",
     ],
 )
-async def test_what_closes_the_parenthesis_around_it_is_no_sql_rule(dsn: str, sql: str) -> None:
+async def test_sql_that_closes_the_surrounding_parenthesis_is_refused(dsn: str, sql: str) -> None:
     """Else it would return as much as it likes, whatever is allowed."""
     with pytest.raises(SqlRuleError, match=r"syntax error|unterminated"):
         await query.ask(dsn, sql)

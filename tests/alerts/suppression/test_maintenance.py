@@ -1,4 +1,4 @@
-"""Planned work by the clock of any zone: it neither doubles nor vanishes."""
+"""Maintenance windows on the clock of any zone: none is doubled or lost."""
 
 import calendar
 from collections.abc import AsyncIterator

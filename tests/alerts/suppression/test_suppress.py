@@ -1,4 +1,4 @@
-"""What holds an alert back: silences, planned work and what it stands on; time is an argument."""
+"""Silences, maintenance windows and dependencies suppress alerts. Time is an argument."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -98,7 +98,7 @@ async def test_everybody_hears_of_what_is_suppressed_and_unsuppressed(town: Town
     ]  # fmt: skip
 
 
-async def test_what_resolves_while_it_is_suppressed_stays_marked(town: Town) -> None:
+async def test_an_alert_resolved_while_suppressed_stays_marked(town: Town) -> None:
     await town.silence(0, 9, rule="load")
     await town.pass_minute(LOUD, LOUD)
     await town.pass_minute(CALM, LOUD)
@@ -234,7 +234,7 @@ STACK = Config(
 )
 
 
-async def test_what_stands_on_something_that_is_down_is_suppressed_however_far_up(
+async def test_alerts_of_direct_and_indirect_dependents_of_a_down_component_are_suppressed(
     town: Town,
 ) -> None:
     await town.add(DOWN)

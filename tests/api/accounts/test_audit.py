@@ -1,4 +1,4 @@
-"""Whoever is refused and whatever is changed is in the audit, and becomes an alert."""
+"""Refusals and changes are in the audit, and become alerts."""
 
 import ipaddress
 from collections.abc import Awaitable, Callable
@@ -124,7 +124,7 @@ async def quiet(service: Any) -> Any:
         (old_certificate, "certificate-expiring", "critical", None),
     ],
 )
-async def test_what_matters_becomes_one_alert_that_says_who(
+async def test_a_security_event_becomes_one_alert_that_names_the_actor(
     quiet: Any,
     act: Callable[[Any], Awaitable[None]],
     rule: str,
@@ -174,7 +174,7 @@ async def test_the_audit_says_who_what_and_from_where_and_holds_no_secret(quiet:
         assert text[:8] not in str(answer.body)
 
 
-async def test_who_changes_rules_and_what_holds_alerts_is_in_the_audit(quiet: Any) -> None:
+async def test_changes_of_rules_and_suppression_are_in_the_audit(quiet: Any) -> None:
     rule = {"name": "load", "metric": "load", "levels": {"warning": 10}}
     window = {"name": "backup", "repeat": "daily", "time": "02:30", "duration": "1h"}
     path = f"{BASE}/alerts/rules/load"
@@ -224,7 +224,7 @@ async def test_the_audit_is_filtered_and_paged_and_only_for_admins(quiet: Any) -
         assert (await quiet.get("/security/events", role)).status == 403
 
 
-async def test_what_is_no_attempt_is_not_counted(quiet: Any) -> None:
+async def test_a_request_without_a_key_is_not_counted(quiet: Any) -> None:
     """A stranger who shows nothing, and a cookie that is another program's."""
     for headers in ({}, {"Cookie": "other=x"}):
         for _ in range(MANY):

@@ -1,4 +1,4 @@
-"""Keys are looked up apart from other work, and believed only while the database is away."""
+"""Keys are looked up apart from other work, and accepted without a look-up only in an outage."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -12,7 +12,7 @@ from api.accounts.lookups import (
     ADDRESS_WAITING_MAX,
     KNOWN_AT_ONCE,
     LOOKUPS_AT_ONCE,
-    STRANGERS_AT_ONCE,
+    UNKNOWN_AT_ONCE,
 )
 from db.engine import Engine
 from db.pool import DatabasePool, open_pool
@@ -115,7 +115,7 @@ async def test_keys_of_senders_are_confirmed_while_many_keys_are_looked_up(
     assert await auth.principal_of_token(key)
     [before] = [one.confirmed_at for one in auth._senders.all().values()]
     async with AsyncExitStack() as held:
-        for _ in range(STRANGERS_AT_ONCE):
+        for _ in range(UNKNOWN_AT_ONCE):
             await held.enter_async_context(auth.lookups.connect(WAIT_S, ""))
         for _ in range(KNOWN_AT_ONCE):
             await held.enter_async_context(auth.lookups.connect_holder(WAIT_S))
@@ -172,7 +172,7 @@ async def test_keys_that_are_looked_up_leave_connections_to_other_work(
     proxy.freeze()
     lookups = [
         asyncio.create_task(auth.principal_of_token(key))
-        for _ in range(STRANGERS_AT_ONCE + ADDRESS_WAITING_MAX)
+        for _ in range(UNKNOWN_AT_ONCE + ADDRESS_WAITING_MAX)
     ]
     await asyncio.sleep(0)
     with pytest.raises(UnavailableError, match="too many keys"):

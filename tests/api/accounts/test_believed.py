@@ -1,4 +1,4 @@
-"""Ingest keys are believed only as long as the database was asked for them before it went away."""
+"""Ingest keys are accepted in an outage only if they were confirmed shortly before it."""
 
 import pytest
 

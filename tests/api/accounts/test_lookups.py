@@ -1,4 +1,4 @@
-"""Whoever makes up keys or sessions keeps nobody's valid one from being looked up."""
+"""Made-up keys and sessions do not delay the look-up of valid ones."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -11,7 +11,7 @@ from api.accounts.authenticator import Authenticator
 from api.accounts.lookups import (
     ADDRESS_WAITING_MAX,
     REFUSED_S,
-    STRANGERS_AT_ONCE,
+    UNKNOWN_AT_ONCE,
     WAITING_MAX,
     Recent,
 )
@@ -44,7 +44,7 @@ async def test_an_address_that_shows_many_sessions_delays_another_by_one_of_them
 ) -> None:
     key, auth, done = await new_key(pool), Authenticator(pool, Settings()), []
     async with AsyncExitStack() as held:
-        for _ in range(STRANGERS_AT_ONCE):
+        for _ in range(UNKNOWN_AT_ONCE):
             await held.enter_async_context(auth.lookups.connect(WAIT_S, ATTACKER))
         made_up = [
             asyncio.create_task(auth.principal_of_cookie(cookie(), ATTACKER))
@@ -67,7 +67,7 @@ async def test_addresses_that_take_every_place_keep_no_other_one_out(pool: Any) 
     key, auth = await new_key(pool), Authenticator(pool, Settings())
     many = WAITING_MAX // ADDRESS_WAITING_MAX
     async with AsyncExitStack() as held:
-        for _ in range(STRANGERS_AT_ONCE):
+        for _ in range(UNKNOWN_AT_ONCE):
             await held.enter_async_context(auth.lookups.connect(WAIT_S, ATTACKER))
         made_up = [
             asyncio.create_task(auth.principal_of_cookie(cookie(), f"203.0.113.{number}"))
@@ -91,20 +91,20 @@ async def test_a_key_that_was_valid_a_while_ago_never_waits_for_those_of_strange
     auth._keys.clear()
 
     async with AsyncExitStack() as held:
-        for _ in range(STRANGERS_AT_ONCE):
+        for _ in range(UNKNOWN_AT_ONCE):
             await held.enter_async_context(auth.lookups.connect(WAIT_S, ATTACKER))
         async with asyncio.timeout(WAIT_S / 2):
             assert await auth.principal_of_token(key, ATTACKER)
 
 
-async def test_what_nobody_knew_a_moment_ago_is_not_looked_up_again(pool: Any) -> None:
+async def test_a_token_that_was_just_invalid_is_not_looked_up_again(pool: Any) -> None:
     auth, unknown, session = Authenticator(pool, Settings()), keys.new_key().reveal(), cookie()
     assert await auth.principal_of_token(unknown) is None
     assert await auth.principal_of_cookie(session) is None
     assert await auth.principal_of_cookie("vigia=made-up") is None
 
     async with AsyncExitStack() as held:
-        for _ in range(STRANGERS_AT_ONCE):
+        for _ in range(UNKNOWN_AT_ONCE):
             await held.enter_async_context(auth.lookups.connect(WAIT_S, ATTACKER))
         async with asyncio.timeout(1):
             assert await auth.principal_of_token(unknown) is None
@@ -137,7 +137,7 @@ async def test_a_look_up_too_many_is_refused_with_a_delay_or_the_end_of_its_conn
     limits = Limits(delayed_address_max=1)
     ask = "GET {} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n\r\n"
     async with serving(limits, app=create_app(service.context)) as serves, AsyncExitStack() as held:
-        for _ in range(STRANGERS_AT_ONCE):
+        for _ in range(UNKNOWN_AT_ONCE):
             await held.enter_async_context(service.context.auth.lookups.connect(WAIT_S, ""))
         sent = [
             ask.format(f"{BASE}/health", keys.new_key().reveal()).encode()
@@ -149,7 +149,7 @@ async def test_a_look_up_too_many_is_refused_with_a_delay_or_the_end_of_its_conn
         check_problem(await until_closed(readers[-1]), 503)
 
 
-def test_what_is_recent_is_forgotten_in_time_and_when_there_is_too_much() -> None:
+def test_recent_tokens_expire_and_the_oldest_are_dropped_when_there_are_too_many() -> None:
     recent = Recent(REFUSED_S, 2)
     for token in ("a", "b", "c"):
         recent.add(token, 0.0)

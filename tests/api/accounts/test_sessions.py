@@ -1,4 +1,4 @@
-"""Browsers: signing in with a key or a link, what the cookie may do, and signing out."""
+"""Browsers: signing in with a key or a link, the rights of the cookie, and signing out."""
 
 import asyncio
 import time

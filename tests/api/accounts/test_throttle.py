@@ -1,4 +1,4 @@
-"""Answers to wrong keys are delayed by address, however many there are."""
+"""Responses to wrong keys are delayed by address, however many addresses there are."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""Settings over HTTP: read by all, changed by admins, each change kept."""
+"""Settings over HTTP: everyone reads them, admins change them, and every change is kept."""
 
 import time
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a change of the retention would drop, over HTTP."""
+"""The preview of another retention over HTTP."""
 
 from datetime import timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""What is stored, over HTTP."""
+"""Storage use over HTTP."""
 
 from datetime import datetime, timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""Alerts over HTTP: lists, single ones, and what people do to them, each with its trace."""
+"""Alerts over HTTP: lists, single alerts, and actions, each with its audit."""
 
 import asyncio
 from datetime import timedelta
@@ -117,7 +117,7 @@ async def test_an_unknown_alert_is_404_and_one_already_there_409(service: Any, p
     assert service.rings == 3
 
 
-async def test_of_many_who_resolve_at_once_one_does(service: Any, pool: Pool) -> None:
+async def test_only_one_of_many_concurrent_resolves_succeeds(service: Any, pool: Pool) -> None:
     alert = await raise_alert(service)
 
     answers = await asyncio.gather(

@@ -1,4 +1,4 @@
-"""How alerts went, asked over HTTP."""
+"""Alert statistics over HTTP."""
 
 from typing import Any
 

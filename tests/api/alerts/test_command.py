@@ -1,4 +1,4 @@
-"""`vigia alerts`, as it asks a running service: what it prints, and what it changes there."""
+"""`vigia alerts` with a running service: its output, and the changes that it makes."""
 
 import asyncio
 import json
@@ -51,7 +51,7 @@ async def test_an_alert_is_seen_taken_on_ended_and_opened_again(service: Any, as
 
 
 @pytest.mark.parametrize("transition", ["ack", "resolve", "reopen"])
-async def test_what_the_service_refuses_is_said_in_its_words(
+async def test_a_refusal_of_the_service_is_printed_in_its_words(
     service: Any, ask: Ask, transition: str
 ) -> None:
     number = str((await service.post("/dev/test-alert")).body["id"])

@@ -1,4 +1,4 @@
-"""Hysteresis and flapping from end to end, minute by minute: the audit, the bus and the answers."""
+"""Hysteresis and flapping end to end, minute by minute: audit, bus and responses."""
 
 from typing import Any
 
@@ -72,7 +72,9 @@ async def test_a_level_is_left_at_its_recovery_and_not_at_its_limit(
     assert (await service.get("/alerts/2")).status == 404
 
 
-async def test_what_flaps_stays_open_until_it_was_calm_for_long(service: Any, pool: Pool) -> None:
+async def test_a_flapping_alert_stays_open_until_it_is_clear_for_long(
+    service: Any, pool: Pool
+) -> None:
     """It says so, once; a silence meanwhile holds it back and lets it go, and ends nothing."""
     terms = Terms(LIMITS, flap_count=3, flap_window=5)
     async with pool.connection() as connection:

@@ -1,4 +1,4 @@
-"""Maintenance windows over HTTP: planned, read, replaced and ended; each acts at once."""
+"""Maintenance windows over HTTP: created, read, replaced and removed, with immediate effect."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -55,7 +55,7 @@ async def test_a_window_is_planned_read_replaced_and_ended(service: Any) -> None
     assert (await service.get(f"{PATH}/{2**63}")).status == 404
 
 
-async def test_what_is_read_is_put_back_changed(service: Any) -> None:
+async def test_a_resource_that_was_read_can_be_changed_and_sent_back(service: Any) -> None:
     for body in (NIGHTLY, now_for(1)):
         read = (await service.post(PATH, body)).body
 

@@ -1,4 +1,4 @@
-"""What breaks a limit and is not yet an alert, asked over HTTP."""
+"""Pending instances over HTTP."""
 
 from typing import Any
 
@@ -11,7 +11,9 @@ from tests.alerts.simulation import Simulation, minute
 LEVELS = {Level.WARNING: 10.0}
 
 
-async def test_what_waits_is_told_with_the_time_at_which_it_fires(service: Any, pool: Pool) -> None:
+async def test_pending_instances_are_listed_with_the_time_at_which_they_fire(
+    service: Any, pool: Pool
+) -> None:
     async with pool.connection() as connection:
         simulation = Simulation(connection)
         await simulation.add(

@@ -1,4 +1,4 @@
-"""Alert rules over HTTP: made, read, replaced and deleted, each by whom it may be."""
+"""Alert rules over HTTP: created, read, replaced and deleted, by the roles that may."""
 
 import asyncio
 import json
@@ -66,7 +66,7 @@ async def test_a_name_is_taken_once_and_stays(service: Any) -> None:
     assert len((await service.get(PATH)).body["items"]) == 1
 
 
-async def test_what_is_read_is_put_back_changed_and_tried(service: Any) -> None:
+async def test_a_rule_that_was_read_can_be_changed_sent_back_and_previewed(service: Any) -> None:
     read = (await service.post(PATH, LOAD)).body
 
     changed = await put(service, "load", {**read, "for": "3m"})

@@ -1,4 +1,4 @@
-"""Silences over HTTP: made, read, changed and ended; each acts at once and is told to everybody."""
+"""Silences over HTTP: created, read, changed and ended, with immediate effect and announced."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -83,7 +83,7 @@ async def test_a_silence_is_read_listed_and_changed(service: Any) -> None:
     assert changed["ends_at"] > first["ends_at"]
 
 
-async def test_what_is_read_is_put_back_changed(service: Any) -> None:
+async def test_a_resource_that_was_read_can_be_changed_and_sent_back(service: Any) -> None:
     read = (await service.post(PATH, QUIET)).body
 
     changed = await put(service, read["id"], {**read, "comment": "another shop"})
@@ -111,7 +111,7 @@ async def test_times_and_durations_are_also_numbers(service: Any) -> None:
         assert (await service.post(PATH, {**QUIET, "duration": wrong})).status == 400
 
 
-async def test_what_has_ended_stays_and_is_not_changed(service: Any) -> None:
+async def test_an_ended_silence_stays_and_cannot_be_changed(service: Any) -> None:
     number = (await service.post(PATH, QUIET)).body["id"]
     assert (await end(service, number)).status == 204
 

@@ -1,4 +1,4 @@
-"""The parts of a family are found among the names of all, and what does not fit is left out."""
+"""The samples of a family are found among all names; incomplete families are left out."""
 
 import pytest
 
@@ -47,7 +47,7 @@ def test_the_time_of_its_creation_belongs_to_a_family(type_: str, points: list[P
         point("h_created", **CREATED, counts=True),
     ],
 )
-def test_what_is_no_time_of_creation_belongs_to_no_family(created: Point) -> None:
+def test_a_series_that_is_no_creation_time_belongs_to_no_family(created: Point) -> None:
     counter = point("h_total", counts=True, time_ms=TIME_MS)
     for points in ([*parts_of("h", BUCKETS), created], [counter, created]):
         found = families(written(points))

@@ -1,4 +1,4 @@
-"""Prometheus itself comes and asks; and what it gets is right, complete and for those who may."""
+"""A real Prometheus scrapes the exposition: it is correct, complete, and needs a key."""
 
 import asyncio
 import shutil

@@ -1,4 +1,4 @@
-"""What is written is what the reference parser reads, whatever the names, labels and values."""
+"""The reference parser reads every exposition, whatever the names, labels and values."""
 
 import shutil
 import subprocess
@@ -140,7 +140,7 @@ def test_a_histogram_is_one_again_under_the_names_it_came_with(form: Form) -> No
         [*parts_of("h", BUCKETS)[:-2], *parts_of("h", BUCKETS, time_ms=1)[-2:]],
     ],
 )
-def test_what_is_no_whole_histogram_keeps_its_names_and_promises_nothing(
+def test_an_incomplete_histogram_keeps_its_names_and_has_no_type(
     changed: list[Point],
 ) -> None:
     for form in FORMS:
@@ -279,7 +279,7 @@ POINTS = st.lists(
 
 @pytest.mark.parametrize("form", FORMS)
 @given(POINTS)
-def test_whatever_is_written_is_read_back(form: Form, points: list[Point]) -> None:
+def test_every_exposition_can_be_read_back(form: Form, points: list[Point]) -> None:
     made = Exposition()
     made.add(points)
 

@@ -86,7 +86,7 @@ async def test_the_dashboard_says_all_that_the_others_say(service: Any, pool: Po
 
 
 @pytest.mark.parametrize("path", ["/health", "/metrics/current", "/dashboard"])
-async def test_who_has_the_present_already_is_not_sent_it_again(
+async def test_a_client_that_has_the_present_state_gets_304(
     service: Any, pool: Pool, path: str
 ) -> None:
     now = utc_now().replace(microsecond=0)
@@ -141,7 +141,7 @@ async def test_a_process_that_answers_lives(service: Any) -> None:
     assert (await service.ask("/livez", None)).body == {"status": "alive"}
 
 
-async def test_it_is_ready_when_started_and_while_the_database_answers(
+async def test_the_service_is_ready_once_started_while_the_database_answers(
     service: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert (await service.ask("/readyz", None)).body == {"status": "ready"}

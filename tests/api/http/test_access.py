@@ -1,4 +1,4 @@
-"""Who may do what: strangers nothing but the open list, everyone else what their role allows."""
+"""Access control: unauthenticated clients get only the open list, others what their role allows."""
 
 import asyncio
 import base64

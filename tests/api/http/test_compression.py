@@ -1,4 +1,4 @@
-"""Answers are compressed for those who can read it, and are the same answers."""
+"""Responses are compressed if the client accepts it, and their content stays equal."""
 
 import asyncio
 import gzip
@@ -126,7 +126,7 @@ async def test_the_encoding_is_the_one_that_is_wanted_most(
     ("method", "path"),
     [("GET", "/small"), ("GET", "/picture"), ("POST", "/large")],
 )
-async def test_what_is_small_or_compressed_or_may_be_secret_is_left_alone(
+async def test_small_compressed_and_secret_responses_are_not_compressed(
     service: Any, url: str, method: str, path: str
 ) -> None:
     encoding, _, body = await ask(service, url + path, "gzip, zstd", method)
@@ -135,7 +135,7 @@ async def test_what_is_small_or_compressed_or_may_be_secret_is_left_alone(
     assert len(body) in {BYTES_MIN - 1, len(LARGE)}
 
 
-async def test_what_comes_compressed_is_not_compressed_again(service: Any, url: str) -> None:
+async def test_a_compressed_response_is_not_compressed_again(service: Any, url: str) -> None:
     encoding, _, body = await ask(service, f"{url}/encoded", "zstd")
 
     assert (encoding, gzip.decompress(body)) == ("gzip", LARGE)
@@ -196,7 +196,7 @@ async def busy(*pools: ThreadPoolExecutor | None) -> AsyncIterator[None]:
         await asyncio.gather(*waiting)
 
 
-async def test_what_never_changes_is_compressed_once_and_not_for_each_who_asks(
+async def test_constant_content_is_compressed_once(
     service: Any,
 ) -> None:
     names = ["/api/v1/docs/swagger-ui-bundle.js", "/api/v1/openapi.json"]

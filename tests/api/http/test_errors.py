@@ -1,4 +1,4 @@
-"""Nothing that anyone sends is our fault, and nothing that goes wrong shows our inside."""
+"""No request causes a status 500, and no error reveals internals."""
 
 import asyncio
 import time
@@ -148,7 +148,9 @@ async def broken(service: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
     ("kind", "status"),
     [("bug", 500), ("sql", 500), ("pool", 503), ("away", 503), ("inside", 503), ("slow", 503)],
 )
-async def test_what_goes_wrong_is_logged_and_not_told(broken: Any, kind: str, status: int) -> None:
+async def test_an_internal_error_is_logged_and_not_shown(
+    broken: Any, kind: str, status: int
+) -> None:
     with structlog.testing.capture_logs() as logs:
         answer = await broken.ask(f"/boom/{kind}")
 

@@ -1,4 +1,4 @@
-"""HEAD and OPTIONS: what a client may ask of an address is answered without its body."""
+"""HEAD and OPTIONS are answered without a body."""
 
 import asyncio
 import re

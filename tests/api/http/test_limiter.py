@@ -1,4 +1,4 @@
-"""A few pass, some wait in the order they came, and the rest is told to come again."""
+"""Some requests run, some wait in turn, and the others are refused."""
 
 import asyncio
 
@@ -93,7 +93,7 @@ async def test_nobody_waits_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     await crowd.visit(2)
 
 
-async def test_who_gives_up_or_fails_leaves_no_turn_taken() -> None:
+async def test_a_request_that_gives_up_or_fails_frees_its_slot() -> None:
     limiter = Limiter(at_once=1, waiting_max=2)
     crowd = Crowd(limiter)
     inside = asyncio.create_task(crowd.visit(0))
@@ -145,7 +145,7 @@ async def test_one_key_takes_only_its_share_of_the_places_to_wait() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["end", "cancel"])), max_size=30))
-def test_whatever_ends_how_no_slot_is_lost_or_given_twice(
+def test_no_slot_is_lost_or_granted_twice(
     requests: list[tuple[str, str]],
 ) -> None:
     async def run() -> None:
@@ -209,7 +209,7 @@ async def test_a_key_that_runs_as_many_as_it_may_is_passed_by_the_others() -> No
     assert (limiter.usage().running, limiter.usage().waiting) == (0, 0)
 
 
-async def test_who_has_begun_may_wait_longer_than_others(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_longer_wait_can_be_requested(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limiters, "WAIT_S", 0.01)
     limiter = Limiter(at_once=1, waiting_max=2)
     await limiter.acquire()
@@ -244,7 +244,9 @@ async def test_two_keys_that_take_every_place_keep_no_third_one_out() -> None:
 
 
 @given(st.lists(st.sampled_from("abcd"), max_size=40))
-def test_whatever_others_send_a_key_of_which_none_waits_gets_a_place(keys: list[str]) -> None:
+def test_a_key_without_waiting_requests_gets_a_place_however_many_others_wait(
+    keys: list[str],
+) -> None:
     async def run() -> None:
         limiter = Limiter(at_once=1, waiting_max=6, waiting_per_key_max=4)
         await limiter.acquire()
@@ -270,7 +272,7 @@ def test_whatever_others_send_a_key_of_which_none_waits_gets_a_place(keys: list[
         max_size=60,
     )
 )
-def test_who_is_displaced_takes_no_slot_along(steps: list[tuple[str, str]]) -> None:
+def test_a_displaced_request_takes_no_slot(steps: list[tuple[str, str]]) -> None:
     async def run() -> None:
         limiter = Limiter(at_once=2, waiting_max=4, at_once_per_key=1)
         tasks: list[asyncio.Task[None]] = []

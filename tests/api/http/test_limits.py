@@ -1,4 +1,4 @@
-"""Every route has a concurrency limit, which one key's requests cannot take from another's."""
+"""Every route has a concurrency limit, and one key cannot use up the places of another."""
 
 import asyncio
 from contextlib import AsyncExitStack

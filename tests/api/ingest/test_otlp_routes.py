@@ -1,4 +1,4 @@
-"""The way in for OpenTelemetry: its real SDK and exporter, and the protocol's every answer."""
+"""The OTLP route with the real SDK and exporter, and every response of the protocol."""
 
 import asyncio
 import gzip
@@ -152,7 +152,7 @@ async def test_the_real_sdk_pushes_deltas(service: Any) -> None:
 
 
 @pytest.mark.parametrize("media_type", FORMATS)
-async def test_what_is_stored_is_answered_in_the_same_format(service: Any, media_type: str) -> None:
+async def test_the_response_has_the_format_of_the_request(service: Any, media_type: str) -> None:
     body = written(media_type, gauge(point(time=now_ns())))
 
     for sent, more in ((body, {}), (gzip.compress(body), {"Content_Encoding": "gzip"})):
@@ -206,7 +206,7 @@ async def test_an_error_is_a_status_in_the_same_format(
     assert reported.message
 
 
-async def test_what_is_nested_too_deeply_is_refused(service: Any) -> None:
+async def test_a_body_nested_too_deeply_is_refused(service: Any) -> None:
     value = b""
     for _ in range(2_000):
         value = part(5, part(1, value))

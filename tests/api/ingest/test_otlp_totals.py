@@ -1,4 +1,4 @@
-"""Running totals are taken one request at a time, and no key keeps those of another out."""
+"""Running totals are taken one request at a time, and no key keeps out another."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -45,7 +45,7 @@ async def test_a_key_that_is_held_up_for_its_new_series_holds_up_no_other(
     monkeypatch.setattr(series_quota, "PAUSE_S", 3.0)
     ration = service.context.receivers.series_quota
     flood = [asyncio.create_task(send(service, histogram(f"new{n}"))) for n in range(6)]
-    await until(lambda: any(bucket.line.locked() for bucket in ration._buckets.values()))
+    await until(lambda: any(bucket.pausing.locked() for bucket in ration._buckets.values()))
 
     status, _, answer = await send(service, histogram("known", 3), Authorization=other)
 

@@ -1,4 +1,4 @@
-"""The way in for Prometheus: by its protocol, and by Debian's Prometheus itself."""
+"""The remote write route: by its protocol, and with Debian's Prometheus."""
 
 import asyncio
 import io
@@ -64,7 +64,7 @@ async def stored(service: Any, metric: str) -> list[tuple[datetime, float]]:
         return list(await cursor.fetchall())
 
 
-async def test_what_is_written_is_stored_once(service: Any) -> None:
+async def test_repeated_writes_are_stored_once(service: Any) -> None:
     t = now_ms()
     body = snappy(series(UP, [(1, t), (0, t - 1000), (1.5, t - 2000)]))
 
@@ -94,7 +94,7 @@ async def test_samples_that_cannot_be_stored_are_named_and_the_others_stored(ser
         assert grown["prometheus", word] == before.get(("prometheus", word), 0) + 1
 
 
-async def test_what_cannot_be_stored_fails_no_request_and_is_counted_and_logged_once(
+async def test_samples_that_cannot_be_stored_are_skipped_counted_and_logged_once(
     service: Any,
 ) -> None:
     t = now_ms()
@@ -209,7 +209,7 @@ async def test_only_keys_that_may_write_do(service: Any) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"\xff" * 20, b"\x05\x10hello", snappy(b"\x0a\x05ab")])
-async def test_what_is_no_message_is_refused(service: Any, body: bytes) -> None:
+async def test_an_invalid_message_is_refused(service: Any, body: bytes) -> None:
     assert (await send(service, body)).status == 400
 
 

@@ -1,4 +1,4 @@
-"""The same request a hundred times from ten connections is as if it had come once."""
+"""A request repeated a hundred times on ten connections has the effect of one."""
 
 import asyncio
 import gzip

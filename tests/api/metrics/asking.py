@@ -1,4 +1,4 @@
-"""What tests about the past share: series, random samples of each kind, and how to ask."""
+"""Common parts of history tests: series, random samples of each kind, and queries."""
 
 import random
 from collections.abc import Callable, Mapping, Sequence

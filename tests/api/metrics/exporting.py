@@ -1,4 +1,4 @@
-"""Exports as tests ask for them, and what is in them by readers that are not ours."""
+"""Exports for tests, read back by independent readers."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""What every aggregate must be: computed by numpy from the samples themselves, bucket by bucket."""
+"""Every aggregate recomputed by numpy from the samples, bucket by bucket."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Every aggregate, at every step and from every tier, is what numpy makes of the samples."""
+"""Every aggregate, at every step and from every tier, equals numpy's."""
 
 import random
 from datetime import UTC, datetime, timedelta
@@ -160,9 +160,7 @@ async def dropped(pool: Pool, days: int, *names: str) -> None:
         )
 
 
-async def test_what_needs_samples_is_refused_where_they_are_not_kept_any_more(
-    service: Any, pool: Pool
-) -> None:
+async def test_aggregates_that_need_dropped_samples_are_refused(service: Any, pool: Pool) -> None:
     for kind, value in KINDS.items():
         points = samples(random.Random(1), value(), 200, 2)
         await store(service, series(kind.value, kind), points)

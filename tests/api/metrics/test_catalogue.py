@@ -1,4 +1,4 @@
-"""The catalogue, the newest values, and the way in."""
+"""The catalogue, newest values, and native ingest."""
 
 import asyncio
 import gzip
@@ -137,7 +137,7 @@ async def test_a_malformed_batch_is_refused_with_its_place(service: Any, body: A
         b'{"series":' * 9000,
     ],
 )
-async def test_what_is_no_json_is_refused(service: Any, body: bytes) -> None:
+async def test_invalid_json_is_refused(service: Any, body: bytes) -> None:
     answer = await service.ask(f"{BASE}/metrics", Role.INGEST, method="POST", data=body)
 
     assert answer.status == 400

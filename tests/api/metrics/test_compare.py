@@ -161,7 +161,7 @@ async def test_hours_go_back_by_hours_in_every_zone(service: Any) -> None:
 
 
 @pytest.mark.parametrize("step", ["1h", "auto", "1d"])
-async def test_what_lies_before_1970_cannot_be_compared_with(service: Any, step: str) -> None:
+async def test_a_comparison_before_1970_is_refused(service: Any, step: str) -> None:
     answer = await service.get(
         "/metrics/history", metric="m", start="86400", end="172800", step=step, compare="60d"
     )

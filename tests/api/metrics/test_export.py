@@ -169,7 +169,7 @@ async def store_some(service: Any) -> int:
 
 
 @pytest.mark.parametrize("step", ["raw", "5m", "auto"])
-async def test_where_nothing_fits_there_are_no_rows(service: Any, step: str) -> None:
+async def test_an_export_without_matching_series_has_no_rows(service: Any, step: str) -> None:
     for form in FORMATS:
         assert await rows(service, form, step=step) == []
     async with ask(service, "csv", step="1h", agg="min,max") as answer:
@@ -236,7 +236,7 @@ async def test_a_bucket_of_too_many_rows_is_refused(
     ],
     ids=repr,
 )
-async def test_what_an_export_cannot_be_is_refused_before_the_database_is_asked(
+async def test_an_impossible_export_is_refused_before_the_database_is_queried(
     service: Any, pool: Pool, query: Row, word: str
 ) -> None:
     await service.get("/metrics/history", metric="load")

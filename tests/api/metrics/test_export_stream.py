@@ -1,4 +1,4 @@
-"""Long exports: nobody waits behind them, and none looks whole that is not."""
+"""Long exports delay no other request, and a broken one never looks complete."""
 
 import asyncio
 import time
@@ -174,7 +174,7 @@ async def test_an_export_that_fails_midway_is_cut_off(loaded: Any, pool: Pool, f
     assert len(await rows(loaded, form, step="raw", start="-1h")) > 500
 
 
-async def test_what_fails_before_the_first_row_is_a_problem(loaded: Any, pool: Pool) -> None:
+async def test_an_error_before_the_first_row_is_a_problem(loaded: Any, pool: Pool) -> None:
     async with pool.connection() as connection:
         await connection.execute("ALTER TABLE system_metrics RENAME TO elsewhere")
         try:

@@ -1,4 +1,4 @@
-"""Several series as one: the arithmetic is over all of their samples, and labels choose them."""
+"""Groups of series: aggregates cover all of their samples, and labels select them."""
 
 import random
 from typing import Any

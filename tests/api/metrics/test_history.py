@@ -1,4 +1,4 @@
-"""History: the arithmetic is that of the raw samples, on a grid that anyone can compute."""
+"""History equals the aggregates of raw samples, on a grid that anyone can compute."""
 
 import asyncio
 import re

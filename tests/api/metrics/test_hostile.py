@@ -1,4 +1,4 @@
-"""Whatever is asked of the past, a refusal is quick, says why, and asks no database."""
+"""Hostile history queries are refused quickly, with a reason and without a query."""
 
 import time
 from collections.abc import Mapping, Sequence

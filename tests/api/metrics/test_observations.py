@@ -1,4 +1,4 @@
-"""A histogram that was sent as such answers what its sender observed, at any step and together."""
+"""History of a histogram equals the sender's observations, at any step and in groups."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -152,7 +152,9 @@ async def test_a_histogram_answers_at_every_step_and_over_a_group(
 
 
 @pytest.mark.usefixtures("memory")
-async def test_what_nobody_knows_of_a_histogram_is_refused_with_what_to_ask(service: Any) -> None:
+async def test_unknown_aggregates_of_a_histogram_are_refused_with_the_alternatives(
+    service: Any,
+) -> None:
     await send(service, "a", observed(random.Random(1)))
 
     answer = await service.get("/metrics/history", metric="took", agg="avg,stddev,rate")

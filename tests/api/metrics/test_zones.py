@@ -1,4 +1,4 @@
-"""Days are those of a calendar: 23, 24 or 25 hours long, wherever a zone's clocks change."""
+"""Days of a calendar have 23, 24 or 25 hours, wherever a zone's clock changes."""
 
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise

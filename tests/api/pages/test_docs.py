@@ -1,4 +1,4 @@
-"""The documentation is complete, is right, and needs no other server."""
+"""The API documentation is complete, correct, and needs no other server."""
 
 import re
 from typing import Any

@@ -1,4 +1,4 @@
-"""The pages as files: who gets which, under which policy, and what belongs to them."""
+"""The pages as files: who gets which page, under which policy, and with which files."""
 
 import gzip
 import html
@@ -38,7 +38,7 @@ async def test_a_stranger_at_a_page_is_asked_to_sign_in(service: Any, path: str)
 
 
 @pytest.mark.parametrize("role", [Role.VIEWER, Role.OPERATOR, Role.ADMIN])
-async def test_whoever_may_read_gets_each_page(service: Any, role: Role) -> None:
+async def test_every_page_is_served_to_a_client_that_may_read(service: Any, role: Role) -> None:
     for path in pages.PAGES:
         answer = await service.ask(path, role)
 

@@ -1,4 +1,4 @@
-"""Connections: whoever sends too little, too slowly or too often keeps nobody else out."""
+"""Clients that send too little, too slowly or too often keep nobody else out."""
 
 import asyncio
 from typing import Any, cast
@@ -137,7 +137,7 @@ async def test_a_head_that_is_too_large_is_refused() -> None:
         assert serves.connections.ended == {"head_size": 1}
 
 
-async def test_what_is_not_http_is_refused_in_the_form_of_all_errors() -> None:
+async def test_invalid_http_is_refused_with_a_problem() -> None:
     async with serving(SHORT) as serves:
         check_problem(await until_closed(await serves.connect(b"\x16\x03\x01\x02\x00")), 400)
 

@@ -1,4 +1,4 @@
-"""Delayed answers to wrong keys hold few connections, and give them up first."""
+"""Delayed responses to wrong keys hold few connections, which are the first to be closed."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ from tests.api.server.serving import (
 )
 
 
-async def test_whoever_shows_wrong_keys_keeps_no_valid_one_of_the_same_address_out(
+async def test_wrong_keys_do_not_delay_a_valid_key_of_the_same_address(
     service: Any,
 ) -> None:
     ask = b"GET /api/v1/monitoring HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n"
@@ -72,7 +72,7 @@ async def test_an_address_s_newest_connection_lives_while_an_answer_of_it_is_del
 
 
 @pytest.mark.parametrize("limit", ["delayed_max", "delayed_address_max"])
-async def test_of_one_address_and_of_all_only_so_many_answers_are_delayed(limit: str) -> None:
+async def test_the_number_of_delayed_responses_is_limited_by_address_and_in_all(limit: str) -> None:
     async with serving(replace(Limits(), **{limit: 2})) as serves:
         for _ in range(2):
             await serves.connect(GET.replace(b"/ok", b"/penalty"))

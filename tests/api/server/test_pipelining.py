@@ -1,4 +1,4 @@
-"""Requests that are sent before the answers to earlier ones: all are answered, few are kept."""
+"""Pipelined requests: all are answered, and few are buffered."""
 
 import asyncio
 import gc

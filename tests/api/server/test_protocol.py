@@ -1,4 +1,4 @@
-"""What is read of a request: hostile heads, trailers and upgrades cost nobody else anything."""
+"""Hostile heads, trailers and upgrades affect no other client."""
 
 import asyncio
 import json
@@ -88,7 +88,7 @@ async def test_a_body_in_many_short_chunks_is_read_however_it_comes() -> None:
         assert (await answer_of(reader))[1] == b"fine"
 
 
-async def test_what_is_not_http_is_refused_after_the_answers_to_earlier_requests() -> None:
+async def test_invalid_http_is_refused_after_the_responses_to_earlier_requests() -> None:
     async with serving(Limits()) as serves:
         reader = await serves.connect(GET * 3 + b"nonsense\r\n\r\n" + GET)
 

@@ -1,4 +1,4 @@
-"""HTTP as a service: it takes its port or says so, drains when cancelled, and drops the stalled."""
+"""The HTTP service binds its port or reports it, drains when cancelled, drops stalled peers."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""One key holds a share of all connections and live clients, and never the places of others."""
+"""One key has a share of all connections and live clients, and never takes those of others."""
 
 from typing import Any
 

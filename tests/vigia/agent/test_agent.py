@@ -1,4 +1,4 @@
-"""A host's samples arrive once, whatever happens to the agent, the service, or what is between."""
+"""Samples of a host arrive once, whatever fails: the agent, the service, or the network."""
 
 import asyncio
 import gzip
@@ -155,7 +155,7 @@ async def test_a_request_carries_the_key_and_is_compressed(
         b"HTTP/1.1 500 nonsense",
     ],
 )
-async def test_what_is_not_taken_waits_and_arrives_in_order(
+async def test_requests_that_are_not_accepted_wait_and_arrive_in_order(
     service: Service, sender: Sender, outbox: Outbox, answer: bytes
 ) -> None:
     service.answers = [answer, answer]

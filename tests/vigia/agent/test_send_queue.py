@@ -1,4 +1,4 @@
-"""What an agent has collected stays on its disk until it is delivered, in order and in bounds."""
+"""Samples of an agent stay on disk until they are delivered, in order and within limits."""
 
 import gzip
 from collections.abc import AsyncIterator, Callable
@@ -80,7 +80,7 @@ def test_small_requests_are_put_together_in_order(monkeypatch: pytest.MonkeyPatc
     assert all(len(unpack(body).series) == 1 for body in put_together)
 
 
-async def test_what_is_put_is_taken_in_order_until_it_is_done(opened: Open) -> None:
+async def test_requests_are_taken_in_order_until_they_are_done(opened: Open) -> None:
     box = opened(BUDGET_BYTES)
     assert await box.take() is None
     await box.put(samples(1))
@@ -96,7 +96,7 @@ async def test_what_is_put_is_taken_in_order_until_it_is_done(opened: Open) -> N
     assert box.size_bytes == 0
 
 
-async def test_what_was_not_done_is_there_after_a_restart(tmp_path: Path) -> None:
+async def test_unfinished_requests_survive_a_restart(tmp_path: Path) -> None:
     box = Outbox(tmp_path, BUDGET_BYTES)
     await box.put(samples(1))
     await box.take()
@@ -123,7 +123,7 @@ async def test_when_it_is_full_the_oldest_goes_and_is_counted(
     assert values(await box.take()) == [3, 3, 3]
 
 
-async def test_what_is_being_sent_makes_no_room(
+async def test_a_segment_being_sent_is_not_dropped(
     opened: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(spool, "SEGMENT_BYTES", 1)
@@ -138,7 +138,7 @@ async def test_what_is_being_sent_makes_no_room(
     assert values(await box.take()) == [3]
 
 
-async def test_what_the_disk_refuses_is_counted(opened: Open) -> None:
+async def test_samples_that_the_disk_refuses_are_counted(opened: Open) -> None:
     box = opened(10)
     await box.put(samples(1, 4))
 

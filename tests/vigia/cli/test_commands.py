@@ -1,4 +1,4 @@
-"""Each command imports its own packages only, and says what is missing where one is."""
+"""Each command imports only its own packages, and reports a missing one."""
 
 import subprocess
 import sys

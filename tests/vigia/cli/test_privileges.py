@@ -1,4 +1,4 @@
-"""What is left to an administrator: functions that act on the whole server, and spare roles."""
+"""Work left to an administrator: functions that affect the whole server, and left-over roles."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What every command shares."""
+"""The common parts of all commands."""
 
 import json
 from pathlib import Path
@@ -48,7 +48,9 @@ async def test_nothing_that_the_database_says_acts_on_a_terminal(
         assert not set(seen) & set("\x9b\u202e\x1b\x07")
 
 
-def test_what_is_printed_of_others_does_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_untrusted_text_is_printed_without_effect_on_the_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     series = {"metric": "m", "component": "c", "labels": {"a": HOSTILE}, "values": {"avg": [1.0]}}
     cli_history._print({"time": [0], "series": [series]})
     terminal.echo(HOSTILE)
@@ -83,7 +85,7 @@ def test_a_key_comes_from_a_file_and_not_from_two_places(
         (InvalidError("x is wrong"), "vigia: x is wrong"),
     ],
 )
-def test_what_a_user_can_mend_is_one_line_however_deep_in_a_group(
+def test_an_error_that_a_user_can_fix_is_one_line_however_deep_in_a_group(
     error: Exception, words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def command() -> None:

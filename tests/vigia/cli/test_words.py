@@ -1,4 +1,4 @@
-"""What commands say of arguments that they cannot use, before they look for a database."""
+"""Commands report unusable arguments before they look for a database."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A terminal for `vigia`, with a person before it."""
+"""A terminal for `vigia`, with a simulated user."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""The service measures how late its own event loop is."""
+"""The service measures the lag of its own event loop."""
 
 import asyncio
 import time
@@ -9,7 +9,7 @@ from vigia.self_monitoring.loop_lag import KEPT_S, LoopLag
 T0 = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
 
-async def test_what_holds_the_event_loop_up_is_measured() -> None:
+async def test_a_blocked_event_loop_is_measured() -> None:
     lag = LoopLag()
     task = asyncio.create_task(lag.run())
     await asyncio.sleep(0.1)

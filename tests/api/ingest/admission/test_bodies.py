@@ -1,4 +1,4 @@
-"""Bodies are decoded under limits: what is too large is refused before it takes memory."""
+"""Bodies are decoded under limits: a body that is too large is refused before it takes memory."""
 
 import asyncio
 import gzip
@@ -87,7 +87,7 @@ BOMBS = {
 
 @pytest.mark.parametrize("encoding", ALL)
 @pytest.mark.parametrize("size", [0, 1, 300, 70_000, 5 * MIB])
-def test_what_was_compressed_comes_out(encoding: Encoding, size: int) -> None:
+def test_a_compressed_body_is_decoded(encoding: Encoding, size: int) -> None:
     body = os.urandom(size)
 
     assert decode(compressed(body, encoding), encoding)[:] == body
@@ -99,7 +99,7 @@ def test_zstd_need_not_say_how_long_it_is() -> None:
     assert decode(streamed_zstd(body), Encoding.ZSTD)[:] == body
 
 
-def test_what_is_allowed_is_decoded_whole() -> None:
+def test_a_body_within_the_limits_is_decoded_completely() -> None:
     for encoding, period in ((Encoding.ZSTD, MIB), (Encoding.SNAPPY, 8192)):
         body = os.urandom(period) * (DECODED_BYTES_MAX // period)
         assert decode(compressed(body, encoding), encoding)[:] == body
@@ -260,7 +260,7 @@ async def test_when_no_room_is_left_for_bodies_they_are_to_be_sent_again(service
     assert bodies.refused["held"] == before + 1
 
 
-def test_what_one_key_holds_leaves_half_to_others_and_these_half_of_that() -> None:
+def test_each_key_leaves_half_of_the_remaining_memory_to_others() -> None:
     held = HeldBytes(100)
     with held.holder("ana") as take, held.holder("ana") as take_more, held.holder("bob") as other:
         take(30)

@@ -1,4 +1,4 @@
-"""A bound key writes what it is bound to, through every way in."""
+"""A bound key writes only what it is bound to, through every protocol."""
 
 import time
 from typing import Any
@@ -115,7 +115,7 @@ async def test_no_way_in_leads_to_what_the_audit_counts(service: Any) -> None:
     assert (await service.get("/metrics")).body["items"] == []
 
 
-def test_what_belongs_to_another_component_is_rejected() -> None:
+def test_samples_of_another_component_are_rejected() -> None:
     reported = parsed(series(), series("other"))
 
     restrict(reported, Principal("ana", Role.INGEST, component="shop"))

@@ -1,4 +1,4 @@
-"""Memory is shared in the order in which it is asked for, by keys in turn; none of it is lost."""
+"""Memory is shared in the order of requests, keys take turns, and no byte is lost."""
 
 import asyncio
 from contextlib import AsyncExitStack, ExitStack, suppress
@@ -42,7 +42,7 @@ async def is_empty(shared: Room, size: int) -> bool:
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(-300, 300)), max_size=80))
-def test_whatever_some_keys_take_they_leave_half_for_each_of_them(
+def test_however_much_keys_take_they_leave_a_half_for_each_of_them(
     steps: list[tuple[int, int]],
 ) -> None:
     """A new key gets at least 1/2 of all, beside one other 1/4, beside two others 1/8."""
@@ -67,7 +67,7 @@ def test_whatever_some_keys_take_they_leave_half_for_each_of_them(
     assert held.free == 1024
 
 
-async def test_who_asked_first_is_first_also_before_one_that_would_fit() -> None:
+async def test_the_first_request_comes_first_even_if_a_later_one_would_fit() -> None:
     shared = Room(10)
     first, large, small = User(shared, 8), User(shared, 9), User(shared, 1)
     await note_stored()
@@ -95,7 +95,7 @@ async def test_keys_take_turns_whoever_asks_more_often() -> None:
     assert await is_empty(shared, 10)
 
 
-async def test_who_goes_away_while_it_waits_lets_the_next_one_in() -> None:
+async def test_a_cancelled_request_lets_the_next_one_in() -> None:
     shared = Room(10)
     first, large, small = User(shared, 8), User(shared, 9), User(shared, 1)
     await note_stored()
@@ -136,7 +136,7 @@ async def test_one_that_is_cancelled_before_its_turn_comes_is_passed_over() -> N
     assert await is_empty(shared, 10)
 
 
-async def test_who_waits_too_long_is_told_to_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_request_that_waits_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room, "WAIT_S", 0.05)
     shared = Room(10)
     async with shared.held(6):
@@ -148,7 +148,7 @@ async def test_who_waits_too_long_is_told_to_come_again(monkeypatch: pytest.Monk
     assert await is_empty(shared, 10)
 
 
-async def test_what_is_given_back_early_is_given_back_once() -> None:
+async def test_memory_freed_early_is_freed_once() -> None:
     shared = Room(10)
     async with AsyncExitStack() as stack:
         leave = await stack.enter_async_context(shared.held(10))

@@ -1,4 +1,4 @@
-"""New series are rationed by key, and old ones are not."""
+"""New series are limited by key; known series are not."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""What all ways in have in common: limits, counters, and what holds without a database."""
+"""The common steps of all ingest routes: limits, counters, and an outage of the database."""
 
 import time
 from datetime import timedelta

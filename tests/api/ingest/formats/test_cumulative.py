@@ -48,7 +48,7 @@ def test_the_next_total_is_counted_from_the_one_before(totals: Totals) -> None:
     assert new(totals, total(3000, 10)) == 0
 
 
-def test_what_was_not_stored_is_told_again(totals: Totals) -> None:
+def test_a_difference_that_was_not_stored_is_computed_again(totals: Totals) -> None:
     assert new(totals, total(3000, 14)) == 4
     assert new(totals, total(3000, 14)) == 4
 
@@ -80,7 +80,7 @@ def test_an_older_total_does_not_replace_a_newer_one(totals: Totals) -> None:
     assert new(totals, total(3000, 14)) == 4
 
 
-def test_what_is_forgotten_is_never_counted_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_forgotten_total_is_never_counted_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cumulative, "HELD_BYTES_MAX", 10 * total(0, 1).size)
     totals = Totals(BIRTH)
     totals.note_stored([(S, total(5000, 10, started=BIRTH))])

@@ -1,4 +1,4 @@
-"""Histograms of others become counts by log bucket, and quantiles stay as good as they can be."""
+"""Histograms become counts by log bucket, and quantiles stay as exact as possible."""
 
 import math
 from collections.abc import Sequence
@@ -219,7 +219,7 @@ def test_the_difference_of_running_totals_is_what_came_between(
     assert found.counts.tolist() == expected.counts[expected.counts > 0].tolist()
 
 
-def test_what_fell_or_has_other_bounds_is_no_later_total() -> None:
+def test_a_total_that_fell_or_has_other_bounds_is_no_later_total() -> None:
     more, less = made([1, 2], [5, 5, 5]), made([1, 2], [5, 4, 5])
     other, gone = made([1, 3], [9, 9, 9]), made([1, 2], [9, 0, 9])
     fine, coarse = exponential(3, 0, (0, [9]), (0, [])), exponential(2, 0, (0, [1]), (0, []))

@@ -1,4 +1,4 @@
-"""How much a JSON body holds is known before any of it is made, and much is made in pieces."""
+"""The size of a JSON body is known before it is decoded, and a large body is decoded in pieces."""
 
 import json
 

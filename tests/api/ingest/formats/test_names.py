@@ -1,4 +1,4 @@
-"""Foreign names become ours, and what they came to is remembered within a budget."""
+"""Names of other protocols are converted, and the results are cached within a limit."""
 
 import pytest
 from hypothesis import given
@@ -49,7 +49,7 @@ def test_labels_are_in_one_order_and_empty_ones_are_none() -> None:
     assert (series.unit, series.kind) == ("ms", Kind.COUNTER)
 
 
-def test_what_is_in_use_stays_in_memory_and_the_rest_goes() -> None:
+def test_values_in_use_stay_in_the_cache_and_others_are_dropped() -> None:
     memory: Memory[int] = Memory(20 * ENTRY_BYTES)
     for n in range(1000):
         memory.put(n, n, 0)
@@ -61,7 +61,7 @@ def test_what_is_in_use_stays_in_memory_and_the_rest_goes() -> None:
     assert memory.get(0) is None
 
 
-def test_what_is_large_is_not_remembered() -> None:
+def test_large_values_are_not_cached() -> None:
     memory: Memory[int] = Memory()
     memory.put("large", 1, LARGE_BYTES + 1)
     memory.put("usual", 1, LARGE_BYTES)

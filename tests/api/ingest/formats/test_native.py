@@ -1,4 +1,4 @@
-"""Samples in our own form: each is judged alone."""
+"""Samples in the native format: each is checked alone."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -197,7 +197,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("body", HOSTILE.values(), ids=HOSTILE.keys())
-def test_what_is_beyond_the_limits_is_refused_before_it_takes_memory(body: bytes) -> None:
+def test_a_request_beyond_the_limits_is_refused_before_it_takes_memory(body: bytes) -> None:
     with little_memory(16 << 20), pytest.raises(InvalidError, match="split it"):
         native.read(body, WINDOW)
 

@@ -1,4 +1,4 @@
-"""OpenTelemetry metrics mean the same in protobuf and JSON; what cannot be stored is counted."""
+"""OpenTelemetry metrics mean the same in protobuf and JSON; rejected ones are counted."""
 
 import base64
 from typing import Any

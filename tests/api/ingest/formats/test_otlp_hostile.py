@@ -1,4 +1,4 @@
-"""Whatever is sent in place of OpenTelemetry metrics is read or refused, within limits."""
+"""Hostile bodies in place of OpenTelemetry metrics are read or refused, within limits."""
 
 import json
 from collections.abc import Callable

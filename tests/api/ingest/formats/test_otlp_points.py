@@ -1,4 +1,4 @@
-"""Data points are read where they lie, and mean what the protobuf library reads in them."""
+"""Data points read in place mean the same as those that the protobuf library reads."""
 
 import struct
 

@@ -1,4 +1,4 @@
-"""What Prometheus writes becomes columns; what cannot be stored is refused one by one."""
+"""Prometheus' messages become columns; samples that cannot be stored are rejected one by one."""
 
 import math
 import struct
@@ -375,6 +375,6 @@ def test_a_damaged_message_is_read_or_refused(at: int, byte: int, length: int) -
         b"\x0a" + varint(2**63) + b"abc",
     ],
 )
-def test_what_is_no_message_is_refused(body: bytes) -> None:
+def test_an_invalid_message_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidError, match="protobuf"):
         read(body)

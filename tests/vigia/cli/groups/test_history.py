@@ -1,4 +1,4 @@
-"""`vigia history`: what the command line asks for, and what is no use."""
+"""`vigia history`: its options, and usage errors."""
 
 import pytest
 from click.testing import CliRunner

@@ -1,4 +1,4 @@
-"""`vigia rules …`: a rule tried on a database, and all of them from and to a file."""
+"""`vigia rules …`: previews on a database, and import and export of files."""
 
 import asyncio
 import json
@@ -115,7 +115,7 @@ async def _measure_late() -> None:
         ("/nowhere/rule.json", "No such file"),
     ],
 )
-def test_what_is_no_rule_is_said_in_one_line(given: str, word: str) -> None:
+def test_an_invalid_rule_is_reported_in_one_line(given: str, word: str) -> None:
     result = run("preview", given)
 
     assert result.exit_code == 1

@@ -1,4 +1,4 @@
-"""What `vigia spool` says where there is no spool, and whose folders it makes."""
+"""`vigia spool` without a spool, and the owner of the folders that it creates."""
 
 import os
 from pathlib import Path
@@ -63,7 +63,7 @@ def test_a_quarantine_that_cannot_be_read_is_no_empty_one(
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root makes folders of others")
 @pytest.mark.parametrize("is_there", [False, True])
-def test_what_root_gives_back_belongs_to_the_owner_of_the_spool(
+def test_records_that_root_requeues_belong_to_the_owner_of_the_spool(
     tmp_path: Path, *, is_there: bool
 ) -> None:
     spool = tmp_path / "spool"

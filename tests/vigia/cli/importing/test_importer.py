@@ -1,4 +1,4 @@
-"""Imports: what fits into a request, and how long is long enough."""
+"""Imports: the size of requests, and how far the retention is raised."""
 
 import msgspec
 import pytest

@@ -1,4 +1,4 @@
-"""Files of samples: what is read, what is left out and counted, and what is no such file."""
+"""Files of samples: rows read, rows rejected and counted, and files of another format."""
 
 import io
 from collections.abc import Sequence
@@ -106,7 +106,7 @@ def test_the_column_of_the_values_is_found_or_chosen() -> None:
         ),
     ],
 )
-def test_what_is_no_such_file_is_said(form: str, body: bytes, word: str) -> None:
+def test_a_file_of_another_format_is_refused(form: str, body: bytes, word: str) -> None:
     with pytest.raises(InvalidError, match=word):
         read(form, body)
 

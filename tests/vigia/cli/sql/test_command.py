@@ -1,4 +1,4 @@
-"""`vigia sql`, as a process of its own beside a database in use: it reads, and nothing else."""
+"""`vigia sql` as a process beside a database in use: it can only read."""
 
 import asyncio
 import csv

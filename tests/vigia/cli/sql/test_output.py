@@ -1,4 +1,4 @@
-"""Tables line up, whatever is in their cells."""
+"""Tables stay aligned, whatever their cells contain."""
 
 from vigia.cli.sql.output import table
 

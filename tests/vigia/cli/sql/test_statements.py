@@ -1,4 +1,4 @@
-"""Text is cut into statements where PostgreSQL would cut it."""
+"""Text is split into statements as PostgreSQL would split it."""
 
 import pytest
 
