@@ -63,7 +63,7 @@ async def test_a_slot_that_another_replica_counted_is_left_to_it(pool: Pool) -> 
         assert await audit_log.count(connection, START - timedelta(hours=2)) != []
 
 
-async def test_what_commits_late_is_counted_late(engine: Engine, pool: Pool) -> None:
+async def test_an_event_that_commits_late_is_counted_late(engine: Engine, pool: Pool) -> None:
     """Neither its number nor its time says when it can be seen."""
     if engine.embedded:
         pytest.skip("one session: nobody counts while a transaction is open")
@@ -99,7 +99,7 @@ async def test_replicas_that_count_at_once_count_everything_once(pool: Pool) -> 
         assert await stored(connection) == events
 
 
-async def test_what_was_not_done_is_not_in_the_audit(pool: Pool) -> None:
+async def test_a_change_that_was_rolled_back_is_not_in_the_audit(pool: Pool) -> None:
     async with pool.connection() as connection:
         await keys.create(connection, "ana", Role.VIEWER, START, "cli")
         with pytest.raises(ConflictError):
@@ -110,7 +110,7 @@ async def test_what_was_not_done_is_not_in_the_audit(pool: Pool) -> None:
         assert counted(await audit_log.count(connection, slot(1))) == {"cli/key_created": 1}
 
 
-async def test_only_the_first_admin_is_no_news(pool: Pool) -> None:
+async def test_only_the_first_admin_key_has_its_own_event_type(pool: Pool) -> None:
     async with pool.connection() as connection:
         assert await keys.create_first(connection, "bootstrap", START)
         assert await keys.create_first(connection, "bootstrap", START) is None

@@ -40,7 +40,7 @@ except EngineError as error:
         (lambda path: (path / "postgres" / "base").mkdir(parents=True), "has no file PG_VERSION"),
     ],
 )
-async def test_what_is_no_database_is_refused_and_none_is_made_in_its_place(
+async def test_a_folder_without_a_database_is_refused_and_none_is_created_in_it(
     tmp_path: Path, made: Callable[[Path], None], reason: str
 ) -> None:
     place = tmp_path / "data"
@@ -96,7 +96,7 @@ async def open_under(limit: str, place: Path) -> str:
     return out.decode()
 
 
-async def test_too_little_memory_is_told_in_one_line(tmp_path: Path) -> None:
+async def test_too_little_memory_is_reported_in_one_line(tmp_path: Path) -> None:
     reported = await open_under("-v 3000000", tmp_path)
 
     assert "out of memory" in reported

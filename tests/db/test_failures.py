@@ -1,4 +1,4 @@
-"""Only an error about the data itself may condemn the data."""
+"""Only an error about the data itself rejects the data."""
 
 import psycopg
 import pytest
@@ -75,7 +75,7 @@ def test_the_cause_is_one_line_for_an_operator(error: Exception, words: str) -> 
         (UnavailableError("the spool is full"), False),
     ],
 )
-def test_a_mistake_of_the_program_is_told_from_what_a_server_or_the_disk_says(
+def test_a_defect_of_the_program_is_distinguished_from_errors_of_a_server_or_the_disk(
     error: Exception, expected: bool
 ) -> None:
     assert is_defect(error) is expected

@@ -1,4 +1,4 @@
-"""A supervised child, played by small Python programs."""
+"""The supervision of a child process. The children are small Python programs."""
 
 import asyncio
 import sys
@@ -38,7 +38,7 @@ async def restarted(child: Child, times: int) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_child_that_gives_no_sign_of_life_is_replaced() -> None:
+async def test_child_without_heartbeats_is_replaced() -> None:
     child = child_of(READY + "sys.stdin.read()", deadline_s=0.2)
 
     with capture_logs() as logs:
@@ -115,7 +115,9 @@ async def test_child_that_does_not_close_is_killed(monkeypatch: pytest.MonkeyPat
     assert [log["event"] for log in logs] == ["engine_killed"]
 
 
-async def test_child_sees_nothing_of_our_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_child_does_not_see_the_service_s_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("VIGIA_ADMIN_KEY", "secret")
 
     with pytest.raises(ChildError, match=r"^\[\]$"):
@@ -124,7 +126,7 @@ async def test_child_sees_nothing_of_our_environment(monkeypatch: pytest.MonkeyP
         )
 
 
-async def test_endless_line_of_the_child_harms_nobody() -> None:
+async def test_endless_line_of_the_child_is_dropped() -> None:
     child = child_of(READY + "sys.stderr.write('x' * 300000 + '\\n'); sys.exit('the end')")
 
     async with supervised(child):

@@ -92,7 +92,7 @@ async def append(connection: Connection, *types: str) -> int:
     return await bus.append(connection, NOW, [(name, {}) for name in types])
 
 
-async def test_who_writes_first_and_commits_last_is_not_stepped_over(
+async def test_a_writer_that_begins_first_and_commits_last_is_not_missed(
     engine: Engine, pool: Pool
 ) -> None:
     if engine.embedded:
@@ -112,7 +112,7 @@ async def test_who_writes_first_and_commits_last_is_not_stepped_over(
 
 
 @pytest.mark.parametrize("is_undone", [False, True])
-async def test_who_has_a_number_commits_before_any_other_gets_one(
+async def test_a_writer_with_a_number_commits_before_another_gets_one(
     engine: Engine, pool: Pool, *, is_undone: bool
 ) -> None:
     """With a sequence the second would not wait, and the first would commit below what was read."""

@@ -1,4 +1,4 @@
-"""How fast tiers grow, and when the room is used up."""
+"""The growth of tiers, and the time when the disk is full."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -17,7 +17,7 @@ def chunk(day: int, rows: int, size: int, *, packed: bool) -> Chunk:
     return Chunk("raw", start, start + DAY, packed, rows, oldest, newest, size, size * 40)
 
 
-def test_tiers_fill_the_room_each_until_it_is_full() -> None:
+def test_each_tier_fills_the_disk_until_it_stops_growing() -> None:
     both = [(10.0, NOW + 5 * DAY), (1.0, None)]
 
     assert fills_at(33, both, NOW) == NOW + 3 * DAY
@@ -40,7 +40,7 @@ def test_a_day_costs_its_rows_as_the_days_before_were_packed() -> None:
     assert bytes_per_day(DAY, [chunk(0, 0, 8192, packed=False)]) is None
 
 
-def test_a_tier_is_full_when_its_first_chunk_goes() -> None:
+def test_a_tier_is_full_when_its_first_chunk_is_dropped() -> None:
     days = [chunk(2, 1, 1, packed=False), chunk(0, 1, 1, packed=False)]
 
     assert full_at(30 * DAY, days) == NOW + 31 * DAY

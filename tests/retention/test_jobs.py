@@ -1,4 +1,4 @@
-"""The maintenance runs where nobody else runs it, is recorded, and is retried when it fails."""
+"""Vigia runs the maintenance on an engine without a scheduler, records it, and retries failures."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -61,7 +61,7 @@ async def test_there_is_one_job_however_often_it_is_registered(connection: Conne
     assert [job.proc_name for job in await tiers.jobs(connection)].count("maintain") == 1
 
 
-async def test_a_turn_rolls_up_and_records_the_run(pool: Pool, connection: Connection) -> None:
+async def test_a_run_rolls_up_and_is_recorded(pool: Pool, connection: Connection) -> None:
     now = utc_now()
     old = now - timedelta(hours=3)
     await insert(connection, SeriesNumbers(), [Sample(SERIES, old, 1.0)])
@@ -76,7 +76,9 @@ async def test_a_turn_rolls_up_and_records_the_run(pool: Pool, connection: Conne
     assert await cursor.fetchall() == [(1,)]
 
 
-async def test_a_turn_runs_only_what_is_due(pool: Pool, connection: Connection) -> None:
+async def test_a_run_executes_only_the_jobs_that_are_due(
+    pool: Pool, connection: Connection
+) -> None:
     jobs, now = Jobs(pool), utc_now()
     await jobs.run(now)
     await connection.execute("DELETE FROM maintenance_runs")
@@ -87,7 +89,7 @@ async def test_a_turn_runs_only_what_is_due(pool: Pool, connection: Connection) 
     assert await tiers.last_run(connection) is not None
 
 
-async def test_a_late_sample_is_rolled_up_at_the_next_turn(
+async def test_a_late_sample_is_rolled_up_in_the_next_run(
     pool: Pool, connection: Connection
 ) -> None:
     jobs, now = Jobs(pool), utc_now()
@@ -204,7 +206,7 @@ async def test_resolved_alerts_expire_with_their_audit_and_open_ones_never(
         assert {row[0] for row in await cursor.fetchall()} == kept
 
 
-async def test_looking_at_the_database_again_and_again_needs_no_more_room(
+async def test_repeated_reads_do_not_make_the_database_larger(
     pool: Pool, connection: Connection
 ) -> None:
     """Each look writes a row that is rolled back, and the embedded engine has no autovacuum."""

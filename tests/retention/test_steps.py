@@ -1,4 +1,4 @@
-"""The maintenance does no more than it must, in steps that can be gone on with."""
+"""The maintenance does only the necessary work, in steps that can be continued."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -69,7 +69,7 @@ async def test_a_first_fill_is_taken_in_steps_that_leave_no_gap(
     await simulation.verify()
 
 
-async def test_samples_that_come_between_two_steps_are_rolled_up(
+async def test_samples_that_arrive_between_two_steps_are_rolled_up(
     simulation: Simulation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tiers, "STEP", timedelta(0))
@@ -104,7 +104,7 @@ async def test_a_run_ends_however_many_late_samples_come_between_its_steps(
     await simulation.verify()
 
 
-async def test_no_step_of_a_run_writes_anew_what_the_steps_before_it_wrote(
+async def test_no_step_of_a_run_repeats_the_work_of_earlier_steps(
     simulation: Simulation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tiers, "STEP", timedelta(0))

@@ -1,4 +1,4 @@
-"""Histograms of others feed the same store as single values, each once."""
+"""Received histograms are stored like single values, each once."""
 
 import numpy as np
 

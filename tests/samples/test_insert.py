@@ -1,4 +1,4 @@
-"""A batch gets in by COPY or by key; which of them changes nothing but the speed."""
+"""A batch is stored with COPY or by key, with the same result."""
 
 import numpy as np
 import pytest
@@ -51,7 +51,7 @@ async def states(pool: Pool) -> list[tuple[str, int, int, float]]:
         return [(row[0], row[1], row[2], row[3]) for row in await cursor.fetchall()]
 
 
-async def test_a_batch_that_meets_what_is_there_stores_the_rest(pool: Pool, writer: Writer) -> None:
+async def test_a_batch_with_duplicates_stores_the_rest(pool: Pool, writer: Writer) -> None:
     first = column(GAUGE, [0, 2], [1.0, 3.0])
     second = column(GAUGE, [3, 1, 2, 1], [4.0, 2.0, 9.0, 8.0])
 

@@ -1,4 +1,4 @@
-"""A load is halved without losing anything."""
+"""A batch is split and grouped without losing a sample."""
 
 import numpy as np
 from hypothesis import given
@@ -32,7 +32,7 @@ def rows(batch: WriteBatch) -> list[tuple[str, int, float]]:
 
 
 @given(batches())
-def test_two_halves_hold_what_the_whole_held_and_a_single_sample_has_none(
+def test_two_halves_contain_all_samples_of_the_batch_and_a_single_sample_has_no_halves(
     batch: WriteBatch,
 ) -> None:
     halves = halves_of(batch)
@@ -45,7 +45,7 @@ def test_two_halves_hold_what_the_whole_held_and_a_single_sample_has_none(
 
 
 @given(st.lists(batches(), max_size=10))
-def test_portions_hold_all_loads_in_order_and_keep_the_service_s_own_apart(
+def test_groups_contain_all_batches_in_order_and_separate_the_service_s_own(
     several: list[WriteBatch],
 ) -> None:
     found = list(grouped(several))

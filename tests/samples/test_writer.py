@@ -1,4 +1,4 @@
-"""The writer stores each sample once, within a second, and says what it could not keep."""
+"""The writer stores each sample once, within a second, and counts the ones it drops."""
 
 import asyncio
 from collections.abc import Sequence
@@ -86,7 +86,7 @@ async def test_the_reason_of_a_failure_is_kept_with_the_newest_sample(pool: Pool
         assert await reason() == ""
 
 
-async def test_what_is_put_is_stored_and_told_after_the_commit(pool: Pool) -> None:
+async def test_samples_are_stored_and_announced_after_the_commit(pool: Pool) -> None:
     reported: asyncio.Queue[Sequence[Sample]] = asyncio.Queue()
     async with Writer(pool, reported.put_nowait) as writer, asyncio.TaskGroup() as group:
         task = group.create_task(writer.run())
@@ -98,7 +98,7 @@ async def test_what_is_put_is_stored_and_told_after_the_commit(pool: Pool) -> No
         task.cancel()
 
 
-async def test_what_is_left_at_the_end_is_drained(pool: Pool) -> None:
+async def test_the_rest_of_the_buffer_is_stored_at_the_end(pool: Pool) -> None:
     async with Writer(pool, ignore) as writer:
         writer.put([at(i, i) for i in range(25_000)])
 
@@ -162,7 +162,7 @@ async def test_samples_of_series_beyond_the_limit_are_refused_and_the_others_sto
     assert [metric for metric, _, _ in await stored(pool)] == ["m0", "m0", "m1", "m1"]
 
 
-async def test_a_load_makes_no_more_new_series_than_it_may(pool: Pool) -> None:
+async def test_a_batch_creates_no_more_new_series_than_allowed(pool: Pool) -> None:
     series = [Series(metric=f"m{i}", component="a") for i in range(3)]
     await Writer(pool, ignore).store(write_batch_of([at(0, 1, series[2])]))
     writer = Writer(pool, ignore)

@@ -1,4 +1,4 @@
-"""A backup's file is whole to the last bit, or it is refused with the reason."""
+"""Any truncated or changed backup file is refused with the reason."""
 
 import gzip
 import subprocess
@@ -44,7 +44,7 @@ def refusal_of(path: Path) -> str:
     return str(raised.value)
 
 
-def test_what_was_added_is_read_again_in_order(whole: Path) -> None:
+def test_members_are_read_in_the_order_in_which_they_were_added(whole: Path) -> None:
     with open_archive(whole, Silent()) as archive:
         assert archive.names == [
             "as-it-is",
@@ -58,7 +58,7 @@ def test_what_was_added_is_read_again_in_order(whole: Path) -> None:
         assert b"".join(archive.pieces("postgres/base/1/2.gz")) == TEXT * 10
 
 
-def test_a_person_takes_it_apart_with_tar_and_gunzip(whole: Path, tmp_path: Path) -> None:
+def test_a_backup_can_be_unpacked_with_tar_and_gunzip(whole: Path, tmp_path: Path) -> None:
     subprocess.run(["tar", "-xf", whole, "-C", tmp_path], check=True)
 
     assert gzip.decompress((tmp_path / "postgres/base/1/2.gz").read_bytes()) == TEXT * 10
@@ -74,7 +74,7 @@ def test_a_person_takes_it_apart_with_tar_and_gunzip(whole: Path, tmp_path: Path
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_no_bit_can_be_flipped_unnoticed(whole: Path, tmp_path: Path, data: st.DataObject) -> None:
+def test_every_flipped_bit_is_detected(whole: Path, tmp_path: Path, data: st.DataObject) -> None:
     content = bytearray(whole.read_bytes())
     at = data.draw(st.integers(0, len(content) - 1))
     content[at] ^= 1 << data.draw(st.integers(0, 7))
@@ -86,7 +86,7 @@ def test_no_bit_can_be_flipped_unnoticed(whole: Path, tmp_path: Path, data: st.D
 
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_nothing_can_be_cut_off_unnoticed(whole: Path, tmp_path: Path, data: st.DataObject) -> None:
+def test_every_truncation_is_detected(whole: Path, tmp_path: Path, data: st.DataObject) -> None:
     content = whole.read_bytes()
     blocks = len(content) // tarfile.BLOCKSIZE
     at = data.draw(
@@ -99,7 +99,7 @@ def test_nothing_can_be_cut_off_unnoticed(whole: Path, tmp_path: Path, data: st.
     assert "the file was truncated" in refusal_of(short)
 
 
-def test_something_else_is_no_backup(tmp_path: Path) -> None:
+def test_another_file_is_not_a_backup(tmp_path: Path) -> None:
     other = tmp_path / "other.backup"
     other.write_bytes(b"\0" * 10240)
 

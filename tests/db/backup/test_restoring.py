@@ -1,4 +1,4 @@
-"""A backup that is made while ingest goes on makes a database with all that was acknowledged."""
+"""A backup made during ingest restores all acknowledged samples."""
 
 import asyncio
 import shutil
@@ -156,7 +156,7 @@ async def whole(
 
 
 @pytest.mark.slow
-async def test_what_was_acknowledged_before_the_stated_time_is_there(
+async def test_samples_acknowledged_before_the_time_of_the_manifest_are_restored(
     pool: DatabasePool, engine: Engine, source: Settings, fresh: Settings, tmp_path: Path
 ) -> None:
     async with sending(pool, engine, tmp_path / "spool") as sender:
@@ -176,7 +176,7 @@ async def test_what_was_acknowledged_before_the_stated_time_is_there(
     assert {turn: found.get(turn) for turn in before} == dict.fromkeys(before, len(SERIES))
 
 
-async def test_roll_ups_are_there_whose_samples_are_gone(
+async def test_roll_ups_of_dropped_samples_are_restored(
     pool: DatabasePool, engine: Engine, source: Settings, fresh: Settings, tmp_path: Path
 ) -> None:
     await filled(pool)
@@ -217,7 +217,7 @@ def damaged(path: Path, copy: Path, how: str) -> Path:
 
 
 @pytest.mark.parametrize("how", ["truncated", "flipped"])
-async def test_a_damaged_backup_is_refused_before_anything_is_touched(
+async def test_a_damaged_backup_is_refused_before_anything_is_changed(
     whole: Whole, fresh: Settings, how: str, tmp_path: Path
 ) -> None:
     path = damaged(whole.path, tmp_path / "damaged.backup", how)
@@ -249,13 +249,13 @@ async def test_a_database_that_is_there_is_not_written_over(whole: Whole, fresh:
         ]
 
 
-async def test_a_service_that_runs_is_not_restored_under(whole: Whole, fresh: Settings) -> None:
+async def test_a_restore_is_refused_while_a_service_runs(whole: Whole, fresh: Settings) -> None:
     async with open_spool(fresh.data_dir / "spool"):
         with pytest.raises(ConflictError, match=r"a service uses .*fresh; stop it first"):
             await restore(whole.path, target_of(fresh), Silent())
 
 
-async def test_rows_that_are_not_those_of_the_snapshot_are_found_out(
+async def test_rows_that_differ_from_the_snapshot_are_detected(
     whole: Whole, fresh: Settings, tmp_path: Path
 ) -> None:
     """The file is whole, but says another number of rows than it has."""
@@ -289,7 +289,7 @@ async def test_a_backup_of_the_other_kind_of_database_is_refused(
         await restore(whole.path, target_of(other), Silent())
 
 
-async def test_psql_alone_makes_a_database_of_it(
+async def test_psql_alone_can_restore_a_backup(
     whole: Whole, engine: Engine, fresh: Settings
 ) -> None:
     if engine.embedded or fresh.database_url is None:

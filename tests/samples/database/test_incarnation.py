@@ -1,4 +1,4 @@
-"""What was learned from a database is used with that database alone."""
+"""Cached series numbers are used only with the database that they come from."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -54,7 +54,7 @@ async def test_every_series_is_known_from_the_beginning_however_many(
     assert (len(known.known), known.asked) == (3, 0)
 
 
-async def test_a_database_that_fails_while_it_is_learned_is_learned_again(
+async def test_a_failed_load_of_the_series_is_repeated(
     pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await Writer(pool, ignore).store(write_batch_of([at(0, 1, one) for one in SERIES]))
@@ -78,7 +78,7 @@ async def test_a_database_that_fails_while_it_is_learned_is_learned_again(
 
 
 @pytest.mark.skipif(not NATIVE_URL, reason="one session of the embedded engine waits for another")
-async def test_what_a_replaced_database_committed_meanwhile_is_not_acknowledged(
+async def test_a_commit_in_a_replaced_database_is_not_acknowledged(
     pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another connection finds the replacement while the old database still takes the commit."""
@@ -128,7 +128,7 @@ async def writer(pool: Pool) -> Writer:
     return made
 
 
-async def test_series_that_were_emptied_under_open_connections_get_no_foreign_samples(
+async def test_a_table_of_series_truncated_under_open_connections_gets_no_wrong_samples(
     pool: Pool, writer: Writer
 ) -> None:
     async with pool.connection() as connection:
@@ -145,7 +145,7 @@ async def test_series_that_were_emptied_under_open_connections_get_no_foreign_sa
     assert await rows_of(pool) == expected
 
 
-async def test_an_older_state_restored_under_open_connections_gets_no_foreign_samples(
+async def test_an_older_state_restored_under_open_connections_gets_no_wrong_samples(
     pool: Pool, writer: Writer
 ) -> None:
     """The rows of series and tokens are put back as they were, and the numbers given anew."""
@@ -186,7 +186,7 @@ async def test_a_series_that_was_deleted_is_made_again(pool: Pool, writer: Write
         ),
     ],
 )
-async def test_what_keeps_samples_out_is_named_before_one_is_sent(
+async def test_an_obstacle_to_storing_samples_is_named_before_one_is_sent(
     pool: Pool, spoil: str, mend: str, words: str
 ) -> None:
     await Writer(pool, ignore).store(write_batch_of([at(0, 1.0, one) for one in SERIES]))
@@ -223,7 +223,7 @@ async def test_a_database_that_is_being_restored_is_neither_used_nor_migrated(
 
 @pytest.mark.skipif(not NATIVE_URL, reason="one session of the embedded engine serves all")
 @pytest.mark.parametrize("check", [try_write, partial(refuse_unready, kept_for_it=None)])
-async def test_a_session_to_which_hypertables_are_plain_tables_is_not_used(
+async def test_a_session_in_restore_mode_is_not_used(
     engine: Engine, pool: Pool, check: Callable[[Connection], Awaitable[None]]
 ) -> None:
     """What it wrote would be in no chunk, and nobody would ever see it."""
@@ -235,7 +235,7 @@ async def test_a_session_to_which_hypertables_are_plain_tables_is_not_used(
 
 
 @pytest.mark.skipif(not NATIVE_URL, reason="the embedded engine has one database")
-async def test_a_first_start_that_was_cut_short_is_gone_on_with() -> None:
+async def test_an_interrupted_first_start_is_continued() -> None:
     """It left the table of migrations, and nothing in it."""
     async with database("UTF8") as connection:
         await connection.execute(
@@ -340,7 +340,7 @@ async def test_a_write_during_which_the_token_is_renewed_twice_is_stored(
     assert (incarnations.changes, await rows_of(pool)) == (0, {("m0", 1.0)})
 
 
-async def test_a_token_of_before_the_write_is_one_of_an_older_copy(pool: Pool) -> None:
+async def test_a_token_from_before_the_write_belongs_to_an_older_copy(pool: Pool) -> None:
     incarnations = await begin(pool)
     old = list(incarnations.tokens_from_now().known)
     await incarnations.renew(pool)

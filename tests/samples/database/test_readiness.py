@@ -1,4 +1,4 @@
-"""The service is ready while a write goes through, and probes cost one try a second at most."""
+"""The service is ready while a write succeeds, and probes cost at most one write a second."""
 
 import asyncio
 import time
@@ -45,7 +45,7 @@ async def test_it_is_ready_while_the_database_takes_a_write_and_not_without_it(
     assert await Readiness(remote, str).cause() != ""
 
 
-async def test_what_keeps_samples_from_being_stored_is_said_without_a_try(
+async def test_a_known_cause_is_reported_without_a_write(
     remote: DatabasePool,
 ) -> None:
     before = tries(remote)
@@ -53,7 +53,7 @@ async def test_what_keeps_samples_from_being_stored_is_said_without_a_try(
     assert tries(remote) == before
 
 
-async def test_all_who_ask_within_a_second_share_one_try(remote: DatabasePool) -> None:
+async def test_all_callers_within_a_second_share_one_write(remote: DatabasePool) -> None:
     readiness, before = Readiness(remote, str), tries(remote)
     assert await asyncio.gather(*(readiness.cause() for _ in range(20))) == [""] * 20
     assert await readiness.cause() == ""
@@ -64,7 +64,7 @@ async def test_all_who_ask_within_a_second_share_one_try(remote: DatabasePool) -
     assert tries(remote) == before + 2
 
 
-async def test_a_try_that_finds_no_end_is_an_answer_for_a_second_too(
+async def test_a_hanging_write_is_an_answer_for_a_second_as_well(
     proxy: Proxy, remote: DatabasePool
 ) -> None:
     readiness = Readiness(remote, str)
@@ -79,7 +79,7 @@ async def test_a_try_that_finds_no_end_is_an_answer_for_a_second_too(
     assert time.monotonic() - began < SLACK_S
 
 
-async def test_who_stops_asking_does_not_end_the_try_of_the_others(
+async def test_a_cancelled_caller_does_not_cancel_the_write_for_the_others(
     proxy: Proxy, remote: DatabasePool
 ) -> None:
     readiness, before = Readiness(remote, str), tries(remote)

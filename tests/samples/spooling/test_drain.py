@@ -1,4 +1,4 @@
-"""What the disk refuses, or somebody did to the spool's files, holds up no other samples."""
+"""A file of the spool that fails or was changed by a person does not block other samples."""
 
 import errno
 import os
@@ -81,7 +81,7 @@ def unreadable(segment: Path) -> None:
     segment.mkdir()
 
 
-async def test_a_full_spool_is_stored_although_a_record_was_given_back(tmp_path: Path) -> None:
+async def test_a_full_spool_is_stored_even_with_a_requeued_record(tmp_path: Path) -> None:
     async with open_spool(tmp_path / "spool", budget_bytes=2000) as spool:
         await spool.refuse(batch(BAD), "out of range")
         quarantine.requeue(tmp_path / "spool", [])
@@ -113,7 +113,7 @@ async def test_a_postponed_record_is_tried_at_its_time_however_many_are_refused_
     assert drain._resting_until == due_at
 
 
-async def test_a_segment_that_cannot_be_read_holds_up_none_behind_it(
+async def test_an_unreadable_segment_does_not_block_later_ones(
     pool: Pool, spool: SampleSpool
 ) -> None:
     await put_in_segments(spool, BAD, GOOD)
@@ -168,7 +168,7 @@ async def test_a_segment_that_cannot_be_deleted_is_stored_once_and_deleted_later
     assert spool.status()["failing"] == 0
 
 
-async def test_a_segment_that_stays_behind_is_no_damage_to_the_next_service(
+async def test_a_segment_that_stays_is_not_reported_as_damage_at_the_next_start(
     tmp_path: Path,
 ) -> None:
     async with open_spool(tmp_path / "spool") as first:
@@ -212,7 +212,7 @@ async def test_a_spool_with_a_segment_that_cannot_be_read_is_opened(
     assert segment.exists()
 
 
-async def test_a_record_that_was_given_back_and_cannot_be_deleted_is_stored_once(
+async def test_a_requeued_record_that_cannot_be_deleted_is_stored_once(
     spool: SampleSpool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await spool.refuse(batch(BAD), "out of range")
@@ -229,7 +229,7 @@ async def test_a_record_that_was_given_back_and_cannot_be_deleted_is_stored_once
     assert list((tmp_path / "spool" / "requeued").iterdir()) == []
 
 
-async def test_a_postponed_record_that_cannot_be_read_holds_up_no_other(spool: SampleSpool) -> None:
+async def test_an_unreadable_postponed_record_does_not_block_others(spool: SampleSpool) -> None:
     await spool.postpone(batch(BAD))
     [record] = await spool.postponed_paths()
     unreadable(record)
@@ -262,7 +262,7 @@ async def test_a_postponed_record_that_cannot_be_deleted_is_stored_once(
 @pytest.mark.parametrize(
     "error", [errors.InternalError_("no chunk"), errors.NumericValueOutOfRange("too large")]
 )
-async def test_where_the_disk_is_full_a_refused_record_stays_in_its_segment(
+async def test_on_a_full_disk_a_refused_record_stays_in_its_segment(
     spool: SampleSpool, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     await put_in_segments(spool, BAD, GOOD)
@@ -280,7 +280,7 @@ async def test_where_the_disk_is_full_a_refused_record_stays_in_its_segment(
     assert spool.status()["failing"] == 0
 
 
-async def test_what_shares_a_segment_with_a_record_that_cannot_be_kept_aside_is_stored(
+async def test_other_records_of_a_segment_are_stored_if_one_cannot_be_put_aside(
     spool: SampleSpool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for series in (BAD, GOOD):
@@ -294,7 +294,7 @@ async def test_what_shares_a_segment_with_a_record_that_cannot_be_kept_aside_is_
     assert not spool.is_empty
 
 
-async def test_a_quarantine_that_cannot_be_listed_holds_up_nothing(
+async def test_a_quarantine_that_cannot_be_listed_blocks_nothing(
     spool: SampleSpool, tmp_path: Path
 ) -> None:
     folder = tmp_path / "spool" / "quarantine"
@@ -311,7 +311,7 @@ async def test_a_quarantine_that_cannot_be_listed_holds_up_nothing(
     assert spool.status()["failure"] == "File exists: quarantine"
 
 
-async def test_records_that_were_given_back_and_cannot_be_listed_are_told_of(
+async def test_requeued_records_that_cannot_be_listed_are_reported(
     spool: SampleSpool, tmp_path: Path
 ) -> None:
     """As of root, who gave them back in a folder of its own."""
@@ -328,7 +328,7 @@ async def test_records_that_were_given_back_and_cannot_be_listed_are_told_of(
     ]
 
 
-async def test_a_database_that_stores_no_samples_makes_no_segment_in_each_turn(
+async def test_a_database_that_stores_nothing_causes_no_new_segment_in_each_run(
     spool: SampleSpool, tmp_path: Path
 ) -> None:
     drain = Drain(spool, Database(errors.InsufficientPrivilege()).store, yes)
@@ -340,7 +340,7 @@ async def test_a_database_that_stores_no_samples_makes_no_segment_in_each_turn(
     assert len(list((tmp_path / "spool").glob("*.spool"))) == 2
 
 
-async def test_a_deadline_of_the_database_is_no_failure_of_the_disk(spool: SampleSpool) -> None:
+async def test_a_timeout_of_the_database_is_not_a_failure_of_the_disk(spool: SampleSpool) -> None:
     await spool.put(batch(GOOD))
     with pytest.raises(TimeoutError):
         await Drain(spool, _never, no).run()

@@ -1,4 +1,4 @@
-"""Samples are postponed only when it is about them, and are kept until the database takes them."""
+"""Samples are postponed only for an error about them, and are kept until they are stored."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -41,7 +41,7 @@ async def spool(tmp_path: Path) -> AsyncIterator[SampleSpool]:
         TimeoutError(),
     ],
 )
-async def test_one_load_that_always_fails_like_an_outage_is_postponed_alone(
+async def test_a_batch_that_always_fails_like_an_outage_is_postponed_alone(
     spool: SampleSpool, error: Exception
 ) -> None:
     database = Database(error)
@@ -69,7 +69,7 @@ async def test_a_state_of_the_database_is_never_about_a_sample(
     assert (database.stored, spool.postponed, spool.status()["refused"]) == ([], 0, 0)
 
 
-async def test_series_that_cannot_be_made_are_no_fault_of_the_samples(
+async def test_a_failure_to_create_series_does_not_quarantine_samples(
     pool: Pool, spool: SampleSpool
 ) -> None:
     """As between the data and the indexes of a restore: rows are taken, and no series."""
@@ -109,7 +109,7 @@ async def test_one_lost_connection_postpones_nothing(spool: SampleSpool) -> None
     assert (spool.postponed, spool.is_empty) == (0, True)
 
 
-async def test_a_load_that_the_program_itself_cannot_store_holds_up_no_other(
+async def test_a_batch_that_fails_by_a_defect_does_not_block_others(
     spool: SampleSpool,
 ) -> None:
     database = Database(ZeroDivisionError("a defect of ours"))
@@ -121,7 +121,7 @@ async def test_a_load_that_the_program_itself_cannot_store_holds_up_no_other(
     assert (database.stored, spool.postponed, spool.is_empty) == (["good"], 1, True)
 
 
-async def test_what_is_postponed_survives_a_restart(tmp_path: Path) -> None:
+async def test_postponed_records_survive_a_restart(tmp_path: Path) -> None:
     async with open_spool(tmp_path / "spool") as first:
         await first.postpone(batch(BAD))
         await first.postpone(batch(BAD))
@@ -133,7 +133,7 @@ async def test_what_is_postponed_survives_a_restart(tmp_path: Path) -> None:
     assert database.stored == ["bad"]
 
 
-async def test_a_postponed_record_that_somebody_deleted_is_kept_again(
+async def test_a_postponed_record_that_was_deleted_can_be_postponed_again(
     spool: SampleSpool, tmp_path: Path
 ) -> None:
     await spool.postpone(batch(BAD))

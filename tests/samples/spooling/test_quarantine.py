@@ -1,4 +1,4 @@
-"""What the database refused is listed with its reason, and is stored once it is given back."""
+"""A refused record is listed with its reason, and is stored after it was requeued."""
 
 import asyncio
 import json
@@ -66,7 +66,9 @@ def let_time_pass(drain: Drain) -> None:
     drain._resting_until = 0
 
 
-async def test_a_load_refused_without_a_clear_reason_holds_up_no_other(spool: SampleSpool) -> None:
+async def test_a_batch_refused_without_a_clear_error_does_not_block_others(
+    spool: SampleSpool,
+) -> None:
     database = Database(errors.InternalError_("no chunk"))
     drain = Drain(spool, database.store, yes)
     for each in (batch(BAD), batch(GOOD), batch(GOOD)):
@@ -140,7 +142,9 @@ async def test_a_database_that_refuses_everything_without_a_clear_reason_is_away
     assert (spool.postponed, spool.is_empty) == (0, False)
 
 
-async def test_a_database_that_takes_no_writes_quarantines_nothing(spool: SampleSpool) -> None:
+async def test_nothing_is_quarantined_while_the_database_accepts_no_writes(
+    spool: SampleSpool,
+) -> None:
     drain = Drain(spool, Database(errors.ReadOnlySqlTransaction()).store, no)
     await spool.put(batch(BAD))
 
@@ -150,7 +154,7 @@ async def test_a_database_that_takes_no_writes_quarantines_nothing(spool: Sample
     assert (spool.status()["refused"], spool.is_empty) == (0, False)
 
 
-async def test_refused_records_are_listed_and_given_back_beside_the_running_service(
+async def test_refused_records_are_listed_and_requeued_beside_the_running_service(
     pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VIGIA_DATA_DIR", str(tmp_path))
@@ -237,9 +241,7 @@ def several(*values: float) -> WriteBatch:
     return WriteBatch(columns_of([Sample(s, NOW, v) for s, v in zip(series, values, strict=True)]))
 
 
-async def test_of_one_request_only_the_series_that_is_refused_waits(
-    picky: Pool, spool: SampleSpool
-) -> None:
+async def test_only_the_refused_series_of_a_request_waits(picky: Pool, spool: SampleSpool) -> None:
     writer = Writer(picky, ignore, spool)
 
     assert (await writer.store(several(1, 666, 3))).duplicate is None
@@ -270,7 +272,7 @@ async def test_a_collected_batch_that_is_refused_waits_on_disk_and_those_after_i
     assert (writer.dropped, writer.pending) == (0, 0)
 
 
-async def test_what_comes_while_a_refused_batch_is_written_to_disk_is_stored(
+async def test_samples_that_arrive_while_a_refused_batch_is_written_to_disk_are_stored(
     picky: Pool, spool: SampleSpool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writer = Writer(picky, ignore, spool)
@@ -303,7 +305,7 @@ async def test_a_collected_value_that_the_database_never_takes_is_quarantined(
     assert (spool.status()["refused"], writer.dropped) == (1, 0)
 
 
-async def test_a_series_that_no_index_holds_keeps_nobody_s_samples_from_the_database(
+async def test_a_series_too_long_for_an_index_does_not_block_other_samples(
     pool: Pool, spool: SampleSpool
 ) -> None:
     """As of another version of Vigia, or of a rule: today every way in refuses it."""
@@ -324,7 +326,7 @@ async def test_a_series_that_no_index_holds_keeps_nobody_s_samples_from_the_data
     assert (writer.is_away, await values_of(pool)) == (False, [7])
 
 
-async def test_many_refused_samples_of_one_sender_keep_nobody_else_s_waiting(
+async def test_many_refused_samples_of_one_sender_do_not_delay_those_of_others(
     picky: Pool, spool: SampleSpool
 ) -> None:
     writer = Writer(picky, ignore, spool)

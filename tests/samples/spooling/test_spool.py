@@ -1,4 +1,4 @@
-"""What is acknowledged while the database is away waits on disk, and comes back in order."""
+"""Samples acknowledged while the database is away wait on disk, and are stored in order."""
 
 import asyncio
 import errno
@@ -63,7 +63,7 @@ async def drain_spool(writer: Writer, spool: SampleSpool) -> None:
 
 
 @pytest.mark.parametrize("is_own", [False, True])
-def test_what_is_packed_comes_back_as_it_was(*, is_own: bool) -> None:
+def test_a_packed_batch_is_unpacked_unchanged(*, is_own: bool) -> None:
     buckets, counts = np.array([-5, 0, 7], np.int32), np.array([1, 2, 2**40], np.int64)
     reported = WriteBatch(
         columns_of([at(0, -0.0), at(0.5, 1e-300), at(1, 0, UP, "refused")]),
@@ -85,7 +85,7 @@ def test_what_is_packed_comes_back_as_it_was(*, is_own: bool) -> None:
     assert histogram.counts.tolist() == counts.tolist()
 
 
-async def test_while_the_database_is_away_a_load_is_acknowledged_from_disk(
+async def test_while_the_database_is_away_a_batch_is_acknowledged_from_disk(
     pool: Pool, away: Pool, spool: SampleSpool
 ) -> None:
     writer = Writer(away, ignore, spool)
@@ -109,7 +109,7 @@ async def test_while_the_database_is_away_a_load_is_acknowledged_from_disk(
     assert await writer.store(batch(at(3, 4))) == Stored(1, 0)
 
 
-async def test_what_waited_is_there_for_the_next_service(
+async def test_waiting_samples_survive_a_restart_of_the_service(
     pool: Pool, away: Pool, tmp_path: Path
 ) -> None:
     """Its reasons and histograms too."""
@@ -129,7 +129,7 @@ async def test_what_waited_is_there_for_the_next_service(
         assert await cursor.fetchall() == [(3, 5)]
 
 
-async def test_what_was_stored_before_the_crash_is_stored_once(
+async def test_samples_stored_before_a_crash_are_not_stored_twice(
     pool: Pool, away: Pool, spool: SampleSpool
 ) -> None:
     """A commit whose answer was lost comes again from disk."""
@@ -143,7 +143,7 @@ async def test_what_was_stored_before_the_crash_is_stored_once(
     assert await values(pool) == [1, 2]
 
 
-async def test_a_batch_that_the_database_never_takes_is_quarantined_and_stops_nobody(
+async def test_a_batch_that_the_database_never_accepts_is_quarantined_and_blocks_no_other(
     pool: Pool, away: Pool, spool: SampleSpool, tmp_path: Path
 ) -> None:
     writer = Writer(away, ignore, spool)
@@ -193,7 +193,7 @@ async def test_the_service_s_own_series_have_room_when_senders_filled_theirs_in_
     assert spool.status()["refused"] == 1
 
 
-async def test_what_cannot_be_understood_is_quarantined(pool: Pool, tmp_path: Path) -> None:
+async def test_unreadable_records_are_quarantined(pool: Pool, tmp_path: Path) -> None:
     async with open_spool(tmp_path) as opened:
         opened._spool.append([b"what another version wrote", pack(batch(at(0, 1)))])
         await drain_spool(Writer(pool, ignore, opened), opened)
@@ -202,7 +202,7 @@ async def test_what_cannot_be_understood_is_quarantined(pool: Pool, tmp_path: Pa
     assert await values(pool) == [1]
 
 
-async def test_what_waits_is_not_refused_because_many_writes_wait(
+async def test_spooled_samples_are_not_refused_while_many_writes_wait(
     pool: Pool, away: Pool, spool: SampleSpool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As they do when the database comes back: it was acknowledged, and nobody sends it again."""
@@ -270,7 +270,7 @@ async def test_a_disk_that_takes_nothing_is_logged_once_until_it_works_again(
     assert reported == ["spool_failed", "spool_works_again"]
 
 
-async def test_what_is_left_in_the_buffer_at_the_end_waits_on_disk(
+async def test_the_rest_of_the_buffer_at_the_end_waits_on_disk(
     pool: Pool, away: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("samples.writer.DRAIN_TIMEOUT_S", 0.1)

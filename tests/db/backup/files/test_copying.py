@@ -1,4 +1,4 @@
-"""A copy in passes is what the folder is once nobody writes to it."""
+"""After the last pass, the copy equals the folder."""
 
 import os
 import time
@@ -33,7 +33,7 @@ def content_of(folder: Path) -> dict[str, bytes | None]:
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
-def test_whatever_changes_between_the_passes_the_last_one_finds_it(
+def test_the_last_pass_copies_every_change_between_the_passes(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, str, bytes]]
 ) -> None:
     place = tmp_path_factory.mktemp("copying")
@@ -59,7 +59,7 @@ def test_whatever_changes_between_the_passes_the_last_one_finds_it(
     )
 
 
-def test_what_has_rested_is_copied_once(tmp_path: Path) -> None:
+def test_an_unchanged_file_is_copied_once(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
     (source / "old").write_bytes(b"old")
@@ -74,7 +74,7 @@ def test_what_has_rested_is_copied_once(tmp_path: Path) -> None:
     assert copy.update(everything, now_ns + 2 * 10**9) == 0
 
 
-def test_what_is_not_wanted_any_more_leaves_the_copy(tmp_path: Path) -> None:
+def test_a_file_that_is_no_longer_wanted_is_removed_from_the_copy(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
     for name in ("kept", "dropped"):
