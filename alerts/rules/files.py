@@ -1,19 +1,15 @@
 """Reads and writes files of rules: TOML with one `[[rule]]` table for each rule."""
 
-import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import msgspec
 
 from alerts.rules.model import Rule
 from model.errors import InvalidError
-from model.text import as_text
+from model.toml import table
 from model.validation import explain
-
-BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def parse(text: str) -> list[Rule]:
@@ -43,26 +39,16 @@ def parse(text: str) -> list[Rule]:
 
 def dump(rules: Sequence[Rule]) -> str:
     """Return the text of a file with these rules, without fields that have their default."""
-    return "\n".join("".join(_lines(rule)) for rule in rules) or "rule = []\n"
-
-
-def document(rule: Rule) -> dict[str, Any]:
-    """Return the fields of a rule that differ from their defaults, by their names in the file."""
-    whole = msgspec.to_builtins(rule)
-    return {
-        field.encode_name: whole[field.encode_name]
-        for field in msgspec.structs.fields(Rule)
-        if field.required or getattr(rule, field.name) != _default(field)
-    }
+    return "\n".join(table("rule", rule) for rule in rules) or "rule = []\n"
 
 
 def _read(tables: Sequence[object]) -> tuple[list[Rule], list[str]]:
     rules, faults = [], []
-    for number, table in enumerate(tables, 1):
+    for number, one in enumerate(tables, 1):
         try:
-            rules.append(msgspec.convert(table, Rule))
+            rules.append(msgspec.convert(one, Rule))
         except msgspec.ValidationError as error:
-            name = table.get("name") if isinstance(table, dict) else None
+            name = one.get("name") if isinstance(one, dict) else None
             faults.append(f"{name or f'rule {number}'}: {explain(error)}")
     return rules, faults
 
@@ -74,31 +60,3 @@ def _circles(rules: Sequence[Rule]) -> Iterator[str]:
         members = [*rule.all_of, *rule.any_of, *rule.none_of]
         for name in filter(composites.__contains__, members):
             yield f"{rule.name}: it references {name}, but a composite may not contain a composite"
-
-
-def _default(field: msgspec.structs.FieldInfo) -> object:
-    has_factory = field.default_factory is not msgspec.NODEFAULT
-    return field.default_factory() if has_factory else field.default
-
-
-def _lines(rule: Rule) -> Iterator[str]:
-    yield "[[rule]]\n"
-    for name, value in document(rule).items():
-        yield f"{name} = {_toml(value)}\n"
-
-
-def _toml(value: Any) -> str:
-    """Return a value as TOML, which equals JSON except for tables and texts of several lines."""
-    if isinstance(value, dict):
-        pairs = (f"{_key(key)} = {_toml(item)}" for key, item in value.items())
-        return f"{{ {', '.join(pairs)} }}"
-    if isinstance(value, list):
-        return f"[{', '.join(map(_toml, value))}]"
-    if isinstance(value, str) and "\n" in value:
-        lines = (_toml(line)[1:-1] for line in value.split("\n"))
-        return '"""\n' + "\n".join(lines) + '"""'
-    return as_text(value)
-
-
-def _key(name: str) -> str:
-    return name if BARE.fullmatch(name) else _toml(name)

@@ -51,7 +51,7 @@ def told(provider: Provider) -> list[tuple[str, str, int, str]]:
     found = {}
     for request in provider.requests:
         body = json.loads(request.body)
-        if "alert" in body:
+        if body.get("alert") is not None:
             about = (request.path, body["event"], body.get("step", 0), body["alert"]["title"])
             found[body["key"]] = about
     return list(found.values())
@@ -107,6 +107,24 @@ async def test_routes_and_policies_are_read_changed_and_deleted(
     assert "label.team=x" in routes
     assert (route["policy"], route["enabled"], route["group_by"]) == ("wake", False, ["rule"])
     assert (refused[0], "a route leads to the policy 'wake'" in refused[2]) == (1, True)
+
+
+async def test_everything_is_kept_in_a_file_beside_the_service(
+    program: Program, tmp_path: Path
+) -> None:
+    file = tmp_path / "routes.toml"
+    async with open_provider() as provider:
+        await begin(program, provider)
+        await vigia(program, "routes", "export", str(file))
+        same = await vigia(program, "routes", "import", str(file), "--prune", "--dry-run")
+        file.write_text(file.read_text().replace('name = "wake"', 'name = "wake"\nrepeat = 4'))
+        changed = await vigia(program, "routes", "import", str(file))
+        policy: Any = await program.get("/policies/wake")
+
+    assert same == "nothing to change\n"
+    assert changed == "~ policy wake\n    repeat: 0 -> 4\n"
+    assert policy["repeat"] == 4
+    assert provider.url not in file.read_text()
 
 
 @pytest.mark.long

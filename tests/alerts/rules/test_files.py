@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alerts.evaluation.evaluator import built_in_rules
-from alerts.rules.files import document, dump, parse
+from alerts.rules.files import dump, parse
 from alerts.rules.model import Rule
 from model.errors import InvalidError
 from model.severity import Level
+from model.toml import document
 from tests.alerts.rules.some_rules import LINES, sets_of_rules
 
 

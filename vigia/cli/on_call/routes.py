@@ -12,6 +12,7 @@ from model.severity import Level
 from vigia.cli import terminal
 from vigia.cli.asking import Answer, Caller, asks
 from vigia.cli.on_call.documents import FILE, fields_of, named
+from vigia.cli.on_call.files import export_command, import_command
 
 PATH = f"{BASE}/routes"
 LABEL = "label."
@@ -25,6 +26,10 @@ SHOWN = (
 @click.group("routes")
 def routes_group() -> None:
     """Which alerts go to which channels or policy."""
+
+
+routes_group.add_command(export_command)
+routes_group.add_command(import_command)
 
 
 @routes_group.command("list")

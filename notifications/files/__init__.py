@@ -1,0 +1,1 @@
+"""Everything that says whom messages reach, as a file: channels, people, policies, routes."""
