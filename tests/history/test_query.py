@@ -240,7 +240,7 @@ def test_a_refusal_says_what_to_change(query: dict[str, Any], word: str) -> None
 def test_exports_have_a_row_for_each_bucket_with_samples_or_for_each_sample() -> None:
     assert ask(format="csv", step="raw").is_raw
     assert ask(format="ndjson", step="1s", start="0").step_s == 1
-    assert "no fill" in refusal(format="csv", fill="linear")
-    assert "no compare" in refusal(format="csv", compare="1d")
+    assert "leave out fill and compare" in refusal(format="csv", fill="linear")
+    assert "leave out fill and compare" in refusal(format="csv", compare="1d")
     assert "leave out agg" in refusal(format="arrow", step="raw", agg="avg")
     assert "leave out agg" in refusal(format="arrow", step="raw", group_by="host")

@@ -84,7 +84,7 @@ async def test_one_key_takes_only_its_share_of_the_places_to_wait() -> None:
     async with limiter.slot("somebody"):
         many = [asyncio.create_task(limiter.acquire("many")) for _ in range(share)]
         await until(lambda: limiter.usage().waiting == share)
-        with pytest.raises(UnavailableError, match=f"of one key {share}"):
+        with pytest.raises(UnavailableError, match=f"{share} of one key"):
             await limiter.acquire("many")
         other = asyncio.create_task(limiter.acquire("other"))
         await until(lambda: limiter.usage().waiting == share + 1)

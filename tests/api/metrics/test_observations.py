@@ -164,7 +164,7 @@ async def test_unknown_aggregates_of_a_histogram_are_refused_with_the_alternativ
         "has avg, count, max, min, sum and percentiles, but no stddev, rate"
         in (answer.body["detail"])
     )
-    assert "ask took_count" in answer.body["detail"]
+    assert "query took_count" in answer.body["detail"]
 
 
 @pytest.mark.usefixtures("memory")
