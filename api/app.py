@@ -29,6 +29,7 @@ from api.notifications import (
     links,
     oncall,
     overrides,
+    pause,
     schedules,
     verification,
 )
@@ -84,6 +85,7 @@ ROUTES: Sequence[ControllerRouterHandler] = (
     *channels.ROUTES,
     *browsers.ROUTES,
     *deliveries.ROUTES,
+    *pause.ROUTES,
     *contacts.ROUTES,
     *verification.ROUTES,
     *schedules.ROUTES,

@@ -36,6 +36,8 @@ class Type(StrEnum):
     SCHEDULE_CHANGED = "schedule_changed"
     ROUTE_CHANGED = "route_changed"
     POLICY_CHANGED = "policy_changed"
+    NOTIFICATIONS_PAUSED = "notifications_paused"
+    NOTIFICATIONS_RESUMED = "notifications_resumed"
     KEY_CREATED = "key_created"
     KEY_REVOKED = "key_revoked"
     ADMIN_CREATED = "admin_created"

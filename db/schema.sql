@@ -462,7 +462,7 @@ TABLE deliveries  -- One message to one address: what waits, what was sent, and 
     person text  -- Contact that it is for; null: nobody in particular.
     step integer NOT NULL DEFAULT 0  -- Step of an escalation policy, from 1; 0 without a policy.
     priority smallint NOT NULL  -- Lower goes first: 0 test, 1 on-call, 2 first message of an alert, 3 others.
-    state text NOT NULL DEFAULT 'pending'::text  -- pending, grouped (another delivery carries it), sent or failed (for good).
+    state text NOT NULL DEFAULT 'pending'::text  -- pending, grouped (another delivery carries it), sent, failed (for good) or skipped (out of date when a pause ended).
     attempts integer NOT NULL DEFAULT 0  -- Number of tries.
     created_at timestamp with time zone NOT NULL  -- When it was decided: the time of the commit's transaction; the end of quiet hours, if it waited for that.
     attempted_at timestamp with time zone  -- When it was last tried.
@@ -470,7 +470,7 @@ TABLE deliveries  -- One message to one address: what waits, what was sent, and 
     sent_at timestamp with time zone  -- When the provider took it.
     status integer  -- HTTP status or SMTP code of the last answer.
     answer text  -- Beginning of the last answer.
-    last_error text  -- Why the last try failed.
+    last_error text  -- Why the last try failed, or why it was skipped.
     reference text  -- What the provider calls the message.
     group_id bigint  -- The delivery that carries it with others.
     notification_group_id bigint  -- The group of a route, if one sends it: its messages keep their order.
@@ -479,7 +479,7 @@ TABLE deliveries  -- One message to one address: what waits, what was sent, and 
     CONSTRAINT deliveries_key_key UNIQUE (key)
     CONSTRAINT deliveries_notification_id_fkey FOREIGN KEY (notification_id) REFERENCES notifications(id) ON DELETE CASCADE
     CONSTRAINT deliveries_pkey PRIMARY KEY (id)
-    CONSTRAINT deliveries_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'grouped'::text, 'sent'::text, 'failed'::text])))
+    CONSTRAINT deliveries_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'grouped'::text, 'sent'::text, 'failed'::text, 'skipped'::text])))
     CREATE INDEX deliveries_attempted ON public.deliveries USING btree (channel_id, address, attempted_at DESC) WHERE (attempted_at IS NOT NULL)
     CREATE INDEX deliveries_group ON public.deliveries USING btree (group_id) WHERE (group_id IS NOT NULL)
     CREATE UNIQUE INDEX deliveries_key_key ON public.deliveries USING btree (key)
@@ -934,6 +934,15 @@ TABLE notification_groups  -- Open alerts of a route that are sent together, and
     CREATE UNIQUE INDEX notification_groups_pkey ON public.notification_groups USING btree (id)
     CREATE UNIQUE INDEX notification_groups_route_id_key_key ON public.notification_groups USING btree (route_id, key)
 
+TABLE notification_pause  -- One row while nothing is sent; none otherwise.
+    id boolean NOT NULL DEFAULT true  -- Always true: there is one row at most.
+    paused_at timestamp with time zone NOT NULL  -- Since when nothing is sent.
+    paused_by text NOT NULL  -- Who paused.
+    reason text NOT NULL DEFAULT ''::text  -- Why.
+    CONSTRAINT notification_pause_id_check CHECK (id)
+    CONSTRAINT notification_pause_pkey PRIMARY KEY (id)
+    CREATE UNIQUE INDEX notification_pause_pkey ON public.notification_pause USING btree (id)
+
 TABLE notifications  -- What is to be said: one row for each transition of an alert, test, or other news.
     id bigint NOT NULL GENERATED ALWAYS AS IDENTITY  -- Number of the notification; they are in the order of their transitions.
     kind text NOT NULL  -- alert, incident, maintenance, on_call, account, report or test.
@@ -1123,7 +1132,7 @@ TABLE security_clock  -- The newest slot of which the security events were count
 TABLE security_events  -- The security audit: who was refused, and who changed settings, rules, suppression, and keys.
     id bigint NOT NULL GENERATED ALWAYS AS IDENTITY  -- Order of the rows.
     time timestamp with time zone NOT NULL  -- When; of several that are alike, the first.
-    type text NOT NULL  -- What: sign_in_failed, key_refused, forbidden, setting_changed, rule_changed, suppression_changed, channel_changed, contact_changed, schedule_changed, key_created, key_revoked, admin_created or first_admin_created.
+    type text NOT NULL  -- What: sign_in_failed, key_refused, forbidden, setting_changed, rule_changed, suppression_changed, channel_changed, contact_changed, schedule_changed, notifications_paused, notifications_resumed, key_created, key_revoked, admin_created or first_admin_created.
     actor text NOT NULL  -- Who; empty: not authenticated.
     address text NOT NULL  -- Address the request came from; empty: not known, or several.
     detail text NOT NULL  -- What was asked for or changed; never a secret.

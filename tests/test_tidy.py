@@ -41,8 +41,8 @@ OWNERS = {
     "notifications": {
         "calendar_feeds", "channels", "contact_addresses", "contacts", "deliveries",
         "delivery_addresses", "escalations", "message_links", "notification_group_members",
-        "notification_groups", "notifications", "on_call_shifts", "policies", "route_channels",
-        "routes", "schedule_overrides", "schedules",
+        "notification_groups", "notification_pause", "notifications", "on_call_shifts",
+        "policies", "route_channels", "routes", "schedule_overrides", "schedules",
     },
     "retention": {"maintenance_runs"},
     "samples": {"late_ranges", "late_samples", "replica_tokens"},

@@ -16,6 +16,7 @@ from model.series import Category
 from model.severity import Level
 from model.text import Lines, NonEmptyText
 from model.times import utc_now
+from notifications.outbox import pause
 from retention import tiers
 from runtime.version import __version__
 
@@ -38,6 +39,8 @@ class Status(Struct, frozen=True):
     services: dict[str, object]
     maintenance: tiers.Run | None
     """The newest run of the storage maintenance."""
+    notifications: pause.Pause
+    """Whether messages are sent, and how many wait."""
 
 
 @post(
@@ -82,6 +85,7 @@ async def status(context: NamedDependency[AppContext]) -> Status:
             database_version=connection.info.parameter_status("server_version") or "",
             services=_services(context),
             maintenance=await tiers.last_run(connection),
+            notifications=await pause.read(connection),
         )
 
 

@@ -30,6 +30,8 @@ class State(StrEnum):
     SENT = "sent"
     FAILED = "failed"
     """For good: it can be sent again by hand."""
+    SKIPPED = "skipped"
+    """Out of date when a pause ended: it can be sent again by hand."""
 
 
 class Delivery(Struct, frozen=True, kw_only=True):
@@ -108,8 +110,8 @@ async def replay(connection: Connection, delivery_id: int, now: datetime) -> Del
     if not await queries.value(connection, REPLAY, id=min(delivery_id, ID_MAX), now=now):
         found = await read(connection, delivery_id)
         raise ConflictError(
-            f"delivery {delivery_id} is {found.state}; only sent or failed deliveries of a "
-            "channel that still exists can be sent again"
+            f"delivery {delivery_id} is {found.state}; only sent, failed or skipped "
+            "deliveries of a channel that still exists can be sent again"
         )
     return await read(connection, delivery_id)
 

@@ -37,7 +37,7 @@ ORDER BY a.channel_id, d.attempted_at DESC
 WITH replayed AS (
     UPDATE deliveries
     SET state = 'pending', next_at = %(now)s, created_at = %(now)s, last_error = NULL, group_id = NULL
-    WHERE id = %(id)s AND state IN ('failed', 'sent') AND channel_id IS NOT NULL
+    WHERE id = %(id)s AND state IN ('failed', 'sent', 'skipped') AND channel_id IS NOT NULL
     RETURNING channel_id, address
 ), served AS (
     UPDATE delivery_addresses a

@@ -94,7 +94,7 @@ async def renew(
     lease: UUID,
     lease_until: datetime,
 ) -> bool:
-    """Prolong a lease; False when it has run out, and the address may be someone else's."""
+    """Prolong a lease; False when it has run out or notifications are paused: nothing is sent."""
     renewed = await queries.run(
         connection, RENEW, **_key(address), now=now, lease=lease, lease_until=lease_until
     )

@@ -6,6 +6,7 @@ WITH free AS (
     FROM delivery_addresses a
     JOIN channels c ON c.id = a.channel_id AND c.enabled
     WHERE a.retry_at <= %(now)s AND a.lease_until <= %(now)s
+      AND NOT EXISTS (SELECT FROM notification_pause)
       AND EXISTS (
           SELECT
           FROM deliveries d
@@ -26,9 +27,11 @@ RETURNING a.channel_id, a.address, a.failures
 UPDATE delivery_addresses SET lease = NULL, lease_until = '-infinity' WHERE lease = %(lease)s
 
 -- name: renew
+-- Not while notifications are paused: whoever serves an address then stops.
 UPDATE delivery_addresses
 SET lease_until = %(lease_until)s
 WHERE channel_id = %(channel_id)s AND address = %(address)s AND lease = %(lease)s AND lease_until > %(now)s
+  AND NOT EXISTS (SELECT FROM notification_pause)
 
 -- name: release
 UPDATE delivery_addresses

@@ -40,7 +40,7 @@ class Planner(Struct, frozen=True, kw_only=True):
     announce: Callable[[], None]
 
     async def run(self, now: datetime) -> None:
-        """Send everything that is due at a moment.
+        """Send everything that is due at a moment; what is due during a pause waits.
 
         Acknowledgements end first: the message of the step that follows shows a firing alert.
         """

@@ -10,6 +10,8 @@ from db.backup.restoring import Target
 from db.engine import FILES, open_engine
 from db.queries import Connection
 from model.errors import ConflictError
+from model.times import utc_now
+from notifications.outbox.pause import PAUSE_RESTORED, pause_restored
 from runtime.settings import Settings
 
 FOLDER = "backups"
@@ -30,7 +32,7 @@ async def back_up(settings: Settings, to: Path | None, reason: str, progress: Pr
         folder=to or await folder_of(settings),
         reason=reason,
         spool=settings.data_dir / SPOOL,
-        closing=(),
+        closing=(PAUSE_RESTORED,),
     )
     async with open_engine(settings, share=True) as engine:
         return await making.make(engine, settings, wanted, progress)
@@ -42,10 +44,10 @@ async def folder_of(settings: Settings) -> Path:
 
 
 async def restore(settings: Settings, path: Path, progress: Progress, *, replace: bool) -> Manifest:
-    """Restore a backup. Raises whatever `restoring.restore` raises."""
+    """Restore a backup, with notifications paused. Raises whatever `restoring.restore` raises."""
 
-    async def finish(_: Connection) -> None:
-        """Change nothing in the restored database."""
+    async def finish(connection: Connection) -> None:
+        await pause_restored(connection, utc_now())
 
     target = Target(
         settings=settings, spool=settings.data_dir / SPOOL, replace=replace, finish=finish

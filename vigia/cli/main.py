@@ -26,6 +26,7 @@ COMMANDS = {
     "serve": "vigia.cli.groups.service:serve_command",
     "spool": "vigia.cli.groups.spool:spool_group",
     "sql": "vigia.cli.sql.command:sql_command",
+    "status": "vigia.cli.status:status_command",
     "storage": "vigia.cli.groups.retention:storage_command",
 }
 """The location of each command. A command is imported only if it is called."""

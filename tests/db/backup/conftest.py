@@ -14,6 +14,7 @@ from db.backup.progress import Silent
 from db.backup.restoring import Target
 from db.engine import Engine
 from db.queries import Connection
+from notifications.outbox.pause import PAUSE_RESTORED
 from runtime.settings import Secret, Settings
 
 
@@ -47,7 +48,7 @@ async def fresh(engine: Engine, tmp_path: Path) -> AsyncIterator[Settings]:
 
 
 async def back_up(engine: Engine, source: Settings, folder: Path, spool: Path) -> Made:
-    wanted = Wanted(folder=folder, reason="a test", spool=spool, closing=())
+    wanted = Wanted(folder=folder, reason="a test", spool=spool, closing=(PAUSE_RESTORED,))
     return await make(engine, source, wanted, Silent())
 
 

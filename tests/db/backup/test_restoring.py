@@ -309,5 +309,8 @@ async def test_psql_alone_can_restore_a_backup(
     assert (said.returncode, said.stderr) == (0, b"")
     async with started(fresh) as copy:
         assert await fetch(copy, ROLLED_UP) == whole.rolled_up
+        assert await fetch(copy, b"SELECT paused_by FROM notification_pause") == [
+            ("vigia restore",)
+        ]
         async with copy.connection() as connection:
             assert await migrate(connection) == 0

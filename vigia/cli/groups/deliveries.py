@@ -37,6 +37,44 @@ def replay(caller: Caller, number: int) -> None:
     caller.ask("POST", f"{PATH}/{number}/replay", _print_replayed)
 
 
+@deliveries_group.command("status")
+@asks
+def status(caller: Caller) -> None:
+    """Say whether messages are sent, and how many wait."""
+    caller.ask("GET", f"{PATH}/pause", _print_pause, role=Role.ADMIN)
+
+
+@deliveries_group.command("pause")
+@asks
+@click.option("--reason", default="", help="Why, for whoever asks.")
+def pause(caller: Caller, reason: str) -> None:
+    """Send nothing until `vigia deliveries resume`; what is to be sent waits."""
+    caller.ask("POST", f"{PATH}/pause", _print_pause, body={"reason": reason}, role=Role.ADMIN)
+
+
+@deliveries_group.command("resume")
+@asks
+def resume(caller: Caller) -> None:
+    """Send again; of what waits, nothing that is out of date."""
+    caller.ask("POST", f"{PATH}/resume", _print_pause, role=Role.ADMIN)
+
+
+def _print_pause(found: Answer) -> None:
+    terminal.echo(describe_pause(found))
+
+
+def describe_pause(found: Answer) -> str:
+    """Return a line about a pause, as the API shows it."""
+    waiting = f"{found['waiting']} waiting"
+    if not found["paused"]:
+        return f"notifications are sent; {waiting}"
+    reason = f" ({found['reason']})" if found["reason"] else ""
+    return (
+        f"notifications are paused since {found['paused_at']} by {found['paused_by']}{reason}; "
+        f"{waiting}; send them with `vigia deliveries resume`"
+    )
+
+
 def _print_list(found: Answer) -> None:
     terminal.print_table(
         ["id", "channel", "event", "alert", "state", "tries", "next or sent", "last error"],
