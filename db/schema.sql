@@ -456,7 +456,7 @@ TABLE deliveries  -- One message to one address: what waits, what was sent, and 
     key text NOT NULL  -- Idempotency key: the same on each try.
     notification_id bigint NOT NULL  -- What is said.
     alert_id bigint  -- The alert, if it is about one: what is said of one alert keeps its order.
-    channel_id bigint  -- The channel; null once it was deleted.
+    channel_id bigint  -- The channel; null once it was deleted, and of a canary.
     channel text NOT NULL  -- Name of the channel at that time.
     address text NOT NULL DEFAULT ''::text  -- Address within the channel; empty: the channel's own.
     person text  -- Contact that it is for; null: nobody in particular.
@@ -945,8 +945,8 @@ TABLE notification_pause  -- One row while nothing is sent; none otherwise.
 
 TABLE notifications  -- What is to be said: one row for each transition of an alert, test, or other news.
     id bigint NOT NULL GENERATED ALWAYS AS IDENTITY  -- Number of the notification; they are in the order of their transitions.
-    kind text NOT NULL  -- alert, incident, maintenance, on_call, account, report or test.
-    event text NOT NULL  -- opened, escalated, lowered, acknowledged, resolved, reminder, group, test, shift_started, shift_ended or code.
+    kind text NOT NULL  -- alert, incident, maintenance, on_call, account, report, test or canary (of the watchdog).
+    event text NOT NULL  -- opened, escalated, lowered, acknowledged, resolved, reminder, group, test, shift_started, shift_ended, code or canary.
     time timestamp with time zone NOT NULL  -- When it happened.
     alert_id bigint  -- The alert, if it is about one.
     transition_id bigint  -- The row of system_alert_events; null where there is none, as in a group.

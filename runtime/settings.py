@@ -12,6 +12,9 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Struct
 
+from model.errors import InvalidError
+from model.times import parse_duration
+
 PREFIX = "VIGIA_"
 ROLES = ("api", "collect", "alert", "deliver", "retain")
 ADMIN_KEY_CHARS_MIN = 32
@@ -23,6 +26,10 @@ SECRET_KEY_CHARS_MIN = 32
 SECRET_KEYS_MAX = 10
 SERVICE_URL = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
 """The address of a Vigia service, without password, query and fragment."""
+WATCHDOG_URL = re.compile(r"https?://[^\s/?#@]+([/?][^\s#]*)?")
+MINUTE_S = 60.0
+WATCHDOG_S_MIN, WATCHDOG_S_MAX = 300.0, 86_400.0
+"""A roll-up runs every five minutes: whether it still does, cannot be known sooner."""
 FOREIGN = frozenset({"test_database_url", "url", "key", "key_file"})
 """Variables with the prefix that are no settings. Tests and client commands read them."""
 
@@ -64,6 +71,13 @@ class Settings(Struct, frozen=True, kw_only=True):
     trading_database_url: Secret | None = None
     trusted_proxies: tuple[str, ...] = ()
     egress_allow: tuple[str, ...] = ()
+    watchdog_url: Secret | None = None
+    watchdog_interval: str = "5m"
+
+    @property
+    def watchdog_interval_s(self) -> float:
+        """How often the watchdog is called, in whole minutes."""
+        return parse_duration(self.watchdog_interval)
 
     @property
     def url(self) -> str:
@@ -193,6 +207,7 @@ def _check(settings: Settings) -> None:
     for name in ("trusted_proxies", "egress_allow"):
         _check_networks(name, getattr(settings, name))
     _check_admin_key(settings.admin_key)
+    _check_watchdog(settings)
     if settings.secret_key is not None:
         check_secret_key(f"{PREFIX}SECRET_KEY", settings.secret_key)
 
@@ -230,6 +245,22 @@ def _check_networks(name: str, networks: tuple[str, ...]) -> None:
                 f"{PREFIX}{name.upper()}: {network!r} is not a network; write an address such as "
                 "10.0.0.7, or a network whose host bits are zero such as 10.0.0.0/8"
             ) from None
+
+
+def _check_watchdog(settings: Settings) -> None:
+    url = settings.watchdog_url
+    if url is not None and not WATCHDOG_URL.fullmatch(url.reveal()):
+        raise SettingsError(f"{PREFIX}WATCHDOG_URL: must be http:// or https://, a host and a path")
+    try:
+        interval_s = settings.watchdog_interval_s
+    except InvalidError as error:
+        raise SettingsError(f"{PREFIX}WATCHDOG_INTERVAL: {error}") from None
+    is_allowed = WATCHDOG_S_MIN <= interval_s <= WATCHDOG_S_MAX
+    if not is_allowed or interval_s % MINUTE_S:
+        raise SettingsError(
+            f"{PREFIX}WATCHDOG_INTERVAL: {settings.watchdog_interval} is not between 5m and 1d in "
+            "whole minutes; write 5m, 15m or 1h"
+        )
 
 
 def _check_admin_key(key: Secret | None) -> None:

@@ -25,6 +25,8 @@ from notifications.outbox.sender import Sender
 from notifications.replies.acting import Acting
 from notifications.replies.listening import Listeners
 from notifications.replies.reply import OnReply
+from notifications.watchdog.canary import confirm
+from notifications.watchdog.watchdog import Watchdog
 from runtime.encryption.key_file import open_keys
 from runtime.encryption.secret_keys import SecretKeys
 from runtime.network.egress import Egress, open_egress
@@ -119,7 +121,8 @@ async def open_unprepared(settings: Settings) -> AsyncIterator[Service]:
             incarnations=incarnations,
         ) as writer:
             secret_keys = open_keys(settings)
-            dispatcher = _dispatcher(settings, pool, egress, secret_keys)
+            watchdog = _watchdog(settings, pool, egress)
+            dispatcher = _dispatcher(settings, pool, egress, secret_keys, watchdog)
 
             def announce() -> None:
                 live.wake()
@@ -146,7 +149,9 @@ async def open_unprepared(settings: Settings) -> AsyncIterator[Service]:
                 dispatcher=dispatcher,
                 listeners=_listeners(pool, egress, secret_keys, announce),
                 announce=announce,
-                evaluations=_evaluations(pool, config, writer, announce),
+                evaluations=_evaluations(
+                    pool, config, writer, announce, is_watched=watchdog is not None
+                ),
                 monitor=monitor,
                 sql_rules=SqlRuleCollector(pool, writer.put),
                 incarnations=incarnations,
@@ -172,7 +177,12 @@ def _replace_all(*pools: DatabasePool) -> None:
 
 
 def _evaluations(
-    pool: DatabasePool, config: CurrentConfig, writer: Writer, announce: Callable[[], None]
+    pool: DatabasePool,
+    config: CurrentConfig,
+    writer: Writer,
+    announce: Callable[[], None],
+    *,
+    is_watched: bool,
 ) -> Evaluations:
     return Evaluations(
         pool=pool,
@@ -181,11 +191,16 @@ def _evaluations(
         wait_until_stored=writer.wait_until_stored,
         announce=announce,
         evaluate=partial(evaluate, on_transitions=ON_TRANSITIONS),
+        confirm=confirm if is_watched else None,
     )
 
 
 def _dispatcher(
-    settings: Settings, pool: DatabasePool, egress: Egress, keys: SecretKeys
+    settings: Settings,
+    pool: DatabasePool,
+    egress: Egress,
+    keys: SecretKeys,
+    watchdog: Watchdog | None,
 ) -> Dispatcher:
     few = PoolShare(pool, DISPATCH_CONNECTIONS_MAX)
     sender = Sender(
@@ -196,7 +211,13 @@ def _dispatcher(
         now=utc_now,
         lease=lease_of(settings.data_dir),
     )
-    return Dispatcher(pool=few, sender=sender, now=utc_now)
+    return Dispatcher(pool=few, sender=sender, now=utc_now, watchdog=watchdog)
+
+
+def _watchdog(settings: Settings, pool: DatabasePool, egress: Egress) -> Watchdog | None:
+    if settings.watchdog_url is None:
+        return None
+    return Watchdog(pool=PoolShare(pool, 1), egress=egress, url=settings.watchdog_url, now=utc_now)
 
 
 def _listeners(

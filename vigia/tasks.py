@@ -1,6 +1,7 @@
 """The periodic tasks of a replica, by role, and when each runs."""
 
 from collections.abc import Callable, Coroutine
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -14,6 +15,7 @@ from collectors.trading.trading import collect_demo_every, trading
 from config.model import BUILT_IN
 from notifications.oncall.recording import Recorder
 from notifications.routing.planner import Planner
+from notifications.watchdog.canary import sample_of
 from retention.jobs import Jobs
 from runtime.schedule import every
 from vigia.housekeeping import expire
@@ -90,7 +92,18 @@ def collectors(service: Service) -> Services:
     services["collect itself"] = every(
         interval_s, partial(measure, service), service.counted("collect itself")
     )
+    if service.settings.watchdog_url is not None:
+        services["canary"] = every(
+            lambda: service.settings.watchdog_interval_s,
+            partial(put_canary, service),
+            service.counted("canary"),
+        )
     return services | _sql_collectors(service, interval_s)
+
+
+async def put_canary(service: Service, at: datetime) -> None:
+    """Begin the way of a canary."""
+    service.writer.put([sample_of(at)])
 
 
 def _sql_collectors(service: Service, interval_s: Callable[[], float]) -> Services:

@@ -30,6 +30,9 @@ Evaluate = Callable[
     Awaitable[object],
 ]
 
+Confirm = Callable[[Connection, datetime, datetime], Awaitable[object]]
+"""Is called after each minute that was evaluated, with the minute and the time."""
+
 
 class Evaluations(Struct, kw_only=True):
     """Evaluates minutes in order; minutes that an outage interrupts stay in `queue`.
@@ -45,6 +48,7 @@ class Evaluations(Struct, kw_only=True):
     wait_until_stored: Callable[[float], Awaitable[bool]]
     announce: Callable[[], None]
     evaluate: Evaluate = evaluator.evaluate
+    confirm: Confirm | None = None
     store_wait_s: float = STORE_WAIT_S
     lag: EvaluationLag = field(default_factory=EvaluationLag)
     queue: list[datetime] = field(default_factory=list)
@@ -117,6 +121,8 @@ class Evaluations(Struct, kw_only=True):
         thresholds, dependencies = config.thresholds_document(), config.all_dependencies()
         try:
             await self.evaluate(connection, self.queue[0], thresholds, dependencies, utc_now())
+            if self.confirm is not None:
+                await self.confirm(connection, self.queue[0], utc_now())
         finally:
             # Even a failed evaluation may have committed some batches.
             self.announce()

@@ -4,7 +4,7 @@ SELECT d.id, d.key, n.kind, n.event, d.channel, d.address, d.person, d.step, d.s
        d.sent_at, d.status, d.answer, d.last_error, d.group_id, n.payload -> 'alert' AS alert
 FROM deliveries d
 JOIN notifications n ON n.id = d.notification_id
-WHERE d.id < %(before)s
+WHERE d.id < %(before)s AND n.kind <> 'canary'
   AND (%(id)s::bigint IS NULL OR d.id = %(id)s)
   AND (%(state)s::text IS NULL OR d.state = %(state)s)
   AND (%(channel)s::text IS NULL OR d.channel = %(channel)s)

@@ -6,7 +6,7 @@ order.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import datetime
 
 import structlog
@@ -16,6 +16,7 @@ from db.failures import FAILURES
 from notifications.outbox import queue
 from notifications.outbox.pool_share import PoolShare
 from notifications.outbox.sender import LEASE, Sender
+from notifications.watchdog.watchdog import Watchdog
 
 log = structlog.get_logger()
 
@@ -31,6 +32,8 @@ class Dispatcher(Struct, kw_only=True):
     pool: PoolShare
     sender: Sender
     now: Callable[[], datetime]
+    watchdog: Watchdog | None = None
+    """Is called for each canary that has come as far as this."""
     _awake: asyncio.Event = field(default_factory=asyncio.Event)
     _serving: set[asyncio.Task[None]] = field(default_factory=set)
     _has_begun: bool = False
@@ -66,14 +69,20 @@ class Dispatcher(Struct, kw_only=True):
                     await queue.release_all(connection, self.sender.lease)
                     self._has_begun = True
                 claimed = await queue.claim(connection, now, self.sender.lease, now + LEASE, free)
+                canary = await self.watchdog.claim(connection) if self.watchdog else None
         except FAILURES as error:
             # What waits is in the database, and is sent when the database is back.
             log.warning("outbox_unreachable", reason=str(error))
             return
         for address in claimed:
-            task = group.create_task(self.sender.serve(address))
-            self._serving.add(task)
-            task.add_done_callback(self._finish)
+            self._begin(group, self.sender.serve(address))
+        if self.watchdog and canary:
+            self._begin(group, self.watchdog.call(canary))
+
+    def _begin(self, group: asyncio.TaskGroup, serving: Coroutine[None, None, None]) -> None:
+        task = group.create_task(serving)
+        self._serving.add(task)
+        task.add_done_callback(self._finish)
 
     def _finish(self, task: asyncio.Task[None]) -> None:
         self._serving.discard(task)

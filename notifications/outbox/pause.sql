@@ -1,6 +1,6 @@
 -- name: read
 SELECT p.id IS NOT NULL AS paused, p.paused_at, p.paused_by, p.reason,
-       (SELECT count(*) FROM deliveries d WHERE d.state = 'pending') AS waiting
+       (SELECT count(*) FROM deliveries d WHERE d.state = 'pending' AND d.channel_id IS NOT NULL) AS waiting
 FROM (SELECT) one
 LEFT JOIN notification_pause p ON true
 

@@ -27,6 +27,14 @@ def _print_status(found: Answer) -> None:
         ["samples", f"{writer['stored']} stored, {writer['pending']} pending"],
         ["spool", ", ".join(f"{name} {value}" for name, value in spool.items())],
         ["tasks that failed or were late", ", ".join(sorted(failing)) or "none"],
+        ["watchdog", _watchdog(services["watchdog"])],
         ["notifications", describe_pause(found["notifications"])],
     ]
     terminal.print_table(["", ""], rows)
+
+
+def _watchdog(found: Answer | None) -> str:
+    if found is None:
+        return "none; VIGIA_WATCHDOG_URL names one"
+    called = f"called at {found['called_at']}" if found["called_at"] else "not called yet"
+    return f"{called}; {found['last_error']}" if found["last_error"] else called

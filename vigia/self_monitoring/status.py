@@ -35,6 +35,7 @@ def status_of(service: Service) -> dict[str, object]:
         "sql_rules": {"lingering": service.sql_rules.lingering},
         "evaluation": service.evaluations.lag.status(),
         "missed_checks": len(service.monitor.missed.slots),
+        "watchdog": service.dispatcher.watchdog and service.dispatcher.watchdog.status(),
         "log": {"lines_lost": log.lost.lines},
     }
 

@@ -1,0 +1,80 @@
+"""The canary: a sample that is followed from the writer to the outbox.
+
+It is written at whole minutes, and its value is its time. So what comes out of the 1m tier is known
+to be what was put in. Nobody sees it among alerts: it is no alert, and no channel has it.
+"""
+
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+
+from alerts.clock import read_clock
+from db import queries
+from db.queries import Connection
+from model.series import Category, Sample, Series
+
+_QUERIES = queries.load(__file__)
+ENQUEUE = _QUERIES["enqueue"]
+CLAIM = _QUERIES["claim"]
+MARK_SENT = _QUERIES["mark_sent"]
+
+SERIES = Series(metric="service_canary", component="server", category=Category.SYSTEM)
+EVALUATED_WITHIN = timedelta(minutes=3)
+SENT_WITHIN = timedelta(minutes=4)
+"""Below the shortest interval, so that a canary is never taken for the next one."""
+TRY_AGAIN_AFTER = timedelta(seconds=15)
+ROLLED_UP_AFTER = timedelta(minutes=19)
+"""The maintenance runs every five minutes and leaves out the newest ten. A few more are for a run
+that takes long; so a freeze shows within ten minutes, two of the shortest intervals."""
+
+
+class Canary(Struct, frozen=True):
+    """A canary that is to be sent, and when it was written."""
+
+    id: int
+    time: datetime
+
+
+def sample_of(at: datetime) -> Sample:
+    """Return the canary of a whole minute, for the writer."""
+    return Sample(SERIES, at, at.timestamp())
+
+
+async def confirm(connection: Connection, at: datetime, now: datetime) -> bool:
+    """After the evaluation of a minute: put the canary that came through into the outbox.
+
+    True if there was one that was not there before.
+    """
+    clock = await read_clock(connection)
+    if clock.evaluated_at is None or clock.evaluated_at < at:
+        return False
+    due = at - ROLLED_UP_AFTER
+    written = await queries.run(
+        connection,
+        ENQUEUE,
+        metric=SERIES.metric,
+        component=SERIES.component,
+        at=at,
+        since=at - EVALUATED_WITHIN,
+        due=due,
+        due_since=due - ROLLED_UP_AFTER,
+        now=now,
+    )
+    return written == 1
+
+
+async def claim(connection: Connection, now: datetime) -> Canary | None:
+    """Return a canary that is to be sent now; for a while nobody else gets it."""
+    return await queries.first(
+        connection,
+        Canary,
+        CLAIM,
+        now=now,
+        since=now - SENT_WITHIN,
+        again_at=now + TRY_AGAIN_AFTER,
+    )
+
+
+async def mark_sent(connection: Connection, canary: Canary, now: datetime, status: int) -> None:
+    """Note that the address took the call."""
+    await queries.run(connection, MARK_SENT, id=canary.id, now=now, status=status)
