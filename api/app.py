@@ -21,6 +21,7 @@ from api.ingest import otlp_routes as otlp
 from api.ingest import remote_write
 from api.metrics import catalogue, history
 from api.notifications import (
+    actions,
     calendars,
     channels,
     contacts,
@@ -86,6 +87,7 @@ ROUTES: Sequence[ControllerRouterHandler] = (
     *browsers.ROUTES,
     *deliveries.ROUTES,
     *pause.ROUTES,
+    *actions.ROUTES,
     *contacts.ROUTES,
     *verification.ROUTES,
     *schedules.ROUTES,

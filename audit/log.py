@@ -38,6 +38,7 @@ class Type(StrEnum):
     POLICY_CHANGED = "policy_changed"
     NOTIFICATIONS_PAUSED = "notifications_paused"
     NOTIFICATIONS_RESUMED = "notifications_resumed"
+    ACTION_RUN = "action_run"
     KEY_CREATED = "key_created"
     KEY_REVOKED = "key_revoked"
     ADMIN_CREATED = "admin_created"

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from audit import log as audit_log
+from config.actions import Action, default_actions
 from model.limits import COLLECT_S, COLLECT_S_MAX, COLLECT_S_MIN
 from model.targets import ScrapeTarget, Target
 from model.text import MetricName, NonEmptyText
@@ -142,10 +143,15 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     ] = {}
     """The components that each component depends on. While one is down, its alerts are
     suppressed."""
+    actions: Annotated[tuple[Action, ...], Meta(max_length=50)] = msgspec.field(
+        default_factory=default_actions
+    )
+    """What alerts have Vigia do besides telling people."""
 
     def __post_init__(self) -> None:
         """Reject circular dependencies, and names that are used twice or reserved."""
         _order(self.dependencies)
+        _refuse_two_of_a_name(self.actions)
         names = Counter(target.name for target in self.outside)
         for name, count in names.items():
             if name in BUILT_IN:
@@ -181,6 +187,12 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
         """Return the thresholds in the form that SQL reads, without fields that are not set."""
         document: dict[str, Any] = msgspec.to_builtins(self.thresholds)
         return document
+
+
+def _refuse_two_of_a_name(actions: Sequence[Action]) -> None:
+    for name, count in Counter(action.name for action in actions).items():
+        if count > 1:
+            raise ValueError(f"{count} actions are named {name!r}; give each a name of its own")
 
 
 def _order(dependencies: Mapping[str, Sequence[str]]) -> list[str]:

@@ -1,5 +1,29 @@
 -- The schema after all migrations and routines, for reading. Written by `make schema`.
 
+TABLE action_runs  -- What an alert has Vigia do: one row for each run of an action of the setting actions.
+    id bigint NOT NULL GENERATED ALWAYS AS IDENTITY  -- Number of the run.
+    action text NOT NULL  -- Name of the action.
+    kind text NOT NULL  -- backup or webhook.
+    alert_id bigint NOT NULL  -- The alert.
+    transition_id bigint NOT NULL  -- The row of system_alert_events.
+    requested_at timestamp with time zone NOT NULL  -- When the alert asked for it: in the transaction of the transition.
+    run_at timestamp with time zone NOT NULL  -- Not before this time.
+    state text NOT NULL DEFAULT 'waiting'::text  -- waiting, running, done, failed (for good) or skipped (too late, or the action is gone).
+    attempts integer NOT NULL DEFAULT 0  -- Number of tries.
+    lease uuid  -- The process that runs it.
+    lease_until timestamp with time zone  -- Until when no other process may.
+    finished_at timestamp with time zone  -- When it was done, failed or skipped.
+    result text NOT NULL DEFAULT ''::text  -- The file, the answer, or why the last try failed.
+    CONSTRAINT action_runs_action_transition_id_key UNIQUE (action, transition_id)
+    CONSTRAINT action_runs_alert_id_fkey FOREIGN KEY (alert_id) REFERENCES system_alerts(id) ON DELETE CASCADE
+    CONSTRAINT action_runs_pkey PRIMARY KEY (id)
+    CONSTRAINT action_runs_state_check CHECK ((state = ANY (ARRAY['waiting'::text, 'running'::text, 'done'::text, 'failed'::text, 'skipped'::text])))
+    CREATE UNIQUE INDEX action_runs_action_transition_id_key ON public.action_runs USING btree (action, transition_id)
+    CREATE INDEX action_runs_alert ON public.action_runs USING btree (alert_id)
+    CREATE UNIQUE INDEX action_runs_pkey ON public.action_runs USING btree (id)
+    CREATE INDEX action_runs_requested ON public.action_runs USING btree (action, requested_at DESC)
+    CREATE INDEX action_runs_unfinished ON public.action_runs USING btree (kind, run_at) WHERE (state = ANY (ARRAY['waiting'::text, 'running'::text]))
+
 VIEW alert_events  -- Each transition of each alert.
     id bigint  -- Order of the transitions.
     alert_id bigint  -- The alert.
@@ -1132,7 +1156,7 @@ TABLE security_clock  -- The newest slot of which the security events were count
 TABLE security_events  -- The security audit: who was refused, and who changed settings, rules, suppression, and keys.
     id bigint NOT NULL GENERATED ALWAYS AS IDENTITY  -- Order of the rows.
     time timestamp with time zone NOT NULL  -- When; of several that are alike, the first.
-    type text NOT NULL  -- What: sign_in_failed, key_refused, forbidden, setting_changed, rule_changed, suppression_changed, channel_changed, contact_changed, schedule_changed, notifications_paused, notifications_resumed, key_created, key_revoked, admin_created or first_admin_created.
+    type text NOT NULL  -- What: sign_in_failed, key_refused, forbidden, setting_changed, rule_changed, suppression_changed, channel_changed, contact_changed, schedule_changed, route_changed, policy_changed, notifications_paused, notifications_resumed, action_run, key_created, key_revoked, admin_created or first_admin_created.
     actor text NOT NULL  -- Who; empty: not authenticated.
     address text NOT NULL  -- Address the request came from; empty: not known, or several.
     detail text NOT NULL  -- What was asked for or changed; never a secret.

@@ -11,7 +11,7 @@ BEGIN
         'series', 'series_state', 'late_ranges', 'late_samples', 'evaluation_gaps',
         'system_alerts', 'system_alert_events', 'alert_rules', 'alert_states', 'alert_silences', 'channels', 'notifications',
         'deliveries', 'delivery_addresses', 'routes', 'policies', 'route_channels', 'notification_groups',
-        'notification_group_members', 'notification_pause', 'escalations', 'contacts', 'schedules',
+        'notification_group_members', 'notification_pause', 'escalations', 'action_runs', 'contacts', 'schedules',
         'maintenance_windows', 'built_in_rules', 'watched_components', 'component_status', 'events', 'security_events',
         'maintenance_runs', 'monitoring_config', 'monitoring_config_history', 'api_keys', 'sessions', 'sign_in_links'
     ] LOOP

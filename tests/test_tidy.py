@@ -39,7 +39,7 @@ OWNERS = {
     "events": {"event_counter"},
     "health": {"component_status", "watched_components"},
     "notifications": {
-        "calendar_feeds", "channels", "contact_addresses", "contacts", "deliveries",
+        "action_runs", "calendar_feeds", "channels", "contact_addresses", "contacts", "deliveries",
         "delivery_addresses", "escalations", "message_links", "notification_group_members",
         "notification_groups", "notification_pause", "notifications", "on_call_shifts",
         "policies", "route_channels", "routes", "schedule_overrides", "schedules",

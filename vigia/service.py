@@ -1,6 +1,6 @@
 """Builds the parts of the service and passes each the parts that it needs."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -10,6 +10,7 @@ from alerts.evaluation.catch_up import Evaluations
 from alerts.evaluation.evaluator import evaluate
 from alerts.sql_rules.collector import SqlRuleCollector
 from audit.refusals import Refusals
+from config.actions import BACKUP, WEBHOOK
 from db.engine import Engine, open_engine
 from db.pool import DatabasePool
 from health.missed import MissedChecks
@@ -17,6 +18,8 @@ from health.monitor import Monitor
 from live.hub import Live
 from live.subscribers import Subscribers, load
 from model.times import utc_now
+from notifications.actions.runner import Do, Runner
+from notifications.actions.webhook import WebhookAction
 from notifications.outbox.composing import Composer, find_channel
 from notifications.outbox.dispatcher import Dispatcher
 from notifications.outbox.lease import lease_of
@@ -37,6 +40,7 @@ from samples.database.incarnation import Incarnations
 from samples.database.readiness import Readiness
 from samples.spooling.spool import SampleSpool, open_spool
 from samples.writer import Writer
+from vigia.backups.on_alert import BackupAction
 from vigia.current_config import CurrentConfig
 from vigia.pools import open_own, open_reader, open_requests
 from vigia.self_monitoring.loop_lag import LoopLag
@@ -67,6 +71,8 @@ class Service(Struct, kw_only=True):
     config: CurrentConfig
     secret_keys: SecretKeys
     dispatcher: Dispatcher
+    actions: Mapping[str, Runner]
+    """What alerts start besides messages, by kind."""
     listeners: Listeners
     announce: Callable[[], None]
     """To be called after a commit with new events: wakes live clients and the dispatcher."""
@@ -112,17 +118,9 @@ async def open_unprepared(settings: Settings) -> AsyncIterator[Service]:
     ):
         subscribers = load()
         live = Live(pool, on_event=subscribers.emit_event, on_samples=subscribers.emit_samples)
-        async with Writer(
-            pool,
-            live.publish,
-            spool,
-            can_copy=not engine.embedded,
-            is_away=True,
-            incarnations=incarnations,
-        ) as writer:
+        async with _writer(engine, pool, live, spool, incarnations) as writer:
             secret_keys = open_keys(settings)
-            watchdog = _watchdog(settings, pool, egress)
-            dispatcher = _dispatcher(settings, pool, egress, secret_keys, watchdog)
+            dispatcher = _dispatcher(settings, pool, egress, secret_keys)
 
             def announce() -> None:
                 live.wake()
@@ -147,11 +145,10 @@ async def open_unprepared(settings: Settings) -> AsyncIterator[Service]:
                 config=config,
                 secret_keys=secret_keys,
                 dispatcher=dispatcher,
+                actions=_actions(settings, pool, config, egress),
                 listeners=_listeners(pool, egress, secret_keys, announce),
                 announce=announce,
-                evaluations=_evaluations(
-                    pool, config, writer, announce, is_watched=watchdog is not None
-                ),
+                evaluations=_evaluations(settings, pool, config, writer, announce),
                 monitor=monitor,
                 sql_rules=SqlRuleCollector(pool, writer.put),
                 incarnations=incarnations,
@@ -170,6 +167,24 @@ async def open_unprepared(settings: Settings) -> AsyncIterator[Service]:
             )
 
 
+def _writer(
+    engine: Engine,
+    pool: DatabasePool,
+    live: Live,
+    spool: SampleSpool,
+    incarnations: Incarnations,
+) -> Writer:
+    """Return the writer, which keeps everything on disk until the start is complete."""
+    return Writer(
+        pool,
+        live.publish,
+        spool,
+        can_copy=not engine.embedded,
+        is_away=True,
+        incarnations=incarnations,
+    )
+
+
 def _replace_all(*pools: DatabasePool) -> None:
     """Replace all connections: after a restore, some open ones would fail for ever."""
     for pool in pools:
@@ -177,12 +192,11 @@ def _replace_all(*pools: DatabasePool) -> None:
 
 
 def _evaluations(
+    settings: Settings,
     pool: DatabasePool,
     config: CurrentConfig,
     writer: Writer,
     announce: Callable[[], None],
-    *,
-    is_watched: bool,
 ) -> Evaluations:
     return Evaluations(
         pool=pool,
@@ -191,16 +205,12 @@ def _evaluations(
         wait_until_stored=writer.wait_until_stored,
         announce=announce,
         evaluate=partial(evaluate, on_transitions=ON_TRANSITIONS),
-        confirm=confirm if is_watched else None,
+        confirm=confirm if settings.watchdog_url else None,
     )
 
 
 def _dispatcher(
-    settings: Settings,
-    pool: DatabasePool,
-    egress: Egress,
-    keys: SecretKeys,
-    watchdog: Watchdog | None,
+    settings: Settings, pool: DatabasePool, egress: Egress, keys: SecretKeys
 ) -> Dispatcher:
     few = PoolShare(pool, DISPATCH_CONNECTIONS_MAX)
     sender = Sender(
@@ -211,7 +221,28 @@ def _dispatcher(
         now=utc_now,
         lease=lease_of(settings.data_dir),
     )
+    watchdog = _watchdog(settings, pool, egress)
     return Dispatcher(pool=few, sender=sender, now=utc_now, watchdog=watchdog)
+
+
+def _actions(
+    settings: Settings, pool: DatabasePool, config: CurrentConfig, egress: Egress
+) -> Mapping[str, Runner]:
+    do_by_kind: Mapping[str, Do] = {
+        WEBHOOK: WebhookAction(egress=egress, now=utc_now).do,
+        BACKUP: BackupAction(settings=settings).do,
+    }
+    return {
+        kind: Runner(
+            kind=kind,
+            do=do,
+            pool=pool,
+            actions=lambda: config.value.actions,
+            lease=lease_of(settings.data_dir),
+            now=utc_now,
+        )
+        for kind, do in do_by_kind.items()
+    }
 
 
 def _watchdog(settings: Settings, pool: DatabasePool, egress: Egress) -> Watchdog | None:

@@ -12,12 +12,13 @@ from collectors.probes.probes import probe_every
 from collectors.scrape.scrape import Scrapes, scrape_every
 from collectors.sql_files.collector import TRADING, collect_files_every, components
 from collectors.trading.trading import collect_demo_every, trading
+from config.actions import BACKUP, WEBHOOK
 from config.model import BUILT_IN
 from notifications.oncall.recording import Recorder
 from notifications.routing.planner import Planner
 from notifications.watchdog.canary import sample_of
 from retention.jobs import Jobs
-from runtime.schedule import every
+from runtime.schedule import SlotStats, every
 from vigia.housekeeping import expire
 from vigia.self_monitoring.status import count_security, measure
 from vigia.service import Service
@@ -35,6 +36,8 @@ SECURITY_EVERY_S, COUNT_AFTER_S = 15.0, 1.0
 RECORD_EVERY_S = 60.0
 """Hand-overs happen at whole minutes, and people are notified at once."""
 JOBS_EVERY_S, JOBS_AFTER_S, JOBS_DEADLINE_S = 15.0, 8.0, 600.0
+ACT_EVERY_S, ACT_DEADLINE_S = 5.0, 6 * 3600.0
+"""Actions that alerts have started: a backup may take hours."""
 PLAN_EVERY_S, PLAN_DEADLINE_S = 1.0, 60.0
 CONFIG_EVERY_S = 10.0
 RENEW_EVERY_S = 10.0
@@ -168,6 +171,12 @@ def senders(service: Service) -> Services:
         ),
         "on call": every(lambda: RECORD_EVERY_S, recorder.run, service.counted("on call")),
         "replies": service.listeners.run(),
+        "webhook actions": every(
+            lambda: ACT_EVERY_S,
+            service.actions[WEBHOOK].run,
+            SlotStats(name="webhook actions"),
+            deadline_s=ACT_DEADLINE_S,
+        ),
     }
 
 
@@ -178,7 +187,14 @@ def keepers(service: Service) -> Services:
             lambda: EXPIRE_EVERY_S,
             lambda now: expire(service.pool, now, service.config.value.retention),
             service.counted("expire"),
-        )
+        ),
+        "backup actions": every(
+            lambda: ACT_EVERY_S,
+            service.actions[BACKUP].run,
+            # Not among the counted ones: a backup that takes minutes would miss slots by design.
+            SlotStats(name="backup actions"),
+            deadline_s=ACT_DEADLINE_S,
+        ),
     }
     if service.engine.embedded:
         services["jobs"] = every(

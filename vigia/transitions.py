@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from alerts.announcing import OnTransitions
+from notifications.actions.starting import start
 from notifications.routing.enqueue import enqueue
 
-ON_TRANSITIONS: Sequence[OnTransitions] = (enqueue,)
+ON_TRANSITIONS: Sequence[OnTransitions] = (enqueue, start)

@@ -23,7 +23,7 @@ from model.times import utc_now
 OnlyKey = Annotated[str | None, QueryParameter(description="Return only changes of this setting.")]
 
 
-ADDRESSED = {"targets", "scrapes"}
+ADDRESSED = {"actions", "targets", "scrapes"}
 CHANGED = {409: documented("The setting differs from `previous`: somebody changed it since.")}
 
 

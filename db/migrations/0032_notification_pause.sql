@@ -20,4 +20,4 @@ COMMENT ON COLUMN notifications.kind IS 'alert, incident, maintenance, on_call, 
 COMMENT ON COLUMN notifications.event IS 'opened, escalated, lowered, acknowledged, resolved, reminder, group, test, shift_started, shift_ended, code or canary.';
 COMMENT ON COLUMN deliveries.channel_id IS 'The channel; null once it was deleted, and of a canary.';
 COMMENT ON COLUMN deliveries.last_error IS 'Why the last try failed, or why it was skipped.';
-COMMENT ON COLUMN security_events.type IS 'What: sign_in_failed, key_refused, forbidden, setting_changed, rule_changed, suppression_changed, channel_changed, contact_changed, schedule_changed, notifications_paused, notifications_resumed, key_created, key_revoked, admin_created or first_admin_created.';
+COMMENT ON COLUMN security_events.type IS 'What: sign_in_failed, key_refused, forbidden, setting_changed, rule_changed, suppression_changed, channel_changed, contact_changed, schedule_changed, route_changed, policy_changed, notifications_paused, notifications_resumed, key_created, key_revoked, admin_created or first_admin_created.';

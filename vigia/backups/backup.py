@@ -15,6 +15,8 @@ from notifications.outbox.pause import PAUSE_RESTORED, pause_restored
 from runtime.settings import Settings
 
 FOLDER = "backups"
+ON_ALERT = "on-alert"
+"""In the folder of backups: apart from those that people made, which no policy deletes."""
 SPOOL = "spool"
 
 
@@ -41,6 +43,11 @@ async def back_up(settings: Settings, to: Path | None, reason: str, progress: Pr
 async def folder_of(settings: Settings) -> Path:
     """Return the folder of backups."""
     return settings.data_dir / FOLDER
+
+
+def on_alert_folder(settings: Settings) -> Path:
+    """Return the folder of the backups that alerts have started."""
+    return settings.data_dir / FOLDER / ON_ALERT
 
 
 async def restore(settings: Settings, path: Path, progress: Progress, *, replace: bool) -> Manifest:

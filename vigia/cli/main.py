@@ -6,6 +6,7 @@ from runtime.version import __version__
 from vigia.cli.commands import Commands
 
 COMMANDS = {
+    "actions": "vigia.cli.actions:actions_group",
     "agent": "vigia.cli.groups.agent:agent_command",
     "alerts": "vigia.cli.groups.alerts:alerts_group",
     "backup": "vigia.cli.backup.command:backup_group",

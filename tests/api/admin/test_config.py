@@ -24,7 +24,9 @@ async def test_settings_have_their_defaults(service: Any) -> None:
 
     assert page["cursor"] is None
     keys = [item["key"] for item in page["items"]]
-    assert keys == ["dependencies", "intervals", "retention", "scrapes", "targets", "thresholds"]
+    assert keys == [
+        "actions", "dependencies", "intervals", "retention", "scrapes", "targets", "thresholds",
+    ]  # fmt: skip
     for item in page["items"]:
         assert set(item) == {"key", "value", "default", "updated_at", "updated_by"}
         assert item["value"] == item["default"]

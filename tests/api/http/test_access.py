@@ -69,6 +69,7 @@ LOWEST = {
     ("GET", f"{BASE}/deliveries/pause"): Role.ADMIN,
     ("POST", f"{BASE}/deliveries/pause"): Role.ADMIN,
     ("POST", f"{BASE}/deliveries/resume"): Role.ADMIN,
+    ("GET", f"{BASE}/actions"): Role.OPERATOR,
     ("GET", f"{BASE}/contacts"): Role.OPERATOR,
     ("POST", f"{BASE}/contacts"): Role.ADMIN,
     ("GET", f"{BASE}/contacts/x"): Role.OPERATOR,

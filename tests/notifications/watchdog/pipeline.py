@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 
 from aiohttp import web
 
@@ -24,7 +25,8 @@ MAINTENANCE = timedelta(minutes=5)
 STORED_WITHIN_S = SENT_WITHIN_S = 10.0
 WAITS = b"""
 SELECT d.id FROM deliveries d JOIN notifications n ON n.id = d.notification_id
-WHERE n.kind = 'canary' AND d.state = 'pending' AND n.time > %(since)s AND d.attempts = 0
+WHERE n.kind = 'canary' AND d.state = 'pending' AND n.time > %(since)s
+  AND (d.attempts = 0 OR %(is_taken)s)
   AND NOT EXISTS (SELECT FROM notification_pause)
 """
 MAINTAIN = b"CALL maintain(NULL, jsonb_build_object('now', %(now)s::timestamptz))"
@@ -115,9 +117,13 @@ class Pipeline:
             while await self._waits():
                 await asyncio.sleep(0.02)
 
+    def _takes_calls(self) -> bool:
+        return self.telling.provider.status == HTTPStatus.OK
+
     async def _waits(self) -> bool:
         async with self.pool.connection() as connection:
-            cursor = await connection.execute(WAITS, {"since": self.now - SENT_WITHIN})
+            parameters = {"since": self.now - SENT_WITHIN, "is_taken": self._takes_calls()}
+            cursor = await connection.execute(WAITS, parameters)
             return await cursor.fetchone() is not None
 
     def _dispatcher(self) -> Dispatcher:

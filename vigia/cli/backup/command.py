@@ -49,9 +49,10 @@ to_option = click.option(
 
 @click.group("backup", invoke_without_command=True)
 @to_option
+@click.option("--reason", default=BY_HAND, show_default=True, help="Why, for the list of backups.")
 @terminal.json_option
 @click.pass_context
-def backup_group(context: click.Context, to: Path | None, *, as_json: bool) -> None:
+def backup_group(context: click.Context, to: Path | None, reason: str, *, as_json: bool) -> None:
     """Back up the database to one file, and verify the file.
 
     The service may keep running. The backup contains every sample that was acknowledged before its
@@ -62,7 +63,7 @@ def backup_group(context: click.Context, to: Path | None, *, as_json: bool) -> N
 
     async def go() -> None:
         with _stages() as stages:
-            made = await service.back_up(terminal.settings(), to, BY_HAND, stages)
+            made = await service.back_up(terminal.settings(), to, reason, stages)
         if as_json:
             terminal.print_json(made)
             return
@@ -75,11 +76,14 @@ def backup_group(context: click.Context, to: Path | None, *, as_json: bool) -> N
 @to_option
 @terminal.json_option
 def list_backups(to: Path | None, *, as_json: bool) -> None:
-    """List the backups in a folder, newest first."""
+    """List the backups in a folder, newest first; without one, those of alerts as well."""
 
     async def go() -> None:
-        folder = to or await service.folder_of(terminal.settings())
-        found = backups.read_all(folder)
+        settings = terminal.settings()
+        found = backups.read_all(to or await service.folder_of(settings))
+        if to is None:
+            found += backups.read_all(service.on_alert_folder(settings))
+            found.sort(key=lambda one: Path(one.path).name, reverse=True)
         if as_json:
             terminal.print_json({"items": found})
             return

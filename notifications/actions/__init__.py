@@ -1,0 +1,1 @@
+"""What alerts have Vigia do besides telling people: a webhook, a backup."""

@@ -1,0 +1,183 @@
+"""Actions run outside of the alert's transaction, once; what fails is tried again."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import pytest
+
+from alerts.store import Alert
+from audit import log as audit_log
+from config.actions import Action, default_actions
+from db.queries import Pool
+from model.errors import UnavailableError
+from model.severity import Level
+from model.times import utc_now
+from notifications.actions.run_store import DueRun, RunState
+from notifications.actions.runner import LATE_AFTER, TRIES_MAX, TRY_AGAIN_AFTER, Runner
+from notifications.actions.webhook import WebhookAction
+from notifications.outbox import pause
+from runtime.network.egress import Egress, open_egress
+from tests.notifications.actions.test_starting import open_alert, runs, set_actions
+from tests.notifications.provider import Provider
+
+AFTER = timedelta(minutes=1)
+
+
+class Work:
+    """Does what an action says: it fails as often as it is told to."""
+
+    def __init__(self) -> None:
+        self.later = AFTER
+        self.failures = 0
+        self.done: list[int] = []
+
+    async def do(self, _: Action, alert: Alert, __: DueRun) -> str:
+        self.done.append(alert.id)
+        if self.failures:
+            self.failures -= 1
+            raise UnavailableError("the disk is full")
+        return "well done"
+
+    def runner(self, pool: Pool, lease: UUID | None = None) -> Runner:
+        return Runner(
+            kind="backup",
+            do=self.do,
+            pool=pool,
+            actions=default_actions,
+            lease=lease or uuid4(),
+            now=lambda: utc_now() + self.later,
+        )
+
+
+async def state_of(pool: Pool) -> tuple[RunState, int, str]:
+    [run] = await runs(pool)
+    return run.state, run.attempts, run.result
+
+
+async def test_it_runs_when_it_is_due_and_says_so_in_the_audit(pool: Pool) -> None:
+    work = Work()
+    runner, now = work.runner(pool), utc_now()
+    alert = await open_alert(pool, Level.CRITICAL, now)
+    work.later = timedelta()
+    await runner.run(now)
+    assert work.done == []
+
+    work.later = AFTER
+    await runner.run(now)
+    await runner.run(now)
+    assert work.done == [alert]
+    assert await state_of(pool) == ("done", 1, "well done")
+    async with pool.connection() as connection:
+        [event] = await audit_log.past(
+            connection, audit_log.Type.ACTION_RUN, now - AFTER, now + 2 * AFTER, 2**62, 9
+        )
+    assert event.detail == f"backup for alert {alert}: done; well done"
+
+
+async def test_what_fails_is_tried_again_a_few_times(pool: Pool) -> None:
+    work = Work()
+    work.failures = TRIES_MAX
+    runner = work.runner(pool)
+    await open_alert(pool, Level.CRITICAL, utc_now())
+    states = []
+    for _ in range(TRIES_MAX):
+        await runner.run(utc_now())
+        states.append((await state_of(pool))[0])
+        work.later += TRY_AGAIN_AFTER + AFTER
+
+    assert states == ["waiting", "waiting", "failed"]
+    assert await state_of(pool) == ("failed", TRIES_MAX, "the disk is full")
+
+
+async def test_nothing_runs_while_notifications_are_paused_and_what_is_late_is_skipped(
+    pool: Pool,
+) -> None:
+    work = Work()
+    runner = work.runner(pool)
+    await open_alert(pool, Level.CRITICAL, utc_now())
+    async with pool.connection() as connection:
+        await pause.pause(connection, utc_now(), "ann", "")
+        await runner.run(utc_now())
+        assert (await state_of(pool))[0] == "waiting"
+        await pause.resume(connection, utc_now(), "ann")
+    work.later = LATE_AFTER + AFTER
+    await runner.run(utc_now())
+
+    assert work.done == []
+    assert (await state_of(pool))[0] == "skipped"
+
+
+async def test_an_action_that_was_removed_is_skipped(pool: Pool) -> None:
+    work = Work()
+    runner = work.runner(pool)
+    await open_alert(pool, Level.CRITICAL, utc_now())
+    runner.actions = tuple
+    await runner.run(utc_now())
+
+    assert (await state_of(pool))[::2] == ("skipped", "the action is not there any more")
+
+
+async def test_what_a_dead_process_was_at_is_done_again_after_its_restart(pool: Pool) -> None:
+    class Killed(BaseException):
+        pass
+
+    async def die(*_: object) -> str:
+        raise Killed
+
+    work, lease = Work(), uuid4()
+    dying = work.runner(pool, lease)
+    dying.do = die
+    alert = await open_alert(pool, Level.CRITICAL, utc_now())
+    with pytest.raises(Killed):
+        await dying.run(utc_now())
+    await work.runner(pool).run(utc_now())
+    assert work.done == []
+    await work.runner(pool, lease).run(utc_now())
+
+    assert work.done == [alert]
+    assert (await state_of(pool))[:2] == ("done", 2)
+
+
+def webhooks(pool: Pool, egress: Egress, action: Action, later: Callable[[], timedelta]) -> Runner:
+    return Runner(
+        kind="webhook",
+        do=WebhookAction(egress=egress, now=utc_now).do,
+        pool=pool,
+        actions=lambda: (action,),
+        lease=uuid4(),
+        now=lambda: utc_now() + later(),
+    )
+
+
+async def test_a_webhook_gets_the_whole_alert_with_one_key_for_all_tries(
+    pool: Pool, egress: Egress, provider: Provider
+) -> None:
+    url = f"{provider.url}/restart"
+    await set_actions(pool, {"name": "hook", "kind": "webhook", "url": url})
+    alert = await open_alert(pool, Level.CRITICAL, utc_now())
+    waited = [AFTER]
+    action = Action(name="hook", kind="webhook", url=url)
+    runner = webhooks(pool, egress, action, lambda: waited[0])
+    provider.status = 503
+    await runner.run(utc_now())
+    provider.status = 200
+    waited[0] += TRY_AGAIN_AFTER
+    await runner.run(utc_now())
+
+    assert await state_of(pool) == ("done", 2, "answered 200")
+    keys = {request.headers["Idempotency-Key"] for request in provider.requests}
+    assert (len(keys), len(provider.requests)) == (1, 2)
+    assert f'"id":{alert},'.encode() in provider.requests[0].body
+
+
+async def test_a_webhook_to_a_private_address_is_refused(pool: Pool, provider: Provider) -> None:
+    async with open_egress() as guarded:
+        await set_actions(pool, {"name": "hook", "kind": "webhook", "url": provider.url})
+        await open_alert(pool, Level.CRITICAL, utc_now())
+        action = Action(name="hook", kind="webhook", url=provider.url)
+        await webhooks(pool, guarded, action, lambda: AFTER).run(utc_now())
+
+    state, _, result = await state_of(pool)
+    assert (state, provider.requests) == ("failed", [])
+    assert "VIGIA_EGRESS_ALLOW" in result
