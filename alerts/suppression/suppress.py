@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated
 
-from msgspec import Meta, Struct, field
+from msgspec import Struct, field
 from psycopg.types.json import Jsonb
 
 from alerts.announcing import OnTransitions, announce
@@ -12,9 +12,10 @@ from alerts.evaluation.statement import Transition
 from alerts.rules.model import Rule
 from db import queries
 from db.queries import Connection
+from model.matching import Several, Value, check_values
 from model.series import Category
 from model.severity import Level
-from model.text import Text, TextLabels
+from model.text import TextLabels
 
 _QUERIES = queries.load(__file__)
 _PARTS = queries.load_parts(__file__)
@@ -23,17 +24,19 @@ COUNT_SUPPRESSED = queries.fill(_QUERIES["count_suppressed"], matches=_PARTS["ma
 
 TRANSITIONS_TOGETHER_MAX = 1000
 
-Several = Meta(min_length=1, max_length=100)
-
 
 class Matcher(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Matches alerts that have every given field; for a list, any one of its values."""
 
-    rule: Text | Annotated[list[Text], Several] | None = None
-    component: Text | Annotated[list[Text], Several] | None = None
+    rule: Value | Annotated[list[Value], Several] | None = None
+    component: Value | Annotated[list[Value], Several] | None = None
     category: Category | Annotated[list[Category], Several] | None = None
     level: Level | Annotated[list[Level], Several] | None = None
     labels: TextLabels = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse values that act on a terminal."""
+        check_values(self, "rule", "component")
 
 
 class PreviewedTransition(Struct, frozen=True):

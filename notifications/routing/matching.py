@@ -7,11 +7,12 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
+from model.matching import several
 from model.series import Category
 from model.severity import Level
 from notifications.oncall.rotation import activity
 from notifications.oncall.wall_clock import zone_of
-from notifications.routing.model import EACH, Hours, Route, RouteMatcher, several
+from notifications.routing.model import EACH, Hours, Route, RouteMatcher
 
 LEVELS = tuple(Level)
 AnyRoute = TypeVar("AnyRoute", bound=Route)

@@ -6,10 +6,10 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct, field
 
-from model.limits import TEXT_CHARS_MAX
+from model.matching import Several, Value, check_values
 from model.series import Category
 from model.severity import Level
-from model.text import UNSAFE_WORDS, Name, NonEmptyText, Text, TextLabels, is_safe
+from model.text import Name, NonEmptyText, Text, TextLabels
 from model.times import DAY_S, HOUR_S, MINUTE_S, WholeDuration, whole_seconds
 from notifications.oncall.rotation import ActiveHours, leave_no_time
 from notifications.oncall.wall_clock import ZoneName, zone_of
@@ -25,9 +25,6 @@ EACH = "..."
 """In `group_by`: each alert alone."""
 LEVEL = "level"
 
-Several = Meta(min_length=1, max_length=100)
-# With a pattern, as `Text` has one, msgspec 0.22 would free it twice: it is one of a union.
-Value = Annotated[str, Meta(max_length=TEXT_CHARS_MAX)]
 Hours = Annotated[Sequence[ActiveHours], Meta(max_length=HOURS_MAX)]
 
 
@@ -49,16 +46,7 @@ class RouteMatcher(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     def __post_init__(self) -> None:
         """Refuse what acts on a terminal, and keep the hours so that the struct cannot change."""
         msgspec.structs.force_setattr(self, "hours", tuple(self.hours))
-        for name in ("rule", "component"):
-            if not all(map(is_safe, several(getattr(self, name)))):
-                raise ValueError(f"{name} must not have {UNSAFE_WORDS}")
-
-
-def several(wanted: str | Sequence[str] | None) -> Sequence[str]:
-    """Return the values of a field that has one, some or none."""
-    if wanted is None:
-        return ()
-    return (wanted,) if isinstance(wanted, str) else wanted
+        check_values(self, "rule", "component")
 
 
 class Route(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
