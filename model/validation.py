@@ -52,7 +52,8 @@ def explain_text(text: str) -> str:
         return _words(text)
     name = place["path"].removeprefix("$").removeprefix(".").replace("[...]", "")
     if place["owner"]:
-        name = f"a name in {place['owner'].removeprefix('$.')}"
+        owner = place["owner"].removeprefix("$").removeprefix(".")
+        name = f"a name in {owner}" if owner else "a name"
     words = _words(text[: place.start()])
     return f"{name}: {words}" if name else words
 

@@ -31,7 +31,8 @@ from notifications.routing.matching import (
 )
 from notifications.routing.route_store import StoredRoute
 
-GROUPS = queries.load(__file__)["groups"]
+_QUERIES = queries.load(__file__)
+GROUPS = _QUERIES["groups"]
 AHEAD = timedelta(days=1)
 """Of this time the steps of policies are told."""
 LISTED_MAX = 1000

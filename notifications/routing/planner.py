@@ -16,7 +16,9 @@ from db.queries import Connection, Pool
 from notifications.routing.escalating import ESCALATIONS_TOGETHER, escalate_due, expire_due
 from notifications.routing.flushing import GROUPS_TOGETHER, flush_due
 
-DUE = queries.load(__file__)["due"]
+_QUERIES = queries.load(__file__)
+DUE = _QUERIES["due"]
+
 BATCHES_MAX = 100
 """In one run; what is left then is due in the next."""
 

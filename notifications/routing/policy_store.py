@@ -15,7 +15,7 @@ from model.times import duration_text, whole_seconds
 from notifications.oncall.escalation import Policy, Step
 
 _QUERIES = queries.load(__file__)
-LOCK = _QUERIES["lock"]
+LOCK_TABLE = _QUERIES["lock_table"]
 INSERT = _QUERIES["insert"]
 UPDATE = _QUERIES["update"]
 DELETE = _QUERIES["delete"]
@@ -124,7 +124,7 @@ async def naming(
 
 async def keep(connection: Connection) -> None:
     """Let nobody else change policies before the transaction ends; reading goes on."""
-    await queries.run(connection, LOCK)
+    await queries.run(connection, LOCK_TABLE)
 
 
 async def check_unnamed(

@@ -1,4 +1,4 @@
--- name: lock
+-- name: lock_table
 -- Nobody else changes policies or what they name before the transaction ends; reading goes on.
 LOCK TABLE policies IN SHARE ROW EXCLUSIVE MODE
 

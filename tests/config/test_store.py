@@ -61,14 +61,14 @@ async def test_a_change_is_stored_with_its_author_and_its_history(pool: Pool) ->
         ("thresholds", {"m": {"op": "="}}, "op"),
         ("thresholds", {"m": {"warning": 90, "critical": 70}}, "equal or higher limit"),
         ("thresholds", {"m": {"op": "<"}}, "at least one"),
-        ("thresholds", {"a b": {"warning": 1}}, "regex"),
-        ("thresholds", {"a\n": {"warning": 1}}, "regex"),
-        ("retention", {"metrics": {"a\n": {"keep_days": 1}}}, "regex"),
+        ("thresholds", {"a b": {"warning": 1}}, "a name: must have 1 to 128 letters"),
+        ("thresholds", {"a\n": {"warning": 1}}, "must have 1 to 128 letters"),
+        ("retention", {"metrics": {"a\n": {"keep_days": 1}}}, "must have 1 to 128 letters"),
         ("targets", [{"name": "security", "url": "http://x"}], "security"),
         ("targets", [{"name": "a", "url": "http://me:secret@x/"}], "password"),
         ("targets", [{"name": "a", "url": "http://x"}, {"name": "a", "url": "http://y"}], "own"),
         ("targets", [{"name": "server", "url": "http://x"}], "server"),
-        ("targets", [{"name": "a", "url": "file:///etc/passwd"}], "regex"),
+        ("targets", [{"name": "a", "url": "file:///etc/passwd"}], "must be an address"),
     ],
 )
 async def test_a_bad_value_is_refused_with_a_reason_and_changes_nothing(
