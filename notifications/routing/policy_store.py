@@ -25,6 +25,8 @@ NAMING = _QUERIES["naming"]
 MISSING = _QUERIES["missing"]
 
 POLICIES_MAX = 200
+PREVIEW = "preview"
+"""The last part of the addresses of previews, which stand beside those of routes and policies."""
 SHOWN_MAX = 10
 NOUNS = {"person": "contact", "schedule": "schedule", "channel": "channel"}
 
@@ -62,8 +64,15 @@ class _Target(Struct, frozen=True):
     name: str
 
 
+def check_name(name: str) -> None:
+    """Refuse a name that no route or policy can have. Raises InvalidError."""
+    if name == PREVIEW:
+        raise InvalidError(f"name: {PREVIEW!r} is the address of previews; choose another name")
+
+
 async def insert(connection: Connection, policy: Policy, now: datetime, actor: str) -> None:
-    """Store a new policy. Raises InvalidError for an unknown target, and ConflictError."""
+    """Store a new policy. Raises InvalidError for its name or a target, and ConflictError."""
+    check_name(policy.name)
     await _check(connection, policy)
     if len(await names(connection)) >= POLICIES_MAX:
         raise ConflictError(f"there may be {POLICIES_MAX} policies; delete one first")

@@ -69,8 +69,9 @@ async def insert(
 ) -> None:
     """Store a new route at a position; None: behind the others.
 
-    Raises InvalidError for an unknown channel or policy, and ConflictError.
+    Raises InvalidError for its name, an unknown channel or policy, and ConflictError.
     """
+    policy_store.check_name(route.name)
     await _check(connection, route)
     if len(await _rows(connection)) >= ROUTES_MAX:
         raise ConflictError(f"there may be {ROUTES_MAX} routes; delete one first")

@@ -56,6 +56,7 @@ async def test_policies_are_listed_page_by_page(people: Any) -> None:
             "there is no schedule 'x'",
         ),
         ({"acknowledgement_expires": "1m"}, 400, "from 5m to 7d"),
+        ({"name": "preview"}, 400, "choose another name"),
         ({"name": "taken"}, 409, "already exists"),
     ],
 )

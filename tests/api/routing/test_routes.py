@@ -69,6 +69,7 @@ async def test_a_route_that_is_given_back_without_a_position_stays(people: Any) 
         ({"position": 0}, 400, "position"),
         ({"tz": "Mars/Base"}, 400, "Europe/Lisbon"),
         ({"matcher": {"colour": "red"}}, 400, "colour"),
+        ({"name": "preview"}, 400, "choose another name"),
         ({"name": "taken"}, 409, "already exists"),
     ],
 )
