@@ -105,7 +105,7 @@ $(STAMP): requirements/run.txt pyproject.toml db/embedded/package-lock.json web/
 	@$(NPM_CI) web --include=dev
 	@touch $@
 
-$(PAGES): $(STAMP) $(wildcard web/*.html web/*.ts web/src/* web/public/*)
+$(PAGES): $(STAMP) $(wildcard web/*.html web/*.ts) $(shell find web/src web/public -type f)
 	@$(NODE_WHEEL)/bin/node web/node_modules/vite/bin/vite.js build web --logLevel warn
 	@touch $@
 

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent
 WEB = ROOT / "web"
 DIST = WEB / "dist"
 STAMP = DIST / ".vite" / "manifest.json"
-SOURCES = ("*.html", "*.json", "*.ts", "src/*", "public/*")
+SOURCES = ("*.html", "*.json", "*.ts", "src/**/*", "public/**/*")
 SERVED = WEB / "node_modules" / "swagger-ui-dist"
 """A package whose files are served as they are."""
 SERVED_FILES = (
@@ -74,7 +74,8 @@ def _run(*command: str) -> None:
 def _are_fresh() -> bool:
     if not STAMP.is_file() or not all((SERVED / name).is_file() for name in SERVED_FILES):
         return False
-    sources = (path for pattern in SOURCES for path in WEB.glob(pattern))
+    # Of files only: a folder is as new as the copy of it.
+    sources = (path for pattern in SOURCES for path in WEB.glob(pattern) if path.is_file())
     return STAMP.stat().st_mtime >= max(path.stat().st_mtime for path in sources)
 
 

@@ -133,7 +133,7 @@ async def test_one_key_takes_only_its_share_of_the_places_to_wait() -> None:
         for number in range(3):
             group.create_task(crowd.visit(number, "many"))
         await run_pending()
-        with pytest.raises(UnavailableError, match="of one key 2"):
+        with pytest.raises(UnavailableError, match="2 of one key"):
             await crowd.visit(3, "many")
         other = group.create_task(crowd.visit(4, "few"))
         await run_pending()

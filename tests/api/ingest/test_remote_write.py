@@ -86,7 +86,7 @@ async def test_samples_that_cannot_be_stored_are_named_and_the_others_stored(ser
     answer = await send(service, snappy(series(UP, [(1, t), *bad])))
 
     assert answer.status == 400
-    for word in ("all others stored", "in the future", "no longer kept"):
+    for word in ("all others are stored", "in the future", "no longer kept"):
         assert word in answer.detail
     assert [value for _, value in await stored(service, "up")] == [1]
     grown = service.context.receivers.rejected

@@ -153,7 +153,7 @@ def test_a_damaged_body_is_refused_or_passes_its_checksum(body: bytes, at: int, 
 def test_a_damaged_length_of_snappy_is_no_large_body() -> None:
     body = compressed(b"abc" * 100, Encoding.SNAPPY)
 
-    with pytest.raises(BodyError, match="not snappy") as refused:
+    with pytest.raises(BodyError, match="not valid snappy") as refused:
         decode(b"\xff" + body[1:], Encoding.SNAPPY)
 
     assert refused.value.status_code == 400

@@ -108,10 +108,10 @@ async def test_no_way_in_leads_to_what_the_audit_counts(service: Any) -> None:
     )  # fmt: skip
 
     assert (answer.body["accepted"], answer.body["rejected"]) == (0, 1)
-    assert "service's own" in answer.body["reasons"][0]["reason"]
+    assert "reserved for Vigia" in answer.body["reasons"][0]["reason"]
     assert prometheus.status == 400
-    assert "service's own" in prometheus.detail
-    assert (otlp.status, "service's own" in otlp.body) == (200, True)
+    assert "reserved for Vigia" in prometheus.detail
+    assert (otlp.status, "reserved for Vigia" in otlp.body) == (200, True)
     assert (await service.get("/metrics")).body["items"] == []
 
 

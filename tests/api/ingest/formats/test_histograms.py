@@ -183,7 +183,7 @@ def test_any_exponential_histogram_is_spread_or_refused(
     buckets = exponential(scale, zeros, (up_at, up), (down_at, down))
     begins, ends = buckets.ranges(-math.inf, math.inf)
     if (np.maximum(-begins, ends) > VALUE_MAX).any():
-        with pytest.raises(FaultError, match="beyond"):
+        with pytest.raises(FaultError, match="larger than"):
             spread(buckets)
         return
 
@@ -235,7 +235,7 @@ def test_a_total_that_fell_or_has_other_bounds_is_no_later_total() -> None:
 @pytest.mark.parametrize(
     ("bounds", "counts", "word"),
     [
-        ([1, 2], [1, 1], "fit"),
+        ([1, 2], [1, 1], "match"),
         ([2, 1], [1, 1, 1], "ascend"),
         ([1, 1], [1, 1, 1], "ascend"),
         ([1, math.nan], [1, 1, 1], "ascend"),
@@ -253,7 +253,7 @@ def test_a_bad_histogram_is_refused(bounds: list[float], counts: list[int], word
 def test_values_and_counts_beyond_what_can_be_summed_are_refused() -> None:
     huge, many = made([1e151, 1e160], [0, 1, 0]), made([1.0], [COUNT_MAX + 1, 0])
 
-    with pytest.raises(FaultError, match="beyond"):
+    with pytest.raises(FaultError, match="larger than"):
         spread(huge)
     with pytest.raises(FaultError, match="large"):
         spread(many)
