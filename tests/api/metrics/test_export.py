@@ -220,7 +220,7 @@ async def test_a_bucket_of_too_many_rows_is_refused(
     await store_some(service)
     async with ask(service, "csv", step="1d", agg="p50", group_by="none", start="-3d") as answer:
         assert answer.status == 400
-        assert "23040 rows" in (await answer.json())["detail"]
+        assert "23,040 rows" in (await answer.json())["detail"]
 
 
 @pytest.mark.parametrize(
