@@ -92,7 +92,7 @@ async def test_bodies_say_what_they_refuse_and_whether_they_are_needed(service: 
                 if not is_otlp(path):
                     assert schema.get("additionalProperties") is False or "enum" in schema, name
 
-    assert optional == {"acknowledge", "resolve", "reopen", "test-alert", "verify"}
+    assert optional == {"acknowledge", "resolve", "reopen", "test-alert", "verify", "pause"}
 
 
 def refs(part: Any) -> list[str]:
@@ -183,6 +183,11 @@ def test_roles_are_declared_where_they_are_more_than_viewer(service: Any) -> Non
         ("reopen", Role.OPERATOR),
         ("comment", Role.OPERATOR),
         ("create", Role.ADMIN),
+        ("read", Role.ADMIN),
+        ("begin", Role.ADMIN),
+        ("end", Role.ADMIN),
+        ("preview_route", Role.OPERATOR),
+        ("preview_policy", Role.OPERATOR),
         ("create", Role.OPERATOR),
         ("replace", Role.ADMIN),
         ("replace", Role.OPERATOR),
