@@ -70,7 +70,7 @@ async def test_nothing_is_parsed_after_a_request_that_is_no_http() -> None:
         answers = await until_closed(reader)
 
         assert answers.startswith(b"HTTP/1.1 400")
-        assert answers.count(b"HTTP/1.1 4") == 1
+        assert b"HTTP/1.1 200" not in answers
 
 
 @settings(max_examples=40, deadline=None)
