@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from api.accounts import throttle
 from tests.api.conftest import ADMIN_KEY
 
 ROOT = Path(__file__).parents[2]
@@ -26,7 +27,11 @@ async def check(service: Any, folder: Path, *options: str) -> None:
     assert b" passed" in out
 
 
-async def test_generated_requests_are_answered_as_described(service: Any, tmp_path: Path) -> None:
+async def test_generated_requests_are_answered_as_described(
+    service: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Each operation is also requested without a valid key, a hundred requests in all.
+    monkeypatch.setattr(throttle, "DELAY_S", 0.01)
     await check(service, tmp_path, "--phases", "fuzzing", "--max-examples", "1")
 
 

@@ -24,7 +24,7 @@ async def health(program: Program) -> dict[str, Any]:
 
 async def test_a_new_user_sees_the_demo_live_and_labelled(program: Program) -> None:
     await program.start()
-    await program.send("/config/intervals", {"value": {"collect_s": 1, "health_s": 5}}, "PUT")
+    await program.send("/config/intervals", {"value": {"collect_s": 3, "health_s": 5}}, "PUT")
     assert await trading(program) == {}
     demo = await vigia(program.environment, "demo")
     assert demo.stdout is not None
@@ -47,7 +47,7 @@ async def test_a_new_user_sees_the_demo_live_and_labelled(program: Program) -> N
         _, err = await asyncio.wait_for(demo.communicate(), 30)
 
     assert metrics["trading_simulated"]["value"] == 1
-    assert found["status"] == "healthy"
+    assert found["status"] == "healthy", found
     assert found["reason"] == "simulated by vigia demo"
     assert demo.returncode == 0, err
     assert any("all simulated" in line for line in printed)

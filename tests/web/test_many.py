@@ -87,7 +87,7 @@ async def until_subscribed(wire: Wire, name: str) -> None:
     async with asyncio.timeout(WAIT_S):
         while not wire.subscriptions or name not in json.dumps(wire.subscriptions[-1]):
             await asyncio.sleep(0.02)
-        while name not in json.dumps(wire.received[-3:]):
+        while not any(name in json.dumps(message) for message in wire.received[::-1]):
             await asyncio.sleep(0.02)
 
 

@@ -25,7 +25,7 @@ async def test_where_too_little_room_is_free_nothing_is_written_and_the_need_is_
         assert await (await connection.execute("SELECT count(*) FROM series")).fetchone() == (0,)
     monkeypatch.setattr(making, "FREE_BYTES_MIN", MORE_THAN_ANY_DISK)
     folder = tmp_path / "backups"
-    with pytest.raises(UnavailableError, match=r"needs about \d+ MB in .*, and \d+ MB are free"):
+    with pytest.raises(UnavailableError, match=r"needs about \d+ MB in .*, but \d+ MB are free"):
         await back_up(engine, source, folder, tmp_path / "spool")
 
     assert [path.name for path in folder.iterdir()] == ["lock"]
