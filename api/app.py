@@ -36,7 +36,7 @@ from api.notifications import (
 )
 from api.pages import docs, pages
 from api.push import browsers
-from api.routing import past, policies, previews
+from api.routing import policies, previews, range_evaluation
 from api.routing import routes as alert_routes
 
 BODY_BYTES_MAX = 64 * 1024
@@ -97,7 +97,7 @@ ROUTES: Sequence[ControllerRouterHandler] = (
     *alert_routes.ROUTES,
     *policies.ROUTES,
     *previews.ROUTES,
-    *past.ROUTES,
+    *range_evaluation.ROUTES,
     config.every,
     config.history,
     config.one,

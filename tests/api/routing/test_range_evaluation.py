@@ -11,15 +11,15 @@ from tests.api.routing.chain import make_people, make_policy
 STEPS = [{"targets": [{"kind": "person", "name": "ana"}]}]
 
 
-async def tried(service: Any, **body: Any) -> Any:
+async def evaluated(service: Any, **body: Any) -> Any:
     wanted = {"policy": {"name": "wake", "steps": STEPS}} | body
     return await service.post("/policies/preview", wanted, Role.OPERATOR)
 
 
-async def test_a_policy_is_tried_on_the_past_without_being_stored(service: Any) -> None:
+async def test_a_policy_is_evaluated_over_a_range_without_being_stored(service: Any) -> None:
     await make_contact(service, "ana")
     await service.post("/dev/test-alert", {"level": "critical"})
-    answer = await tried(service, night={"start": "00:00", "end": "24:00"})
+    answer = await evaluated(service, night={"start": "00:00", "end": "24:00"})
 
     assert answer.status == 200, answer.body
     [ana] = answer.body["people"]
@@ -28,10 +28,10 @@ async def test_a_policy_is_tried_on_the_past_without_being_stored(service: Any) 
     assert (await service.get("/policies", Role.OPERATOR)).body["items"] == []
 
 
-async def test_a_stored_policy_is_given_back_changed(service: Any) -> None:
+async def test_a_changed_policy_is_compared_with_the_stored_one(service: Any) -> None:
     await make_people(service)
     stored = await make_policy(service)
-    answer = await tried(service, policy=stored | {"repeat": 2})
+    answer = await evaluated(service, policy=stored | {"repeat": 2})
 
     assert (answer.status, answer.body["present"]) == (200, [])
 
@@ -46,9 +46,9 @@ async def test_a_stored_policy_is_given_back_changed(service: Any) -> None:
         ({"route": "x"}, 404, "there is no route 'x'"),
     ],
 )
-async def test_a_wrong_trial_is_refused(
+async def test_a_wrong_range_evaluation_is_refused(
     service: Any, body: dict[str, Any], status: int, words: str
 ) -> None:
-    answer = await tried(service, **body)
+    answer = await evaluated(service, **body)
 
     assert (answer.status, words in answer.detail) == (status, True), answer.detail

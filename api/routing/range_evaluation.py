@@ -1,4 +1,4 @@
-"""Range evaluation: whom the alerts of the past would have woken under a policy."""
+"""The route that evaluates an escalation policy over a range of stored alerts."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -22,15 +22,18 @@ from model.text import Name
 from model.times import Moment, parse_time, utc_now
 from notifications.oncall.schedule_store import ScheduleTerms
 from notifications.oncall.woken import Night
-from notifications.preview.past import Evaluated, Trial, evaluate
+from notifications.preview.range_evaluation import RangeEvaluation, RangeEvaluationResult, evaluate
 
 PATH = f"{BASE}/policies/preview"
 RANGE_MAX = timedelta(days=93)
 SCHEDULES_MAX = 20
 
 
-class TrialBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A policy that is tried on the past. It need not be stored; nor need the schedules."""
+class RangeEvaluationBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An escalation policy to evaluate over a range of past alerts.
+
+    Neither the policy nor the schedules need to be stored.
+    """
 
     policy: PolicyBody
     start: Moment = "-30d"
@@ -46,16 +49,16 @@ class TrialBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     status_code=200,
     responses={404: documented("There is no such route.")},
     tags=[TAG],
-    summary="Say whom the alerts of the past would have woken under a policy, and how often",
+    summary="List the people whom past alerts would have notified under a policy, and how often",
 )
 async def preview_policy(
-    context: NamedDependency[AppContext], data: JSONBody[TrialBody]
-) -> Evaluated:
+    context: NamedDependency[AppContext], data: JSONBody[RangeEvaluationBody]
+) -> RangeEvaluationResult:
     now = utc_now()
     start, end = parse_time(data.start, now), min(parse_time(data.end, now), now)
     if not timedelta() < end - start <= RANGE_MAX:
         raise InvalidError(f"start must be before end by up to {RANGE_MAX.days} days")
-    trial = Trial(
+    wanted = RangeEvaluation(
         policy=policy_of(data.policy),
         start=start,
         end=end,
@@ -64,7 +67,7 @@ async def preview_policy(
         night=data.night,
     )
     async with context.connect(LONG_DEADLINE_S) as connection:
-        return await evaluate(connection, trial)
+        return await evaluate(connection, wanted)
 
 
 ROUTES = (preview_policy,)

@@ -10,15 +10,19 @@ from model.errors import InvalidError, NotFoundError
 from notifications.oncall.escalation import Policy
 from notifications.oncall.schedule_store import ScheduleTerms
 from notifications.oncall.woken import Night
-from notifications.preview import past
-from notifications.preview.past import Evaluated, Trial, evaluate
+from notifications.preview import range_evaluation
+from notifications.preview.range_evaluation import (
+    RangeEvaluation,
+    RangeEvaluationResult,
+    evaluate,
+)
 from tests.notifications.routing.routed import Routed
 
 LAYER = {"start": "2026-01-05T09:00:00", "unit": "day", "people": ["bo"]}
 
 
-async def tried(routed: Routed, *targets: str, **more: Any) -> Evaluated:
-    """Try a policy with a step of five minutes for each target, on the alerts of a day."""
+async def evaluated(routed: Routed, *targets: str, **more: Any) -> RangeEvaluationResult:
+    """Evaluate a policy with a step of five minutes for each target, on the alerts of a day."""
     steps = [
         {"targets": [dict(zip(("kind", "name"), one.split(":"), strict=True))]} for one in targets
     ]
@@ -31,10 +35,10 @@ async def tried(routed: Routed, *targets: str, **more: Any) -> Evaluated:
         "night": Night(),
     }
     async with routed.pool.connection() as connection:
-        return await evaluate(connection, Trial(**given | more))
+        return await evaluate(connection, RangeEvaluation(**given | more))
 
 
-def counts(found: Evaluated) -> list[tuple[str, int, int]]:
+def counts(found: RangeEvaluationResult) -> list[tuple[str, int, int]]:
     return [(one.person, one.notified, one.at_night) for one in found.people]
 
 
@@ -54,7 +58,7 @@ async def story(routed: Routed) -> Routed:
 
 
 async def test_people_are_counted_by_the_night_of_their_own_clock(story: Routed) -> None:
-    found = await tried(story, "person:ana", "person:bo")
+    found = await evaluated(story, "person:ana", "person:bo")
 
     assert (found.alerts, found.present) == (2, None)
     assert counts(found) == [("ana", 2, 2), ("bo", 1, 0)]
@@ -63,7 +67,7 @@ async def test_people_are_counted_by_the_night_of_their_own_clock(story: Routed)
 
 async def test_the_stored_policy_is_beside_the_changed_one(story: Routed) -> None:
     await story.policy(("person:bo", "5m"))
-    found = await tried(story, "person:ana")
+    found = await evaluated(story, "person:ana")
 
     assert found.present is not None
     assert [(one.person, one.notified) for one in found.present] == [("bo", 2)]
@@ -72,24 +76,24 @@ async def test_the_stored_policy_is_beside_the_changed_one(story: Routed) -> Non
 
 async def test_only_alerts_that_match_a_route_count(story: Routed) -> None:
     await story.route("only-b", matcher={"component": "b"})
-    found = await tried(story, "person:ana", route="only-b")
+    found = await evaluated(story, "person:ana", route="only-b")
 
     assert (found.alerts, counts(found)) == (1, [("ana", 1, 1)])
     with pytest.raises(NotFoundError, match="there is no route 'x'"):
-        await tried(story, "person:ana", route="x")
+        await evaluated(story, "person:ana", route="x")
 
 
-async def test_a_schedule_that_is_not_stored_is_tried_on_the_past(story: Routed) -> None:
+async def test_a_schedule_that_is_not_stored_is_used_in_the_evaluation(story: Routed) -> None:
     schedule = msgspec.convert({"name": "ops", "layers": [LAYER]}, ScheduleTerms)
-    found = await tried(story, "schedule:ops", schedules=[schedule])
+    found = await evaluated(story, "schedule:ops", schedules=[schedule])
     assert (counts(found), found.unreached_total) == ([("bo", 2, 0)], 0)
 
-    nobody = await tried(story, "schedule:ops")
+    nobody = await evaluated(story, "schedule:ops")
     assert (counts(nobody), nobody.unreached_total) == ([], 2)
 
 
 async def test_alerts_outside_of_the_range_do_not_count(story: Routed) -> None:
-    found = await tried(story, "person:ana", start=story.at(21))
+    found = await evaluated(story, "person:ana", start=story.at(21))
 
     assert found.alerts == 0
 
@@ -97,6 +101,6 @@ async def test_alerts_outside_of_the_range_do_not_count(story: Routed) -> None:
 async def test_a_range_of_too_many_alerts_is_refused(
     story: Routed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(past, "ALERTS_MAX", 1)
+    monkeypatch.setattr(range_evaluation, "ALERTS_MAX", 1)
     with pytest.raises(InvalidError, match="more than 1 alerts in this range"):
-        await tried(story, "person:ana")
+        await evaluated(story, "person:ana")

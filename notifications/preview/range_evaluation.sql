@@ -1,5 +1,5 @@
 -- name: alerts
--- Alerts that were open at some moment of a range, oldest first.
+-- Alerts that were open at any time in a range, oldest first.
 SELECT a.id, a.rule, a.level, a.category, a.component, a.labels, a.opened_at
 FROM system_alerts a
 WHERE a.opened_at < %(end)s AND (a.resolved_at IS NULL OR a.resolved_at >= %(start)s)
@@ -7,7 +7,8 @@ ORDER BY a.opened_at, a.id
 LIMIT %(limit)s
 
 -- name: transitions
--- What became of alerts until the end of a range, since they opened.
+-- The transitions of alerts from their opening to the end of the range, in order. The start of the range is no limit:
+-- an alert that opened before it still has steps inside it.
 SELECT e.alert_id, e.time, e.type
 FROM system_alert_events e
 WHERE e.alert_id = ANY (%(ids)s::bigint[]) AND e.time < %(end)s

@@ -1,4 +1,4 @@
-"""Range evaluation on stored alerts: whom a policy would have woken, beside the stored policy."""
+"""Evaluates an escalation policy over past alerts and compares it with the stored policy."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -36,25 +36,25 @@ ALERTS = _QUERIES["alerts"]
 TRANSITIONS = _QUERIES["transitions"]
 
 ALERTS_MAX = 5000
-"""A policy may have hundreds of steps for each."""
+"""Each alert may have hundreds of steps, so this bounds the work of one evaluation."""
 LISTED_MAX = 1000
 
 
-class Trial(Struct, frozen=True, kw_only=True):
-    """What is tried: a policy, on alerts of a range, with schedules that may be changed."""
+class RangeEvaluation(Struct, frozen=True, kw_only=True):
+    """The input of a range evaluation: a policy, a range of time and optional schedules."""
 
     policy: Policy
     start: datetime
     end: datetime
     route: str | None
-    """Only alerts that match this route; None: all."""
+    """Only alerts that match this route are evaluated. None: all alerts."""
     schedules: Sequence[ScheduleTerms]
-    """They count instead of the stored ones, as if they had always been so."""
+    """They replace the stored schedules of the same names for the whole range."""
     night: Night
 
 
-class Evaluated(Struct, frozen=True, kw_only=True):
-    """Whom a policy would have notified; those who would have been woken most come first."""
+class RangeEvaluationResult(Struct, frozen=True, kw_only=True):
+    """The people whom a policy would have notified, most often woken at night first."""
 
     policy: str
     start: datetime
@@ -62,12 +62,12 @@ class Evaluated(Struct, frozen=True, kw_only=True):
     alerts: int
     people: Sequence[PersonCount]
     present: Sequence[PersonCount] | None
-    """What the stored policy and schedules would have done; null: no policy has this name."""
+    """The same counts for the stored policy and schedules. Null: no stored policy has this name."""
     notified: Sequence[Notified]
-    """The first 1,000."""
+    """The first 1,000 notifications."""
     notified_total: int
     unreached: Sequence[Unreached]
-    """Steps for which schedules had nobody on call; the first 1,000."""
+    """The first 1,000 steps whose schedules had nobody on call."""
     unreached_total: int
 
 
@@ -76,36 +76,40 @@ class _Alert(RoutedAlert, frozen=True, kw_only=True):
     opened_at: datetime
 
 
-async def evaluate(connection: Connection, trial: Trial) -> Evaluated:
-    """Try a policy on the past. Raises InvalidError for too many alerts, and NotFoundError."""
-    ids = await _alerts(connection, trial)
-    cursor = await connection.execute(TRANSITIONS, {"ids": ids, "end": trial.end})
+async def evaluate(connection: Connection, wanted: RangeEvaluation) -> RangeEvaluationResult:
+    """Return the people whom a policy would have notified, beside the stored policy.
+
+    The computation runs in a thread, because it may take longer than 10 ms. Raises InvalidError
+    if the range has more than ALERTS_MAX alerts, and NotFoundError if the route does not exist.
+    """
+    ids = await _alerts(connection, wanted)
+    cursor = await connection.execute(TRANSITIONS, {"ids": ids, "end": wanted.end})
     transitions: Sequence[Transition] = await cursor.fetchall()
-    found = await schedule_store.load_all(connection, trial.start, trial.end)
+    found = await schedule_store.load_all(connection, wanted.start, wanted.end)
     stored = {schedule.name: schedule for _, schedule in found}
     zones = {one.name: one.tz for one in await contact_store.read_all(connection)}
-    now = await policy_store.read(connection, trial.policy.name)
-    run = partial(_run, transitions, trial, zones)
-    wanted = await asyncio.to_thread(run, trial.policy, stored | _tried(trial))
+    now = await policy_store.read(connection, wanted.policy.name)
+    run = partial(_run, transitions, wanted, zones)
+    changed = await asyncio.to_thread(run, wanted.policy, stored | _changed_schedules(wanted))
     present = await asyncio.to_thread(run, now.policy(), stored) if now else None
-    return Evaluated(
-        policy=trial.policy.name,
-        start=trial.start,
-        end=trial.end,
+    return RangeEvaluationResult(
+        policy=wanted.policy.name,
+        start=wanted.start,
+        end=wanted.end,
         alerts=len(ids),
-        people=wanted.people,
+        people=changed.people,
         present=present.people if present else None,
-        notified=wanted.notified[:LISTED_MAX],
-        notified_total=len(wanted.notified),
-        unreached=wanted.unreached[:LISTED_MAX],
-        unreached_total=len(wanted.unreached),
+        notified=changed.notified[:LISTED_MAX],
+        notified_total=len(changed.notified),
+        unreached=changed.unreached[:LISTED_MAX],
+        unreached_total=len(changed.unreached),
     )
 
 
-async def _alerts(connection: Connection, trial: Trial) -> list[int]:
-    route = await _route(connection, trial.route)
+async def _alerts(connection: Connection, wanted: RangeEvaluation) -> list[int]:
+    route = await _route(connection, wanted.route)
     found = await queries.rows(
-        connection, _Alert, ALERTS, start=trial.start, end=trial.end, limit=ALERTS_MAX + 1
+        connection, _Alert, ALERTS, start=wanted.start, end=wanted.end, limit=ALERTS_MAX + 1
     )
     if len(found) > ALERTS_MAX:
         raise InvalidError(
@@ -128,15 +132,15 @@ def _takes(route: StoredRoute | None, alert: _Alert) -> bool:
     return route is None or matches(route.matcher, alert, alert.opened_at, zone_of(route.tz))
 
 
-def _tried(trial: Trial) -> dict[str, Schedule]:
+def _changed_schedules(wanted: RangeEvaluation) -> dict[str, Schedule]:
     names = ScheduleTerms.__struct_fields__
-    made = [Schedule(**{name: getattr(one, name) for name in names}) for one in trial.schedules]
-    return {one.name: as_if_always(one, trial.start) for one in made}
+    made = [Schedule(**{name: getattr(one, name) for name in names}) for one in wanted.schedules]
+    return {one.name: as_if_always(one, wanted.start) for one in made}
 
 
 def _run(
     transitions: Sequence[Transition],
-    trial: Trial,
+    wanted: RangeEvaluation,
     zones: Mapping[str, str],
     policy: Policy,
     schedules: Mapping[str, Schedule],
@@ -146,8 +150,8 @@ def _run(
         policy,
         schedules,
         zones,
-        start=trial.start,
-        end=trial.end,
+        start=wanted.start,
+        end=wanted.end,
         ack_expires_s=whole_seconds(policy.acknowledgement_expires),
-        night=trial.night,
+        night=wanted.night,
     )
