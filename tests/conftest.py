@@ -90,7 +90,8 @@ async def engine(
     server_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Engine]:
     if not server_url:
-        async with open_engine(Settings(data_dir=tmp_path_factory.mktemp("engine"))) as embedded:
+        settings = Settings(data_dir=tmp_path_factory.mktemp("engine"))
+        async with open_engine(settings, may_forget=True) as embedded:
             yield embedded
         return
     async with (
