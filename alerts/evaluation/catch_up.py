@@ -7,7 +7,6 @@ from datetime import datetime
 from msgspec import Struct, field
 
 from alerts.clock import read_clock
-from alerts.evaluation import evaluator
 from alerts.evaluation.lag import EvaluationLag
 from alerts.evaluation.quarantine import RULE_FAULTS
 from config.model import Config
@@ -47,7 +46,7 @@ class Evaluations(Struct, kw_only=True):
     renew_config: Callable[[], Awaitable[None]]
     wait_until_stored: Callable[[float], Awaitable[bool]]
     announce: Callable[[], None]
-    evaluate: Evaluate = evaluator.evaluate
+    evaluate: Evaluate
     confirm: Confirm | None = None
     store_wait_s: float = STORE_WAIT_S
     lag: EvaluationLag = field(default_factory=EvaluationLag)

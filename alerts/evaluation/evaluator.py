@@ -56,7 +56,8 @@ async def evaluate(
     dependencies: Mapping[str, Sequence[str]] | None = None,
     now: datetime | None = None,
     limits: Limits = LIMITS,
-    on_transitions: Sequence[OnTransitions] = (),
+    *,
+    on_transitions: Sequence[OnTransitions],
 ) -> list[Transition]:
     """Evaluate every rule over the windows that end at `at`, a whole minute; return transitions.
 
@@ -177,7 +178,7 @@ async def drop_component(
     connection: Connection,
     component: str,
     at: datetime,
-    on_transitions: Sequence[OnTransitions] = (),
+    on_transitions: Sequence[OnTransitions],
 ) -> bool:
     """Resolve the open alerts of a removed component; return whether there were any."""
     async with connection.transaction():

@@ -81,7 +81,7 @@ async def become(
     actor: str,
     *,
     prune: bool,
-    on_transitions: Sequence[OnTransitions] = (),
+    on_transitions: Sequence[OnTransitions],
 ) -> Difference:
     """Make the stored rules equal to the wanted ones; return the difference.
 
@@ -139,7 +139,7 @@ async def remove(
     name: str,
     time: datetime,
     actor: str,
-    on_transitions: Sequence[OnTransitions] = (),
+    on_transitions: Sequence[OnTransitions],
 ) -> list[int] | None:
     """Delete a rule and resolve its open alerts, with audit and events.
 

@@ -116,7 +116,7 @@ class Simulation:
                     assert await rules.insert(connection, rule, self.minute(-BEFORE), "bench")
             await self.store(-BEFORE, 0)
             await tiers.maintain(connection, self.minute(0))
-            await evaluate(connection, self.minute(0), {})
+            await evaluate(connection, self.minute(0), {}, on_transitions=[])
             if self.can_copy:
                 # A server does this by itself; the embedded engine needs the statements below.
                 await connection.execute("ANALYZE")
@@ -149,7 +149,7 @@ class Simulation:
                 await tiers.maintain(connection, at)
         async with self.pool.connection() as connection:
             began = time.perf_counter()
-            transitions = await evaluate(connection, at, {})
+            transitions = await evaluate(connection, at, {}, on_transitions=[])
             seconds = time.perf_counter() - began
         said = [transition.transition for transition in transitions]
         opened, resolved = said.count("opened"), said.count("resolved")

@@ -104,7 +104,9 @@ class Simulation:
 
     async def announce(self) -> list[Transition]:
         """Evaluate this minute as the service does it, bus and all; return the steps."""
-        return await evaluate(self.connection, minute(self.now), self.thresholds, self.dependencies)
+        return await evaluate(
+            self.connection, minute(self.now), self.thresholds, self.dependencies, on_transitions=[]
+        )
 
     async def active(self) -> list[Alert]:
         return await alerts.active(self.connection, Filter(), 1000)

@@ -31,7 +31,7 @@ async def back_up(settings: Settings, to: Path | None, reason: str, progress: Pr
             "VIGIA_DATA_DIR or the VIGIA_DATABASE_URL of the service"
         )
     wanted = Wanted(
-        folder=to or await folder_of(settings),
+        folder=to or folder_of(settings),
         reason=reason,
         spool=settings.data_dir / SPOOL,
         closing=(PAUSE_RESTORED,),
@@ -40,7 +40,7 @@ async def back_up(settings: Settings, to: Path | None, reason: str, progress: Pr
         return await making.make(engine, settings, wanted, progress)
 
 
-async def folder_of(settings: Settings) -> Path:
+def folder_of(settings: Settings) -> Path:
     """Return the folder of backups."""
     return settings.data_dir / FOLDER
 

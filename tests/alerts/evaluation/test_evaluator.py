@@ -52,7 +52,9 @@ class Story:
         self.minute += 1
         return [
             transition.transition
-            for transition in await evaluate(self.connection, self.now, THRESHOLDS)
+            for transition in await evaluate(
+                self.connection, self.now, THRESHOLDS, on_transitions=[]
+            )
         ]
 
     async def active(self) -> list[Alert]:
@@ -126,7 +128,7 @@ async def test_transitions_are_on_the_bus_with_the_whole_alert(story: Story) -> 
 async def test_evaluating_an_instant_again_changes_nothing(story: Story) -> None:
     await story.pass_minute(95)
 
-    assert await evaluate(story.connection, story.now, THRESHOLDS) == []
+    assert await evaluate(story.connection, story.now, THRESHOLDS, on_transitions=[]) == []
 
 
 async def test_the_message_says_what_was_measured_against_which_limit(story: Story) -> None:
@@ -184,8 +186,8 @@ async def test_a_component_down_for_half_a_minute_alerts_in_its_own_category(
 async def test_alerts_of_a_component_that_is_no_longer_watched_are_resolved(story: Story) -> None:
     rank_breached = Series(metric="component_up", component="binance", category=Category.EXTERNAL)
     await story.pass_minute(-1, rank_breached)
-    assert await drop_component(story.connection, "binance", story.now)
-    assert not await drop_component(story.connection, "binance", story.now)
+    assert await drop_component(story.connection, "binance", story.now, [])
+    assert not await drop_component(story.connection, "binance", story.now, [])
 
     assert await story.active() == []
     [alert] = await db_alerts.past(story.connection, Filter(), START, story.now + SECOND, 10)
@@ -200,9 +202,9 @@ async def test_a_rule_without_thresholds_rests_until_they_are_set(story: Story) 
     thresholds = {"trading_pnl_24h": {"op": "<", "warning": -100}}
 
     assert await story.pass_minute(-500, pnl) == []
-    transitions = await evaluate(story.connection, story.now, thresholds)
+    transitions = await evaluate(story.connection, story.now, thresholds, on_transitions=[])
     assert [transition.transition for transition in transitions] == ["opened"]
-    transitions = await evaluate(story.connection, story.now, {})
+    transitions = await evaluate(story.connection, story.now, {}, on_transitions=[])
     assert [transition.transition for transition in transitions] == ["resolved"]
 
 

@@ -238,7 +238,9 @@ async def test_an_evaluation_that_stops_between_batches_loses_and_repeats_nothin
 async def end_between_shares(pool: Pool, simulation: Simulation) -> None:
     """Evaluate, and end it once its first share is stored."""
     async with pool.connection() as own:
-        pass_minute = asyncio.create_task(evaluate(own, minute(simulation.now), {}))
+        pass_minute = asyncio.create_task(
+            evaluate(own, minute(simulation.now), {}, on_transitions=[])
+        )
         opened = (0,)
         while opened == (0,):
             found = await simulation.connection.execute(
@@ -262,18 +264,19 @@ async def test_a_minute_that_is_over_is_not_evaluated_again(pool: Pool) -> None:
         for one.now in (118, 119, 120):
             await one.measure({instance(): [1.0]})
         await one.announce()
-        assert await evaluate(second, minute(119), {}) == []
-        assert await evaluate(second, minute(120), {}) == []
+        assert await evaluate(second, minute(119), {}, on_transitions=[]) == []
+        assert await evaluate(second, minute(120), {}, on_transitions=[]) == []
         assert await clock_of(first) == minute(120)
 
         assert await other.active() == []
-        await evaluate(second, minute(60), {})
+        await evaluate(second, minute(60), {}, on_transitions=[])
         assert await clock_of(first) == minute(60)
         other.now = 61
         await other.measure({instance(): [9.0]})
-        assert [transition.transition for transition in await evaluate(second, minute(61), {})] == [
-            "opened"
-        ]
+        assert [
+            transition.transition
+            for transition in await evaluate(second, minute(61), {}, on_transitions=[])
+        ] == ["opened"]
 
 
 @pytest.mark.parametrize("minutes", [3, 57, 61])
@@ -283,9 +286,9 @@ async def test_after_a_clock_that_was_ahead_evaluation_goes_on_at_once(
     """The minutes it evaluated have not been yet, as the database's clock says."""
     now = utc_now().replace(second=0, microsecond=0)
     async with pool.connection() as connection:
-        await evaluate(connection, now - timedelta(minutes=1), {})
-        await evaluate(connection, now + timedelta(minutes=minutes), {})
-        await evaluate(connection, now, {})
+        await evaluate(connection, now - timedelta(minutes=1), {}, on_transitions=[])
+        await evaluate(connection, now + timedelta(minutes=minutes), {}, on_transitions=[])
+        await evaluate(connection, now, {}, on_transitions=[])
         assert await clock_of(connection) == now
         cursor = await connection.execute(
             "SELECT count(*) FROM evaluation_gaps WHERE end_time > %s", [now]
@@ -299,7 +302,7 @@ async def test_the_same_minute_may_be_evaluated_by_two(pool: Pool) -> None:
         await simulation.add(Rule(name="high", metric="load", levels={Level.INFO: 5}))
         simulation.now = 1
         await simulation.measure(children())
-        both = [evaluate(one, minute(1), {}) for one in (first, second)]
+        both = [evaluate(one, minute(1), {}, on_transitions=[]) for one in (first, second)]
         found = await asyncio.gather(*both)
         assert sum(len(transitions) for transitions in found) == CHILDREN
         assert len(await told_of(first)) == CHILDREN

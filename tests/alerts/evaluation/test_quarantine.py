@@ -267,7 +267,9 @@ async def test_without_time_to_tell_which_it_is_the_costliest_go_and_the_good_co
     await pass_minute(simulation, 10, 1)
     await measured(simulation, 1e140, 1e-300)
 
-    await evaluate(connection, minute(simulation.now), {}, limits=Limits(search_s=0))
+    await evaluate(
+        connection, minute(simulation.now), {}, limits=Limits(search_s=0), on_transitions=[]
+    )
 
     breached = {name for name, error in await errors(connection) if error}
     assert (len(breached), "share" in breached) == (SUSPECTS_MAX, True)
@@ -342,7 +344,7 @@ async def test_rules_that_are_too_slow_are_found_and_the_others_evaluated_in_the
         async with connection.transaction():
             await statement.evaluate(connection, minute(1), {}, timeout_ms=1500)
 
-    await evaluate(connection, minute(1), {}, limits=HASTE)
+    await evaluate(connection, minute(1), {}, limits=HASTE, on_transitions=[])
 
     breached = {name: error for name, error in await errors(connection) if error}
     assert breached == dict.fromkeys(SLOW, "canceling statement due to statement timeout")
@@ -367,7 +369,7 @@ async def test_rules_that_are_too_slow_only_together_lose_the_costliest(
     simulation.now = 1
     await simulation.measure({PARTS: [10.0]})
 
-    await evaluate(connection, minute(1), {}, limits=HASTE)
+    await evaluate(connection, minute(1), {}, limits=HASTE, on_transitions=[])
 
     breached = {name: error for name, error in await errors(connection) if error}
     assert TOGETHER in breached.values()

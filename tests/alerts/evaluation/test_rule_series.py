@@ -132,5 +132,5 @@ async def test_inputs_that_no_rule_needs_any_more_are_not_read(connection: Conne
 
     for name, left in (("more", [60, 300]), ("slow", [60]), ("load", [])):
         await rules.delete(connection, [name])
-        await evaluate(connection, minute(2), {})
+        await evaluate(connection, minute(2), {}, on_transitions=[])
         assert await (await connection.execute(inputs)).fetchall() == [(one,) for one in left]

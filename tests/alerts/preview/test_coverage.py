@@ -43,7 +43,7 @@ async def connection(pool: Pool) -> AsyncIterator[Connection]:
 @pytest.fixture
 async def looked(connection: Connection) -> Connection:
     """A database whose alerts have looked at minute NOW."""
-    await evaluate(connection, minute(NOW), {})
+    await evaluate(connection, minute(NOW), {}, on_transitions=[])
     return connection
 
 
@@ -106,7 +106,7 @@ async def test_samples_stored_during_an_evaluation_are_late(
         pytest.skip("it does one transaction at a time")
     at = minute(NOW + 1)
     async with pool.connection() as other, other.transaction():
-        await evaluate(other, at, {})
+        await evaluate(other, at, {}, on_transitions=[])
         await store(looked, [OTHER], minute(NOW))
 
     assert await noted(looked) == [("idle", minute(NOW), minute(NOW), 1)]
@@ -132,7 +132,7 @@ async def test_samples_that_waited_for_another_batch_until_the_evaluation_are_la
         group.create_task(insert_batch(looked, known, loads[1], can_copy=False))
         while not await waits(evaluating, looked):
             await asyncio.sleep(0.01)
-        await evaluate(evaluating, minute(NOW + 1), {})
+        await evaluate(evaluating, minute(NOW + 1), {}, on_transitions=[])
 
     assert await noted(looked) == [("idle", third, third, 1)]
 
@@ -155,7 +155,7 @@ async def test_only_new_samples_of_a_repeated_batch_are_late(
     looked: Connection,
 ) -> None:
     await store(looked, LOADS, *map(minute, range(NOW, NOW + 5)))
-    await evaluate(looked, minute(NOW + 5), {})
+    await evaluate(looked, minute(NOW + 5), {}, on_transitions=[])
 
     await store(looked, [*LOADS, OTHER], *map(minute, range(NOW + 1, NOW + 6)))
 
@@ -164,7 +164,7 @@ async def test_only_new_samples_of_a_repeated_batch_are_late(
 
 async def test_when_a_gap_is_filled_all_that_came_with_it_counts(looked: Connection) -> None:
     await store(looked, [OTHER], minute(NOW), minute(NOW + 2))
-    await evaluate(looked, minute(NOW + 5), {})
+    await evaluate(looked, minute(NOW + 5), {}, on_transitions=[])
 
     await store(looked, [OTHER], *map(minute, range(NOW, NOW + 4)))
 
@@ -283,7 +283,7 @@ async def test_minutes_that_are_never_evaluated_are_known(
     connection: Connection, evaluated: list[int], gaps: list[tuple[int, int]]
 ) -> None:
     for number in evaluated:
-        await evaluate(connection, minute(number), {})
+        await evaluate(connection, minute(number), {}, on_transitions=[])
 
     found, total = await coverage.gaps(connection, minute(0), minute(1000))
 
@@ -295,7 +295,7 @@ async def test_time_before_the_first_evaluation_is_tried_all_the_same(
     connection: Connection, pool: Pool
 ) -> None:
     await store(connection, [instance(0)], minute(10), value=25.0)
-    await evaluate(connection, minute(NOW), {})
+    await evaluate(connection, minute(NOW), {}, on_transitions=[])
 
     previewed = await preview.run(pool.connection, HIGH, {}, minute(1), minute(NOW))
 
@@ -304,7 +304,7 @@ async def test_time_before_the_first_evaluation_is_tried_all_the_same(
 
 async def test_only_gaps_that_touch_the_range_are_named(connection: Connection) -> None:
     for number in (10, 20):
-        await evaluate(connection, minute(number), {})
+        await evaluate(connection, minute(number), {}, on_transitions=[])
 
     for start, end, total in ((0, 10, 0), (0, 11, 1), (19, 30, 1), (20, 30, 0)):
         assert (await coverage.gaps(connection, minute(start), minute(end)))[1] == total
@@ -312,7 +312,7 @@ async def test_only_gaps_that_touch_the_range_are_named(connection: Connection) 
 
 async def test_however_many_gaps_there_are_the_first_are_named(connection: Connection) -> None:
     for number in range(22):
-        await evaluate(connection, minute(2 * number), {})
+        await evaluate(connection, minute(2 * number), {}, on_transitions=[])
 
     found, total = await coverage.gaps(connection, minute(0), minute(100))
 

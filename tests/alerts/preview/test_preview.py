@@ -240,7 +240,7 @@ async def test_suppressed_transitions_are_no_messages(connection: Connection, po
         if simulation.now == 50:
             assert repair_id is not None
             await windows.end(connection, repair_id, minute(50), "ana")
-        transitions = await evaluate(connection, minute(simulation.now), {})
+        transitions = await evaluate(connection, minute(simulation.now), {}, on_transitions=[])
         for transition in transitions:
             if transition.transition not in {"suppressed", "unsuppressed"}:
                 [alert] = await simulation.read([transition.alert_id])

@@ -47,7 +47,9 @@ async def connection(pool: Pool) -> AsyncIterator[Connection]:
 
 async def become(connection: Connection, wanted: list[Rule], *, prune: bool = True) -> Difference:
     async with connection.transaction():
-        return await rule_set.become(connection, wanted, minute(9), "ana", prune=prune)
+        return await rule_set.become(
+            connection, wanted, minute(9), "ana", prune=prune, on_transitions=[]
+        )
 
 
 async def dump(connection: Connection) -> str:
@@ -147,7 +149,7 @@ async def test_the_second_of_two_concurrent_admins_sees_the_changes_of_the_first
 
     async def delete() -> None:
         async with pool.connection() as connection, connection.transaction():
-            await rule_set.remove(connection, "load", minute(1), "ben")
+            await rule_set.remove(connection, "load", minute(1), "ben", [])
 
     async with pool.connection() as connection:
         await become(connection, [LOAD])
@@ -167,7 +169,7 @@ async def test_faults_of_other_rules_do_not_block_a_change(
     await rules.delete(connection, ["load"])
 
     assert await rule_set.make(connection, Rule(name="new", metric="m"), minute(1), "ana")
-    assert await rule_set.remove(connection, "new", minute(1), "ana") == []
+    assert await rule_set.remove(connection, "new", minute(1), "ana", []) == []
     with pytest.raises(ConflictError, match="both references load"):
         await become(connection, [Rule(name="both", kind="composite", any_of=("load",))])
     await become(connection, [LOAD], prune=False)
@@ -191,7 +193,7 @@ async def test_a_rule_with_thousands_of_open_alerts_is_deleted_at_once(
     await connection.execute(OPEN, {"count": count, "at": minute(1)})
 
     async with asyncio.timeout(8), connection.transaction():
-        resolved = await rule_set.remove(connection, "load", minute(2), "ana")
+        resolved = await rule_set.remove(connection, "load", minute(2), "ana", [])
 
     assert len(resolved or []) == count
     assert await alerts.active(connection, Filter(), 10) == []

@@ -95,7 +95,7 @@ async def pass_minute(service: Any, number: int) -> list[Alert]:
     await service.context.auth.refusals.flush(service.context.pool)
     async with service.context.pool.connection() as connection:
         await audit_log.count(connection, minute(number - 0.5))
-        await evaluate(connection, minute(number), {})
+        await evaluate(connection, minute(number), {}, on_transitions=[])
         return await alerts.active(connection, Filter(), 100)
 
 

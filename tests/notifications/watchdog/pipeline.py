@@ -2,11 +2,13 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from http import HTTPStatus
 
 from aiohttp import web
 
 from alerts.evaluation.catch_up import Evaluations
+from alerts.evaluation.evaluator import evaluate
 from config.model import Config
 from model.times import utc_now
 from notifications.outbox import pause
@@ -53,6 +55,7 @@ class Pipeline:
             renew_config=_nothing,
             wait_until_stored=self.writer.wait_until_stored,
             announce=lambda: None,
+            evaluate=partial(evaluate, on_transitions=[]),
             confirm=confirm,
         )
         self.dispatcher: Dispatcher

@@ -80,7 +80,7 @@ def list_backups(to: Path | None, *, as_json: bool) -> None:
 
     async def go() -> None:
         settings = terminal.settings()
-        found = backups.read_all(to or await service.folder_of(settings))
+        found = backups.read_all(to or service.folder_of(settings))
         if to is None:
             found += backups.read_all(service.on_alert_folder(settings))
             found.sort(key=lambda one: Path(one.path).name, reverse=True)

@@ -102,7 +102,7 @@ async def _measure_late() -> None:
     samples = [Sample(series, start + timedelta(minutes=m), 20.0) for m in (10, 12)]
     async with terminal.database() as connection:
         for minute in (20, 55, 60):
-            await evaluate(connection, start + timedelta(minutes=minute), {})
+            await evaluate(connection, start + timedelta(minutes=minute), {}, on_transitions=[])
         await insert(connection, SeriesNumbers(), samples)
 
 
