@@ -46,10 +46,18 @@ class Runner(Struct, kw_only=True):
     _has_begun: bool = False
 
     async def run(self, _: datetime) -> None:
-        """Run everything that is due."""
+        """Run everything that is due.
+
+        Raises what an action raises unexpectedly, after its run has ended as failed.
+        """
         await self._begin()
-        while (due := await self._claim()) is not None:
-            await self._run(due)
+        try:
+            while (due := await self._claim()) is not None:
+                await self._run(due)
+        except BaseException:
+            # The database may have been away when a run ended: the next slot takes it back.
+            self._has_begun = False
+            raise
 
     async def _begin(self) -> None:
         if not self._has_begun:
@@ -79,6 +87,10 @@ class Runner(Struct, kw_only=True):
         except EXPECTED as error:
             is_final = isinstance(error, PermanentError) or due.attempts >= TRIES_MAX
             await self._fail(due, str(error), is_final=is_final)
+        except Exception as error:
+            # A defect of the action: another try would meet it again.
+            await self._fail(due, f"{type(error).__name__}: {error}", is_final=True)
+            raise
         else:
             await self._finish(due, RunState.DONE, result)
 

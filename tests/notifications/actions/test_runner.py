@@ -1,5 +1,6 @@
 """Actions run outside of the alert's transaction, once; what fails is tried again."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 from uuid import UUID, uuid4
@@ -88,6 +89,50 @@ async def test_what_fails_is_tried_again_a_few_times(pool: Pool) -> None:
 
     assert states == ["waiting", "waiting", "failed"]
     assert await state_of(pool) == ("failed", TRIES_MAX, "the disk is full")
+
+
+async def test_an_action_that_raises_something_unexpected_has_failed_and_the_task_reports_it(
+    pool: Pool,
+) -> None:
+    async def crash(*_: object) -> str:
+        raise KeyError("disk")
+
+    work, now = Work(), utc_now()
+    runner = work.runner(pool)
+    runner.do = crash
+    alert = await open_alert(pool, Level.CRITICAL, now)
+    with pytest.raises(KeyError):
+        await runner.run(now)
+
+    assert await state_of(pool) == ("failed", 1, "KeyError: 'disk'")
+    async with pool.connection() as connection:
+        [event] = await audit_log.past(
+            connection, audit_log.Type.ACTION_RUN, now - AFTER, now + 2 * AFTER, 2**62, 9
+        )
+    assert event.detail == f"backup for alert {alert}: failed; KeyError: 'disk'"
+    runner.do = work.do
+    await runner.run(now)
+    assert work.done == []
+
+
+async def test_a_run_that_is_cut_off_is_done_again_in_the_next_slot(pool: Pool) -> None:
+    async def hang(*_: object) -> str:
+        await asyncio.sleep(3600)
+        return ""
+
+    work = Work()
+    runner = work.runner(pool)
+    runner.do = hang
+    alert = await open_alert(pool, Level.CRITICAL, utc_now())
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.5):
+            await runner.run(utc_now())
+    assert (await state_of(pool))[0] == "running"
+
+    runner.do = work.do
+    await runner.run(utc_now())
+    assert work.done == [alert]
+    assert (await state_of(pool))[:2] == ("done", 2)
 
 
 async def test_nothing_runs_while_notifications_are_paused_and_what_is_late_is_skipped(
