@@ -162,15 +162,22 @@ async def read_named(connection: Connection, name: str) -> Stored | None:
 
 def opened_by(keys: SecretKeys, stored: Stored) -> Channel:
     """Return a channel with its address and secret. Raises DecryptionError."""
-    owner = _owner(stored.id)
+    url, secret = given(keys, stored)
     return Channel(
         id=stored.id,
         name=stored.name,
         type=stored.type,
-        url=keys.decrypt(stored.url, owner) if stored.url else type_of(stored.type).url_default,
-        secret=keys.decrypt(stored.secret, owner) if stored.secret else "",
+        url=url or type_of(stored.type).url_default,
+        secret=secret,
         settings=stored.settings,
     )
+
+
+def given(keys: SecretKeys, stored: Stored) -> tuple[str, str]:
+    """Return the address and the secret as people gave them. Raises DecryptionError."""
+    owner = _owner(stored.id)
+    url = keys.decrypt(stored.url, owner) if stored.url else ""
+    return url, keys.decrypt(stored.secret, owner) if stored.secret else ""
 
 
 def _owner(channel_id: int) -> str:

@@ -12,7 +12,7 @@ from db.queries import Connection
 from model.errors import ConflictError, InvalidError
 from model.toml import plain
 from notifications.files.document import Document
-from notifications.files.kinds import KINDS, SECRETS, Change, FileKind, normal
+from notifications.files.kinds import KINDS, SECRETS, Change, FileKind, normal, with_secrets
 
 HIDDEN = "(not shown)"
 PLACE = "position"
@@ -69,7 +69,8 @@ async def _write(
             made = ThingChange(kind.name, thing.name, "added")
         else:
             old = before[thing.name]
-            fields = _fields(old, thing) | _moved(kind, order, thing.name, place)
+            known = await with_secrets(change, old, thing)
+            fields = _fields(known, thing) | _moved(kind, order, thing.name, place)
             if not fields:
                 continue
             await _do(kind, thing, kind.update(change, old, thing, place))
@@ -105,7 +106,7 @@ def _fields(old: Struct, new: Struct) -> dict[str, FieldChange]:
     for field in msgspec.structs.fields(new):
         before, after = getattr(old, field.name), getattr(new, field.name)
         if field.name in SECRETS:
-            if after is not UNSET:
+            if after not in {UNSET, before}:
                 changes[field.name] = FieldChange(HIDDEN, HIDDEN)
         elif (shown := plain(before)) != (wanted := plain(after)):
             changes[field.encode_name] = FieldChange(shown, wanted)

@@ -68,6 +68,17 @@ async def _channels(connection: Connection) -> list[ChannelTable]:
     return [_only(ChannelTable, one, url=UNSET, secret=UNSET) for one in reversed(found)]
 
 
+async def with_secrets(change: Change, old: Any, new: Any) -> Any:
+    """Return what is there as it is compared with a file that gives an address or a secret."""
+    if not isinstance(new, ChannelTable) or (new.url is UNSET and new.secret is UNSET):
+        return old
+    stored = await channel_store.read_named(change.connection, old.name)
+    if stored is None:
+        return old
+    url, secret = channel_store.given(change.keys, stored)
+    return msgspec.structs.replace(old, url=url, secret=secret)
+
+
 async def _insert_channel(change: Change, channel: ChannelTable, _: int) -> None:
     await channel_store.insert(change.connection, change.keys, channel, change.now, change.actor)
 

@@ -76,6 +76,17 @@ async def test_secrets_that_a_file_gives_are_written_and_not_shown(pool: Pool) -
     assert channel_store.opened_by(KEYS, stored).secret == "other"
 
 
+async def test_a_file_that_gives_the_same_address_and_secret_again_changes_nothing(
+    pool: Pool,
+) -> None:
+    await load(pool, WHOLE)
+    assert await load(pool, WHOLE) == []
+
+    made = await load(pool, WHOLE.replace("hooks.example", "other.example"))
+    assert [sorted(one.fields) for one in made] == [["url"]]
+    assert await load(pool, WHOLE.replace('url = "https://hooks.example"\n', "")) == []
+
+
 async def test_prune_deletes_what_the_file_does_not_have(pool: Pool) -> None:
     await load(pool, WHOLE)
     made = await load(pool, "", prune=True)
