@@ -1,6 +1,7 @@
 """Each row of the security audit is counted once, whoever counts and whenever it was committed."""
 
 import asyncio
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -33,6 +34,17 @@ async def stored(connection: Connection) -> float:
     )
     [[total]] = await cursor.fetchall()
     return float(total)
+
+
+async def test_the_comment_of_the_table_names_every_type(pool: Pool) -> None:
+    async with pool.connection() as connection:
+        cursor = await connection.execute(
+            "SELECT col_description(attrelid, attnum) FROM pg_attribute "
+            "WHERE attrelid = 'security_events'::regclass AND attname = 'type'"
+        )
+        [[comment]] = await cursor.fetchall()
+    named = re.split(", | or ", comment.removeprefix("What: ").removesuffix("."))
+    assert sorted(named) == sorted(Type)
 
 
 async def test_an_event_is_counted_once_and_then_zero_for_an_hour(pool: Pool) -> None:
