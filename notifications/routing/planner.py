@@ -27,6 +27,7 @@ Batch = Callable[[Connection, datetime], Awaitable[int]]
 
 
 class _Due(Struct, frozen=True):
+    is_paused: bool
     has_escalations: bool
     has_groups: bool
 
@@ -44,7 +45,8 @@ class Planner(Struct, frozen=True, kw_only=True):
     async def run(self, now: datetime) -> None:
         """Send everything that is due at a moment; what is due during a pause waits.
 
-        Acknowledgements end first: the message of the step that follows shows a firing alert.
+        Acknowledgements end first: the message of the step that follows shows a firing alert. They
+        end during a pause too, so that nobody takes the alert for one that is seen to.
         """
         waiting: Sequence[tuple[Batch, int]] | None = None
         for _ in range(BATCHES_MAX):
@@ -63,6 +65,9 @@ class Planner(Struct, frozen=True, kw_only=True):
         """Return what there is to do, and how much of each a transaction does at most."""
         [due] = await queries.rows(connection, _Due, DUE, now=now)
         expire = partial(expire_due, on_transitions=self.on_transitions)
-        escalations = ((expire, ESCALATIONS_TOGETHER), (escalate_due, ESCALATIONS_TOGETHER))
-        groups = ((flush_due, GROUPS_TOGETHER),)
-        return (*(escalations if due.has_escalations else ()), *(groups if due.has_groups else ()))
+        batches: Sequence[tuple[bool, Batch, int]] = (
+            (due.has_escalations, expire, ESCALATIONS_TOGETHER),
+            (due.has_escalations and not due.is_paused, escalate_due, ESCALATIONS_TOGETHER),
+            (due.has_groups and not due.is_paused, flush_due, GROUPS_TOGETHER),
+        )
+        return [(batch, at_most) for is_due, batch, at_most in batches if is_due]

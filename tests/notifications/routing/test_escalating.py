@@ -5,8 +5,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from alerts import store as alerts
+from alerts.store import Alert
+from notifications.outbox import pause
 from notifications.outbox.composing import Composer, find_channel
 from notifications.outbox.deliveries import Delivery
 from notifications.outbox.pool_share import PoolShare
@@ -102,6 +105,34 @@ async def test_an_acknowledgement_that_expires_makes_the_alert_fire_again_and_th
     ]
 
 
+async def test_an_acknowledgement_expires_during_a_pause_and_the_steps_go_on_after_it(
+    escalated: Routed,
+) -> None:
+    [alert_id] = await escalated.open("a")
+    await escalated.pass_to(2)
+    await escalated.acknowledge("a")
+    async with escalated.pool.connection() as connection:
+        await pause.pause(connection, escalated.now, "ann", "")
+    await escalated.pass_to(121, step=1)
+    assert (await alert_of(escalated, alert_id)).state == "acknowledged"
+
+    await escalated.pass_to(200, step=1)
+    assert (await alert_of(escalated, alert_id)).state == "firing"
+    assert [one[2] for one in await sent(escalated)] == ["opened", "acknowledged"]
+    async with escalated.pool.connection() as connection:
+        audit = await alerts.transitions(connection, alert_id)
+        assert (audit[-1].type, audit[-1].time) == ("acknowledgement_expired", escalated.at(122))
+        await pause.resume(connection, escalated.now, "ann")
+    await escalated.pass_to(201, step=1)
+    assert (await sent(escalated))[2:] == [(201, "phone", "opened", 1), (201, "boss", "opened", 2)]
+
+
+async def alert_of(routed: Routed, alert_id: int) -> Alert:
+    async with routed.pool.connection() as connection:
+        [alert] = await alerts.read(connection, [alert_id])
+    return alert
+
+
 async def test_the_message_says_which_step_it_is_and_whose_acknowledgement_expired(
     escalated: Routed,
 ) -> None:
@@ -171,6 +202,28 @@ async def test_a_step_that_reaches_nobody_is_followed_by_the_next_at_once(routed
     await routed.pass_to(1)
 
     assert await sent(routed) == [(0.1, "ops", "opened", 2)]
+
+
+async def test_only_a_step_that_reaches_nobody_is_reported(routed: Routed) -> None:
+    await routed.contact("ana", "ops", mute_until=routed.at(600))
+    await routed.policy(("person:ana", "5m"), ("channel:ops", "5m"), ("channel:ops", "5m"))
+    await routed.route(channels=[], policy="p")
+    [alert_id] = await routed.open("a")
+    routed.minute = 30
+    with capture_logs() as logged:
+        await routed.plan()
+
+    assert await sent(routed) == [(30, "ops", "opened", 3)]
+    assert [one for one in logged if one["event"] == "step_reaches_nobody"] == [
+        {
+            "event": "step_reaches_nobody",
+            "log_level": "warning",
+            "alert": alert_id,
+            "policy": "p",
+            "step": 1,
+            "nobody_on_call": (),
+        }
+    ]
 
 
 async def test_the_steps_are_repeated_as_often_as_the_policy_says(routed: Routed) -> None:
