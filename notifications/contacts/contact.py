@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 from model.severity import Level
 from model.text import Name, Text
 from notifications.message import Language
-from notifications.oncall.rotation import ACTIVE_MAX, ActiveHours, activity
+from notifications.oncall.rotation import ACTIVE_MAX, ActiveHours, active_until
 from notifications.oncall.wall_clock import Moment, ZoneName, zone_of
 
 ADDRESSES_MAX = 20
@@ -82,10 +82,4 @@ def send_at(person: Quiet, level: Level | None, now: datetime) -> datetime | Non
 
 def quiet_until(hours: Sequence[ActiveHours], tz: str, at: datetime) -> datetime:
     """Return the end of quiet hours, which may follow each other; `at` where they are over."""
-    zone, moment = zone_of(tz), at
-    while hours and moment < at + QUIET_MAX:
-        is_quiet, edges = activity(hours, moment, zone)
-        if not is_quiet:
-            return moment
-        moment = min(edges)
-    return min(moment, at + QUIET_MAX)
+    return active_until(hours, at, zone_of(tz), QUIET_MAX) or at

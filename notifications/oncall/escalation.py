@@ -87,6 +87,15 @@ class DueStep(Struct, frozen=True, kw_only=True):
         return f"{self.expired}.{self.round}.{self.number}"
 
 
+class Progress(Struct, frozen=True, kw_only=True):
+    """How far an alert has come in its policy."""
+
+    due: Sequence[DueStep]
+    """Every step until now, oldest first."""
+    next_at: datetime | None
+    """When the next step is due if nothing happens to the alert; None: there is none."""
+
+
 class Recipients(Struct, frozen=True, kw_only=True):
     """Whom a step reaches; each person and channel once, in the order of the targets."""
 
@@ -181,18 +190,25 @@ def due_steps(
     return list(takewhile(lambda step: step.at <= until, steps))
 
 
-def following_step(
+def progress(
     policy: Policy,
     *,
     opened_at: datetime,
     acknowledged_at: Sequence[datetime] = (),
-    ack_expires_s: int = ACK_EXPIRES_S,
-    after: datetime,
-    reaches: Callable[[Step, datetime], bool] = lambda _step, _at: True,
-) -> DueStep | None:
-    """Return the first step that is due after a moment if nothing happens to the alert."""
-    steps = _steps(policy, opened_at, acknowledged_at, ack_expires_s, None, reaches)
-    return next((step for step in steps if step.at > after), None)
+    until: datetime,
+    reaches: Callable[[Step, datetime], bool],
+) -> Progress:
+    """Return the steps that an open alert has taken by `until`, as `due_steps`, and what follows.
+
+    An acknowledgement lasts as long as the policy says.
+    """
+    expires_s = whole_seconds(policy.acknowledgement_expires)
+    due: list[DueStep] = []
+    for step in _steps(policy, opened_at, acknowledged_at, expires_s, None, reaches):
+        if step.at > until:
+            return Progress(due=due, next_at=step.at)
+        due.append(step)
+    return Progress(due=due, next_at=None)
 
 
 def _steps(

@@ -161,15 +161,25 @@ def activity(
     return is_active, [min([*edges, first_moment(today + 2 * DAY, zone)])]
 
 
+def active_until(
+    active: Sequence[ActiveHours], at: datetime, zone: ZoneInfo, longest: timedelta
+) -> datetime | None:
+    """Return the end of active hours that a moment lies in; None when it lies in none.
+
+    Hours that follow each other at once have one end. It is looked for within `longest`.
+    """
+    end = at
+    while active and end < at + longest:
+        is_active, changes_at = activity(active, end, zone)
+        if not is_active:
+            break
+        end = min(changes_at)
+    return min(end, at + longest) if end > at else None
+
+
 def leave_no_time(active: Sequence[ActiveHours]) -> bool:
     """Return whether hours cover each moment of every week on a clock that nobody changes."""
-    at = A_MONDAY
-    while at < A_MONDAY + 2 * WEEK:
-        is_active, changes_at = activity(active, at, UTC_ZONE)
-        if not is_active:
-            return False
-        at = min(changes_at)
-    return True
+    return active_until(active, A_MONDAY, UTC_ZONE, 2 * WEEK) == A_MONDAY + 2 * WEEK
 
 
 def _spans(

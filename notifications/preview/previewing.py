@@ -4,6 +4,7 @@ It reads what is stored and writes nothing. It uses the functions that route, gr
 alerts, so it says what would happen.
 """
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import partial
@@ -12,6 +13,7 @@ from msgspec import Struct
 
 from db import queries
 from db.queries import Connection
+from model.severity import Level
 from model.times import duration_text, whole_seconds
 from notifications import channel_store
 from notifications.oncall.escalation import Policy
@@ -19,7 +21,6 @@ from notifications.oncall.wall_clock import zone_of
 from notifications.preview.model import Preview, PreviewedMessage, TakenRoute
 from notifications.preview.steps import Escalated, escalate
 from notifications.routing import escalation_store, policy_store, route_store
-from notifications.routing.escalating import read_reach
 from notifications.routing.group_store import Place, key_of
 from notifications.routing.groups import first_flush, following_tick, timing_of
 from notifications.routing.matching import (
@@ -29,6 +30,7 @@ from notifications.routing.matching import (
     quiet_until,
     routes_of,
 )
+from notifications.routing.reach import Reach, read_reach
 from notifications.routing.route_store import StoredRoute
 
 _QUERIES = queries.load(__file__)
@@ -178,7 +180,14 @@ async def _escalated(
         return []
     policies, until = [policy for _, policy, _ in begun.values()], now + AHEAD
     reach = await read_reach(connection, policies, now, until)
+    run = partial(_escalate, list(begun.values()), alert.level, until, reach)
+    return await asyncio.to_thread(run)
+
+
+def _escalate(
+    begun: Sequence[tuple[str, Policy, datetime]], level: Level, until: datetime, reach: Reach
+) -> list[Escalated]:
     return [
-        escalate(route, policy, alert.level, begins_at, until, reach)
-        for route, policy, begins_at in begun.values()
+        escalate(route, policy, level, begins_at, until, reach)
+        for route, policy, begins_at in begun
     ]

@@ -1,6 +1,7 @@
 """Takes the steps of escalations that are due, and ends acknowledgements that have expired."""
 
-from collections.abc import Iterable, Sequence
+import asyncio
+from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 
@@ -11,46 +12,16 @@ from alerts.acts import EXPIRE, take
 from alerts.announcing import OnTransitions
 from alerts.clock import lock
 from db.queries import Connection
-from model.severity import Level
 from model.times import whole_seconds
-from notifications.contacts import reaching
-from notifications.contacts.contact import send_at
-from notifications.contacts.reaching import Destination
-from notifications.oncall import schedule_store
-from notifications.oncall.escalation import (
-    DueStep,
-    Policy,
-    Step,
-    due_steps,
-    following_step,
-    recipients,
-)
-from notifications.oncall.schedule import Schedule, names_in
+from notifications.oncall.escalation import DueStep, Recipients, progress
 from notifications.routing import escalation_store
 from notifications.routing.escalation_store import DueEscalation, StepDelivery
+from notifications.routing.reach import Reach, StepAddress, read_reach
 from notifications.wording.values import AUTO
 
 log = structlog.get_logger()
 
 ESCALATIONS_TOGETHER = 100
-
-
-class Reach(Struct, frozen=True, kw_only=True):
-    """Everybody whom steps may reach, as of one moment."""
-
-    schedules: dict[str, Schedule]
-    destinations: dict[str, list[Destination]]
-    """Where each person is reached."""
-    channels: dict[str, int]
-    """The numbers of enabled channels by name."""
-
-    def reaches(self, level: Level, step: Step, at: datetime) -> bool:
-        """Return whether a step reaches anybody at a moment: a channel, or a person who listens."""
-        found = recipients(step, at, self.schedules)
-        people = (one for person in found.people for one in self.destinations.get(person, ()))
-        return any(name in self.channels for name in found.channels) or any(
-            send_at(one, level, at) is not None for one in people
-        )
 
 
 async def expire_due(
@@ -72,58 +43,67 @@ async def expire_due(
     return len(expired)
 
 
+class ReachedStep(Struct, frozen=True):
+    """A step that is due now, whom it means, and which addresses it reaches."""
+
+    step: DueStep
+    meant: Recipients
+    addresses: Sequence[StepAddress]
+
+
+class Taken(Struct, frozen=True):
+    """Steps of an escalation that are due now, oldest first, and the next one's time."""
+
+    escalation: DueEscalation
+    steps: Sequence[ReachedStep]
+    next_at: datetime | None
+
+
 async def escalate_due(connection: Connection, now: datetime) -> int:
     """Take the due steps of some escalations; return how many escalations there were.
 
-    In a transaction of its own. Row locks keep other replicas from taking the same steps.
+    In a transaction of its own. Row locks keep other replicas from taking the same steps. Who is
+    reached is found beside the event loop: a schedule may take milliseconds for each step.
     """
     async with connection.transaction():
         due = await escalation_store.due(connection, now, ESCALATIONS_TOGETHER)
         if due:
             policies, start = [one.policy for one in due], min(one.started_at for one in due)
             reach = await read_reach(connection, policies, start, now)
-            await _escalate(connection, due, reach, now)
+            await _write(connection, await asyncio.to_thread(take_steps, due, reach, now), now)
     return len(due)
 
 
-async def read_reach(
-    connection: Connection, policies: Sequence[Policy], start: datetime, end: datetime
-) -> Reach:
-    """Read whom policies may reach from one moment to another."""
-    targets = [target for one in policies for step in one.steps for target in step.targets]
-    found = {s.name: s for _, s in await schedule_store.load_all(connection, start, end)}
-    schedules = {t.name: found[t.name] for t in targets if t.kind == "schedule" and t.name in found}
-    people = {target.name for target in targets if target.kind == "person"}
-    for schedule in schedules.values():
-        people |= names_in(schedule, start)
-        people |= {name for shift in schedule.recorded for name in shift.people}
-    destinations: dict[str, list[Destination]] = {}
-    for destination in await reaching.destinations(connection, people):
-        destinations.setdefault(destination.person, []).append(destination)
-    channels = await escalation_store.channels(
-        connection, [target.name for target in targets if target.kind == "channel"]
+def take_steps(due: Sequence[DueEscalation], reach: Reach, now: datetime) -> list[Taken]:
+    """Return the steps that escalations take now."""
+    return [_taken(one, reach, now) for one in due]
+
+
+def _taken(escalation: DueEscalation, reach: Reach, now: datetime) -> Taken:
+    policy, level = escalation.policy, escalation.level
+    found = progress(
+        policy,
+        opened_at=escalation.started_at,
+        acknowledged_at=escalation.acknowledged_at,
+        until=now,
+        reaches=partial(reach.reaches, level),
     )
-    return Reach(schedules=schedules, destinations=destinations, channels=channels)
+    steps = []
+    for step in found.due:
+        if step.key not in escalation.taken:
+            # Whoever was on call when it was due is told, as quiet hours are now.
+            meant = reach.recipients(policy.steps[step.number - 1], step.at)
+            steps.append(ReachedStep(step, meant, reach.addresses(meant, level, now)))
+    return Taken(escalation, steps, found.next_at)
 
 
-class _Taken(Struct, frozen=True):
-    """Steps of an escalation that are due now, oldest first, and the next one's time."""
-
-    escalation: DueEscalation
-    steps: Sequence[DueStep]
-    next_at: datetime | None
-
-
-async def _escalate(
-    connection: Connection, due: Sequence[DueEscalation], reach: Reach, now: datetime
-) -> None:
-    taken = [_taken(one, reach, now) for one in due]
-    deliveries = [each for one in taken for each in _deliveries(one, reach, now)]
+async def _write(connection: Connection, taken: Sequence[Taken], now: datetime) -> None:
+    deliveries = [each for one in taken for each in deliveries_of(one)]
     wanted = {each.step_key for each in deliveries}
     said = [
-        (_key(one.escalation, step), one.escalation.alert_id, _said(one.escalation, step))
+        (_key(one.escalation, each.step), one.escalation.alert_id, _said(one.escalation, each.step))
         for one in taken
-        for step in one.steps
+        for each in one.steps
     ]
     notifications = await escalation_store.announce(
         connection, now, [each for each in said if each[0] in wanted]
@@ -131,86 +111,50 @@ async def _escalate(
     await escalation_store.deliver(connection, notifications, deliveries)
     await escalation_store.take(
         connection,
-        [(one.escalation.id, [step.key for step in one.steps], one.next_at) for one in taken],
+        [(one.escalation.id, [each.step.key for each in one.steps], one.next_at) for one in taken],
     )
+    for one in taken:
+        _report(one)
 
 
-def _taken(escalation: DueEscalation, reach: Reach, now: datetime) -> _Taken:
-    reaches = partial(reach.reaches, escalation.level)
-    expires_s = whole_seconds(escalation.policy.acknowledgement_expires)
-    due = due_steps(
-        escalation.policy,
-        opened_at=escalation.started_at,
-        acknowledged_at=escalation.acknowledged_at,
-        ack_expires_s=expires_s,
-        until=now,
-        reaches=reaches,
-    )
-    following = following_step(
-        escalation.policy,
-        opened_at=escalation.started_at,
-        acknowledged_at=escalation.acknowledged_at,
-        ack_expires_s=expires_s,
-        after=now,
-        reaches=reaches,
-    )
-    steps = [step for step in due if step.key not in escalation.taken]
-    return _Taken(escalation, steps, following.at if following else None)
-
-
-def _deliveries(taken: _Taken, reach: Reach, now: datetime) -> list[StepDelivery]:
+def deliveries_of(taken: Taken) -> list[StepDelivery]:
     """Return the messages of steps that are due together, as after an outage.
 
     Each address gets one, about the newest step that reaches it: older ones tell it nothing more.
     """
     found: dict[tuple[int, str], StepDelivery] = {}
-    for step in reversed(taken.steps):
-        before = len(found)
-        for each in _of_step(taken.escalation, step, reach, now):
-            found.setdefault((each.channel_id, each.address), each)
-        if len(found) == before:
-            _report(taken.escalation, step, reach)
+    for each in reversed(taken.steps):
+        for address in each.addresses:
+            place = (address.channel_id, address.address)
+            found.setdefault(place, _delivery(taken.escalation, each.step, address))
     return list(found.values())[::-1]
 
 
-def _of_step(
-    escalation: DueEscalation, step: DueStep, reach: Reach, now: datetime
-) -> Iterable[StepDelivery]:
-    """Yield the messages of one step: to whoever was reached when it was due."""
-    reached = recipients(escalation.policy.steps[step.number - 1], step.at, reach.schedules)
-    make = partial(
-        StepDelivery,
+def _delivery(escalation: DueEscalation, step: DueStep, to: StepAddress) -> StepDelivery:
+    return StepDelivery(
         step_key=_key(escalation, step),
         alert_id=escalation.alert_id,
         step=step.number,
+        channel_id=to.channel_id,
+        channel=to.channel,
+        place=to.place,
+        time=to.time,
+        address=to.address,
+        person=to.person,
     )
-    for one in (each for name in reached.people for each in reach.destinations.get(name, ())):
-        time = send_at(one, escalation.level, now)
-        if time is not None:
-            yield make(
-                channel_id=one.channel_id,
-                channel=one.channel,
-                place=f"{one.contact_id}-{one.place}",
-                time=time,
-                address=one.address,
-                person=one.person,
+
+
+def _report(taken: Taken) -> None:
+    """Log each step that reaches nobody; its policy needs a change."""
+    for each in taken.steps:
+        if not each.addresses:
+            log.warning(
+                "step_reaches_nobody",
+                alert=taken.escalation.alert_id,
+                policy=taken.escalation.policy.name,
+                step=each.step.number,
+                nobody_on_call=each.meant.nobody_on_call,
             )
-    for name in reached.channels:
-        if name in reach.channels:
-            number = reach.channels[name]
-            yield make(channel_id=number, channel=name, place=str(number), time=now)
-
-
-def _report(escalation: DueEscalation, step: DueStep, reach: Reach) -> None:
-    """Log a step that reaches nobody; its policy needs a change."""
-    found = recipients(escalation.policy.steps[step.number - 1], step.at, reach.schedules)
-    log.warning(
-        "step_reaches_nobody",
-        alert=escalation.alert_id,
-        policy=escalation.policy.name,
-        step=step.number,
-        nobody_on_call=found.nobody_on_call,
-    )
 
 
 def _key(escalation: DueEscalation, step: DueStep) -> str:

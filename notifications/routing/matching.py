@@ -10,7 +10,7 @@ from msgspec import Struct
 from model.matching import several
 from model.series import Category
 from model.severity import Level
-from notifications.oncall.rotation import activity
+from notifications.oncall.rotation import active_until, activity
 from notifications.oncall.wall_clock import zone_of
 from notifications.routing.model import EACH, Hours, Route, RouteMatcher
 
@@ -72,15 +72,7 @@ def group_labels(route: Route, alert: RoutedAlert) -> dict[str, str]:
 
 def quiet_until(hours: Hours, at: datetime, zone: ZoneInfo) -> datetime | None:
     """Return when quiet hours end that a moment lies in; None when it lies in none."""
-    if not hours:
-        return None
-    moment, is_quiet = at, False
-    while moment < at + QUIET_MAX:
-        is_active, changes_at = activity(hours, moment, zone)
-        if not is_active:
-            break
-        moment, is_quiet = min(changes_at), True
-    return moment if is_quiet else None
+    return active_until(hours, at, zone, QUIET_MAX)
 
 
 def _is_one(wanted: str | Sequence[str] | None, value: str) -> bool:

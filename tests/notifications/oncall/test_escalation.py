@@ -17,6 +17,7 @@ from notifications.oncall.escalation import (
     Step,
     due_steps,
     notices,
+    progress,
     recipients,
 )
 from tests.notifications.oncall.rota import MINUTE, OPENED, SCHEDULES, after, policy
@@ -112,6 +113,30 @@ def transitions_of(policy: Policy, life: Mapping[str, Any], until: datetime) -> 
 @pytest.mark.parametrize(("life", "until", "expected"), LIVES.values(), ids=LIVES)
 def test_the_life_of_an_alert(life: dict[str, Any], until: float, expected: Taken) -> None:
     assert taken(transitions_of(THREE, life, after(until))) == expected
+
+
+@pytest.mark.parametrize(
+    ("until", "next_at"), [(-1, 0), (0, 5), (14.9, 15), (15, 30), (45, None), (10_000, None)]
+)
+def test_the_progress_says_when_the_next_step_is_due(until: float, next_at: float | None) -> None:
+    found = progress(THREE, opened_at=OPENED, until=after(until), reaches=lambda _step, _at: True)
+
+    assert list(found.due) == transitions_of(THREE, {}, after(until))
+    assert found.next_at == (None if next_at is None else after(next_at))
+
+
+def test_the_progress_of_an_acknowledged_alert_goes_on_when_that_expires_by_the_policy() -> None:
+    short = msgspec.structs.replace(THREE, acknowledgement_expires="10m")
+    found = progress(
+        short,
+        opened_at=OPENED,
+        acknowledged_at=[after(6)],
+        until=after(12),
+        reaches=lambda _step, _at: True,
+    )
+
+    assert taken(found.due) == FIRST_ROUND[:2]
+    assert found.next_at == after(16)
 
 
 lives = st.fixed_dictionaries(
