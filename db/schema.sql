@@ -498,6 +498,7 @@ TABLE deliveries  -- One message to one address: what waits, what was sent, and 
     reference text  -- What the provider calls the message.
     group_id bigint  -- The delivery that carries it with others.
     notification_group_id bigint  -- The group of a route, if one sends it: its messages keep their order.
+    duration_s double precision  -- How long the last try took; null: it was not tried, or another delivery carried it.
     CONSTRAINT deliveries_channel_id_fkey FOREIGN KEY (channel_id) REFERENCES channels(id) ON DELETE SET NULL
     CONSTRAINT deliveries_group_id_fkey FOREIGN KEY (group_id) REFERENCES deliveries(id) ON DELETE SET NULL
     CONSTRAINT deliveries_key_key UNIQUE (key)
@@ -524,6 +525,49 @@ TABLE delivery_addresses  -- Each address that something was ever sent to: one p
     CONSTRAINT delivery_addresses_channel_id_fkey FOREIGN KEY (channel_id) REFERENCES channels(id) ON DELETE CASCADE
     CONSTRAINT delivery_addresses_pkey PRIMARY KEY (channel_id, address)
     CREATE UNIQUE INDEX delivery_addresses_pkey ON public.delivery_addresses USING btree (channel_id, address)
+
+VIEW delivery_log  -- Each message to one address: sent, waiting or failed.
+    id bigint  -- Number of the delivery.
+    key text  -- Idempotency key: the same on each try.
+    kind text  -- alert, incident, maintenance, on_call, account, report or test.
+    event text  -- opened, escalated, lowered, acknowledged, resolved, reminder, group, test, shift_started, shift_ended or code.
+    alert_id bigint  -- The alert, if it is about one.
+    channel text  -- Name of the channel at that time.
+    address text  -- Address within the channel, with its middle left out; empty: the channel's own.
+    person text  -- Contact that it is for; null: nobody in particular.
+    step integer  -- Step of an escalation policy, from 1; 0 without a policy.
+    state text  -- pending, grouped (another delivery carries it), sent, failed (for good) or skipped (out of date after a pause).
+    attempts integer  -- Number of tries.
+    created_at timestamp with time zone  -- When it was decided.
+    attempted_at timestamp with time zone  -- When it was last tried; null: not yet, or another delivery carried it.
+    next_at timestamp with time zone  -- Not before this time.
+    sent_at timestamp with time zone  -- When the provider took it.
+    duration_s double precision  -- Seconds that the last try took.
+    status integer  -- HTTP status or SMTP code of the last answer.
+    last_error text  -- Why the last try failed.
+    group_id bigint  -- The delivery that carries it with others.
+ SELECT d.id,
+    d.key,
+    n.kind,
+    n.event,
+    n.alert_id,
+    d.channel,
+    masked_address(d.address) AS address,
+    d.person,
+    d.step,
+    d.state,
+    d.attempts,
+    d.created_at,
+    d.attempted_at,
+    d.next_at,
+    d.sent_at,
+    d.duration_s,
+    d.status,
+    d.last_error,
+    d.group_id
+   FROM (deliveries d
+     JOIN notifications n ON ((n.id = d.notification_id)))
+  WHERE (n.kind <> 'canary'::text);
 
 VIEW distributions_1d  -- Values of distributions by UTC day, counted in buckets whose bounds grow by 2 percent.
     time timestamp with time zone  -- Time of the measurement; in a roll-up, the start of the bucket.
@@ -1596,6 +1640,8 @@ PROCEDURE maintain(IN job_id integer DEFAULT NULL::integer, IN config jsonb DEFA
 FUNCTION maintenance_spans(p_start timestamp with time zone, p_end timestamp with time zone) RETURNS TABLE(window_id integer, name text, matcher jsonb, starts_at timestamp with time zone, ends_at timestamp with time zone)  -- Each whole occurrence of a maintenance window that overlaps a time range. Occurrences may overlap.
 
 FUNCTION make_reader() RETURNS boolean  -- Creates the role vigia_reader if it is missing; false: this user may not.
+
+FUNCTION masked_address(address text) RETURNS text  -- An address with its middle left out: a…@example.org, +5…89.
 
 FUNCTION merge_moments(double precision[]) RETURNS double precision[]  -- Puts {count, sum, m2} of parts together to that of the whole.
 

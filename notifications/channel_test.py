@@ -1,5 +1,6 @@
 """Sends a test message by a channel at once, and says what was sent and what was answered."""
 
+import time
 from datetime import datetime
 from uuid import uuid4
 from zoneinfo import ZoneInfo
@@ -52,9 +53,11 @@ async def send_test(
     channel = channel_store.opened_by(keys, stored)
     situation = Situation(event=Event.TEST, key=f"test-{uuid4().hex}", now=now)
     message = compose(situation, Reader(language=stored.language, zone=ZoneInfo(stored.tz)))
+    started = time.monotonic()
     outcome, tested = await _try(egress, channel, message, now)
+    duration_s = time.monotonic() - started
     async with pool.connection() as connection:
-        await _record(connection, stored, tested, now)
+        await _record(connection, stored, tested, now, duration_s)
         if isinstance(outcome, GoneError):
             await gone.remove(connection, channel, "", now)
     return tested
@@ -89,7 +92,9 @@ def _hide(text: str, channel: Channel) -> str:
     return text
 
 
-async def _record(connection: Connection, stored: Stored, tested: Tested, now: datetime) -> None:
+async def _record(
+    connection: Connection, stored: Stored, tested: Tested, now: datetime, duration_s: float
+) -> None:
     await queries.run(
         connection,
         RECORD,
@@ -99,6 +104,7 @@ async def _record(connection: Connection, stored: Stored, tested: Tested, now: d
         state=tested.state,
         now=now,
         sent_at=now if tested.state == "sent" else None,
+        duration_s=duration_s,
         status=tested.status,
         answer=tested.answer,
         error=tested.error or None,

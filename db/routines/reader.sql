@@ -35,12 +35,12 @@ BEGIN
     GRANT SELECT ON
         metrics, metrics_1m, metrics_5m, metrics_1h, metrics_1d, metrics_json, catalogue,
         counters_5m, counters_1h, counters_1d, distributions_5m, distributions_1h, distributions_1d,
-        components, checks, uptime_hourly, uptime_daily, alerts, alert_events
+        components, checks, uptime_hourly, uptime_daily, alerts, alert_events, delivery_log
     TO vigia_reader;
     GRANT EXECUTE ON FUNCTION history, rate, percentiles, percentile, uptime TO vigia_reader;
     -- A view calls functions with the rights of its reader, so the reader needs EXECUTE on them.
     GRANT EXECUTE ON FUNCTION
-        series_name, log_bucket, log_bucket_value, log_quantile, merge_moments(double precision[]),
+        series_name, masked_address, log_bucket, log_bucket_value, log_quantile, merge_moments(double precision[]),
         stddev_of, counter_resets(double precision[]),
         counter_resets(double precision[], double precision[], double precision[])
     TO vigia_reader;

@@ -129,6 +129,28 @@ CREATE OR REPLACE VIEW alert_events AS
 SELECT id, alert_id, time, type, level, value, threshold, actor, comment
 FROM system_alert_events;
 
+-- An address as it may be shown: enough to know it, not enough to use it. The preview of routes masks in the same way.
+CREATE OR REPLACE FUNCTION masked_address(address text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE
+               WHEN address = '' THEN ''
+               WHEN address LIKE '{%' THEN '…'
+               WHEN address LIKE '_%@%' THEN left(address, 1) || '…@' || substring(address FROM '[^@]*$')
+               WHEN length(address) < 5 THEN '…'
+               ELSE left(address, 2) || '…' || right(address, 2)
+           END
+$$;
+COMMENT ON FUNCTION masked_address(text) IS 'An address with its middle left out: a…@example.org, +5…89.';
+
+-- The calls of the watchdog are no messages.
+CREATE OR REPLACE VIEW delivery_log AS
+SELECT d.id, d.key, n.kind, n.event, n.alert_id, d.channel, masked_address(d.address) AS address, d.person, d.step,
+       d.state, d.attempts, d.created_at, d.attempted_at, d.next_at, d.sent_at, d.duration_s, d.status, d.last_error,
+       d.group_id
+FROM deliveries d
+JOIN notifications n ON n.id = d.notification_id
+WHERE n.kind <> 'canary';
+
 DO $$
 DECLARE
     item record;
@@ -157,6 +179,7 @@ BEGIN
             ('uptime_daily', 'Availability of each component by UTC day.'),
             ('alerts', 'Alerts, open and past.'),
             ('alert_events', 'Each transition of each alert.'),
+            ('delivery_log', 'Each message to one address: sent, waiting or failed.'),
             ('history_row', 'A bucket of history().'),
             ('rate_row', 'A bucket of rate().'),
             ('uptime_row', 'The result of uptime().'),
@@ -238,7 +261,26 @@ BEGIN
             ('alert_id', 'The alert.'),
             ('type', 'opened, escalated, lowered, acknowledged, acknowledgement_expired, commented, suppressed, unsuppressed, resolved or reopened.'),
             ('actor', 'Who did it: a key or user, or auto.'),
-            ('comment', 'Comment of the person, or the reason of the service.')
+            ('comment', 'Comment of the person, or the reason of the service.'),
+            ('delivery_log.id', 'Number of the delivery.'),
+            ('delivery_log.kind', 'alert, incident, maintenance, on_call, account, report or test.'),
+            ('delivery_log.alert_id', 'The alert, if it is about one.'),
+            ('delivery_log.state', 'pending, grouped (another delivery carries it), sent, failed (for good) or skipped (out of date after a pause).'),
+            ('delivery_log.status', 'HTTP status or SMTP code of the last answer.'),
+            ('key', 'Idempotency key: the same on each try.'),
+            ('event', 'opened, escalated, lowered, acknowledged, resolved, reminder, group, test, shift_started, shift_ended or code.'),
+            ('channel', 'Name of the channel at that time.'),
+            ('address', 'Address within the channel, with its middle left out; empty: the channel''s own.'),
+            ('person', 'Contact that it is for; null: nobody in particular.'),
+            ('step', 'Step of an escalation policy, from 1; 0 without a policy.'),
+            ('attempts', 'Number of tries.'),
+            ('created_at', 'When it was decided.'),
+            ('attempted_at', 'When it was last tried; null: not yet, or another delivery carried it.'),
+            ('next_at', 'Not before this time.'),
+            ('sent_at', 'When the provider took it.'),
+            ('duration_s', 'Seconds that the last try took.'),
+            ('last_error', 'Why the last try failed.'),
+            ('group_id', 'The delivery that carries it with others.')
         ) AS given (name, text) ON given.name IN (a.attname, c.relname || '.' || a.attname)
         ORDER BY c.oid, a.attnum, length(given.name) DESC
     LOOP

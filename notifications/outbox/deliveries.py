@@ -48,8 +48,12 @@ class Delivery(Struct, frozen=True, kw_only=True):
     state: State
     attempts: int
     created_at: datetime
+    attempted_at: datetime | None
+    """When it was last tried."""
     next_at: datetime
     sent_at: datetime | None
+    duration_s: float | None
+    """How long the last try took."""
     status: int | None
     answer: str | None
     last_error: str | None

@@ -149,12 +149,16 @@ async def members(connection: Connection, delivery: PendingDelivery) -> Sequence
 
 
 async def mark_sent(
-    connection: Connection, delivery: PendingDelivery, now: datetime, receipt: Receipt
+    connection: Connection,
+    delivery: PendingDelivery,
+    now: datetime,
+    receipt: Receipt,
+    duration_s: float,
 ) -> None:
     """Note that the provider took a delivery, and with it the members of a group."""
     await queries.run(
         connection, SENT, id=delivery.id, now=now, status=receipt.status,
-        answer=receipt.answer, reference=receipt.reference,
+        answer=receipt.answer, reference=receipt.reference, duration_s=duration_s,
     )  # fmt: skip
 
 
@@ -164,21 +168,26 @@ async def postpone(
     now: datetime,
     error: DeliveryError,
     next_at: datetime,
+    duration_s: float | None,
 ) -> None:
     """Note a failed try; the next one is not before `next_at`."""
     await queries.run(
         connection, POSTPONE, id=delivery.id, now=now, next_at=next_at, status=error.status,
-        answer=error.answer, error=str(error),
+        answer=error.answer, error=str(error), duration_s=duration_s,
     )  # fmt: skip
 
 
 async def fail(
-    connection: Connection, delivery: PendingDelivery, now: datetime, error: DeliveryError
+    connection: Connection,
+    delivery: PendingDelivery,
+    now: datetime,
+    error: DeliveryError,
+    duration_s: float | None,
 ) -> None:
     """Note that a delivery has failed for good, and with it the members of a group."""
     await queries.run(
         connection, FAIL, id=delivery.id, now=now, status=error.status, answer=error.answer,
-        error=str(error),
+        error=str(error), duration_s=duration_s,
     )  # fmt: skip
 
 

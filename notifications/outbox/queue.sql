@@ -143,19 +143,20 @@ ORDER BY n.id
 -- Of a delivery whose address is still leased to this process; the members of a group with it.
 UPDATE deliveries d
 SET state = 'sent', attempts = d.attempts + 1, attempted_at = CASE WHEN d.id = %(id)s THEN %(now)s::timestamptz END,
-    sent_at = %(now)s,
+    duration_s = CASE WHEN d.id = %(id)s THEN %(duration_s)s::double precision END, sent_at = %(now)s,
     status = %(status)s, answer = %(answer)s, last_error = NULL, reference = %(reference)s
 WHERE d.id = %(id)s AND d.state = 'pending' OR d.group_id = %(id)s AND d.state = 'grouped'
 
 -- name: postpone
 UPDATE deliveries
 SET attempts = attempts + 1, attempted_at = %(now)s, next_at = %(next_at)s, status = %(status)s, answer = %(answer)s,
-    last_error = %(error)s
+    last_error = %(error)s, duration_s = %(duration_s)s
 WHERE id = %(id)s AND state = 'pending'
 
 -- name: fail
 -- For good; the members of a group with it.
 UPDATE deliveries d
 SET state = 'failed', attempts = d.attempts + 1, attempted_at = CASE WHEN d.id = %(id)s THEN %(now)s::timestamptz END,
-    status = %(status)s, answer = %(answer)s, last_error = %(error)s
+    duration_s = CASE WHEN d.id = %(id)s THEN %(duration_s)s::double precision END, status = %(status)s,
+    answer = %(answer)s, last_error = %(error)s
 WHERE d.id = %(id)s AND d.state = 'pending' OR d.group_id = %(id)s AND d.state = 'grouped'

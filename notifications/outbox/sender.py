@@ -1,6 +1,7 @@
 """Serves one address: sends what waits for it in order, within its limit, and notes the outcome."""
 
 import random
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
@@ -137,17 +138,17 @@ class Sender(Struct, kw_only=True, frozen=True):
         self, channel: Channel, address: str, delivery: PendingDelivery, failures: int
     ) -> datetime | None:
         """Send one delivery; return when to try it again, or None when it is done with."""
-        now = self.now()
+        now, started = self.now(), time.monotonic()
         try:
             message = await self._message(channel, delivery, now)
             self.reach("before_send")
             receipt = await type_of(channel.type).send(self.egress, channel, message, now)
         except GoneError as error:
-            retry_at = await self._note_failure(delivery, error, failures)
+            retry_at = await self._note_failure(delivery, error, failures, started)
             await self._remove(channel, address)
             return retry_at
         except DeliveryError as error:
-            return await self._note_failure(delivery, error, failures)
+            return await self._note_failure(delivery, error, failures, started)
         except (psycopg.Error, TimeoutError, DomainError):
             # The database is away, or the channel cannot be read: no fault of this message.
             raise
@@ -157,8 +158,9 @@ class Sender(Struct, kw_only=True, frozen=True):
             reason = f"Vigia could not make this message ({type(error).__name__}); its log says why"
             return await self._note_failure(delivery, PermanentError(reason), failures)
         self.reach("after_send")
+        duration_s = time.monotonic() - started
         async with self.pool.connection() as connection:
-            await queue.mark_sent(connection, delivery, self.now(), receipt)
+            await queue.mark_sent(connection, delivery, self.now(), receipt, duration_s)
         self.reach("after_mark")
         return None
 
@@ -174,20 +176,28 @@ class Sender(Struct, kw_only=True, frozen=True):
             await gone.remove(connection, channel, address, self.now())
 
     async def _note_failure(
-        self, delivery: PendingDelivery, error: DeliveryError, failures: int
+        self,
+        delivery: PendingDelivery,
+        error: DeliveryError,
+        failures: int,
+        started: float | None = None,
     ) -> datetime | None:
-        """Note a failed try; return when the next one is due, or None when there is none."""
+        """Note a failed try; return when the next one is due, or None when there is none.
+
+        Without `started`, on the monotonic clock, nothing was sent.
+        """
         now = self.now()
+        duration_s = None if started is None else time.monotonic() - started
         is_final = isinstance(error, PermanentError)
         if is_final or now - delivery.created_at >= pacing.GIVE_UP_AFTER:
             log.warning("delivery_failed", key=delivery.key, reason=str(error))
             async with self.pool.connection() as connection:
-                await queue.fail(connection, delivery, now, error)
+                await queue.fail(connection, delivery, now, error, duration_s)
             return None
         wait_s = error.retry_after_s if isinstance(error, TemporaryError) else None
         next_at = self._retry_at(failures + 1, wait_s)
         async with self.pool.connection() as connection:
-            await queue.postpone(connection, delivery, now, error, next_at)
+            await queue.postpone(connection, delivery, now, error, next_at, duration_s)
         return next_at
 
     def _retry_at(self, failures: int, retry_after_s: float | None) -> datetime:
