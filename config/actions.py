@@ -7,7 +7,7 @@ from msgspec import Meta, Struct
 from db.backup.folder import Keep
 from model.series import Category
 from model.severity import Level
-from model.text import Address, Name, NonEmptyText, TextLabels
+from model.text import Name, NonEmptyText, TextLabels
 
 BACKUP, WEBHOOK = "backup", "webhook"
 AT_MOST_EVERY_S = {BACKUP: 3600.0, WEBHOOK: 60.0}
@@ -25,8 +25,8 @@ class Action(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
     component: NonEmptyText | None = None
     rule: NonEmptyText | None = None
     labels: TextLabels = {}
-    url: Address | None = None
-    """Where a webhook goes; only admins see all of it."""
+    channel: Annotated[str, Meta(max_length=100)] | None = None
+    """The name of the channel by which a webhook goes: it holds the address and signs."""
     wait_s: Annotated[float, Meta(ge=0, le=3600)] = 30
     """How long after the alert it starts, so that it does not add to what is happening."""
     at_most_every_s: Annotated[float, Meta(ge=0, le=30 * DAY_S)] | None = None
@@ -35,12 +35,16 @@ class Action(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
     """How many backups of alerts stay."""
 
     def __post_init__(self) -> None:
-        """Refuse a webhook without an address, and a backup with one."""
-        if self.kind == WEBHOOK and self.url is None:
-            raise ValueError(f"action {self.name!r}: a webhook needs a url")
-        if self.kind == BACKUP and self.url is not None:
+        """Refuse a webhook without a channel, and a backup with one."""
+        if self.kind == WEBHOOK and not self.channel:
             raise ValueError(
-                f"action {self.name!r}: a backup is written to the data directory and has no url"
+                f"action {self.name!r}: a webhook needs a channel; write the name of one of type "
+                "webhook"
+            )
+        if self.kind == BACKUP and self.channel is not None:
+            raise ValueError(
+                f"action {self.name!r}: a backup is written to the data directory and has no "
+                "channel"
             )
 
     @property

@@ -145,7 +145,7 @@ async def open_unprepared(settings: Settings) -> AsyncIterator[Service]:
                 config=config,
                 secret_keys=secret_keys,
                 dispatcher=dispatcher,
-                actions=_actions(settings, pool, config, egress),
+                actions=_actions(settings, pool, config, egress, secret_keys),
                 listeners=_listeners(pool, egress, secret_keys, announce),
                 announce=announce,
                 evaluations=_evaluations(settings, pool, config, writer, announce),
@@ -226,10 +226,14 @@ def _dispatcher(
 
 
 def _actions(
-    settings: Settings, pool: DatabasePool, config: CurrentConfig, egress: Egress
+    settings: Settings,
+    pool: DatabasePool,
+    config: CurrentConfig,
+    egress: Egress,
+    keys: SecretKeys,
 ) -> Mapping[str, Runner]:
     do_by_kind: Mapping[str, Do] = {
-        WEBHOOK: WebhookAction(egress=egress, now=utc_now).do,
+        WEBHOOK: WebhookAction(pool=pool, keys=keys, egress=egress, now=utc_now).do,
         BACKUP: BackupAction(settings=settings).do,
     }
     return {

@@ -19,11 +19,12 @@ from config import store as config
 from model.principal import Role
 from model.text import host_of
 from model.times import utc_now
+from notifications.actions.naming import check_channels
 
 OnlyKey = Annotated[str | None, QueryParameter(description="Return only changes of this setting.")]
 
 
-ADDRESSED = {"actions", "targets", "scrapes"}
+ADDRESSED = {"targets", "scrapes"}
 CHANGED = {409: documented("The setting differs from `previous`: somebody changed it since.")}
 
 
@@ -102,12 +103,14 @@ async def change(
     key: FromPath[str],
     data: JSONBody[Wanted],
 ) -> config.Entry:
-    async with context.connect() as connection:
-        author = (utc_now(), request.user.name)
+    author = (utc_now(), request.user.name)
+    async with context.connect() as connection, connection.transaction():
         if data.previous is UNSET:
-            await config.write(connection, key, data.value, *author)
+            changed = await config.write(connection, key, data.value, *author)
         else:
-            await config.replace(connection, key, data.value, data.previous, *author)
+            changed = await config.replace(connection, key, data.value, data.previous, *author)
+        if key == "actions":
+            await check_channels(connection, changed.actions)
         entry = await config.entry(connection, key)
     await context.renew_config()
     context.receivers.accepted_times.forget()

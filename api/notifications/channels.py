@@ -22,6 +22,7 @@ from model.errors import ConflictError
 from model.principal import Role
 from model.times import utc_now
 from notifications import channel_store
+from notifications.actions import naming
 from notifications.channel_forms.form import TypeForm, forms
 from notifications.channel_store import ID_MAX, Shown, Terms
 from notifications.channel_test import Tested, send_test
@@ -32,8 +33,12 @@ from notifications.routing import policy_store, route_store
 
 CHANNELS = f"{BASE}/channels"
 TAKEN = {409: documented("Another channel has this name.")}
-USED = {409: documented("Another channel has this name, or contacts or policies need it as it is.")}
-REACHING = {409: documented("Contacts, routes or policies send by the channel.")}
+USED = {
+    409: documented(
+        "Another channel has this name, or contacts, policies or actions need it as it is."
+    )
+}
+REACHING = {409: documented("Contacts, routes, policies or actions send by the channel.")}
 NAMES_SHOWN_MAX = 10
 
 
@@ -113,6 +118,8 @@ async def _insert(change: Change, draft: ChannelDraft) -> int:
 
 
 async def _update(change: Change, before: Shown, draft: ChannelDraft) -> None:
+    if draft.type != before.type or draft.name != before.name:
+        await naming.check_unnamed(change.connection, before.name)
     if draft.type != before.type:
         await _check_unused(change, before, "another type would not understand it: make a channel")
     if draft.name != before.name:
@@ -127,6 +134,7 @@ async def _update(change: Change, before: Shown, draft: ChannelDraft) -> None:
 async def _remove(change: Change, before: Shown) -> None:
     await _check_unused(change, before, "remove it from them first")
     await policy_store.check_unnamed(change.connection, "channel", before.name)
+    await naming.check_unnamed(change.connection, before.name)
     if routes := await route_store.routes_of_channel(change.connection, before.id):
         shown = ", ".join(routes[:NAMES_SHOWN_MAX])
         raise ConflictError(f"{before.name} is in the route {shown}; remove it from it first")

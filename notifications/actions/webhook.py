@@ -1,15 +1,19 @@
-"""The action `webhook`: posts the alert to an address, through the address guard."""
+"""The action `webhook`: posts the alert by a webhook channel, which holds the address and signs."""
 
 from collections.abc import Callable
 from datetime import datetime
 
+import msgspec
 from msgspec import Struct
 
 from alerts.store import Alert
 from config.actions import Action
-from model.errors import InvalidError
+from db.queries import Pool
+from notifications import channel_store
+from notifications.actions.naming import webhook_channel
 from notifications.actions.run_store import DueRun
-from notifications.posting import post_json
+from notifications.channels.webhook import post_signed
+from runtime.encryption.secret_keys import SecretKeys
 from runtime.network.egress import Egress
 
 
@@ -22,18 +26,19 @@ class ActionBody(Struct, frozen=True, kw_only=True):
 
 
 class WebhookAction(Struct, frozen=True, kw_only=True):
-    """Posts alerts by an egress client."""
+    """Posts alerts through the address guard."""
 
+    pool: Pool
+    keys: SecretKeys
     egress: Egress
     now: Callable[[], datetime]
 
     async def do(self, action: Action, alert: Alert, run: DueRun) -> str:
-        """Post an alert. Raises TemporaryError, PermanentError."""
-        if action.url is None:
-            raise InvalidError(f"action {action.name!r} has no url")
+        """Post an alert. Raises InvalidError, DecryptionError, TemporaryError, PermanentError."""
+        async with self.pool.connection() as connection:
+            stored = await webhook_channel(connection, action)
+        channel = channel_store.opened_by(self.keys, stored)
         key = f"action-{action.name}-{run.transition_id}"
-        body = ActionBody(key=key, action=action.name, alert=alert)
-        receipt = await post_json(
-            self.egress, action.url, body, now=self.now(), headers={"Idempotency-Key": key}
-        )
+        body = msgspec.json.encode(ActionBody(key=key, action=action.name, alert=alert))
+        receipt = await post_signed(self.egress, channel, key, body, self.now())
         return f"answered {receipt.status}"

@@ -47,8 +47,14 @@ def signature(secret: str, body: bytes, now: datetime) -> str:
 
 async def send(egress: Egress, channel: Channel, message: Message, now: datetime) -> Receipt:
     """Post the message; a receiver without a secret gets no signature."""
-    body = body_of(message)
-    headers = {"Content-Type": "application/json", "Idempotency-Key": message.key}
+    return await post_signed(egress, channel, message.key, body_of(message), now)
+
+
+async def post_signed(
+    egress: Egress, channel: Channel, key: str, body: bytes, now: datetime
+) -> Receipt:
+    """Post JSON with an idempotency key, signed by the channel's secret if it has one."""
+    headers = {"Content-Type": "application/json", "Idempotency-Key": key}
     if channel.secret:
         headers["X-Vigia-Signature"] = signature(channel.secret, body, now)
     return await post(egress, channel.url, body, headers=headers, now=now)

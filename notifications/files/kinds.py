@@ -12,6 +12,7 @@ from db.queries import Connection
 from model.errors import ConflictError, InvalidError
 from model.times import duration_text, whole_seconds
 from notifications import channel_store
+from notifications.actions import naming
 from notifications.contacts import contact_store
 from notifications.contacts.contact import Address
 from notifications.files.document import ChannelTable, ContactTable, ScheduleTable
@@ -98,6 +99,7 @@ async def _update_channel(
 
 async def _delete_channel(change: Change, channel: ChannelTable) -> None:
     await policy_store.check_unnamed(change.connection, "channel", channel.name)
+    await naming.check_unnamed(change.connection, channel.name)
     stored = await channel_store.read_named(change.connection, channel.name)
     if stored is not None:
         await channel_store.delete(change.connection, stored.id)

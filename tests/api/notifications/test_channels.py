@@ -140,6 +140,28 @@ async def test_a_secret_does_not_follow_a_channel_to_another_address(service: An
     assert refused.detail.startswith("secret: give it again")
 
 
+async def test_a_channel_that_an_action_names_stays_as_it_is(service: Any) -> None:
+    made = (await make(service)).body
+    path = f"/api/v1/monitoring/channels/{made['id']}"
+    action = {"name": "restart", "kind": "webhook", "channel": "ops"}
+    setting = "/api/v1/monitoring/config/actions"
+    wrong = {"value": [action | {"channel": "oops"}]}
+    refused = await service.ask(setting, method="PUT", json=wrong)
+    assert (refused.status, "there is no channel 'oops'" in str(refused.body)) == (400, True)
+    assert (await service.get("/config/actions")).body["updated_at"] is None
+
+    assert (await service.ask(setting, method="PUT", json={"value": [action]})).status == 200
+    for change in (
+        {"method": "DELETE"},
+        {"method": "PUT", "json": made | {"name": "other"}},
+        {"method": "PUT", "json": made | {"type": "discord", "url": "https://discord.com/x"}},
+    ):
+        answer = await service.ask(path, **change)
+        assert (answer.status, "in the action restart" in str(answer.body)) == (409, True)
+    titled = await service.ask(path, method="PUT", json=made | {"title": "Ops"})
+    assert titled.status == 200
+
+
 async def test_each_change_is_in_the_audit(service: Any) -> None:
     made = await make(service)
     await service.ask(f"/api/v1/monitoring/channels/{made.body['id']}", method="DELETE")

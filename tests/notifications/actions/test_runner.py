@@ -1,8 +1,11 @@
 """Actions run outside of the alert's transaction, once; what fails is tried again."""
 
 import asyncio
+import hashlib
+import hmac
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -14,15 +17,19 @@ from db.queries import Pool
 from model.errors import UnavailableError
 from model.severity import Level
 from model.times import utc_now
+from notifications import channel_store
 from notifications.actions.run_store import DueRun, RunState
 from notifications.actions.runner import LATE_AFTER, TRIES_MAX, TRY_AGAIN_AFTER, Runner
 from notifications.actions.webhook import WebhookAction
+from notifications.channel_store import Terms
 from notifications.outbox import pause
+from runtime.encryption.secret_keys import SecretKeys
 from runtime.network.egress import Egress, open_egress
 from tests.notifications.actions.test_starting import open_alert, runs, set_actions
 from tests.notifications.provider import Provider
 
 AFTER = timedelta(minutes=1)
+KEYS = SecretKeys(["a" * 32])
 
 
 class Work:
@@ -184,26 +191,38 @@ async def test_what_a_dead_process_was_at_is_done_again_after_its_restart(pool: 
     assert (await state_of(pool))[:2] == ("done", 2)
 
 
-def webhooks(pool: Pool, egress: Egress, action: Action, later: Callable[[], timedelta]) -> Runner:
+HOOK = Action(name="restart", kind="webhook", channel="hook")
+
+
+async def make_channel(pool: Pool, url: str, **terms: Any) -> None:
+    wanted = Terms(**{"name": "hook", "type": "webhook", "url": url, **terms})
+    async with pool.connection() as connection:
+        await channel_store.insert(connection, KEYS, wanted, utc_now(), "test")
+
+
+def webhooks(pool: Pool, egress: Egress, later: Callable[[], timedelta] = lambda: AFTER) -> Runner:
     return Runner(
         kind="webhook",
-        do=WebhookAction(egress=egress, now=utc_now).do,
+        do=WebhookAction(pool=pool, keys=KEYS, egress=egress, now=utc_now).do,
         pool=pool,
-        actions=lambda: (action,),
+        actions=lambda: (HOOK,),
         lease=uuid4(),
         now=lambda: utc_now() + later(),
     )
 
 
+async def open_for_hook(pool: Pool) -> int:
+    await set_actions(pool, {"name": HOOK.name, "kind": HOOK.kind, "channel": HOOK.channel})
+    return await open_alert(pool, Level.CRITICAL, utc_now())
+
+
 async def test_a_webhook_gets_the_whole_alert_with_one_key_for_all_tries(
     pool: Pool, egress: Egress, provider: Provider
 ) -> None:
-    url = f"{provider.url}/restart"
-    await set_actions(pool, {"name": "hook", "kind": "webhook", "url": url})
-    alert = await open_alert(pool, Level.CRITICAL, utc_now())
+    await make_channel(pool, f"{provider.url}/restart")
+    alert = await open_for_hook(pool)
     waited = [AFTER]
-    action = Action(name="hook", kind="webhook", url=url)
-    runner = webhooks(pool, egress, action, lambda: waited[0])
+    runner = webhooks(pool, egress, lambda: waited[0])
     provider.status = 503
     await runner.run(utc_now())
     provider.status = 200
@@ -214,15 +233,38 @@ async def test_a_webhook_gets_the_whole_alert_with_one_key_for_all_tries(
     keys = {request.headers["Idempotency-Key"] for request in provider.requests}
     assert (len(keys), len(provider.requests)) == (1, 2)
     assert f'"id":{alert},'.encode() in provider.requests[0].body
+    assert "X-Vigia-Signature" not in provider.requests[0].headers
+
+
+async def test_a_webhook_is_signed_as_the_messages_of_its_channel_also_while_that_is_off(
+    pool: Pool, egress: Egress, provider: Provider
+) -> None:
+    await make_channel(pool, provider.url, secret="whsec", enabled=False)
+    await open_for_hook(pool)
+    await webhooks(pool, egress).run(utc_now())
+
+    [request] = provider.requests
+    given = request.headers["X-Vigia-Signature"]
+    sent_at = int(given.split(",")[1].removeprefix("t="))
+    digest = hmac.new(b"whsec", f"{sent_at}.".encode() + request.body, hashlib.sha256)
+    assert given == f"v1,t={sent_at},s={digest.hexdigest()}"
+    assert abs(sent_at - utc_now().timestamp()) < 60
 
 
 async def test_a_webhook_to_a_private_address_is_refused(pool: Pool, provider: Provider) -> None:
+    await make_channel(pool, provider.url)
+    await open_for_hook(pool)
     async with open_egress() as guarded:
-        await set_actions(pool, {"name": "hook", "kind": "webhook", "url": provider.url})
-        await open_alert(pool, Level.CRITICAL, utc_now())
-        action = Action(name="hook", kind="webhook", url=provider.url)
-        await webhooks(pool, guarded, action, lambda: AFTER).run(utc_now())
+        await webhooks(pool, guarded).run(utc_now())
 
     state, _, result = await state_of(pool)
     assert (state, provider.requests) == ("failed", [])
     assert "VIGIA_EGRESS_ALLOW" in result
+
+
+async def test_a_webhook_whose_channel_is_not_there_says_so(pool: Pool, egress: Egress) -> None:
+    await open_for_hook(pool)
+    await webhooks(pool, egress).run(utc_now())
+
+    state, _, result = await state_of(pool)
+    assert (state, "there is no channel 'hook'" in result) == ("waiting", True)

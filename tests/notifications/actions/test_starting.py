@@ -74,7 +74,7 @@ async def test_at_most_one_backup_is_started_within_an_hour(pool: Pool) -> None:
 
 
 async def test_without_a_spacing_each_alert_starts_the_action(pool: Pool) -> None:
-    hook = {"name": "hook", "kind": "webhook", "url": "https://a.example", "at_most_every_s": 0}
+    hook = {"name": "hook", "kind": "webhook", "channel": "hook", "at_most_every_s": 0}
     await set_actions(pool, hook)
     now = utc_now()
     ids = [await open_alert(pool, Level.CRITICAL, now) for _ in range(3)]

@@ -10,6 +10,7 @@ from model.errors import InvalidError
 from model.text import as_text
 from model.times import utc_now
 from model.validation import explain
+from notifications.actions.naming import check_channels
 from vigia.cli import terminal
 
 AUTHOR = "cli"
@@ -57,7 +58,9 @@ def set_value(key: str, value: str) -> None:
             if part:
                 now = (await config.entry(connection, whole)).value
                 wanted = {**now, part: wanted} if isinstance(now, dict) else wanted
-            await config.write(connection, whole, wanted, utc_now(), AUTHOR)
+            changed = await config.write(connection, whole, wanted, utc_now(), AUTHOR)
+            if whole == "actions":
+                await check_channels(connection, changed.actions)
 
     terminal.run(change)
 
