@@ -44,8 +44,21 @@ async def change(
         if not found:
             raise NotFoundError(f"there is no alert {alert_id}")
         state = found[0].state
-        raise ConflictError(f"alert {alert_id} is {state}; it cannot become {act.transition}")
+        raise ConflictError(_refusal(alert_id, state, act))
     await store.log_transition(connection, alert_id, now, act.transition, actor, comment)
+
+
+def _refusal(alert_id: int, state: str, act: Act) -> str:
+    if act is REOPEN and state == RESOLVE.transition:
+        return (
+            f"alert {alert_id} cannot be reopened: its rule is disabled or deleted, or there is a "
+            "newer alert of the same series"
+        )
+    if state == act.transition or act is REOPEN:
+        return f"alert {alert_id} is already {'open' if act is REOPEN else state}"
+    if state == RESOLVE.transition:
+        return f"alert {alert_id} is resolved, so it cannot be {act.transition}; reopen it first"
+    return f"alert {alert_id} is {state}, so it cannot be {act.transition}"
 
 
 async def take(

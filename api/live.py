@@ -12,7 +12,7 @@ import structlog
 from litestar import WebSocket, websocket
 from litestar.di import NamedDependency
 from litestar.exceptions import WebSocketDisconnect
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct
 from msgspec.structs import replace
 
 from accounts.tokens import hash_of
@@ -27,7 +27,7 @@ from live.messages import Subscription, Topic
 from model.errors import InvalidError, UnavailableError
 from model.limits import LABELS_MAX, TEXT_CHARS_MAX
 from model.series import labels_of
-from model.validation import explain
+from model.validation.words import explain
 
 log = structlog.get_logger()
 
@@ -241,10 +241,13 @@ def _understand(text: str | bytes) -> Request:
     """Return a decoded message. Raises InvalidError, whose text says what to send instead."""
     if isinstance(text, bytes):
         raise InvalidError(f"binary messages are not supported; {HELP}")
+    value: object = UNSET
     try:
-        request: Request = msgspec.json.decode(text, type=Request)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise InvalidError(f"{explain(error)[:DETAIL_CHARS_MAX]}; {HELP}") from None
+        value = msgspec.json.decode(text)
+        request: Request = msgspec.convert(value, Request)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        words = explain(error, Request, value)
+        raise InvalidError(f"{words[:DETAIL_CHARS_MAX]}; {HELP}") from None
     return request
 
 

@@ -15,7 +15,8 @@ from config.model import Config
 from db import queries
 from db.queries import Connection
 from model.errors import ConflictError, InvalidError, NotFoundError
-from model.validation import explain
+from model.validation.nearest import did_you_mean
+from model.validation.words import explain
 
 log = structlog.get_logger()
 
@@ -181,12 +182,14 @@ def with_values(config: Config, values: Mapping[str, Any]) -> Config:
 
 
 def _converted(key: str, value: Any) -> Any:
+    kind = Config.__annotations__[key]
     try:
-        return msgspec.convert(value, Config.__annotations__[key])
+        return msgspec.convert(value, kind)
     except ValueError as error:
-        raise InvalidError(f"{key}: {explain(error)}") from None
+        raise InvalidError(explain(error, kind, value, root=key)) from None
 
 
 def _check_key(key: str) -> None:
     if key not in Config.__struct_fields__:
-        raise NotFoundError(f"there is no setting {key!r}; GET /config lists them")
+        meant = did_you_mean(key, Config.__struct_fields__) or "; GET /config lists them"
+        raise NotFoundError(f"there is no setting {key[:100]!r}{meant}")

@@ -15,6 +15,8 @@ from history.grid import UTC_ZONE, step_of
 from history.reader import AGGREGATES, Selector
 from model.errors import InvalidError
 from model.times import parse_duration, parse_time
+from model.validation.nearest import did_you_mean
+from model.validation.words import not_one_of
 
 METRICS_MAX = 100
 SELECTORS_MAX = 20
@@ -107,9 +109,7 @@ def parse(parameters: RawParameters, query: Mapping[str, list[str]], now: dateti
     _check_names(query)
     _check_format(parameters)
     if parameters.fill not in FILLS:
-        raise InvalidError(
-            f"fill {parameters.fill!r:.40} is unknown; use one of {', '.join(FILLS)}"
-        )
+        raise InvalidError(f"fill: {not_one_of(parameters.fill, FILLS)}")
     # An empty group_by combines all series of a metric.
     group_by = (
         None
@@ -147,7 +147,12 @@ def _check_names(query: Mapping[str, list[str]]) -> None:
         if name in SINGLE and len(values) > 1:
             raise InvalidError(f"{name} must be given once")
         if name not in SINGLE | REPEATABLE and not name.startswith(LABEL):
-            raise InvalidError(f"{name!r:.60} is not a parameter; see /api/v1/openapi.json")
+            meant = did_you_mean(name, SINGLE | REPEATABLE)
+            known = ", ".join(sorted(SINGLE | REPEATABLE))
+            raise InvalidError(
+                f"{name!r:.60} is not a parameter{meant or ';'} "
+                f"{'The' if meant else 'the'} parameters are {known} and {LABEL}NAME"
+            )
         if any(len(text) > PARAMETER_CHARS_MAX or "\0" in text for text in (name, *values)):
             raise InvalidError(
                 f"{name!r:.60}: a value may have at most {PARAMETER_CHARS_MAX} characters "
@@ -168,9 +173,7 @@ def _check_range(parameters: HistoryQuery) -> None:
 def _check_format(parameters: RawParameters) -> None:
     """Reject an unknown format, and parameters that a format does not support."""
     if parameters.format not in FORMATS:
-        raise InvalidError(
-            f"format {parameters.format!r:.40} is unknown; use one of {', '.join(FORMATS)}"
-        )
+        raise InvalidError(f"format: {not_one_of(parameters.format, FORMATS)}")
     if parameters.format == JSON:
         if parameters.step == RAW:
             raise InvalidError("step=raw exports samples and needs format=csv, ndjson or arrow")
@@ -189,7 +192,7 @@ def _aggregates(names: list[str] | None, *, grouped: bool) -> list[str]:
         raise InvalidError(f"agg is empty; use some of {', '.join(AGGREGATES)}")
     for name in wanted:
         if name not in AGGREGATES:
-            raise InvalidError(f"agg {name!r:.40} is unknown; use some of {', '.join(AGGREGATES)}")
+            raise InvalidError(f"agg: {not_one_of(name, AGGREGATES)}")
         if grouped and name in SUMMED_UP_IN_TIME:
             raise InvalidError(f"agg {name} is not defined for a group; leave out group_by")
     return wanted

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from model.limits import COLLECT_TIMEOUT_S_MAX
-from model.text import Address, NamedLabels, TargetName
+from model.text import FILE_NAME, Address, NamedLabels, TargetName
 
 Timeout = Annotated[float, Meta(gt=0, le=COLLECT_TIMEOUT_S_MAX)]
 
@@ -46,7 +46,7 @@ class ScrapeTarget(
     url: Address
     timeout_s: Timeout = COLLECT_TIMEOUT_S_MAX
     labels: NamedLabels = {}
-    token_file: Annotated[str, Meta(pattern=r"^(?:[A-Za-z0-9_-][A-Za-z0-9._-]{0,99})?(?!\n)$")] = ""
+    token_file: Annotated[str, Meta(pattern=FILE_NAME)] = ""
     sample_limit: Annotated[int, Meta(ge=1, le=100_000)] = 10_000
     verify_tls: bool = True
     enabled: bool = True

@@ -1,6 +1,7 @@
 """The characters that a text may contain: none that controls a terminal, a page or a log."""
 
 import re
+from collections.abc import Callable
 from typing import Annotated
 
 import msgspec
@@ -74,6 +75,14 @@ _NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}(?!\n)$"
 _METRIC = rf"^{METRIC_NAME.pattern}(?!\n)$"
 _TARGET = rf"^{TARGET_NAME.pattern}(?!\n)$"
 _LABEL = rf"^[a-zA-Z_][a-zA-Z0-9_]{{0,{LABEL_NAME_BYTES_MAX - 1}}}(?!\n)$"
+WHOLE_DURATION = r"^[0-9]{1,9}[smhd]?(?!\n)$"
+TIME_OF_DAY = r"^([01]\d|2[0-3]):[0-5]\d(?!\n)$"
+END_OF_DAY = r"^(([01]\d|2[0-3]):[0-5]\d|24:00)(?!\n)$"
+CODE = r"^[0-9]{6}(?!\n)$"
+FILE_NAME = r"^(?:[A-Za-z0-9_-][A-Za-z0-9._-]{0,99})?(?!\n)$"
+DIGEST = "^[0-9a-f]{64}$"
+ANY_NAME = r"^[A-Za-z0-9_.-]{1,100}(?!\n)$"
+ASCII = r"^[ -~]*(?!\n)$"
 
 PATTERN_WORDS = {
     repr(TEXT): f"must be one line without {UNSAFE_WORDS}",
@@ -87,8 +96,37 @@ PATTERN_WORDS = {
     repr(ADDRESS): "must be an address such as https://example.com/path, without a user name",
     repr(_LABEL): f"must have 1 to {LABEL_NAME_BYTES_MAX} letters, digits or '_', and start with "
     "a letter or '_'",
+    repr(WHOLE_DURATION): "must be a duration in whole seconds, such as 15s, 5m, 1h or 7d",
+    repr(TIME_OF_DAY): "must be a time of day from 00:00 to 23:59",
+    repr(END_OF_DAY): "must be a time of day from 00:00 to 24:00",
+    repr(CODE): "must be the six digits of the message",
+    repr(FILE_NAME): "must be the name of a file: 1 to 100 letters, digits, '_', '.' or '-', not "
+    "starting with '.'",
+    repr(ANY_NAME): "must have 1 to 100 letters, digits, '_', '.' or '-'",
+    repr(DIGEST): "must be 64 digits of SHA-256 in lower-case hex",
+    repr(ASCII): "must consist of the printable characters of ASCII",
 }
 """What a text must be, by its pattern as msgspec prints it."""
+
+
+def _fixed(characters: str, start: str, filler: str) -> Callable[[str], str]:
+    """Return a function that makes a name of a text by replacing what is not allowed."""
+
+    def fix(text: str) -> str:
+        name = re.sub(f"[^{characters}]+", filler, text.strip()).strip("-_.")
+        return name[:63] if re.match(start, name) else ""
+
+    return fix
+
+
+PATTERN_FIXES = {
+    repr(_NAME): _fixed("A-Za-z0-9_.-", "[A-Za-z0-9]", "-"),
+    repr(ANY_NAME): _fixed("A-Za-z0-9_.-", "[A-Za-z0-9]", "-"),
+    repr(_METRIC): _fixed(NAME_CHARACTERS, "[a-zA-Z_]", "_"),
+    repr(_TARGET): lambda text: _fixed("a-z0-9_-", "[a-z]", "-")(text.lower()),
+    repr(_LABEL): _fixed("a-zA-Z0-9_", "[a-zA-Z_]", "_"),
+}
+"""Returns the name that was probably meant, or an empty text, by the pattern of names."""
 
 Text = Annotated[str, Meta(pattern=TEXT, max_length=TEXT_CHARS_MAX)]
 NonEmptyText = Annotated[Text, Meta(min_length=1)]

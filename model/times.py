@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from model.errors import InvalidError
 from model.limits import DURATION_S_MAX, EPOCH_S_MAX
+from model.text import WHOLE_DURATION
 
 EPOCH = datetime.fromtimestamp(0, UTC)
 EPOCH_MS_MIN = 1e11
@@ -37,7 +38,7 @@ Moment = (
 Duration = Annotated[str, Meta(description="15s, 5m, 1h, 7d, or seconds.")] | float
 """A duration for `parse_duration`."""
 WholeDuration = (
-    Annotated[str, Meta(pattern=r"^[0-9]{1,9}[smhd]?(?!\n)$")]
+    Annotated[str, Meta(pattern=WHOLE_DURATION)]
     | Annotated[float, Meta(ge=0, lt=1e9, multiple_of=1)]
 )
 """A duration for `whole_seconds`: 0 is allowed, fractions are not."""

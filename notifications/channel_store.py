@@ -14,7 +14,8 @@ from db import queries
 from db.queries import Connection
 from model.errors import ConflictError, InvalidError, NotFoundError
 from model.severity import Level
-from model.text import Text
+from model.text import ANY_NAME, Text
+from model.validation.words import explain
 from notifications.delivery import Channel, ChannelType
 from notifications.message import Language
 from notifications.registry import type_of
@@ -32,7 +33,7 @@ ID_MAX = 2**63 - 1
 URL_CHARS_MAX = 2000
 SECRET_CHARS_MAX = 4000
 
-Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,100}$", description="Unique name.")]
+Name = Annotated[str, Meta(pattern=ANY_NAME, description="Unique name.")]
 Url = Annotated[
     str, Meta(max_length=URL_CHARS_MAX, description="Where messages go; never given back.")
 ]
@@ -219,9 +220,8 @@ def _check_settings(kind: ChannelType, settings: Mapping[str, Any]) -> None:
         msgspec.convert(settings, kind.settings)
     except msgspec.ValidationError as error:
         known = ", ".join(kind.settings.__struct_encode_fields__) or "none"
-        raise InvalidError(
-            f"settings: {error}; those of a {kind.title} channel are: {known}"
-        ) from None
+        words = explain(error, kind.settings, settings, root="settings")
+        raise InvalidError(f"{words}; those of a {kind.title} channel are: {known}") from None
 
 
 def _row(

@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
+from model.validation.words import explain
 from notifications.message import Message
 from runtime.network.egress import Egress
 
@@ -85,7 +86,7 @@ def settings_of(channel: Channel, kind: type[Settings]) -> Settings:
     try:
         return msgspec.convert(channel.settings, kind)
     except msgspec.ValidationError as error:
-        raise PermanentError(f"the channel's settings are wrong: {error}") from error
+        raise PermanentError(f"the channel's settings are wrong: {explain(error, kind)}") from error
 
 
 def accept(_: Channel) -> None:

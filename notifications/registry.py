@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from model.errors import InvalidError
+from model.validation.words import not_one_of
 from notifications.channels import (
     apprise,
     discord,
@@ -43,8 +44,7 @@ def type_of(name: str) -> ChannelType:
     try:
         return TYPES[name]
     except KeyError:
-        known = ", ".join(sorted(TYPES))
-        raise InvalidError(f"there is no channel type {name!r}; the types are {known}") from None
+        raise InvalidError(f"type: {not_one_of(name, sorted(TYPES))}") from None
 
 
 def channel_to(channel: Channel, address: str) -> Channel:

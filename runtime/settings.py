@@ -14,6 +14,8 @@ from msgspec import Struct
 
 from model.errors import InvalidError
 from model.times import parse_duration
+from model.validation.nearest import did_you_mean
+from model.validation.words import not_one_of
 
 PREFIX = "VIGIA_"
 ROLES = ("api", "collect", "alert", "deliver", "retain")
@@ -107,7 +109,8 @@ def _from_file(file: Path) -> dict[str, Any]:
         raise SettingsError(f"{file}: {error}") from None
     for name in table:
         if name not in Settings.__struct_fields__:
-            raise SettingsError(f"{file}: unknown setting {name!r}")
+            meant = did_you_mean(name, Settings.__struct_fields__)
+            raise SettingsError(f"{file}: unknown setting {name!r}{meant}")
     return table
 
 
@@ -129,7 +132,8 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
                 )
             found[target] = _read_secret(variable, value)
         else:
-            raise SettingsError(f"{variable}: unknown setting")
+            known = [PREFIX + field.upper() for field in Settings.__struct_fields__]
+            raise SettingsError(f"{variable}: unknown setting{did_you_mean(variable, known)}")
     return found
 
 
@@ -192,9 +196,7 @@ def _check(settings: Settings) -> None:
         raise SettingsError(f"{PREFIX}ROLES: names no role; write some of {', '.join(ROLES)}")
     for role in settings.roles:
         if role not in ROLES:
-            raise SettingsError(
-                f"{PREFIX}ROLES: {role!r} is not a role; the roles are {', '.join(ROLES)}"
-            )
+            raise SettingsError(f"{PREFIX}ROLES: {not_one_of(role, ROLES)}")
     for name in ("database_url", "database_read_url", "trading_database_url"):
         _check_postgres(name, getattr(settings, name))
     if settings.public_url and not SERVICE_URL.fullmatch(settings.public_url):

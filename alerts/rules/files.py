@@ -9,7 +9,7 @@ import msgspec
 from alerts.rules.model import Rule
 from model.errors import InvalidError
 from model.toml import table
-from model.validation import explain
+from model.validation.words import explain
 
 
 def parse(text: str) -> list[Rule]:
@@ -49,7 +49,7 @@ def _read(tables: Sequence[object]) -> tuple[list[Rule], list[str]]:
             rules.append(msgspec.convert(one, Rule))
         except msgspec.ValidationError as error:
             name = one.get("name") if isinstance(one, dict) else None
-            faults.append(f"{name or f'rule {number}'}: {explain(error)}")
+            faults.append(f"{name or f'rule {number}'}: {explain(error, Rule, one)}")
     return rules, faults
 
 

@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 from alerts.suppression.suppress import Matcher
 from db import queries
 from db.queries import Connection
-from model.text import Lines, Name
+from model.text import TIME_OF_DAY, Lines, Name
 from model.times import DAY_S, MINUTE_S, WholeDuration, duration_text, whole_seconds
 
 _QUERIES = queries.load(__file__)
@@ -36,7 +36,7 @@ class Plan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     matcher: Matcher = field(default_factory=Matcher)
     repeat: Literal["once", "daily", "weekly", "monthly"] = "once"
     tz: Annotated[str, Meta(max_length=64)] = "UTC"
-    time: Annotated[str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d(?!\n)$")] | None = None
+    time: Annotated[str, Meta(pattern=TIME_OF_DAY)] | None = None
     duration: WholeDuration | None = None
     weekdays: Annotated[list[Weekday], Meta(max_length=7)] = field(default_factory=list)
     days: Annotated[list[Annotated[int, Meta(ge=1, le=31)]], Meta(max_length=31)] = field(

@@ -11,6 +11,7 @@ from msgspec import Struct, field
 
 from alerts.announcing import OnTransitions
 from api.accounts.authenticator import Authenticator
+from api.http.invalid import JSON
 from api.http.limits import Limiters
 from api.ingest.admission.receivers import Receivers
 from api.server.connections import Connections
@@ -36,10 +37,12 @@ class JsonRequest(Request[Any, Any, Any]):
     async def json(self) -> Any:
         """Return the decoded body. Raises SerializationException, which becomes status 400."""
         try:
-            return await super().json()
+            value = await super().json()
         except UnicodeDecodeError:
             # msgspec raises UnicodeDecodeError, not its own error, for text that is not UTF-8.
             raise SerializationException("the body is not UTF-8; send JSON in UTF-8") from None
+        self.scope[JSON] = value  # type: ignore[literal-required]
+        return value
 
 
 KnownRequest = Request[Principal, None, State]

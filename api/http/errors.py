@@ -13,12 +13,13 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.types import ASGIApp, ExceptionHandlersMap
 from msgspec import Struct
 
+from api.http import invalid
 from api.http.headers import methods_text
 from db.failures import describe
 from db.pool import AwayError, BusyError
 from db.unfit import UNFIT
 from model.errors import ConflictError, DomainError, InvalidError, NotFoundError, UnavailableError
-from model.validation import explain_text
+from model.validation.words import explain_text
 
 log = structlog.get_logger()
 
@@ -95,7 +96,7 @@ def of_bug(request: Request[Any, Any, Any], error: Exception) -> Response[Proble
     return problem(500, "an internal error occurred; the log of the service has the details")
 
 
-def _detail(error: HTTPException) -> str:
+def _detail(request: Request[Any, Any, Any], error: HTTPException) -> str:
     """Return what to change; a validation error has one part for each wrong parameter."""
     if error.status_code == HTTPStatus.NOT_FOUND:
         return NOT_FOUND
@@ -104,11 +105,8 @@ def _detail(error: HTTPException) -> str:
         return f"this address allows only the methods {allowed}"
     if error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         return "the body is too large; split it"
-    if isinstance(error, ValidationException) and isinstance(error.extra, list):
-        parts = [
-            f"{part.get('key', 'request')}: {explain_text(part['message'])}" for part in error.extra
-        ]
-        return "; ".join(parts) or explain_text(error.detail)
+    if isinstance(error, ValidationException):
+        return invalid.detail(request, error)
     return explain_text(error.detail)
 
 
@@ -133,7 +131,7 @@ def table(access: Wrapper) -> ExceptionHandlersMap:
     """Return the handler of each kind of error."""
 
     def of_http(request: Request[Any, Any, Any], error: HTTPException) -> Response[Problem]:
-        answer = problem(error.status_code, _detail(error))
+        answer = problem(error.status_code, _detail(request, error))
         answer.headers.update(error.headers or {})
         return answer if "route_handler" in request.scope else Guarded(answer, access)
 

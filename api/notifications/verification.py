@@ -14,6 +14,7 @@ from api.http.pagination import Page
 from api.notifications.contacts import CONTACTS, changing, log, require
 from model.errors import InvalidError
 from model.principal import Role
+from model.text import CODE
 from notifications.contacts import verification
 from notifications.contacts.contact_store import KnownAddress
 from notifications.contacts.verification import SentCode
@@ -30,7 +31,7 @@ class VerificationBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class CodeBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The code that the person received."""
 
-    code: Annotated[str, Meta(pattern=r"^[0-9]{6}(?!\n)$", description="Six digits.")]
+    code: Annotated[str, Meta(pattern=CODE, description="Six digits.")]
 
 
 @post(

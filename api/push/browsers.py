@@ -21,6 +21,7 @@ from api.probes import BASE
 from audit import log as audit_log
 from db.queries import Connection
 from model.principal import Role
+from model.text import DIGEST
 from model.times import utc_now
 from notifications.channel_store import Shown
 from notifications.channel_test import Tested, send_test
@@ -35,7 +36,7 @@ OTHER_KEY = {409: documented("The browser subscribed to another key, or there ar
 USED = {409: documented("A route names the browser.")}
 
 BrowserId = Annotated[
-    str, PathParameter(pattern="^[0-9a-f]{64}$", description="SHA-256 of its endpoint, in hex.")
+    str, PathParameter(pattern=DIGEST, description="SHA-256 of its endpoint, in hex.")
 ]
 
 

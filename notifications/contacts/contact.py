@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from model.severity import Level
-from model.text import Name, Text
+from model.text import ASCII, Name, Text
 from notifications.message import Language
 from notifications.oncall.rotation import ACTIVE_MAX, ActiveHours, active_until
 from notifications.oncall.wall_clock import Moment, ZoneName, zone_of
@@ -23,7 +23,7 @@ LEVELS = tuple(Level)
 AddressText = Annotated[
     str,
     Meta(
-        pattern=r"^[ -~]*(?!\n)$",
+        pattern=ASCII,
         max_length=ADDRESS_CHARS_MAX,
         description="A mail address, a phone number and the like; empty: the channel's own.",
     ),

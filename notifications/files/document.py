@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from model.errors import InvalidError
 from model.toml import table
-from model.validation import explain
+from model.validation.words import explain
 from notifications.channel_store import Terms
 from notifications.contacts.contact import Contact
 from notifications.oncall.escalation import Policy
@@ -88,7 +88,7 @@ def _read(kind: str, tables: object, faults: list[str]) -> list[Any]:
             things.append(msgspec.convert(one, TYPES[kind]))
         except msgspec.ValidationError as error:
             name = one.get("name") if isinstance(one, dict) else None
-            faults.append(f"{kind} {name or number}: {explain(error)}")
+            faults.append(f"{kind} {name or number}: {explain(error, TYPES[kind], one)}")
     counts = Counter(one.name for one in things)
     faults += [f"{kind} {name}: {n} have this name" for name, n in counts.items() if n > 1]
     return things

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec import Meta, Struct
 
-from model.text import Name
+from model.text import END_OF_DAY, Name
 from notifications.oncall.wall_clock import Local, first_moment, local_time
 
 LENGTH_MAX = {"hour": 8760, "day": 365, "week": 52, "month": 12}
@@ -24,7 +24,7 @@ UTC_ZONE = ZoneInfo("UTC")
 Unit = Literal["hour", "day", "week", "month"]
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-Clock = Annotated[str, Meta(pattern=r"^(([01]\d|2[0-3]):[0-5]\d|24:00)(?!\n)$")]
+Clock = Annotated[str, Meta(pattern=END_OF_DAY)]
 """A time of day, `09:00`; `24:00` is the end of the day."""
 
 

@@ -13,7 +13,7 @@ from msgspec import Raw
 
 from api.ingest.formats.protobuf_wire import Body
 from model.errors import InvalidError
-from model.validation import explain
+from model.validation.words import explain
 
 BYTES_AT_ONCE = 512 * 2**10
 COMMAS_AT_ONCE = 100_000

@@ -27,7 +27,7 @@ from api.ingest.formats.otlp import (
 )
 from api.ingest.formats.protobuf_wire import Body
 from model.errors import InvalidError
-from model.validation import explain
+from model.validation.words import explain
 
 COMMAS_MAX = 2 * ROWS_MAX
 """The commas of histograms with the most buckets allowed; numbers have fewer."""

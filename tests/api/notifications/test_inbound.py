@@ -55,7 +55,7 @@ async def test_a_text_acknowledges_and_resolves_in_the_name_of_its_number(servic
     assert (alert["state"], alert["acknowledged_by"]) == ("acknowledged", ALICE)
 
     again = await text(service, f"{alert_id}a")
-    assert "cannot become acknowledged" in again.body
+    assert "is already acknowledged" in again.body
     over = await text(service, f"{alert_id}r")
     assert f"Alert {alert_id} is resolved." in over.body
 

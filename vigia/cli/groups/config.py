@@ -9,7 +9,7 @@ from config import store as config
 from model.errors import InvalidError
 from model.text import as_text
 from model.times import utc_now
-from model.validation import explain
+from model.validation.words import explain
 from notifications.actions.naming import check_channels
 from vigia.cli import terminal
 

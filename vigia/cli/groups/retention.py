@@ -11,7 +11,7 @@ from config.model import Config, Retention
 from config.store import read, with_value
 from model.errors import InvalidError
 from model.times import utc_now
-from model.validation import explain
+from model.validation.words import explain
 from retention.forecast import disk_of, measure
 from retention.preview import preview
 from retention.usage import DroppedRows, Preview, Storage, TierChange, TierUse

@@ -6,6 +6,7 @@ from typing import TextIO
 
 import click
 import msgspec
+from msgspec import UNSET
 
 from alerts.preview import preview
 from alerts.preview.preview import Outcome, Preview
@@ -18,7 +19,7 @@ from config.store import read
 from model.errors import InvalidError
 from model.text import as_text
 from model.times import parse_time, utc_now
-from model.validation import explain
+from model.validation.words import explain
 from vigia.cli import terminal
 from vigia.transitions import ON_TRANSITIONS
 
@@ -131,10 +132,12 @@ def _parse(text: str) -> Rule:
                 raise InvalidError(f"the file has {len(found)} rules; it must have exactly one")
             return found[0]
         text = content
+    value: object = UNSET
     try:
-        return msgspec.json.decode(text, type=Rule)
-    except msgspec.DecodeError as error:
-        raise InvalidError(f"the rule is not valid: {explain(error)}") from None
+        value = msgspec.json.decode(text)
+        return msgspec.convert(value, Rule)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise InvalidError(f"the rule is not valid: {explain(error, Rule, value)}") from None
 
 
 def _print(found: Preview) -> None:

@@ -16,7 +16,7 @@ from api.probes import BASE
 from model.errors import ConflictError
 from model.limits import LATE_MARGIN, REQUEST_SERIES_MAX
 from model.times import DAY_S
-from model.validation import explain
+from model.validation.words import explain
 from vigia.cli.client import AnswerError, Client
 from vigia.cli.importing.samples_file import DESCRIBED, LABELS, Name, Row
 
