@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from db.queries import Connection
 from history import grid as grids
-from history import observations
+from history import observations, unknown
 from history import query as history_query
 from history import reader as history
 from history.columns import Columns, empty, place
@@ -73,7 +73,10 @@ class TierSource(Struct, frozen=True):
 async def find(
     connection: Connection, query: HistoryQuery, series_max: int = SERIES_MAX
 ) -> SeriesAndTiers:
-    """Return the series of a query and all tiers. Raises InvalidError for too many series."""
+    """Return the series of a query and all tiers.
+
+    Raises InvalidError for too many series, and NotFoundError for a metric that does not exist.
+    """
     selectors = [*query.selectors, *await _match(connection, query)]
     available = await history.series_and_tiers(
         connection, query.metrics, query.component, selectors, series_max + 1
@@ -82,6 +85,7 @@ async def find(
         raise InvalidError(
             f"the query matches more than {series_max:,} series; narrow it by component or labels"
         )
+    await unknown.refuse(connection, query.metrics, {one.metric for one in available.series})
     return available
 
 

@@ -2,10 +2,10 @@
 
 import asyncio
 import secrets
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import psycopg
@@ -30,6 +30,7 @@ BOUNDS = _QUERIES["bounds"]
 IS_READER = _QUERIES["is_reader"]
 CLAIM = _QUERIES["claim"]
 ALONE = _PARTS["alone"].splitlines()[-1]
+EXPLAIN = _PARTS["explain"].splitlines()[-1]
 ANSWER = _QUERIES["answer"]
 END_LATE = _QUERIES["end_late"]
 
@@ -45,6 +46,9 @@ CHARS_MAX = 1_000_000
 """Limit for all rows together."""
 VALUE, COMPONENT = "value", "component"
 """The columns that a row may have besides its labels; `value` is required."""
+
+
+Result = TypeVar("Result")
 
 
 class SqlRuleError(Exception):
@@ -117,11 +121,21 @@ async def ask(
     dsn: str, sql: str, timeout_s: float = TIMEOUT_S, session_name: str = "vigia rule"
 ) -> Answer:
     """Run the SQL on a new connection, which is then closed. Raises SqlRuleError."""
+    return _answer(await _in_time(dsn, timeout_s, _rows(dsn, sql, timeout_s, session_name)))
+
+
+async def explain(dsn: str, sql: str, timeout_s: float = TIMEOUT_S) -> None:
+    """Have the database parse and plan the SQL, without running it. Raises SqlRuleError."""
+    await _in_time(dsn, timeout_s, _plan(dsn, sql, timeout_s))
+
+
+async def _in_time(dsn: str, timeout_s: float, work: Coroutine[Any, Any, Result]) -> Result:
+    """Return what the work returns. Raises SqlRuleError for an error, or past the deadline."""
     deadline = asyncio.timeout(timeout_s + GRACE_S)
     late = SqlRuleError(f"no answer within {timeout_s:g} s")
     try:
         async with deadline:
-            rows = await _rows(dsn, sql, timeout_s, session_name)
+            return await work
     except psycopg.errors.QueryCanceled:
         raise late from None
     except (TimeoutError, psycopg.Error) as error:
@@ -130,7 +144,6 @@ async def ask(
                 await end_late(dsn, timeout_s)
             raise late from None
         raise _fault(error) from None
-    return _answer(rows)
 
 
 def _fault(error: TimeoutError | psycopg.Error) -> SqlRuleError:
@@ -141,6 +154,20 @@ def _fault(error: TimeoutError | psycopg.Error) -> SqlRuleError:
 
 
 async def _rows(dsn: str, sql: str, timeout_s: float, session_name: str) -> list[str]:
+    async with _prepared(dsn, sql, timeout_s, session_name) as connection:
+        return await _read(connection, sql)
+
+
+async def _plan(dsn: str, sql: str, timeout_s: float) -> None:
+    async with _prepared(dsn, sql, timeout_s, "vigia rule check") as connection:
+        await connection.execute(EXPLAIN + sql.encode() + b"\n) AS answer")
+
+
+@asynccontextmanager
+async def _prepared(
+    dsn: str, sql: str, timeout_s: float, session_name: str
+) -> AsyncIterator[AsyncConnection[Any]]:
+    """Open a read-only transaction with limits, in which the SQL is prepared."""
     async with await ClosingConnection.connect(
         dsn, autocommit=True, application_name=session_name
     ) as connection:
@@ -154,7 +181,7 @@ async def _rows(dsn: str, sql: str, timeout_s: float, session_name: str) -> list
             # binary=True makes psycopg use the extended protocol, which accepts one statement only.
             # So the SQL of a rule cannot end the transaction and start another statement.
             await connection.execute(ALONE + b" " + sql.encode(), binary=True)
-            return await _read(connection, sql)
+            yield connection
 
 
 async def _read(connection: AsyncConnection[Any], sql: str) -> list[str]:

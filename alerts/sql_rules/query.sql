@@ -49,5 +49,9 @@ SELECT application_name FROM late WHERE pg_terminate_backend(pid)
 -- one line, so that line numbers in errors are those of the rule.
 PREPARE sql AS
 
+-- part: explain
+-- Plans the SQL of a rule as run_sql_rule wraps it, and checks what its login may read, without running it.
+EXPLAIN SELECT * FROM (
+
 -- name: answer
 SELECT * FROM run_sql_rule(%(sql)s)

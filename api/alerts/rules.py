@@ -15,6 +15,7 @@ from alerts.rules import changes as rule_set
 from alerts.rules import store as rules
 from alerts.rules.model import Rule
 from alerts.rules.store import StoredRule
+from alerts.sql_rules import checking
 from api.http.access import ROLE
 from api.http.context import AppContext, KnownRequest
 from api.http.errors import documented
@@ -94,6 +95,7 @@ async def one(context: NamedDependency[AppContext], name: FromPath[str]) -> Rule
 async def create(
     request: KnownRequest, context: NamedDependency[AppContext], data: JSONBody[RuleBody]
 ) -> RuleView:
+    await _check_sql(context, data)
     async with context.connect(LONG_DEADLINE_S) as connection, connection.transaction():
         if not await rule_set.make(connection, data, utc_now(), request.user.name):
             raise ConflictError(
@@ -118,6 +120,7 @@ async def replace(
 ) -> RuleView:
     if data.name != name:
         raise InvalidError(f"name must be {name!r}, as in the path")
+    await _check_sql(context, data)
     async with context.connect(LONG_DEADLINE_S) as connection, connection.transaction():
         if not await rule_set.replace(connection, data, utc_now(), request.user.name):
             raise _unknown(name)
@@ -159,6 +162,13 @@ async def preview_rule(
     start, end = parse_time(data.start, now), min(parse_time(data.end, now), now)
     thresholds = context.config().thresholds_document()
     return await preview.run(context.connect, data.rule, thresholds, start, end, now=now)
+
+
+async def _check_sql(context: AppContext, rule: Rule) -> None:
+    """Raise InvalidError for SQL that the database cannot run."""
+    if rule.kind == "sql":
+        async with context.connect(LONG_DEADLINE_S) as connection:
+            await checking.refuse(connection, [rule])
 
 
 async def _read(connection: Connection, name: str) -> RuleView:

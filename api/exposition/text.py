@@ -18,6 +18,7 @@ from api.exposition.families import (
     compounds,
     others_of,
 )
+from model.metrics import METRICS
 
 CACHED_MAX = 100_000
 """The limit of series: names and labels of each are formatted once, then only values change."""
@@ -133,9 +134,14 @@ def _has_unit(family: str, unit: str) -> bool:
 
 
 def _help(name: str, point: Point) -> str:
-    """Return a help text with what the name does not tell: the name in Vigia, and the unit."""
+    """Return what a metric of ours measures, and what the name does not tell.
+
+    That is the name in Vigia, and the unit.
+    """
+    ours = METRICS.get(point.metric) or METRICS.get(f"{point.metric}{COUNTED}")
     says_unit = not point.unit or _has_unit(name.removesuffix(COUNTED), point.unit)
-    words = [] if name == point.metric else [f"{point.metric} in Vigia."]
+    words = [ours.help] if ours else []
+    words += [] if name == point.metric else [f"{point.metric} in Vigia."]
     return " ".join(words if says_unit else [*words, f"In {point.unit}."])
 
 

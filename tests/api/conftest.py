@@ -142,6 +142,16 @@ class Service:
             _, secret = await keys.create(connection, name, role, utc_now(), "test")
         return secret.reveal()
 
+    async def declare(self, *metrics: str) -> None:
+        """Create a series of each metric, without samples."""
+        async with self.context.pool.connection() as connection:
+            for metric in metrics:
+                await connection.execute(
+                    "INSERT INTO series (metric, component, category, labels, unit, kind)"
+                    " VALUES (%s, 'app', 'system', '{}', '', 'gauge') ON CONFLICT DO NOTHING",
+                    [metric],
+                )
+
     def wake(self) -> None:
         self.rings += 1
 

@@ -61,7 +61,7 @@ async def test_a_change_is_stored_with_its_author_and_its_history(pool: Pool) ->
         ("thresholds", {"m": {"op": "="}}, "op"),
         ("thresholds", {"m": {"warning": 90, "critical": 70}}, "equal or higher limit"),
         ("thresholds", {"m": {"op": "<"}}, "at least one"),
-        ("thresholds", {"a b": {"warning": 1}}, "a name: must have 1 to 128 letters"),
+        ("thresholds", {"a b": {"warning": 1}}, "a name in thresholds: must have 1 to 128 letters"),
         ("thresholds", {"a\n": {"warning": 1}}, "must have 1 to 128 letters"),
         ("retention", {"metrics": {"a\n": {"keep_days": 1}}}, "must have 1 to 128 letters"),
         ("targets", [{"name": "security", "url": "http://x"}], "security"),

@@ -204,7 +204,10 @@ def test_a_unit_that_the_name_does_not_say_is_in_the_help() -> None:
     text = written([point("trading_pnl_24h", unit="usd")])
 
     assert "# UNIT" not in text
-    assert "# HELP trading_pnl_24h In usd.\n" in text
+    assert (
+        "# HELP trading_pnl_24h The sum of their pnl; 0 where nothing was realised. In usd.\n"
+        in text
+    )
 
 
 def test_a_label_called_component_makes_room_and_labels_that_meet_share() -> None:

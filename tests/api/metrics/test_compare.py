@@ -162,6 +162,7 @@ async def test_hours_go_back_by_hours_in_every_zone(service: Any) -> None:
 
 @pytest.mark.parametrize("step", ["1h", "auto", "1d"])
 async def test_a_comparison_before_1970_is_refused(service: Any, step: str) -> None:
+    await service.declare("m")
     answer = await service.get(
         "/metrics/history", metric="m", start="86400", end="172800", step=step, compare="60d"
     )

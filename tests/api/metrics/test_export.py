@@ -67,6 +67,8 @@ async def test_every_sample_is_exported_exactly_in_every_format(
     monkeypatch.setattr(pages, "ROWS_MAX", rows_max)
     metric = f"load{next(NUMBERS)}"
     wanted = []
+    if not stored:
+        await service.declare(metric)
     for (component, labels), (unit, kind, found) in stored.items():
         one = Series(metric=metric, component=component, labels=labels, unit=unit, kind=kind)
         await service.writer.store(
@@ -170,6 +172,7 @@ async def store_some(service: Any) -> int:
 
 @pytest.mark.parametrize("step", ["raw", "5m", "auto"])
 async def test_an_export_without_matching_series_has_no_rows(service: Any, step: str) -> None:
+    await service.declare("load")
     for form in FORMATS:
         assert await rows(service, form, step=step) == []
     async with ask(service, "csv", step="1h", agg="min,max") as answer:
@@ -239,6 +242,7 @@ async def test_a_bucket_of_too_many_rows_is_refused(
 async def test_an_impossible_export_is_refused_before_the_database_is_queried(
     service: Any, pool: Pool, query: Row, word: str
 ) -> None:
+    await service.declare("load")
     await service.get("/metrics/history", metric="load")
     asked = pool.get_stats()["requests_num"]
     for form in FORMATS:

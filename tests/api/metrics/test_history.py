@@ -57,10 +57,12 @@ async def test_without_more_it_is_the_average_of_the_last_hour(service: Any) -> 
 
 
 async def test_a_range_of_the_past_is_whole(service: Any) -> None:
+    await service.declare("load")
     answer = await service.get("/metrics/history", metric="load", start="-2h", end="-1h")
 
     assert answer.body["partial_from"] is None
-    assert answer.body["series"] == []
+    [found] = answer.body["series"]
+    assert set(found["values"]["avg"]) == {None}
 
 
 @pytest.mark.parametrize(
@@ -78,15 +80,42 @@ async def test_a_range_of_the_past_is_whole(service: Any) -> None:
 async def test_auto_takes_a_round_step_for_the_points(
     service: Any, start: str, points: int, step: int
 ) -> None:
+    await service.declare("m")
     body = (await service.get("/metrics/history", metric="m", start=start, points=points)).body
 
     assert body["step_s"] == step
     assert len(body["time"]) <= points
 
 
+async def test_an_unknown_metric_is_answered_with_the_nearest(service: Any) -> None:
+    await service.declare("server_cpu_percent", "server_cpu_core_percent", "server_load1", "m")
+
+    alike = await service.get("/metrics/history", metric=["m", "server_cpu_percnt"])
+    unlike = await service.get("/metrics/history", metric="zzz", format="csv")
+
+    assert (alike.status, alike.detail) == (
+        404,
+        "there is no metric 'server_cpu_percnt'; did you mean 'server_cpu_percent' or "
+        "'server_cpu_core_percent'?",
+    )
+    assert (unlike.status, unlike.detail) == (
+        404,
+        "there is no metric 'zzz'; GET /metrics lists all series",
+    )
+
+
+async def test_a_known_metric_without_such_series_is_answered_without_any(service: Any) -> None:
+    await service.declare("m")
+
+    answer = await service.get("/metrics/history", metric="m", component="nobody")
+
+    assert (answer.status, answer.body["series"]) == (200, [])
+
+
 async def test_auto_takes_a_step_for_which_there_still_are_samples(
     service: Any, pool: Pool
 ) -> None:
+    await service.declare("m")
     async with pool.connection() as connection:
         await connection.execute(
             "UPDATE tiers SET dropped_to = now() - interval '10 days' WHERE name IN ('raw', '1m')"
@@ -187,6 +216,7 @@ async def test_too_many_series_are_refused(service: Any) -> None:
 
 
 async def test_a_refusal_names_the_limit_and_a_step_that_fits(service: Any) -> None:
+    await service.declare("m")
     answer = await service.get("/metrics/history", metric="m", start="-30d", step="15s")
 
     assert answer.status == 400

@@ -144,6 +144,16 @@ async def check_refusal(answer: aiohttp.ClientResponse, query: str) -> None:
     assert not any(word in problem["detail"] for word in INSIDE), problem["detail"]
 
 
+async def check_found_nothing(answer: aiohttp.ClientResponse) -> None:
+    """Check that no series was found: the metric does not exist, or no series has the label."""
+    body = await answer.json(content_type=None)
+    if answer.status == 200:
+        assert body["series"] == []
+    else:
+        assert answer.status == 404
+        assert body["detail"].startswith("there is no metric ")
+
+
 def test_there_are_enough_of_them() -> None:
     assert len(HOSTILE) + len(RAW) > 150
 
@@ -151,6 +161,7 @@ def test_there_are_enough_of_them() -> None:
 async def test_hostile_questions_are_refused_quickly_and_without_the_database(
     service: Any,
 ) -> None:
+    await service.declare("m")
     assert (await send(service, "metric=m"))[0].status == 200
     texts = [*(urlencode(query, doseq=True) for query in HOSTILE), *RAW]
     durations = []
@@ -172,6 +183,7 @@ async def test_hostile_questions_are_refused_quickly_and_without_the_database(
 async def test_an_address_that_no_server_takes_is_refused_before_it_is_read(
     service: Any, query: str
 ) -> None:
+    await service.declare("m")
     before = asked_of_the_database(service)
 
     answer, seconds = await send(service, query)
@@ -184,10 +196,10 @@ async def test_an_address_that_no_server_takes_is_refused_before_it_is_read(
 
 @pytest.mark.parametrize("query", STRANGE)
 async def test_strange_texts_are_only_texts(service: Any, query: Query) -> None:
+    await service.declare("m")
     answer, _ = await send(service, urlencode(query, doseq=True))
 
-    assert answer.status == 200
-    assert (await answer.json())["series"] == []
+    await check_found_nothing(answer)
 
 
 @pytest.mark.parametrize(
@@ -203,10 +215,10 @@ async def test_strange_texts_are_only_texts(service: Any, query: Query) -> None:
     ],
 )
 async def test_bytes_that_are_no_text_are_a_text_that_nothing_has(service: Any, query: str) -> None:
+    await service.declare("m")
     answer, _ = await send(service, query)
 
-    assert answer.status == 200
-    assert (await answer.json())["series"] == []
+    await check_found_nothing(answer)
 
 
 HEAVY = ["(a+)+$", "(.*a){20}", "[ab]*a[ab]{300}", "(a|aa)+$", "(((a*)*)*)*b", r"(a|b|c|\pL)*" * 30]

@@ -131,6 +131,7 @@ async def test_steps_shorter_than_a_day_are_multiples_of_the_epoch_in_every_zone
 
 @pytest.mark.parametrize("zone", ["UTC", "Etc/UTC", "Europe/Lisbon", "Pacific/Apia"])
 async def test_auto_takes_days_of_the_calendar_for_a_long_range(service: Any, zone: str) -> None:
+    await service.declare("m")
     start = datetime(2026, 1, 10, 12, tzinfo=UTC)
     end = start + timedelta(days=100)
 
@@ -145,6 +146,7 @@ async def test_auto_takes_days_of_the_calendar_for_a_long_range(service: Any, zo
 
 
 async def test_today_is_partial_in_the_calendar_of_the_zone(service: Any) -> None:
+    await service.declare("m")
     zone = ZoneInfo("Pacific/Apia")
     body = await ask(service, metric="m", start="-3d", step="1d", tz=zone.key)
 
@@ -156,6 +158,7 @@ async def test_today_is_partial_in_the_calendar_of_the_zone(service: Any) -> Non
 
 
 async def test_days_in_utc_are_read_from_the_roll_up_of_days(service: Any) -> None:
+    await service.declare("m")
     body = await ask(service, metric="m", start="-9d", step="1d")
     assert body["tier"] == "1d"
     body = await ask(service, metric="m", start="-9d", step="1d", tz="UTC")

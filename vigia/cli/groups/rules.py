@@ -1,5 +1,6 @@
 """`vigia rules …`: previews rules over the past, and exports and imports them as a file."""
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TextIO
@@ -15,7 +16,10 @@ from alerts.rules import files as rules_file
 from alerts.rules import store as rules
 from alerts.rules.changes import Difference
 from alerts.rules.model import Rule
+from alerts.sql_rules import checking
 from config.store import read
+from db.queries import Connection
+from history import unknown
 from model.errors import InvalidError
 from model.text import as_text
 from model.times import parse_time, utc_now
@@ -89,13 +93,18 @@ def import_file(file: TextIO, *, prune: bool, dry_run: bool, as_json: bool) -> N
 
     async def change() -> None:
         wanted = rules_file.parse(file.read())
-        async with (
-            terminal.database() as connection,
-            connection.transaction(force_rollback=dry_run),
-        ):
-            difference = await rule_set.become(
-                connection, wanted, utc_now(), AUTHOR, prune=prune, on_transitions=ON_TRANSITIONS
-            )
+        async with terminal.database() as connection:
+            await checking.refuse(connection, wanted)
+            async with connection.transaction(force_rollback=dry_run):
+                difference = await rule_set.become(
+                    connection,
+                    wanted,
+                    utc_now(),
+                    AUTHOR,
+                    prune=prune,
+                    on_transitions=ON_TRANSITIONS,
+                )
+            await _warn(connection, wanted)
         terminal.print_json(difference) if as_json else terminal.echo(_text(difference), nl=False)
 
     terminal.run(change)
@@ -110,6 +119,14 @@ def validate(file: TextIO) -> None:
         terminal.echo(f"{len(rules_file.parse(file.read()))} rules, all valid")
 
     terminal.run(check)
+
+
+async def _warn(connection: Connection, wanted: Sequence[Rule]) -> None:
+    """Print a warning for each rule with a metric that nothing sends."""
+    for rule in wanted:
+        metrics = [name for name in (rule.metric, rule.over) if name and rule.kind != "sql"]
+        for words in await unknown.all_words(connection, metrics):
+            terminal.echo(f"warning: rule {rule.name}: {words}", err=True)
 
 
 def _text(difference: Difference) -> str:

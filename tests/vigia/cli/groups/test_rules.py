@@ -63,6 +63,27 @@ async def test_a_preview_that_takes_long_shows_how_far_it_is(
     assert shown == [False, True]
 
 
+@pytest.mark.usefixtures("own_database")
+def test_an_import_warns_of_metrics_that_nothing_sends(tmp_path: Path) -> None:
+    asyncio.run(_measure_late())
+    file = tmp_path / "rules.toml"
+    file.write_text(
+        "".join(
+            f'[[rule]]\nname = "{name}"\nmetric = "{name}"\nlevels = {{ warning = 1 }}\n'
+            for name in ("load", "loda")
+        )
+    )
+
+    result = run("import", str(file), "--json")
+
+    assert result.exit_code == 0, result.output
+    assert len(json.loads(result.stdout)["added"]) == 2
+    assert result.stderr.endswith(
+        "warning: rule loda: there is no metric 'loda'; did you mean 'load'?\n"
+    )
+    assert result.stderr.count("warning: ") == 1
+
+
 @pytest.mark.parametrize("command", ["preview", "import", "validate"])
 @pytest.mark.usefixtures("own_database")
 def test_a_file_in_another_encoding_is_refused_in_one_line(tmp_path: Path, command: str) -> None:

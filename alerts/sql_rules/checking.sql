@@ -1,0 +1,3 @@
+-- name: is_embedded
+-- The embedded engine runs no SQL rules.
+SELECT version() LIKE '%%emcc%%'
