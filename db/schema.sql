@@ -1581,6 +1581,8 @@ TABLE watched_components  -- External components that the settings probe, or pro
     CONSTRAINT watched_components_pkey PRIMARY KEY (component)
     CREATE UNIQUE INDEX watched_components_pkey ON public.watched_components USING btree (component)
 
+FUNCTION aggregate_text(agg text, window_s integer) RETURNS text  -- An aggregate and its window: average of 1 min.
+
 FUNCTION alert_document(a system_alerts) RETURNS jsonb  -- An alert in the form for messages.
 
 FUNCTION alert_levels() RETURNS text[]  -- The levels of alerts, least severe first.
@@ -1589,7 +1591,9 @@ PROCEDURE await_backup()  -- Waits for a backup that reads the chunks, and preve
 
 FUNCTION begin_run(p_moment timestamp with time zone, p_every interval, p_force boolean) RETURNS TABLE(id bigint, is_due boolean, late_from timestamp with time zone, tiers_done integer)  -- The run to begin or continue, and the oldest late sample that it handles.
 
-FUNCTION breach_message(subject text, value double precision, unit text, op text, threshold double precision) RETURNS text  -- The text about a breached limit: subject is 97.72 percent, above 80 percent.
+FUNCTION breach_message(subject text, value double precision, unit text, op text, threshold double precision) RETURNS text  -- The text about a breached limit: subject 97.7 % (limit 80 %).
+
+FUNCTION bytes_text(bytes double precision) RETURNS text  -- A number of bytes in the largest unit: 1.5 GiB.
 
 FUNCTION ceil_to(p_time timestamp with time zone, p_width interval) RETURNS timestamp with time zone  -- The first start of a bucket at or after a time.
 
@@ -1607,6 +1611,8 @@ FUNCTION counter_resets(p_values double precision[]) RETURNS double precision  -
 
 FUNCTION counter_seconds(first_time timestamp with time zone, last_time timestamp with time zone, time_before timestamp with time zone, is_near boolean) RETURNS numeric  -- The seconds that counter_increase covers.
 
+FUNCTION digits_text(value double precision) RETURNS text  -- A number with three digits.
+
 FUNCTION drop_inputs() RETURNS trigger  -- Deletes the window aggregates that no rule reads any more.
 
 FUNCTION drop_limit(p_tier text, p_age interval, p_moment timestamp with time zone, p_settled timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS timestamp with time zone  -- The time before which data are older than a retention and rolled up.
@@ -1614,6 +1620,8 @@ FUNCTION drop_limit(p_tier text, p_age interval, p_moment timestamp with time zo
 PROCEDURE drop_metrics(IN p_moment timestamp with time zone, IN p_from timestamp with time zone, IN p_ends_at timestamp with time zone, INOUT p_paused boolean)  -- Deletes rows older than the retention of their metric, in chunks that end after p_from.
 
 PROCEDURE drop_tier(IN p_tier text, IN p_moment timestamp with time zone, IN p_run bigint)  -- Drops the chunks of a tier that are older than its retention and rolled up.
+
+FUNCTION exponent_text(value double precision) RETURNS text  -- A number with an exponent: 1.23e+12.
 
 FUNCTION find_series(p_metric text, p_component text, p_labels jsonb, p_kind text, OUT ids integer[], OUT is_all boolean) RETURNS record  -- Numbers of the series of a metric, and whether all of them have a given kind.
 
@@ -1624,6 +1632,8 @@ FUNCTION history(metric text, start timestamp with time zone, "end" timestamp wi
 FUNCTION in_shard(rule_id integer, component text, labels jsonb, shard integer, shards integer) RETURNS boolean  -- Whether the key of a series belongs to a shard of an evaluation, out of equal shards.
 
 FUNCTION is_partial(p_chunk regclass) RETURNS boolean  -- Whether a chunk received rows after its compression.
+
+FUNCTION labels_in_brackets(labels jsonb) RETURNS text  -- Labels behind a name, without the host: (mount /data).
 
 FUNCTION level_limits(p_levels jsonb) RETURNS double precision[]  -- The limits of levels, the least severe first; null: the level has none.
 
@@ -1645,6 +1655,10 @@ FUNCTION masked_address(address text) RETURNS text  -- An address with its middl
 
 FUNCTION merge_moments(double precision[]) RETURNS double precision[]  -- Puts {count, sum, m2} of parts together to that of the whole.
 
+FUNCTION metric_title(metric text) RETURNS text  -- Display name of a metric.
+
+FUNCTION number_text(value double precision, decimals integer) RETURNS text  -- A number with at most so many decimals.
+
 FUNCTION open_sql_rule_login(p_role text, p_verifier text) RETURNS void  -- Opens the login of SQL rules for a minute, with a new password.
 
 PROCEDURE pack(IN p_table regclass)  -- Rewrites a table without its dead rows.
@@ -1665,6 +1679,8 @@ FUNCTION rewritten_tables() RETURNS TABLE(name text)  -- Chunks of roll-ups in w
 
 FUNCTION run_sql_rule(p_sql text) RETURNS SETOF text  -- Runs the SQL of a rule with the rights of the caller: each row as JSON, truncated.
 
+FUNCTION seconds_text(seconds double precision) RETURNS text  -- A duration in its two largest parts: 1 h 5 min.
+
 FUNCTION series_ages(p_metrics jsonb, p_moment timestamp with time zone) RETURNS TABLE(before timestamp with time zone, series integer[])  -- Series whose metrics have their own retention (see the setting retention), by the time before which rows go.
 
 FUNCTION series_name(metric text, labels jsonb) RETURNS text  -- Name of a series as people write it: metric{label="value"}.
@@ -1674,6 +1690,8 @@ FUNCTION series_rows(p_chunk regclass, p_end timestamp with time zone, p_time na
 FUNCTION series_tiers() RETURNS TABLE(name text, hyper regclass, time_column name)  -- The tiers whose rows have a series.
 
 FUNCTION stddev_of(m2 double precision, count double precision) RETURNS double precision  -- Standard deviation of samples from the sum of squared distances; null: unknown.
+
+FUNCTION subject_of(component text, labels jsonb) RETURNS text  -- What the title of an alert begins with: the component and its host.
 
 FUNCTION tier_choices() RETURNS TABLE(family text, relation name, width interval, answers_from timestamp with time zone, place bigint)  -- The tiers that can answer for a family, in the order in which they are tried.
 
@@ -1688,3 +1706,5 @@ FUNCTION tier_table(p_relation name) RETURNS regclass  -- Hypertable with the ch
 FUNCTION uncover() RETURNS trigger  -- What was changed is to be covered anew.
 
 FUNCTION uptime(component text, start timestamp with time zone, "end" timestamp with time zone) RETURNS SETOF uptime_row  -- Seconds up and down of a component, and its availability in percent of the observed time.
+
+FUNCTION value_text(value double precision, unit text) RETURNS text  -- A value with its unit, short: 97.7 %.

@@ -61,8 +61,8 @@ known AS (
     SELECT DISTINCT ON (o.component)
            o.component,
            CASE WHEN l.key IN ('critical', 'emergency') THEN 'critical' ELSE 'warning' END AS status,
-           breach_message(series_name(o.metric, o.labels), o.value, o.unit, coalesce(o.levels ->> 'op', '>'),
-                        l.value::double precision) AS reason
+           breach_message(metric_title(o.metric) || labels_in_brackets(o.labels) || ' at', o.value, o.unit,
+                        coalesce(o.levels ->> 'op', '>'), l.value::double precision) AS reason
     FROM observed o
     CROSS JOIN LATERAL jsonb_each_text(o.levels - 'op' - 'info') l
     WHERE CASE WHEN coalesce(o.levels ->> 'op', '>') = '>'

@@ -130,7 +130,7 @@ SCRAPES = (
     _metric(
         "scrape_samples_skipped",
         "Scrape samples skipped",
-        "Samples without a value, samples that cannot be stored, and component_up of another Vigia.",
+        "Samples without a value, that cannot be stored, or of component_up of another Vigia.",
     ),
 )
 TRADING = (
@@ -141,7 +141,9 @@ TRADING = (
         "Users who hold a position or traded in the last 24 hours, each once.",
     ),
     _metric("trading_trades_24h", "Trades 24h", "Trades of the last 24 hours."),
-    _metric("trading_volume_24h", "Volume 24h", "The sum of their quantity × price.", unit="usd"),
+    _metric(
+        "trading_volume_24h", "Volume 24h", "The sum of their quantity times price.", unit="usd"
+    ),
     _metric(
         "trading_pnl_24h",
         "PnL of 24 h",

@@ -26,7 +26,7 @@ BEGIN;
 WITH
 -- The rules with their settings as numbers. `sign` is -1 if smaller is worse: a value times `sign` is worse if larger.
 rules AS NOT MATERIALIZED (
-    SELECT r.id, r.name, r.kind, r.metric, r.component, r.category, r.agg, r.over, r.is_relative,
+    SELECT r.id, r.name, r.kind, r.metric, r.component, r.category, r.agg, r.window_s, r.over, r.is_relative,
            d.op, CASE WHEN d.op IN ('>', '>=') THEN 1 ELSE -1 END AS sign, d.op IN ('>', '<') AS is_strict,
            d.limits, coalesce(r.recoveries, level_limits(r.recovery)) AS leaves,
            make_interval(secs => r.for_s) AS wait_for, make_interval(secs => r.keep_firing_for_s) AS keep_for,
@@ -474,8 +474,8 @@ turned AS MATERIALIZED (
            CASE WHEN j.transition <> 'resolved' THEN (alert_levels())[j.rank] END AS level,
            j.rank, r.name AS rule, coalesce(r.category, s.category, 'system') AS category, s.id AS series_id,
            coalesce(r.limits[j.rank], r.limits[j.value_rank]) AS threshold,
-           CASE WHEN r.metric = 'component_up' THEN j.component || ' is down'
-                ELSE concat_ws(': ', nullif(j.component, ''), r.name) END AS title,
+           CASE WHEN r.metric = 'component_up' THEN subject_of(j.component, j.labels) || ' is down'
+                ELSE concat_ws(': ', nullif(subject_of(j.component, j.labels), ''), r.name) END AS title,
            CASE WHEN r.kind = 'composite' THEN concat_ws(', ',
                'all of ' || nullif(array_to_string(r.all_of, ' and '), ''),
                     'any of ' || nullif(array_to_string(r.any_of, ' and '), ''),
@@ -484,18 +484,20 @@ turned AS MATERIALIZED (
                 WHEN j.reason <> '' AND j.value IS NULL THEN concat_ws(': ', series_name(r.metric, j.labels), j.reason)
                 WHEN r.metric = 'component_up' THEN coalesce(nullif(st.reason, ''), 'it does not answer')
                 ELSE breach_message(
-                    concat_ws(' ',
-                        CASE r.kind WHEN 'change' THEN 'change of ' || r.agg || ' of'
-                                    WHEN 'ratio' THEN 'ratio of ' || r.agg || ' of'
-                                    WHEN 'burn' THEN 'burn rate of' WHEN 'sql' THEN NULL ELSE r.agg || ' of' END,
-                        series_name(r.metric, j.labels), CASE WHEN r.kind = 'ratio' THEN 'over ' || r.over END),
-                    j.value, u.unit, r.op, coalesce(r.limits[j.rank], r.limits[j.value_rank])) END AS message
+                    CASE r.kind WHEN 'burn' THEN 'Burn rate of the error budget'
+                                ELSE metric_title(r.metric) || labels_in_brackets(j.labels) END
+                    || CASE r.kind WHEN 'change' THEN ' changed by'
+                                   WHEN 'ratio' THEN ' per ' || metric_title(r.over) || ' at' ELSE ' at' END,
+                    j.value, u.unit, r.op, coalesce(r.limits[j.rank], r.limits[j.value_rank]))
+                    || CASE WHEN r.kind IN ('burn', 'sql') THEN ''
+                            ELSE ', ' || aggregate_text(r.agg, r.window_s) END END AS message
     FROM changed j
     LEFT JOIN rules r ON r.id = j.rule_id AND r.id = ANY (ARRAY(SELECT rule_id FROM changed))
     LEFT JOIN series s ON s.metric = r.metric AND s.component = j.component AND s.labels = j.labels
     LEFT JOIN series_state st ON st.series_id = s.id
     CROSS JOIN LATERAL (
-        SELECT CASE WHEN r.kind IN ('ratio', 'burn') THEN NULL WHEN r.is_relative THEN 'percent' ELSE s.unit END AS unit
+        SELECT CASE WHEN r.kind IN ('ratio', 'burn') OR r.agg = 'count' THEN NULL
+                    WHEN r.is_relative THEN 'percent' ELSE s.unit END AS unit
     ) u
     WHERE j.transition IS NOT NULL
 ), opened AS (
@@ -564,7 +566,7 @@ ORDER BY alert_id;
 WITH
 -- The rules with their settings as numbers. `sign` is -1 if smaller is worse: a value times `sign` is worse if larger.
 rules AS NOT MATERIALIZED (
-    SELECT r.id, r.name, r.kind, r.metric, r.component, r.category, r.agg, r.over, r.is_relative,
+    SELECT r.id, r.name, r.kind, r.metric, r.component, r.category, r.agg, r.window_s, r.over, r.is_relative,
            d.op, CASE WHEN d.op IN ('>', '>=') THEN 1 ELSE -1 END AS sign, d.op IN ('>', '<') AS is_strict,
            d.limits, coalesce(r.recoveries, level_limits(r.recovery)) AS leaves,
            make_interval(secs => r.for_s) AS wait_for, make_interval(secs => r.keep_firing_for_s) AS keep_for,
@@ -861,8 +863,8 @@ turned AS MATERIALIZED (
            CASE WHEN j.transition <> 'resolved' THEN (alert_levels())[j.rank] END AS level,
            j.rank, r.name AS rule, coalesce(r.category, s.category, 'system') AS category, s.id AS series_id,
            coalesce(r.limits[j.rank], r.limits[j.value_rank]) AS threshold,
-           CASE WHEN r.metric = 'component_up' THEN j.component || ' is down'
-                ELSE concat_ws(': ', nullif(j.component, ''), r.name) END AS title,
+           CASE WHEN r.metric = 'component_up' THEN subject_of(j.component, j.labels) || ' is down'
+                ELSE concat_ws(': ', nullif(subject_of(j.component, j.labels), ''), r.name) END AS title,
            CASE WHEN r.kind = 'composite' THEN concat_ws(', ',
                'all of ' || nullif(array_to_string(r.all_of, ' and '), ''),
                     'any of ' || nullif(array_to_string(r.any_of, ' and '), ''),
@@ -871,18 +873,20 @@ turned AS MATERIALIZED (
                 WHEN j.reason <> '' AND j.value IS NULL THEN concat_ws(': ', series_name(r.metric, j.labels), j.reason)
                 WHEN r.metric = 'component_up' THEN coalesce(nullif(st.reason, ''), 'it does not answer')
                 ELSE breach_message(
-                    concat_ws(' ',
-                        CASE r.kind WHEN 'change' THEN 'change of ' || r.agg || ' of'
-                                    WHEN 'ratio' THEN 'ratio of ' || r.agg || ' of'
-                                    WHEN 'burn' THEN 'burn rate of' WHEN 'sql' THEN NULL ELSE r.agg || ' of' END,
-                        series_name(r.metric, j.labels), CASE WHEN r.kind = 'ratio' THEN 'over ' || r.over END),
-                    j.value, u.unit, r.op, coalesce(r.limits[j.rank], r.limits[j.value_rank])) END AS message
+                    CASE r.kind WHEN 'burn' THEN 'Burn rate of the error budget'
+                                ELSE metric_title(r.metric) || labels_in_brackets(j.labels) END
+                    || CASE r.kind WHEN 'change' THEN ' changed by'
+                                   WHEN 'ratio' THEN ' per ' || metric_title(r.over) || ' at' ELSE ' at' END,
+                    j.value, u.unit, r.op, coalesce(r.limits[j.rank], r.limits[j.value_rank]))
+                    || CASE WHEN r.kind IN ('burn', 'sql') THEN ''
+                            ELSE ', ' || aggregate_text(r.agg, r.window_s) END END AS message
     FROM changed j
     LEFT JOIN rules r ON r.id = j.rule_id AND r.id = ANY (ARRAY(SELECT rule_id FROM changed))
     LEFT JOIN series s ON s.metric = r.metric AND s.component = j.component AND s.labels = j.labels
     LEFT JOIN series_state st ON st.series_id = s.id
     CROSS JOIN LATERAL (
-        SELECT CASE WHEN r.kind IN ('ratio', 'burn') THEN NULL WHEN r.is_relative THEN 'percent' ELSE s.unit END AS unit
+        SELECT CASE WHEN r.kind IN ('ratio', 'burn') OR r.agg = 'count' THEN NULL
+                    WHEN r.is_relative THEN 'percent' ELSE s.unit END AS unit
     ) u
     WHERE j.transition IS NOT NULL
 ), opened AS (
@@ -951,7 +955,7 @@ ORDER BY alert_id;
 WITH
 -- The rules with their settings as numbers. `sign` is -1 if smaller is worse: a value times `sign` is worse if larger.
 rules AS NOT MATERIALIZED (
-    SELECT r.id, r.name, r.kind, r.metric, r.component, r.category, r.agg, r.over, r.is_relative,
+    SELECT r.id, r.name, r.kind, r.metric, r.component, r.category, r.agg, r.window_s, r.over, r.is_relative,
            d.op, CASE WHEN d.op IN ('>', '>=') THEN 1 ELSE -1 END AS sign, d.op IN ('>', '<') AS is_strict,
            d.limits, coalesce(r.recoveries, level_limits(r.recovery)) AS leaves,
            make_interval(secs => r.for_s) AS wait_for, make_interval(secs => r.keep_firing_for_s) AS keep_for,
@@ -1456,8 +1460,8 @@ turned AS MATERIALIZED (
            CASE WHEN j.transition <> 'resolved' THEN (alert_levels())[j.rank] END AS level,
            j.rank, r.name AS rule, coalesce(r.category, s.category, 'system') AS category, s.id AS series_id,
            coalesce(r.limits[j.rank], r.limits[j.value_rank]) AS threshold,
-           CASE WHEN r.metric = 'component_up' THEN j.component || ' is down'
-                ELSE concat_ws(': ', nullif(j.component, ''), r.name) END AS title,
+           CASE WHEN r.metric = 'component_up' THEN subject_of(j.component, j.labels) || ' is down'
+                ELSE concat_ws(': ', nullif(subject_of(j.component, j.labels), ''), r.name) END AS title,
            CASE WHEN r.kind = 'composite' THEN concat_ws(', ',
                'all of ' || nullif(array_to_string(r.all_of, ' and '), ''),
                     'any of ' || nullif(array_to_string(r.any_of, ' and '), ''),
@@ -1466,18 +1470,20 @@ turned AS MATERIALIZED (
                 WHEN j.reason <> '' AND j.value IS NULL THEN concat_ws(': ', series_name(r.metric, j.labels), j.reason)
                 WHEN r.metric = 'component_up' THEN coalesce(nullif(st.reason, ''), 'it does not answer')
                 ELSE breach_message(
-                    concat_ws(' ',
-                        CASE r.kind WHEN 'change' THEN 'change of ' || r.agg || ' of'
-                                    WHEN 'ratio' THEN 'ratio of ' || r.agg || ' of'
-                                    WHEN 'burn' THEN 'burn rate of' WHEN 'sql' THEN NULL ELSE r.agg || ' of' END,
-                        series_name(r.metric, j.labels), CASE WHEN r.kind = 'ratio' THEN 'over ' || r.over END),
-                    j.value, u.unit, r.op, coalesce(r.limits[j.rank], r.limits[j.value_rank])) END AS message
+                    CASE r.kind WHEN 'burn' THEN 'Burn rate of the error budget'
+                                ELSE metric_title(r.metric) || labels_in_brackets(j.labels) END
+                    || CASE r.kind WHEN 'change' THEN ' changed by'
+                                   WHEN 'ratio' THEN ' per ' || metric_title(r.over) || ' at' ELSE ' at' END,
+                    j.value, u.unit, r.op, coalesce(r.limits[j.rank], r.limits[j.value_rank]))
+                    || CASE WHEN r.kind IN ('burn', 'sql') THEN ''
+                            ELSE ', ' || aggregate_text(r.agg, r.window_s) END END AS message
     FROM changed j
     LEFT JOIN rules r ON r.id = j.rule_id AND r.id = ANY (ARRAY(SELECT rule_id FROM changed))
     LEFT JOIN series s ON s.metric = r.metric AND s.component = j.component AND s.labels = j.labels
     LEFT JOIN series_state st ON st.series_id = s.id
     CROSS JOIN LATERAL (
-        SELECT CASE WHEN r.kind IN ('ratio', 'burn') THEN NULL WHEN r.is_relative THEN 'percent' ELSE s.unit END AS unit
+        SELECT CASE WHEN r.kind IN ('ratio', 'burn') OR r.agg = 'count' THEN NULL
+                    WHEN r.is_relative THEN 'percent' ELSE s.unit END AS unit
     ) u
     WHERE j.transition IS NOT NULL
 )
@@ -1489,7 +1495,7 @@ SELECT count(m) FROM moving m;
 WITH
 -- The rules with their settings as numbers. `sign` is -1 if smaller is worse: a value times `sign` is worse if larger.
 rules AS NOT MATERIALIZED (
-    SELECT r.id, r.name, r.kind, r.metric, r.component, r.category, r.agg, r.over, r.is_relative,
+    SELECT r.id, r.name, r.kind, r.metric, r.component, r.category, r.agg, r.window_s, r.over, r.is_relative,
            d.op, CASE WHEN d.op IN ('>', '>=') THEN 1 ELSE -1 END AS sign, d.op IN ('>', '<') AS is_strict,
            d.limits, coalesce(r.recoveries, level_limits(r.recovery)) AS leaves,
            make_interval(secs => r.for_s) AS wait_for, make_interval(secs => r.keep_firing_for_s) AS keep_for,
@@ -1786,8 +1792,8 @@ turned AS MATERIALIZED (
            CASE WHEN j.transition <> 'resolved' THEN (alert_levels())[j.rank] END AS level,
            j.rank, r.name AS rule, coalesce(r.category, s.category, 'system') AS category, s.id AS series_id,
            coalesce(r.limits[j.rank], r.limits[j.value_rank]) AS threshold,
-           CASE WHEN r.metric = 'component_up' THEN j.component || ' is down'
-                ELSE concat_ws(': ', nullif(j.component, ''), r.name) END AS title,
+           CASE WHEN r.metric = 'component_up' THEN subject_of(j.component, j.labels) || ' is down'
+                ELSE concat_ws(': ', nullif(subject_of(j.component, j.labels), ''), r.name) END AS title,
            CASE WHEN r.kind = 'composite' THEN concat_ws(', ',
                'all of ' || nullif(array_to_string(r.all_of, ' and '), ''),
                     'any of ' || nullif(array_to_string(r.any_of, ' and '), ''),
@@ -1796,18 +1802,20 @@ turned AS MATERIALIZED (
                 WHEN j.reason <> '' AND j.value IS NULL THEN concat_ws(': ', series_name(r.metric, j.labels), j.reason)
                 WHEN r.metric = 'component_up' THEN coalesce(nullif(st.reason, ''), 'it does not answer')
                 ELSE breach_message(
-                    concat_ws(' ',
-                        CASE r.kind WHEN 'change' THEN 'change of ' || r.agg || ' of'
-                                    WHEN 'ratio' THEN 'ratio of ' || r.agg || ' of'
-                                    WHEN 'burn' THEN 'burn rate of' WHEN 'sql' THEN NULL ELSE r.agg || ' of' END,
-                        series_name(r.metric, j.labels), CASE WHEN r.kind = 'ratio' THEN 'over ' || r.over END),
-                    j.value, u.unit, r.op, coalesce(r.limits[j.rank], r.limits[j.value_rank])) END AS message
+                    CASE r.kind WHEN 'burn' THEN 'Burn rate of the error budget'
+                                ELSE metric_title(r.metric) || labels_in_brackets(j.labels) END
+                    || CASE r.kind WHEN 'change' THEN ' changed by'
+                                   WHEN 'ratio' THEN ' per ' || metric_title(r.over) || ' at' ELSE ' at' END,
+                    j.value, u.unit, r.op, coalesce(r.limits[j.rank], r.limits[j.value_rank]))
+                    || CASE WHEN r.kind IN ('burn', 'sql') THEN ''
+                            ELSE ', ' || aggregate_text(r.agg, r.window_s) END END AS message
     FROM changed j
     LEFT JOIN rules r ON r.id = j.rule_id AND r.id = ANY (ARRAY(SELECT rule_id FROM changed))
     LEFT JOIN series s ON s.metric = r.metric AND s.component = j.component AND s.labels = j.labels
     LEFT JOIN series_state st ON st.series_id = s.id
     CROSS JOIN LATERAL (
-        SELECT CASE WHEN r.kind IN ('ratio', 'burn') THEN NULL WHEN r.is_relative THEN 'percent' ELSE s.unit END AS unit
+        SELECT CASE WHEN r.kind IN ('ratio', 'burn') OR r.agg = 'count' THEN NULL
+                    WHEN r.is_relative THEN 'percent' ELSE s.unit END AS unit
     ) u
     WHERE j.transition IS NOT NULL
 )

@@ -25,7 +25,7 @@ BEGIN;
 WITH RECURSIVE
 -- The rules with their settings as numbers. `sign` is -1 if smaller is worse: a value times `sign` is worse if larger.
 rules AS NOT MATERIALIZED (
-    SELECT r.id, r.name, r.kind, r.metric, r.component, r.category, r.agg, r.over, r.is_relative,
+    SELECT r.id, r.name, r.kind, r.metric, r.component, r.category, r.agg, r.window_s, r.over, r.is_relative,
            d.op, CASE WHEN d.op IN ('>', '>=') THEN 1 ELSE -1 END AS sign, d.op IN ('>', '<') AS is_strict,
            d.limits, coalesce(r.recoveries, level_limits(r.recovery)) AS leaves,
            make_interval(secs => r.for_s) AS wait_for, make_interval(secs => r.keep_firing_for_s) AS keep_for,
@@ -552,7 +552,7 @@ ORDER BY w.last_at, w.number;
 WITH RECURSIVE
 -- The rules with their settings as numbers. `sign` is -1 if smaller is worse: a value times `sign` is worse if larger.
 rules AS NOT MATERIALIZED (
-    SELECT r.id, r.name, r.kind, r.metric, r.component, r.category, r.agg, r.over, r.is_relative,
+    SELECT r.id, r.name, r.kind, r.metric, r.component, r.category, r.agg, r.window_s, r.over, r.is_relative,
            d.op, CASE WHEN d.op IN ('>', '>=') THEN 1 ELSE -1 END AS sign, d.op IN ('>', '<') AS is_strict,
            d.limits, coalesce(r.recoveries, level_limits(r.recovery)) AS leaves,
            make_interval(secs => r.for_s) AS wait_for, make_interval(secs => r.keep_firing_for_s) AS keep_for,

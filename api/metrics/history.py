@@ -8,6 +8,7 @@ from litestar.di import NamedDependency
 from litestar.params import QueryParameter, QueryParams
 
 from api.http.context import AppContext, KnownRequest
+from api.http.errors import documented
 from api.http.limits import CONCURRENCY, Concurrency
 from api.metrics.export import Export
 from api.probes import BASE
@@ -38,11 +39,13 @@ Form = Annotated[
         "each series and bucket.",
     ),
 ]
+UNKNOWN = {404: documented("No series has one of the metrics.")}
 
 
 @get(
     f"{BASE}/metrics/history",
     opt={CONCURRENCY: Concurrency.NONE},
+    responses=UNKNOWN,
     tags=["metrics"],
     summary="Aggregates in buckets of a step",
     description="`label.<name>=<value>` selects series with that label value, "

@@ -6,15 +6,6 @@ CREATE OR REPLACE FUNCTION alert_levels() RETURNS text[] LANGUAGE sql IMMUTABLE 
 $$;
 COMMENT ON FUNCTION alert_levels IS 'The levels of alerts, least severe first.';
 
--- The text about a value that breached a limit. The planner inlines this function, so that a call costs no extra time.
-CREATE OR REPLACE FUNCTION breach_message(subject text, value double precision, unit text, op text,
-    threshold double precision)
-RETURNS text LANGUAGE sql STABLE PARALLEL SAFE AS $$
-    SELECT concat_ws(' ', subject, 'is', concat_ws(' ', round(value::numeric, 2), nullif(unit, '')) || ',',
-                     CASE WHEN op IN ('>', '>=') THEN 'above' ELSE 'below' END, threshold, nullif(unit, ''))
-$$;
-COMMENT ON FUNCTION breach_message IS 'The text about a breached limit: subject is 97.72 percent, above 80 percent.';
-
 -- With one shard, the planner reduces this to true.
 CREATE OR REPLACE FUNCTION in_shard(rule_id integer, component text, labels jsonb, shard integer, shards integer)
 RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$

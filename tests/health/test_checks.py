@@ -67,7 +67,7 @@ async def test_a_component_is_as_bad_as_its_worst_threshold(watch: Watch) -> Non
         assert await watch.check() == {"server": status}
 
     [server] = await health.read(watch.connection)
-    assert server.reason == "server_cpu_percent is 99.00, above 80"
+    assert server.reason == "CPU at 99 (limit 80)"
 
 
 async def test_a_failing_collector_is_down_with_its_reason_and_comes_back(watch: Watch) -> None:

@@ -135,7 +135,7 @@ async def test_the_message_says_what_was_measured_against_which_limit(story: Sto
     await story.pass_minute(70)
 
     [alert] = await story.active()
-    assert alert.message == ("avg of server_cpu_percent is 70.00 percent, above 60 percent")
+    assert alert.message == ("CPU at 70 % (limit 60 %), average of 1 min")
     assert (alert.title, alert.category) == ("server: cpu", Category.SYSTEM)
 
 

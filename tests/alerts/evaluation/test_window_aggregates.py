@@ -133,8 +133,8 @@ async def test_a_change_is_measured_against_what_was(connection: Connection) -> 
     assert reported == [[], [], [], ["by"], ["percent"], ["percent"], ["percent"], []]
     cursor = await connection.execute("SELECT message FROM system_alerts ORDER BY id")
     assert [row[0] for row in await cursor.fetchall()] == [
-        "change of avg of load is 5.00, above 4",
-        "change of avg of load is -21.43 percent, below -20 percent",
+        "Load changed by 5 (limit 4), average of 1 min",
+        "Load changed by -21.4 % (lower limit -20 %), average of 1 min",
     ]
 
 
@@ -159,7 +159,7 @@ async def test_a_ratio_divides_series_of_the_same_labels(connection: Connection)
     assert await simulation.look() == [("thing-00", "opened")]
     [alert] = await simulation.active()
     assert alert.value == 0.15
-    assert alert.message == "ratio of sum of errors over calls is 0.15, above 0.1"
+    assert alert.message == "Errors per Calls at 0.15 (limit 0.1), sum of 1 min"
 
 
 async def test_an_absence_rule_reports_a_series_that_stopped_sending(

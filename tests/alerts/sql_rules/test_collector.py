@@ -89,7 +89,7 @@ async def test_each_row_is_something_to_alert_about(simulation: Asking) -> None:
     assert await simulation.minute() == ["own thing-01 warning"]
     [alert] = await simulation.active()
     assert (alert.labels, alert.value, alert.threshold) == ({"what": "load"}, 13, 5)
-    assert alert.message == 'answers_of_own{what="load"} is 13.00, above 5'
+    assert alert.message == "Answers of own (what load) at 13 (limit 5)"
 
     more_severe = rule_of(query.format("60", "right(component, 1)::int = 1"))
     await rules.update(simulation.connection, more_severe, minute(1), "ana")

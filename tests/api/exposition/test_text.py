@@ -52,6 +52,7 @@ def test_openmetrics_has_types_units_seconds_and_an_end() -> None:
     assert text == (
         "# TYPE server_cpu_percent gauge\n"
         "# UNIT server_cpu_percent percent\n"
+        "# HELP server_cpu_percent Busy time of all cores since the last slot.\n"
         'server_cpu_percent{component="a"} 12.5 1767225600.123\n'
         "# TYPE sent_bytes counter\n"
         "# UNIT sent_bytes bytes\n"
