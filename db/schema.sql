@@ -680,6 +680,13 @@ TABLE event_counter  -- The newest event number, in one row.
     CONSTRAINT event_counter_pkey PRIMARY KEY (one)
     CREATE UNIQUE INDEX event_counter_pkey ON public.event_counter USING btree (one)
 
+TABLE event_cursors  -- How far each enabled channel of the type events has followed the bus.
+    channel_id bigint NOT NULL  -- The channel.
+    seq bigint NOT NULL  -- The newest event that the outbox has, or that the channel does not want.
+    CONSTRAINT event_cursors_channel_id_fkey FOREIGN KEY (channel_id) REFERENCES channels(id) ON DELETE CASCADE
+    CONSTRAINT event_cursors_pkey PRIMARY KEY (channel_id)
+    CREATE UNIQUE INDEX event_cursors_pkey ON public.event_cursors USING btree (channel_id)
+
 TABLE events  -- Transitions of alerts and health in the order of their commits; live clients resume from it.
     seq bigint NOT NULL  -- Order of commits; grows, and may have gaps.
     time timestamp with time zone NOT NULL  -- When it happened.
@@ -1013,12 +1020,12 @@ TABLE notification_pause  -- One row while nothing is sent; none otherwise.
 
 TABLE notifications  -- What is to be said: one row for each transition of an alert, test, or other news.
     id bigint NOT NULL GENERATED ALWAYS AS IDENTITY  -- Number of the notification; they are in the order of their transitions.
-    kind text NOT NULL  -- alert, incident, maintenance, on_call, account, report, test or canary (of the watchdog).
-    event text NOT NULL  -- opened, escalated, lowered, acknowledged, resolved, reminder, group, test, shift_started, shift_ended, code or canary.
+    kind text NOT NULL  -- alert, incident, maintenance, on_call, account, report, events (of the bus), test or canary (of the watchdog).
+    event text NOT NULL  -- opened, escalated, lowered, acknowledged, resolved, reminder, group, test, shift_started, shift_ended, code, events or canary.
     time timestamp with time zone NOT NULL  -- When it happened.
     alert_id bigint  -- The alert, if it is about one.
     transition_id bigint  -- The row of system_alert_events; null where there is none, as in a group.
-    payload jsonb NOT NULL  -- The alert as it was then, the alerts of a group by number, or what else the message is made from.
+    payload jsonb NOT NULL  -- The alert as it was then, the alerts of a group by number, the seq of events, or what else the message is made from.
     CONSTRAINT notifications_alert_id_fkey FOREIGN KEY (alert_id) REFERENCES system_alerts(id) ON DELETE CASCADE
     CONSTRAINT notifications_pkey PRIMARY KEY (id)
     CONSTRAINT notifications_transition_id_key UNIQUE (transition_id)

@@ -1,6 +1,6 @@
 """Channels in the database: their addresses and secrets are encrypted, and never given back."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -28,6 +28,7 @@ UPDATE = _QUERIES["update"]
 DELETE = _QUERIES["delete"]
 READ = _QUERIES["read"]
 READ_NAMED = _QUERIES["read_named"]
+FOLLOWING_BUS = _QUERIES["following_bus"]
 
 ID_MAX = 2**63 - 1
 URL_CHARS_MAX = 2000
@@ -113,6 +114,11 @@ async def update(
     An address that is given anew needs its secret anew: else whoever may change a channel could
     have its secret sent to a server of their own.
     """
+    if terms.type != before.type and "events" in {terms.type, before.type}:
+        raise InvalidError(
+            f"type: a channel of the type {before.type} cannot become one of the type {terms.type};"
+            " make another channel"
+        )
     opened = opened_by(keys, before)
     if terms.type != before.type and terms.url is UNSET:
         raise InvalidError("url: a channel of another type needs its own url")
@@ -159,6 +165,16 @@ async def read(connection: Connection, channel_id: int) -> Stored:
 async def read_named(connection: Connection, name: str) -> Stored | None:
     """Return the channel of a name."""
     return await queries.first(connection, Stored, READ_NAMED, name=name)
+
+
+async def check_take_alerts(connection: Connection, field: str, names: Sequence[str]) -> None:
+    """Raise InvalidError for a channel that sends no messages about alerts."""
+    cursor = await connection.execute(FOLLOWING_BUS, {"names": list(names)})
+    if found := await cursor.fetchone():
+        raise InvalidError(
+            f"{field}: the channel {found[0]!r} sends events of the bus, and no messages about "
+            "alerts; name another channel"
+        )
 
 
 def opened_by(keys: SecretKeys, stored: Stored) -> Channel:

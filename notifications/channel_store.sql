@@ -2,17 +2,32 @@
 SELECT nextval(pg_get_serial_sequence('channels', 'id'))
 
 -- name: insert
-INSERT INTO channels (id, name, title, type, url, secret, settings, min_level, language, tz, enabled, updated_at,
-    updated_by)
-VALUES (%(id)s, %(name)s, %(title)s, %(type)s, %(url)s, %(secret)s, %(settings)s, %(min_level)s, %(language)s, %(tz)s,
-        %(enabled)s, %(updated_at)s, %(updated_by)s)
+-- A channel that follows the bus begins with what happens from now on.
+WITH made AS (
+    INSERT INTO channels (id, name, title, type, url, secret, settings, min_level, language, tz, enabled, updated_at,
+        updated_by)
+    VALUES (%(id)s, %(name)s, %(title)s, %(type)s, %(url)s, %(secret)s, %(settings)s, %(min_level)s, %(language)s,
+            %(tz)s, %(enabled)s, %(updated_at)s, %(updated_by)s)
+    RETURNING id, type, enabled
+)
+INSERT INTO event_cursors (channel_id, seq)
+SELECT id, coalesce((SELECT max(seq) FROM events), 0) FROM made WHERE type = 'events' AND enabled
 
 -- name: update
-UPDATE channels
-SET name = %(name)s, title = %(title)s, type = %(type)s, url = %(url)s, secret = %(secret)s, settings = %(settings)s,
-    min_level = %(min_level)s, language = %(language)s, tz = %(tz)s, enabled = %(enabled)s, updated_at = %(updated_at)s,
-    updated_by = %(updated_by)s
-WHERE id = %(id)s
+-- A channel follows the bus while it is enabled: what happens otherwise it never sends.
+WITH changed AS (
+    UPDATE channels
+    SET name = %(name)s, title = %(title)s, type = %(type)s, url = %(url)s, secret = %(secret)s,
+        settings = %(settings)s, min_level = %(min_level)s, language = %(language)s, tz = %(tz)s,
+        enabled = %(enabled)s, updated_at = %(updated_at)s, updated_by = %(updated_by)s
+    WHERE id = %(id)s
+    RETURNING id, type, enabled
+), ended AS (
+    DELETE FROM event_cursors c USING changed WHERE c.channel_id = changed.id AND NOT changed.enabled
+)
+INSERT INTO event_cursors (channel_id, seq)
+SELECT id, coalesce((SELECT max(seq) FROM events), 0) FROM changed WHERE type = 'events' AND enabled
+ON CONFLICT DO NOTHING
 
 -- name: delete
 -- What still waits for it is never sent.
@@ -34,3 +49,7 @@ LIMIT %(limit)s
 SELECT id, name, title, type, url, secret, settings, min_level, language, tz, enabled, updated_at, updated_by
 FROM channels
 WHERE name = %(name)s
+
+-- name: following_bus
+-- Of some channels, those that send events of the bus.
+SELECT name FROM channels WHERE type = 'events' AND name = ANY (%(names)s::text[]) ORDER BY name

@@ -133,5 +133,7 @@ class ChannelType(Struct, frozen=True, kw_only=True):
     """None: a channel sends to one place only."""
     can_acknowledge: bool = False
     """Whether a reader can act within the message, without opening a link."""
+    follows_bus: bool = False
+    """Whether it sends the events of the bus, and never a message about alerts."""
     is_dropped_when_gone: bool = False
     """Whether an address that does not exist any more is removed, because a machine made it."""

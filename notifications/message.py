@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from msgspec import Struct, field
+from msgspec import Raw, Struct, field
 
 from model.severity import Level
 
@@ -18,13 +18,14 @@ class Kind(StrEnum):
     ON_CALL = "on_call"
     ACCOUNT = "account"
     REPORT = "report"
+    EVENTS = "events"
     TEST = "test"
 
 
 class Event(StrEnum):
     """What happened; `group` stands for several alerts in one message.
 
-    The last three are about no alert.
+    The last four are about no alert.
     """
 
     OPENED = "opened"
@@ -38,6 +39,8 @@ class Event(StrEnum):
     SHIFT_STARTED = "shift_started"
     SHIFT_ENDED = "shift_ended"
     CODE = "code"
+    EVENTS = "events"
+    """Of the bus, see `BusEvent`."""
 
 
 class Language(StrEnum):
@@ -64,6 +67,17 @@ class Links(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Signed and good for one use, like `acknowledge`."""
 
 
+class BusEvent(Struct, frozen=True):
+    """An event of the bus, as a channel of the type `events` sends it."""
+
+    seq: int | None
+    """Its number, which grows; None: it is not of the bus."""
+    type: str
+    time: datetime
+    data: Raw
+    """JSON."""
+
+
 class Message(Struct, frozen=True, kw_only=True):
     """One message to one address.
 
@@ -84,6 +98,8 @@ class Message(Struct, frozen=True, kw_only=True):
     facts: tuple[tuple[str, str], ...] = ()
     alerts: tuple[dict[str, Any], ...] = ()
     """Whole alerts, as `GET /alerts/{id}` shows them: one, or those of a group."""
+    events: tuple[BusEvent, ...] = ()
+    """Of the bus, oldest first."""
     links: Links = field(default_factory=Links)
     picture: bytes | None = None
     """The last hour as a PNG."""

@@ -19,6 +19,7 @@ from notifications.channels import (
     webpush,
 )
 from notifications.delivery import Channel, ChannelType
+from notifications.event_feed import channel as events
 
 TYPES: Mapping[str, ChannelType] = {
     one.name: one
@@ -26,6 +27,7 @@ TYPES: Mapping[str, ChannelType] = {
         apprise.TYPE,
         discord.TYPE,
         email.TYPE,
+        events.TYPE,
         ntfy.TYPE,
         opsgenie.TYPE,
         pagerduty.TYPE,

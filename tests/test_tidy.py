@@ -40,7 +40,8 @@ OWNERS = {
     "health": {"component_status", "watched_components"},
     "notifications": {
         "action_runs", "calendar_feeds", "channels", "contact_addresses", "contacts", "deliveries",
-        "delivery_addresses", "escalations", "message_links", "notification_group_members",
+        "delivery_addresses", "escalations", "event_cursors", "message_links",
+        "notification_group_members",
         "notification_groups", "notification_pause", "notifications", "on_call_shifts",
         "policies", "route_channels", "routes", "schedule_overrides", "schedules",
     },

@@ -110,6 +110,8 @@ async def _channel_ids(
     connection: Connection, keys: SecretKeys, addresses: Sequence[Address]
 ) -> list[int]:
     """Return the number of each address's channel. Raises InvalidError for a wrong address."""
+    names = [address.channel for address in addresses]
+    await channel_store.check_take_alerts(connection, "addresses", names)
     channels = {one.name: one for one in await channel_store.read_all(connection)}
     return [_checked(channels, keys, one) for one in addresses]
 

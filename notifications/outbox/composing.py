@@ -16,6 +16,7 @@ from model.severity import Level
 from notifications import channel_store, link_store, links
 from notifications.contacts import messages, verification
 from notifications.delivery import Channel
+from notifications.event_feed import following
 from notifications.links import LinkAction
 from notifications.message import Event, Kind, Language, Links, Message
 from notifications.outbox.pool_share import PoolShare
@@ -79,6 +80,8 @@ class Composer(Struct, frozen=True, kw_only=True):
         self, channel: Channel, delivery: PendingDelivery, members: Sequence[Said], now: datetime
     ) -> Message:
         """Return the message of a delivery, or of the group that it carries."""
+        if delivery.kind == Kind.EVENTS:
+            return await self._events(delivery)
         reader = await self._reader(channel, delivery.person)
         if delivery.kind in PERSONAL:
             return self._personal(delivery, reader)
@@ -103,6 +106,20 @@ class Composer(Struct, frozen=True, kw_only=True):
             earlier=delivery.earlier,
         )
         return structs.replace(message, kind=Kind(delivery.kind))
+
+    async def _events(self, delivery: PendingDelivery) -> Message:
+        """Return a message of what happened on the bus, the same on each try."""
+        async with self.pool.connection() as connection:
+            events = await following.read(connection, delivery.payload["seqs"])
+        return Message(
+            key=delivery.key,
+            kind=Kind.EVENTS,
+            event=Event.EVENTS,
+            time=delivery.time,
+            title=f"{len(events)} events",
+            text="",
+            events=events,
+        )
 
     async def _picture(
         self, channel: Channel, situation: Situation, reader: Reader

@@ -59,6 +59,8 @@ class Delivery(Struct, frozen=True, kw_only=True):
     last_error: str | None
     group_id: int | None
     alert: dict[str, Any] | None
+    events: int | None
+    """How many events of the bus it has; null: it is about something else."""
 
 
 class LastDelivery(Struct, frozen=True, kw_only=True):

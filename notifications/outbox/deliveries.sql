@@ -1,7 +1,7 @@
 -- name: read
 SELECT d.id, d.key, n.kind, n.event, d.channel, d.address, d.person, d.step, d.state, d.attempts, d.created_at,
        d.attempted_at, d.next_at, d.sent_at, d.duration_s, d.status, d.answer, d.last_error, d.group_id,
-       n.payload -> 'alert' AS alert
+       n.payload -> 'alert' AS alert, jsonb_array_length(n.payload -> 'seqs') AS events
 FROM deliveries d
 JOIN notifications n ON n.id = d.notification_id
 WHERE d.id < %(before)s AND n.kind <> 'canary'

@@ -13,6 +13,7 @@ import structlog
 from msgspec import Struct, field
 
 from db.failures import FAILURES
+from notifications.event_feed.following import follow
 from notifications.outbox import queue
 from notifications.outbox.pool_share import PoolShare
 from notifications.outbox.sender import LEASE, Sender
@@ -68,6 +69,8 @@ class Dispatcher(Struct, kw_only=True):
                 if not self._has_begun:
                     await queue.release_all(connection, self.sender.lease)
                     self._has_begun = True
+                if await follow(connection, now):
+                    self.wake()
                 claimed = await queue.claim(connection, now, self.sender.lease, now + LEASE, free)
                 canary = await self.watchdog.claim(connection) if self.watchdog else None
         except FAILURES as error:

@@ -29,7 +29,8 @@ ORDER BY s.id
 -- To whom announced transitions go at once.
 --   1. Whoever was told of an alert hears of what follows: every address that has a delivery about it. An address that
 --      is told by a group of the alert is left out; its message says so.
---   2. Where alerts are not routed, every enabled channel whose lowest level it reaches is told besides.
+--   2. Where alerts are not routed, every enabled channel whose lowest level it reaches is told besides. Those that
+--      follow the bus hear of it there.
 --   3. A suppressed alert opens nothing. When it is no longer suppressed, those that were not told of it are.
 --   4. What a step of an escalation told of an alert, the next escalation tells again when it is reopened.
 WITH said AS (
@@ -69,7 +70,7 @@ WITH said AS (
            ),
            false, array_position(alert_levels(), s.level) >= array_position(alert_levels(), c.min_level)
     FROM said s
-    JOIN channels c ON c.enabled AND NOT %(is_routed)s
+    JOIN channels c ON c.enabled AND c.type <> 'events' AND NOT %(is_routed)s
     WHERE NOT EXISTS (SELECT FROM told t WHERE t.alert_id = s.alert_id AND t.channel_id = c.id AND t.address = '')
 ), addressed AS (
     SELECT *

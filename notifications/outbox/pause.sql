@@ -24,7 +24,7 @@ DELETE FROM notification_pause
 --   1. Of an alert that is resolved, everything, where nobody was told of it. Else its newest message, which says so.
 --   2. Of an alert that is open, everything but its newest message: that one says how the alert is.
 --   3. What is about no alert, such as a hand-over, when it is old.
--- What is in a group goes with the group.
+-- What is in a group goes with the group. Of events of the bus, nothing is left out.
 WITH waiting AS (
     SELECT d.id, n.kind, d.created_at, a.state = 'resolved' AS is_resolved,
            d.id < max(d.id) OVER (PARTITION BY d.channel_id, d.address, d.alert_id) AS is_followed,
@@ -37,7 +37,8 @@ WITH waiting AS (
     FROM deliveries d
     JOIN notifications n ON n.id = d.notification_id
     LEFT JOIN system_alerts a ON a.id = d.alert_id
-    WHERE d.state = 'pending' AND d.notification_group_id IS NULL AND (d.alert_id IS NOT NULL OR n.kind <> 'alert')
+    WHERE d.state = 'pending' AND d.notification_group_id IS NULL
+      AND (d.alert_id IS NOT NULL OR n.kind NOT IN ('alert', 'events'))
 ), outdated AS (
     SELECT id,
            CASE

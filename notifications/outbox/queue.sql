@@ -54,7 +54,8 @@ LIMIT %(at_most)s
 -- name: next
 -- What is sent next, with the reference of the first message about the same alert to this address. What failed before
 -- waits for what was never tried, so that one message that a provider refuses again and again holds up no other; but
--- what is said of one alert, or of one group of a route, keeps its order.
+-- what is said of one alert, or of one group of a route, keeps its order. Events of the bus keep theirs, all of them: the
+-- first is next even when it was tried a moment ago, and `retry_at` of the address says when that is.
 SELECT d.id, d.key, d.notification_id, d.step, d.person, d.attempts, d.created_at, n.kind, n.event, n.time, n.payload,
        n.alert_id,
        coalesce((
@@ -68,7 +69,14 @@ SELECT d.id, d.key, d.notification_id, d.step, d.person, d.attempts, d.created_a
        ), '') AS earlier
 FROM deliveries d
 JOIN notifications n ON n.id = d.notification_id
-WHERE d.channel_id = %(channel_id)s AND d.address = %(address)s AND d.state = 'pending' AND d.next_at <= %(now)s
+WHERE d.channel_id = %(channel_id)s AND d.address = %(address)s AND d.state = 'pending'
+  AND (d.next_at <= %(now)s OR n.kind = 'events')
+  AND NOT (n.kind = 'events' AND EXISTS (
+      SELECT
+      FROM deliveries sooner
+      WHERE sooner.channel_id = d.channel_id AND sooner.address = d.address AND sooner.priority = d.priority
+        AND sooner.id < d.id AND sooner.state = 'pending'
+  ))
   AND NOT EXISTS (
       SELECT
       FROM deliveries sooner

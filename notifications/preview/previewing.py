@@ -20,6 +20,7 @@ from notifications.oncall.escalation import Policy
 from notifications.oncall.wall_clock import zone_of
 from notifications.preview.model import Preview, PreviewedMessage, TakenRoute
 from notifications.preview.steps import Escalated, escalate
+from notifications.registry import type_of
 from notifications.routing import escalation_store, policy_store, route_store
 from notifications.routing.group_store import Place, key_of
 from notifications.routing.groups import first_flush, following_tick, timing_of
@@ -99,7 +100,9 @@ async def _unrouted(
     return [
         PreviewedMessage(at=now, route=None, channel=channel.name)
         for channel in reversed(await channel_store.read_all(connection))
-        if channel.enabled and is_at_least(alert.level, channel.min_level)
+        if channel.enabled
+        and not type_of(channel.type).follows_bus
+        and is_at_least(alert.level, channel.min_level)
     ]
 
 

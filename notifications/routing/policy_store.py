@@ -12,6 +12,7 @@ from db import queries
 from db.queries import Connection
 from model.errors import ConflictError, InvalidError
 from model.times import duration_text, whole_seconds
+from notifications import channel_store
 from notifications.oncall.escalation import Policy, Step
 
 _QUERIES = queries.load(__file__)
@@ -162,6 +163,8 @@ async def _check(connection: Connection, policy: Policy) -> None:
     if missing:
         first = missing[0]
         raise InvalidError(f"steps: there is no {NOUNS[first.kind]} {first.name!r}")
+    channels = [target.name for target in targets if target.kind == "channel"]
+    await channel_store.check_take_alerts(connection, "steps", channels)
 
 
 def _parameters(policy: Policy) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from db import queries
 from db.queries import Connection
 from model.errors import ConflictError, InvalidError
 from model.times import duration_text, whole_seconds
+from notifications import channel_store
 from notifications.oncall.rotation import ActiveHours
 from notifications.routing import policy_store
 from notifications.routing.model import ROUTES_MAX, Route, RouteMatcher
@@ -148,6 +149,7 @@ async def _check(connection: Connection, route: Route) -> None:
             raise InvalidError(
                 f"channels: there is no channel {channel!r}; {_known('channels', channels)}"
             )
+    await channel_store.check_take_alerts(connection, "channels", route.channels)
     await policy_store.keep(connection)
     policies = await policy_store.names(connection)
     if route.policy is not None and route.policy not in policies:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from enum import StrEnum
+from io import BytesIO
 from typing import Any
 
 import aiohttp
@@ -21,6 +22,8 @@ from runtime.version import __version__
 
 REDIRECTS_MAX = 3
 BODY_BYTES_MAX = 64 * 1024
+PIECE_BYTES = 256 * 1024
+"""A larger body is sent in pieces, so that the event loop does other work in between."""
 CONNECTIONS_MAX = 256
 
 HEADERS = {"User-Agent": f"Vigia/{__version__}", "Accept-Encoding": "identity"}
@@ -151,7 +154,8 @@ class Egress:
             "allow_redirects": follow and headers is None and data is None,
             "ssl": self._verified if verify_tls else self._unverified,
             "headers": headers,
-            "data": data,
+            # aiohttp writes a stream in pieces, and bytes at once.
+            "data": BytesIO(data) if data and len(data) > PIECE_BYTES else data,
         }
         try:
             async with asyncio.timeout(timeout_s):

@@ -83,3 +83,35 @@ async def deliveries(program: Program) -> list[Any]:
     found: Any = await program.get("/deliveries")
     items: list[Any] = found["items"]
     return items
+
+
+async def test_events_of_the_bus_reach_a_receiver_once_and_in_order_through_a_kill(
+    program: Program,
+) -> None:
+    async with open_provider() as provider:
+        program.environment |= {"VIGIA_EGRESS_ALLOW": "127.0.0.0/8"}
+        await program.start()
+        setting = ("--setting", "types=alert*")
+        arguments = ("channels", "create", "feed", "--type", "events", "--to", provider.url)
+        code, _, err = await run(program.environment, *arguments, *setting)
+        assert code == 0, err
+        code, out, err = await run(program.environment, "channels", "test", "feed")
+        assert code == 0, err
+        assert '"type":"test"' in out
+
+        provider.status = 503
+        alert = await program.send("/dev/test-alert", {"level": "critical", "title": "disk full"})
+        await until_received(provider, 2)
+        await program.end(signal.SIGKILL)
+        provider.status = 200
+        await program.start()
+        await program.send(f"/alerts/{alert['id']}/resolve", {})
+        async with asyncio.timeout(60):
+            while [one["state"] for one in await deliveries(program)] != ["sent"] * 3:
+                await asyncio.sleep(0.2)
+        bodies = [json.loads(request.body) for request in provider.requests]
+
+    events = {body["key"]: body["events"] for body in bodies[1:]}
+    sent = [event for of_one in events.values() for event in of_one]
+    assert [event["type"] for event in sent] == ["alerts", "alert_resolved"]
+    assert sent[0]["data"]["alerts"][0]["id"] == sent[1]["data"]["id"] == alert["id"]

@@ -107,6 +107,7 @@ async def test_a_test_of_mail_shows_the_mail(service: Any) -> None:
         ({"type": "email", "settings": MAIL}, "the url must be smtp:// or smtps://"),
         ({"type": "email", "settings": MAIL, "url": "smtp://a@b.example"}, "set secret"),
         ({"type": "ntfy", "url": "https://ntfy.sh/"}, "the url must be that of the server"),
+        ({"type": "events", "settings": {"types": ["metrics"]}}, "the types are alerts, "),
         ({"name": "two words"}, "name"),
         ({"min_level": "loud"}, "min_level"),
     ],
@@ -192,6 +193,44 @@ async def test_the_list_says_what_came_of_the_newest_try(service: Any, provider:
 async def test_whoever_reads_may_see_what_a_channel_asks_for(service: Any) -> None:
     answer = await service.get("/channels/types", Role.VIEWER)
 
-    assert len(answer.body["items"]) == 12
+    assert len(answer.body["items"]) == 13
     [webhook] = [one for one in answer.body["items"] if one["type"] == "webhook"]
     assert [field["name"] for field in webhook["fields"]] == ["url", "secret"]
+
+
+async def test_a_channel_of_events_is_tested_without_showing_its_secret(
+    service: Any, provider: Provider
+) -> None:
+    made = await make(
+        service, type="events", url=provider.url + URL_PATH, secret=SECRET,
+        settings={"types": ["alert*"]},
+    )  # fmt: skip
+    answer = await service.post(f"/channels/{made.body['id']}/test")
+
+    [request] = provider.requests
+    assert (made.status, answer.body["state"]) == (201, "sent")
+    assert answer.body["sent"] == request.body.decode()
+    assert request.headers["X-Vigia-Signature"].startswith("v1,t=")
+    for text in (str(made.body), str(answer.body)):
+        assert SECRET not in text
+        assert URL_PATH not in text
+
+
+async def test_what_is_about_alerts_cannot_name_a_channel_of_events(service: Any) -> None:
+    made = await make(service, name="feed", type="events")
+    steps = [{"targets": [{"kind": "channel", "name": "feed"}]}]
+    address = {"channel": "feed", "address": ""}
+    answers = [
+        await service.post("/routes", {"name": "all", "channels": ["feed"]}),
+        await service.post("/policies", {"name": "night", "steps": steps}),
+        await service.post("/contacts", {"name": "ana", "addresses": [address]}),
+    ]
+    webhook = await make(service)
+    for one, other in ((made, "webhook"), (webhook, "events")):
+        wanted = one.body | {"type": other, "url": "https://a.example"}
+        path = f"/api/v1/monitoring/channels/{one.body['id']}"
+        answers.append(await service.ask(path, method="PUT", json=wanted))
+
+    assert [answer.status for answer in answers] == [400] * 5
+    assert all("'feed' sends events of the bus" in answer.detail for answer in answers[:3])
+    assert all("make another channel" in answer.detail for answer in answers[3:])

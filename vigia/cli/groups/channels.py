@@ -12,6 +12,8 @@ from vigia.cli import terminal
 from vigia.cli.asking import Answer, Caller, asks
 
 PATH = f"{BASE}/channels"
+LISTS = {"to", "types"}
+"""Settings that are lists, also when they have one item."""
 
 
 @click.group("channels")
@@ -89,7 +91,7 @@ def _setting(pair: str) -> tuple[str, object]:
         raise click.UsageError(f"--setting {pair}: write NAME=VALUE")
     if text in {"true", "false"}:
         return name, text == "true"
-    return name, text.split(",") if "," in text or name == "to" else text
+    return name, text.split(",") if "," in text or name in LISTS else text
 
 
 def _print_list(found: Answer) -> None:

@@ -85,6 +85,8 @@ def _print_list(found: Answer) -> None:
 def _row(one: Answer) -> list[str]:
     time = one["sent_at"] or ("" if one["state"] == State.FAILED else one["next_at"])
     alert = one["alert"]["title"] if one["alert"] else ""
+    if one["events"]:
+        alert = f"{one['events']} events"
     return [
         str(one["id"]), one["channel"], one["event"], alert, one["state"], str(one["attempts"]),
         time, one["last_error"] or "",

@@ -14,6 +14,7 @@ const SUBJECTS: Record<string, string> = {
   shift_started: "A shift begins",
   shift_ended: "A shift ends",
   code: "Code to verify the address",
+  events: "Events of the bus",
 };
 
 export function stateText(state: DeliveryState): string {
