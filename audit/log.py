@@ -1,4 +1,4 @@
-"""The security audit, and the samples of it that rules evaluate."""
+"""The security audit, the samples of it that rules evaluate, and its events on the bus."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from db import queries
 from db.queries import Connection
+from events import bus
 from model.limits import SET_BACK_MAX
 from model.series import SECURITY_EVENTS, Category, Sample, Series, labels_of
 from samples.insert import insert
@@ -76,6 +77,7 @@ class _Counted(Struct, frozen=True):
     type: str
     actor: str
     count: float
+    events: list[Logged]
 
 
 async def log(connection: Connection, *events: Event) -> None:
@@ -95,6 +97,8 @@ async def log(connection: Connection, *events: Event) -> None:
 async def count(connection: Connection, at: datetime) -> list[Sample]:
     """Store the number of new events of each type and actor as samples, and return the samples.
 
+    The events are appended to the bus, each as `security.` and its type.
+
     An actor is a known key or user, so that the keys limit the number of series. Reading, marking
     and storing are one transaction: no event is lost or counted twice, even if the process dies or
     several replicas run the same slot.
@@ -106,7 +110,14 @@ async def count(connection: Connection, at: datetime) -> list[Sample]:
         )
         samples = [Sample(_series(one), at, one.count) for one in found]
         await insert(connection, SeriesNumbers(), samples)
+        new = sorted((event for one in found for event in one.events), key=lambda event: event.id)
+        await bus.append(connection, at, [(bus_type(event.type), event) for event in new])
     return samples
+
+
+def bus_type(kind: Type) -> str:
+    """Return the type that an event of the audit has on the bus."""
+    return f"security.{kind}"
 
 
 async def past(

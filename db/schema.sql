@@ -687,11 +687,11 @@ TABLE event_cursors  -- How far each enabled channel of the type events has foll
     CONSTRAINT event_cursors_pkey PRIMARY KEY (channel_id)
     CREATE UNIQUE INDEX event_cursors_pkey ON public.event_cursors USING btree (channel_id)
 
-TABLE events  -- Transitions of alerts and health in the order of their commits; live clients resume from it.
+TABLE events  -- Transitions of alerts and health, and the security audit, in the order of their commits; live clients resume from it.
     seq bigint NOT NULL  -- Order of commits; grows, and may have gaps.
     time timestamp with time zone NOT NULL  -- When it happened.
-    type text NOT NULL  -- Type of the message: alerts, alert_resolved or health.
-    payload jsonb NOT NULL  -- The data of the message as live clients receive it.
+    type text NOT NULL  -- alerts, alert_resolved or health as live clients receive them, or security. and a type of security_events, for channels.
+    payload jsonb NOT NULL  -- The data of the message as clients and channels receive it.
     CONSTRAINT events_pkey PRIMARY KEY (seq)
     CREATE UNIQUE INDEX events_pkey ON public.events USING btree (seq)
     CREATE INDEX events_time ON public.events USING btree ("time")

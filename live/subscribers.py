@@ -24,7 +24,8 @@ DEADLINE_S = 30.0
 class Emitted(Struct, frozen=True):
     """The argument of a subscriber: a message of the live stream as Python objects.
 
-    `type` is `metrics`, `health`, `alerts` or `alert_resolved`. `seq` is None for metrics.
+    `type` is `metrics`, `health`, `alerts`, `alert_resolved`, or `security.` and a type of the
+    audit. `seq` is None for metrics.
     """
 
     type: str

@@ -10,6 +10,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Raw, Struct
 
+from audit import log as audit_log
 from model.errors import InvalidError
 from notifications.channels.webhook import signature
 from notifications.delivery import Channel, ChannelType, PermanentError, RateLimit, Receipt
@@ -18,7 +19,7 @@ from notifications.message import BusEvent, Event, Message
 from notifications.posting import post
 from runtime.network.egress import Egress
 
-TYPES = ("alerts", "alert_resolved", "health")
+TYPES = ("alerts", "alert_resolved", "health", *map(audit_log.bus_type, audit_log.Type))
 """The types of events that the bus has."""
 PATTERN = re.compile(r"[a-z0-9_.*]{1,100}")
 PATTERNS_MAX = 50
@@ -66,8 +67,9 @@ def check(channel: Channel) -> None:
     for pattern in patterns:
         if not PATTERN.fullmatch(pattern) or not any(map(_regex(pattern).fullmatch, TYPES)):
             raise InvalidError(
-                f"settings: no event has the type {pattern!r:.99}; the types are "
-                f"{', '.join(TYPES)}, and * stands for any text"
+                f"settings: no event has the type {pattern!r:.99}; the types are alerts, "
+                "alert_resolved, health, and security. with a type of the audit, such as "
+                "security.key_created; * stands for any text"
             )
 
 

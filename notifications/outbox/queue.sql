@@ -54,8 +54,8 @@ LIMIT %(at_most)s
 -- name: next
 -- What is sent next, with the reference of the first message about the same alert to this address. What failed before
 -- waits for what was never tried, so that one message that a provider refuses again and again holds up no other; but
--- what is said of one alert, or of one group of a route, keeps its order. Events of the bus keep theirs, all of them: the
--- first is next even when it was tried a moment ago, and `retry_at` of the address says when that is.
+-- what is said of one alert, or of one group of a route, keeps its order. Events of the bus keep theirs, all of them:
+-- the first is next even when it was tried a moment ago, and `retry_at` of the address says when that is.
 SELECT d.id, d.key, d.notification_id, d.step, d.person, d.attempts, d.created_at, n.kind, n.event, n.time, n.payload,
        n.alert_id,
        coalesce((

@@ -12,6 +12,7 @@ from audit.log import Event, Type
 from config import store as config
 from db.engine import Engine
 from db.queries import Connection, Pool
+from events import bus
 from model.errors import ConflictError, InvalidError
 from model.principal import Role
 from model.series import Sample
@@ -130,3 +131,18 @@ async def test_only_the_first_admin_key_has_its_own_event_type(pool: Pool) -> No
 
         found = counted(await audit_log.count(connection, slot(1)))
     assert found == {"bootstrap/first_admin_created": 1, "bootstrap/admin_created": 1}
+
+
+async def test_each_event_is_on_the_bus_once_in_the_order_of_the_audit(pool: Pool) -> None:
+    async with pool.connection() as connection:
+        kinds = (Type.KEY_CREATED, Type.FORBIDDEN, Type.KEY_CREATED)
+        await audit_log.log(connection, *(Event(START, kind, "ana") for kind in kinds))
+        for number in (1, 1, 2):
+            await audit_log.count(connection, slot(number))
+        found = await bus.after(connection, 0, 100)
+        logged = await audit_log.past(connection, None, START, slot(9), 2**63 - 1, 100)
+
+    assert [event.type for event in found] == [f"security.{kind}" for kind in kinds]
+    assert [event.payload["id"] for event in found] == [one.id for one in reversed(logged)]
+    assert {event.time for event in found} == {slot(1)}
+    assert found[0].payload["time"] == "2026-01-01T00:00:00Z"

@@ -109,6 +109,23 @@ async def test_transition_of_another_replica_arrives_without_the_doorbell(
     assert (await message(ws))["data"]["id"] == 7
 
 
+async def test_the_security_audit_reaches_no_client_neither_live_nor_later(
+    service: Service,
+) -> None:
+    ws, _ = await service.listen()
+    secret = {"id": 1, "type": "forbidden", "actor": "ana", "address": "192.0.2.7"}
+
+    await service.announce(("security.forbidden", secret), resolved(7))
+    await service.announce(("security.forbidden", secret), resolved(8))
+    live = [await message(ws) for _ in range(2)]
+    again = await service.connect("?resume=0", **BEARER)
+    missed = [await message(again) for _ in range(3)]
+
+    assert [one["data"]["id"] for one in live] == [7, 8]
+    assert [one["seq"] for one in live] == [2, 4]
+    assert [one["type"] for one in missed] == ["hello", "alert_resolved", "alert_resolved"]
+
+
 @pytest.mark.parametrize("events_kept", [250, 1024])
 async def test_resuming_client_gets_exactly_what_it_missed(pool: Pool, events_kept: int) -> None:
     async with running(pool, Limits(events=events_kept)) as service:

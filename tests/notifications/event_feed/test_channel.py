@@ -21,12 +21,14 @@ def channel(url: str = "https://a.example", settings: Mapping[str, Any] | None =
     return Channel(id=3, name="feed", type="events", url=url, settings=settings or {})
 
 
-@pytest.mark.parametrize("types", [[], ["alerts"], ["alert*", "health"], ["*"]])
+@pytest.mark.parametrize("types", [[], ["alerts"], ["alert*", "health"], ["security.*"], ["*"]])
 def test_types_that_exist_are_accepted(types: list[str]) -> None:
     events.check(channel(settings={"types": types}))
 
 
-@pytest.mark.parametrize("types", [["metrics"], ["alert"], ["a%"], [""], ["alerts", "(a+)+"]])
+@pytest.mark.parametrize(
+    "types", [["metrics"], ["security.tea"], ["alert"], ["a%"], [""], ["alerts", "(a+)+"]]
+)
 def test_types_that_no_event_has_are_refused_with_those_there_are(types: list[str]) -> None:
     with pytest.raises(InvalidError, match=r"no event has the type .*; the types are alerts, "):
         events.check(channel(settings={"types": types}))

@@ -8,6 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
+from audit import log as audit_log
 from events import bus
 from model.severity import Level
 from notifications import channel_store
@@ -285,3 +286,23 @@ async def test_a_channel_of_events_gets_no_messages_about_alerts(telling: Tellin
     await follow(telling)
 
     assert await telling.deliveries() == []
+
+
+async def test_what_the_audit_records_reaches_a_channel_that_wants_it(telling: Telling) -> None:
+    await feed(telling, settings={"types": ["security.*"]})
+    async with telling.pool.connection() as connection:
+        for kind in (audit_log.Type.RULE_CHANGED, audit_log.Type.FORBIDDEN):
+            event = audit_log.Event(telling.now(), kind, "ana", "192.0.2.7", "why", 3)
+            await audit_log.log(connection, event)
+        await audit_log.count(connection, telling.now())
+    await happen(telling, 1)
+    telling.start()
+    await telling.until(sent=1)
+
+    [body] = telling.received()
+    [changed, refused] = body["events"]
+    assert (changed["type"], refused["type"]) == ("security.rule_changed", "security.forbidden")
+    del changed["data"]["id"], changed["data"]["time"]
+    assert changed["data"] == {
+        "type": "rule_changed", "actor": "ana", "address": "192.0.2.7", "detail": "why", "count": 3,
+    }  # fmt: skip
