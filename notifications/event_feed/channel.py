@@ -12,11 +12,10 @@ from msgspec import Meta, Raw, Struct
 
 from audit import log as audit_log
 from model.errors import InvalidError
-from notifications.channels.webhook import signature
+from notifications.channels.webhook import post_signed
 from notifications.delivery import Channel, ChannelType, PermanentError, RateLimit, Receipt
 from notifications.delivery import settings_of as own_settings
 from notifications.message import BusEvent, Event, Message
-from notifications.posting import post
 from runtime.network.egress import Egress
 
 TYPES = ("alerts", "alert_resolved", "health", *map(audit_log.bus_type, audit_log.Type))
@@ -52,11 +51,7 @@ async def send(egress: Egress, channel: Channel, message: Message, now: datetime
         message = msgspec.structs.replace(message, events=(tested,))
     if not message.events:
         raise PermanentError("this channel sends events of the bus, and no messages about alerts")
-    body = body_of(message)
-    headers = {"Content-Type": "application/json", "Idempotency-Key": message.key}
-    if channel.secret:
-        headers["X-Vigia-Signature"] = signature(channel.secret, body, now)
-    return await post(egress, channel.url, body, headers=headers, now=now)
+    return await post_signed(egress, channel, message.key, body_of(message), now)
 
 
 def check(channel: Channel) -> None:
