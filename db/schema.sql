@@ -529,7 +529,7 @@ TABLE delivery_addresses  -- Each address that something was ever sent to: one p
 VIEW delivery_log  -- Each message to one address: sent, waiting or failed.
     id bigint  -- Number of the delivery.
     key text  -- Idempotency key: the same on each try.
-    kind text  -- alert, incident, maintenance, on_call, account, report or test.
+    kind text  -- alert, incident, maintenance, on_call, account, report, events (of the bus) or test.
     event text  -- opened, escalated, lowered, acknowledged, resolved, reminder, group, test, shift_started, shift_ended or code.
     alert_id bigint  -- The alert, if it is about one.
     channel text  -- Name of the channel at that time.

@@ -263,7 +263,7 @@ BEGIN
             ('actor', 'Who did it: a key or user, or auto.'),
             ('comment', 'Comment of the person, or the reason of the service.'),
             ('delivery_log.id', 'Number of the delivery.'),
-            ('delivery_log.kind', 'alert, incident, maintenance, on_call, account, report or test.'),
+            ('delivery_log.kind', 'alert, incident, maintenance, on_call, account, report, events (of the bus) or test.'),
             ('delivery_log.alert_id', 'The alert, if it is about one.'),
             ('delivery_log.state', 'pending, grouped (another delivery carries it), sent, failed (for good) or skipped (out of date after a pause).'),
             ('delivery_log.status', 'HTTP status or SMTP code of the last answer.'),
