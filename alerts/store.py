@@ -74,6 +74,10 @@ class Alert(Struct, frozen=True):
     """Causes that suppress its notifications, such as `silence:3`; a resolved one keeps them."""
     is_flapping: bool
     """Whether it opened as one of many openings within the `flap_window` of its rule."""
+    metric: str | None = None
+    """The metric of the series that it is about; its newest value is the present one."""
+    runbook: str | None = None
+    """The runbook of its rule."""
 
 
 class Filter(Struct, frozen=True, kw_only=True):

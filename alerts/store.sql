@@ -101,7 +101,9 @@ SELECT count(*) FROM reopened
 
 -- name: read
 SELECT id, rule, level, category, component, labels, title, message, value, threshold, state,
-       opened_at, acknowledged_at, acknowledged_by, resolved_at, resolved_by, suppressed_by, is_flapping
+       opened_at, acknowledged_at, acknowledged_by, resolved_at, resolved_by, suppressed_by, is_flapping,
+       (SELECT s.metric FROM series s WHERE s.id = system_alerts.series_id) AS metric,
+       (SELECT r.runbook FROM alert_rules r WHERE r.name = system_alerts.rule) AS runbook
 FROM system_alerts
 WHERE id = ANY (%(ids)s)
 ORDER BY id
@@ -114,7 +116,9 @@ ORDER BY id
 
 -- name: active
 SELECT id, rule, level, category, component, labels, title, message, value, threshold, state,
-       opened_at, acknowledged_at, acknowledged_by, resolved_at, resolved_by, suppressed_by, is_flapping
+       opened_at, acknowledged_at, acknowledged_by, resolved_at, resolved_by, suppressed_by, is_flapping,
+       (SELECT s.metric FROM series s WHERE s.id = system_alerts.series_id) AS metric,
+       (SELECT r.runbook FROM alert_rules r WHERE r.name = system_alerts.rule) AS runbook
 FROM system_alerts
 WHERE state <> 'resolved'
   AND id < %(before)s
@@ -129,7 +133,9 @@ LIMIT %(limit)s
 
 -- name: past
 SELECT id, rule, level, category, component, labels, title, message, value, threshold, state,
-       opened_at, acknowledged_at, acknowledged_by, resolved_at, resolved_by, suppressed_by, is_flapping
+       opened_at, acknowledged_at, acknowledged_by, resolved_at, resolved_by, suppressed_by, is_flapping,
+       (SELECT s.metric FROM series s WHERE s.id = system_alerts.series_id) AS metric,
+       (SELECT r.runbook FROM alert_rules r WHERE r.name = system_alerts.rule) AS runbook
 FROM system_alerts
 WHERE id < %(before)s
   AND opened_at < %(end)s AND (resolved_at IS NULL OR resolved_at >= %(start)s)

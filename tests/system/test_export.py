@@ -147,11 +147,13 @@ async def test_history_is_a_table_json_or_a_stream(program: Program) -> None:
     assert code == 0
     assert len(lines.splitlines()) == 51
 
-    code, out, _ = await run(program.environment, "history", "nothing")
+    code, _, err = await run(program.environment, "history", "shopp")
+    assert (code, err.strip()) == (1, "vigia: there is no metric 'shopp'; did you mean 'shop'?")
+    code, out, _ = await run(program.environment, "history", "shop", "--label", "host=nobody")
     assert (code, out.strip()) == (0, "no series matches; GET /metrics lists all series")
     code, _, err = await run(program.environment, "history", "shop", "--agg", "mean")
     assert code == 1
-    assert err.startswith("vigia: agg 'mean' is unknown")
+    assert err.startswith("vigia: agg: 'mean' is not one of avg, ")
 
 
 async def test_an_ingest_key_brings_in_what_is_within_the_retention(

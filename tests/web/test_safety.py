@@ -51,6 +51,8 @@ def alert_of(number: int, payload: str) -> dict[str, object]:
         "resolved_by": None,
         "suppressed_by": [f"maintenance:window{payload}"],
         "is_flapping": False,
+        "metric": None,
+        "runbook": f"javascript:{payload}",
     }
 
 

@@ -1,14 +1,17 @@
 /** The list of open alerts, with buttons to acknowledge and resolve. */
 
 import { useSignal } from "@preact/signals";
-import { labelsText } from "./format.ts";
+import { formatValue, labelsText } from "./format.ts";
 import { Rest } from "./search.tsx";
 import { Since } from "./since.tsx";
+import { keyOf } from "./state.ts";
 import { act, alerts, state } from "./store.ts";
 import type { Alert } from "./types.ts";
-import { suppressedText } from "./wording.ts";
+import { isWebAddress, suppressedText } from "./wording.ts";
 
 const HEADING = "alerts";
+/** Its value is 0 or 1, and the title says which. */
+const UP = "component_up";
 /** How many alerts are shown at first, and added by each "Show more". */
 const SHOWN = 100;
 
@@ -53,7 +56,8 @@ function OneAlert({ alert }: { alert: Alert }) {
     <li class="panel alert" data-level={alert.level}>
       <div class="alert-text">
         <h3><span class="level">{alert.level}</span> {alert.title}</h3>
-        {alert.message && <p>{alert.message}</p>}
+        {alert.message && <p>{alert.message}<Present alert={alert} /></p>}
+        <Runbook text={alert.runbook} />
         <Origin alert={alert} />
       </div>
       <div class="actions">
@@ -69,6 +73,19 @@ function OneAlert({ alert }: { alert: Alert }) {
       <p class="problem" role="alert">{problem}</p>
     </li>
   );
+}
+
+/** The newest value of the series, beside the one at which the alert opened. */
+function Present({ alert }: { alert: Alert }) {
+  if (alert.metric === null || alert.metric === UP) return null;
+  const value = state.value.values.get(alert.component)?.values.get(keyOf(alert.metric, alert.labels));
+  return value === undefined ? null : <> · now {formatValue(value.value, value.unit)}</>;
+}
+
+function Runbook({ text }: { text: string | null }) {
+  if (!text) return null;
+  if (!isWebAddress(text)) return <p class="origin">Runbook: {text}</p>;
+  return <p class="origin"><a href={text} rel="noreferrer">Runbook</a></p>;
 }
 
 function Origin({ alert }: { alert: Alert }) {

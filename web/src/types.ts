@@ -49,6 +49,9 @@ export interface Alert {
   acknowledged_by: string | null;
   suppressed_by: string[];
   resolved_at: string | null;
+  /** The metric of its series; null for a composite, a test and the like. */
+  metric: string | null;
+  runbook: string | null;
 }
 
 export interface History {

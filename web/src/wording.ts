@@ -67,6 +67,11 @@ export function suppressedText(suppressedBy: string[]): string {
   return suppressedBy.length === 0 ? "" : `suppressed by ${listed(suppressedBy.map((one) => one.replace(":", " ")))}`;
 }
 
+/** Whether a text that somebody wrote may become a link: a script is not one. */
+export function isWebAddress(text: string): boolean {
+  return /^https?:\/\/[^\s]+$/.test(text);
+}
+
 function listed(names: string[]): string {
   return names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`;
 }

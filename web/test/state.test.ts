@@ -7,6 +7,7 @@ const T0 = "2026-11-23T12:00:00Z";
 const alert: Alert = {
   id: 1, level: "warning", component: "server", labels: {}, title: "CPU", message: "", opened_at: T0,
   acknowledged_at: null, acknowledged_by: null, suppressed_by: [], resolved_at: null,
+  metric: null, runbook: null,
 };
 
 function after(state: State, ...contents: Pick<Message, "type" | "data">[]): State {

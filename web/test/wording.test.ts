@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { backoff } from "../src/backoff.ts";
 import type { Alert, ComponentHealth, Status } from "../src/types.ts";
-import { alertNews, coverage, headline, suppressedText, reasonText, statusText } from "../src/wording.ts";
+import { alertNews, coverage, headline, isWebAddress, suppressedText, reasonText, statusText } from "../src/wording.ts";
 
 function one(status: Status | null, reason = ""): ComponentHealth {
   return { status, since: "", reason, maintenance: false, uptime_24h: null, last_check: "" };
@@ -14,6 +14,12 @@ test("null is said as what it is", () => {
   assert.deepEqual([statusText(unset), reasonText(unset)], ["Not configured", "Set VIGIA_TRADING_DATABASE_URL"]);
   assert.deepEqual([statusText(one(null, "not observed")), reasonText(one(null, "not observed"))], ["Not observed", ""]);
   assert.equal(reasonText(one("down", "refused")), "refused");
+});
+
+test("only an address of the web becomes a link", () => {
+  assert.equal(isWebAddress("https://wiki.example.com/cpu"), true);
+  assert.equal(isWebAddress("ftp://wiki.example.com"), false);
+  assert.equal(isWebAddress("restart it, see https://wiki.example.com"), false);
 });
 
 test("the headline names the worst", () => {

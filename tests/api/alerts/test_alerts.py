@@ -18,7 +18,8 @@ from model.times import utc_now
 FIELDS = {
     "id", "rule", "level", "category", "component", "labels", "title", "message", "value",
     "threshold", "state", "opened_at", "acknowledged_at", "acknowledged_by", "resolved_at",
-    "resolved_by", "suppressed_by", "is_flapping",
+    "resolved_by", "suppressed_by", "is_flapping", "metric",
+    "runbook",
 }  # fmt: skip
 
 

@@ -241,6 +241,7 @@ async def test_a_preview_that_makes_no_sense_is_refused(service: Any, wrong: Any
 
 
 async def test_previews_wait_for_each_other_and_history_for_none_of_them(service: Any) -> None:
+    await service.declare("load")
     parts, asked = service.context, {"rule": LOAD, "start": "-1h"}
     async with AsyncExitStack() as turns:
         for _ in range(AT_ONCE[Concurrency.HISTORY]):

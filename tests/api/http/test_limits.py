@@ -109,6 +109,7 @@ async def test_requests_of_one_key_leave_room_for_those_of_another(service: Any)
 async def test_a_key_that_is_named_as_the_bootstrap_key_takes_nothing_of_its_share(
     service: Any, path: str, limit: Concurrency
 ) -> None:
+    await service.declare("m")
     limiter = service.context.limiters[limit]
     async with service.context.connect() as connection:
         await keys.revoke(connection, "admin", utc_now(), "test")

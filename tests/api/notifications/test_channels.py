@@ -98,7 +98,7 @@ async def test_a_test_of_mail_shows_the_mail(service: Any) -> None:
 @pytest.mark.parametrize(
     ("terms", "words"),
     [
-        ({"type": "pigeon"}, "the types are"),
+        ({"type": "pigeon"}, "is not one of apprise, discord"),
         ({"url": ""}, "a Webhook channel needs one, such as https://"),
         ({"tz": "Mars/Base"}, "Europe/Lisbon"),
         ({"settings": {"room": 1}}, "those of a Webhook channel are: none"),

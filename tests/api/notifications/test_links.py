@@ -68,7 +68,7 @@ async def test_a_link_to_an_alert_that_somebody_else_took_says_so_and_stays_good
     await service.post(f"/alerts/{alert_id}/reopen")
 
     assert refused.status == 409
-    assert f"Alert {alert_id} is acknowledged" in refused.body
+    assert f"Alert {alert_id} is already acknowledged" in refused.body
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
