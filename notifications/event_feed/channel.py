@@ -32,8 +32,8 @@ class EventSettings(Struct, frozen=True, forbid_unknown_fields=True):
     types: Annotated[
         tuple[str, ...],
         Meta(
-            title="Event types",
-            description="One a line; * stands for any text. Empty: every type.",
+            title="Which events",
+            description="Types, one a line; * stands for any text. Empty: every type.",
             examples=["alert*"],
         ),
     ] = ()

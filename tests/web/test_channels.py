@@ -127,7 +127,7 @@ async def test_every_type_shows_its_own_fields(tab: Tab) -> None:
         "apprise": "Apprise URL",
         "discord": "Webhook address",
         "email": "Mail server",
-        "events": "Event types",
+        "events": "Which events",
         "ntfy": "Access token",
         "opsgenie": "Team",
         "pagerduty": "Integration key",
