@@ -2,7 +2,9 @@
 
 import os
 import re
+import shutil
 import socket
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -22,6 +24,8 @@ NATIVE_URL = os.environ.get("VIGIA_TEST_DATABASE_URL", "")
 DOCKER = Path("/var/run/docker.sock")
 COMPOSE = Path(__file__).parent.parent / "docker-compose.yml"
 TESTS = Path(__file__).parent
+MEMORY = Path("/dev/shm")
+MEMORY_FREE_BYTES_MIN = 4 << 30
 RESET = Path(__file__).with_name("reset.sql").read_bytes()
 
 # A slow example is no failure: other processes may have the processor.
@@ -86,11 +90,19 @@ def server_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-async def engine(
-    server_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Engine]:
+def engine_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder in memory where there is room, since a reset creates and deletes many files."""
+    if not MEMORY.is_dir() or shutil.disk_usage(MEMORY).free < MEMORY_FREE_BYTES_MIN:
+        yield tmp_path_factory.mktemp("engine")
+        return
+    with tempfile.TemporaryDirectory(prefix="vigia-test-", dir=MEMORY) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+async def engine(server_url: str, engine_folder: Path) -> AsyncIterator[Engine]:
     if not server_url:
-        settings = Settings(data_dir=tmp_path_factory.mktemp("engine"))
+        settings = Settings(data_dir=engine_folder)
         async with open_engine(settings, may_forget=True) as embedded:
             yield embedded
         return

@@ -23,7 +23,7 @@ NOW = START + timedelta(hours=25)
 DAY_S = 86_400
 SECOND = 1_000_000
 SAMPLES, SAMPLES_EMBEDDED = 1_000_000, 200_000
-BATCH = 10_000
+BATCH, BATCH_EMBEDDED = 10_000, 2_000
 WRITERS = 4
 KINDS = [Kind.GAUGE] * 30 + [Kind.COUNTER] * 10 + [Kind.DISTRIBUTION] * 10
 SERIES = [
@@ -135,9 +135,11 @@ async def write(writer: Writer, samples: Samples, batches: Iterator[NDArray[np.i
     return accepted
 
 
-async def write_shuffled(writer: Writer, samples: Samples, chance: np.random.Generator) -> int:
+async def write_shuffled(
+    writer: Writer, samples: Samples, batch: int, chance: np.random.Generator
+) -> int:
     order = chance.permutation(len(samples.times))
-    batches = iter(np.array_split(order, len(order) // BATCH))
+    batches = iter(np.array_split(order, len(order) // batch))
     written = await asyncio.gather(*(write(writer, samples, batches) for _ in range(WRITERS)))
     return sum(written)
 
@@ -188,12 +190,13 @@ async def test_a_million_shuffled_samples_of_a_day_are_rolled_up_as_if_in_order(
     pool: Pool, engine: Engine
 ) -> None:
     chance = np.random.default_rng(5)
-    samples = made(SAMPLES_EMBEDDED if engine.embedded else SAMPLES, chance)
+    count, batch = (SAMPLES_EMBEDDED, BATCH_EMBEDDED) if engine.embedded else (SAMPLES, BATCH)
+    samples = made(count, chance)
     is_over = asyncio.Event()
     writer = Writer(pool, lambda _: None, can_copy=not engine.embedded)
     async with asyncio.TaskGroup() as group:
         group.create_task(maintain(pool, is_over), name="maintain")
-        accepted = await write_shuffled(writer, samples, chance)
+        accepted = await write_shuffled(writer, samples, batch, chance)
         is_over.set()
 
     assert accepted == len(samples.times)

@@ -42,7 +42,7 @@ async def loaded(service: Any, pool: Pool, monkeypatch: pytest.MonkeyPatch) -> A
     async with pool.connection() as connection:
         await connection.execute(MAKE, [SERIES, SAMPLES])
     # A connection that has carried much before takes megabytes that nobody reads.
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as unused:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as unused:
         monkeypatch.setattr(service, "http", unused)
         yield service
 
