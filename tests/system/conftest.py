@@ -18,11 +18,6 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from db.engine import open_engine
-from db.migrate import migrate
-from db.pool import open_pool
-from runtime.settings import Settings
-
 NATIVE_URL = os.environ.get("VIGIA_TEST_DATABASE_URL", "")
 ADMIN_KEY = "an-admin-key-of-the-tests-0123456789"
 BASE = "/api/v1/monitoring"
@@ -121,25 +116,6 @@ async def run(
     process = await vigia(environment, *arguments, command=command, folder=folder)
     out, err = await process.communicate()
     return process.returncode, out.decode(), err.decode()
-
-
-@pytest.fixture(scope="session")
-async def migrated_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data directory whose embedded database is migrated and has no rows.
-
-    To copy it takes a tenth of a second, where a first start takes three. What starts on an empty
-    one is tested in test_wheel.py and tests/db.
-    """
-    folder = tmp_path_factory.mktemp("migrated")
-    if NATIVE_URL:
-        return folder
-    async with (
-        open_engine(Settings(data_dir=folder)) as engine,
-        open_pool(engine.dsn, embedded=True) as pool,
-        pool.connection() as connection,
-    ):
-        await migrate(connection)
-    return folder
 
 
 @pytest.fixture

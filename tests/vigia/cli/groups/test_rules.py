@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -23,9 +24,10 @@ RULE = '{"name": "load", "metric": "load", "levels": {"warning": 10}}'
 
 
 @pytest.fixture
-def own_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def own_database(tmp_path: Path, migrated_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("VIGIA_")]:
         monkeypatch.delenv(name)
+    shutil.copytree(migrated_folder / "postgres", tmp_path / "data" / "postgres")
     monkeypatch.setenv("VIGIA_DATA_DIR", str(tmp_path / "data"))
 
 
