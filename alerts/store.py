@@ -18,9 +18,9 @@ _PARTS = queries.load_parts(__file__)
 OPEN_TEST = _QUERIES["open_test"]
 LOG_TRANSITION = _QUERIES["log_transition"]
 RESOLVE = queries.fill(_QUERIES["resolve"], cleared=_PARTS["cleared"])
-RESOLVE_OF_RULES, RESOLVE_OF_COMPONENTS = (
+RESOLVE_OF_RULES, RESOLVE_OF_COMPONENTS, RESOLVE_OF_HOST, RESOLVE_OF_SENDER = (
     queries.fill(_QUERIES["resolve_all"], which=_PARTS[which], cleared=_PARTS["cleared"])
-    for which in ("of_rules", "of_components")
+    for which in ("of_rules", "of_components", "of_host", "of_sender")
 )
 ACKNOWLEDGE = _QUERIES["acknowledge"]
 EXPIRE_ACKNOWLEDGEMENT = _QUERIES["expire_acknowledgement"]
@@ -161,6 +161,21 @@ async def resolve_of_components(
     return await _resolve_all(
         connection, RESOLVE_OF_COMPONENTS, components, time, actor, "no longer watched"
     )
+
+
+async def resolve_of_hosts(
+    connection: Connection, name: str, kinds: Sequence[str], time: datetime, actor: str
+) -> list[int]:
+    """Resolve the open alerts of a removed host, with audit; return the ids.
+
+    `kinds` has `host` if it is a value of the label, and `component` if it sends without it.
+    """
+    ids: list[int] = []
+    for kind, query in (("host", RESOLVE_OF_HOST), ("component", RESOLVE_OF_SENDER)):
+        if kind in kinds:
+            comment = "the host was removed"
+            ids += await _resolve_all(connection, query, [name], time, actor, comment)
+    return ids
 
 
 async def acknowledge(connection: Connection, alert_id: int, time: datetime, actor: str) -> bool:

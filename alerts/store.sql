@@ -9,6 +9,12 @@ rule = ANY (%(names)s)
 -- part: of_components
 component = ANY (%(names)s)
 
+-- part: of_host
+labels ->> 'host' = ANY (%(names)s)
+
+-- part: of_sender
+component = ANY (%(names)s) AND NOT labels ? 'host'
+
 -- part: cleared
 -- Resets the state of the instance. If its limit is still breached, another alert opens after the `for` of the rule.
 cleared AS (

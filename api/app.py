@@ -11,7 +11,7 @@ from api.accounts import audit, sessions
 from api.admin import config, retention, status
 from api.alerts import acts, alerts, analytics, maintenance, pending, rules, silences
 from api.exposition import routes as openmetrics
-from api.health import dashboard, health
+from api.health import dashboard, health, hosts
 from api.http import errors, headers
 from api.http.access import OPEN, AccessMiddleware
 from api.http.compression import Compression
@@ -69,6 +69,7 @@ ROUTES: Sequence[ControllerRouterHandler] = (
     openmetrics.export,
     history.read,
     health.read,
+    *hosts.ROUTES,
     alerts.active,
     alerts.past,
     analytics.summarize,

@@ -40,6 +40,7 @@ class Type(StrEnum):
     NOTIFICATIONS_PAUSED = "notifications_paused"
     NOTIFICATIONS_RESUMED = "notifications_resumed"
     ACTION_RUN = "action_run"
+    HOST_REMOVED = "host_removed"
     KEY_CREATED = "key_created"
     KEY_REVOKED = "key_revoked"
     ADMIN_CREATED = "admin_created"

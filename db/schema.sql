@@ -709,6 +709,44 @@ TYPE history_row  -- A bucket of history().
     last double precision  -- Newest value.
     stddev double precision  -- Population standard deviation of samples; null: the roll-up is older than this column.
 
+TABLE host_clock  -- One row: from when on silence counts. It starts anew whenever nobody judged for a while.
+    one boolean NOT NULL DEFAULT true  -- Always true.
+    judged_at timestamp with time zone NOT NULL DEFAULT '-infinity'::timestamp with time zone  -- When silence was last judged.
+    counting_since timestamp with time zone NOT NULL DEFAULT '-infinity'::timestamp with time zone  -- Silence before this time does not count: the service was off, or the database away.
+    CONSTRAINT host_clock_one_check CHECK (one)
+    CONSTRAINT host_clock_pkey PRIMARY KEY (one)
+    CREATE UNIQUE INDEX host_clock_pkey ON public.host_clock USING btree (one)
+
+TABLE host_state  -- What sends samples: one row for each value of the label host, and for each component that sends without it.
+    name text NOT NULL  -- The value of the label host, or the component.
+    kind text NOT NULL  -- host or component.
+    component text NOT NULL  -- The component of its first sample.
+    last_seen timestamp with time zone NOT NULL  -- Time of the newest live sample.
+    live_samples bigint NOT NULL  -- How many live samples it has sent, at different times, since it appeared or was removed.
+    usual_interval_s double precision  -- Usual seconds between two live samples; null: not known yet.
+    silent_since timestamp with time zone  -- Its last_seen when it was judged silent; null: it sends, or has not been silent long enough.
+    returned_at timestamp with time zone  -- When it was last judged to send again.
+    removed_at timestamp with time zone  -- When somebody removed it; null: it was not removed, or has sent since.
+    CONSTRAINT host_state_kind_check CHECK ((kind = ANY (ARRAY['host'::text, 'component'::text])))
+    CONSTRAINT host_state_pkey PRIMARY KEY (name, kind)
+    CREATE UNIQUE INDEX host_state_pkey ON public.host_state USING btree (name, kind)
+
+VIEW hosts  -- What sends samples, and when it was last seen.
+    name text  -- Value of the label host, or the component that sends without it.
+    kind text  -- host or component.
+    component text  -- The component of its first sample.
+    last_seen timestamp with time zone  -- Time of the newest live sample.
+    usual_interval_s double precision  -- Usual seconds between two live samples; null: not known yet.
+    silent_since timestamp with time zone  -- Its last_seen if it stopped sending; null: it sends.
+ SELECT name,
+    kind,
+    component,
+    last_seen,
+    usual_interval_s,
+    silent_since
+   FROM host_state
+  WHERE (removed_at IS NULL);
+
 TABLE late_ranges  -- Ranges that got samples after their aggregates were refreshed; the next maintenance takes them.
     id bigint NOT NULL GENERATED ALWAYS AS IDENTITY  -- Order of arrival.
     start_time timestamp with time zone NOT NULL  -- Oldest late sample of a batch.
@@ -1207,7 +1245,7 @@ TABLE security_clock  -- The newest slot of which the security events were count
 TABLE security_events  -- The security audit: who was refused, and who changed settings, rules, suppression, and keys.
     id bigint NOT NULL GENERATED ALWAYS AS IDENTITY  -- Order of the rows.
     time timestamp with time zone NOT NULL  -- When; of several that are alike, the first.
-    type text NOT NULL  -- What: sign_in_failed, key_refused, forbidden, setting_changed, rule_changed, suppression_changed, channel_changed, contact_changed, schedule_changed, route_changed, policy_changed, notifications_paused, notifications_resumed, action_run, key_created, key_revoked, admin_created or first_admin_created.
+    type text NOT NULL  -- What: sign_in_failed, key_refused, forbidden, setting_changed, rule_changed, suppression_changed, channel_changed, contact_changed, schedule_changed, route_changed, policy_changed, notifications_paused, notifications_resumed, action_run, host_removed, key_created, key_revoked, admin_created or first_admin_created.
     actor text NOT NULL  -- Who; empty: not authenticated.
     address text NOT NULL  -- Address the request came from; empty: not known, or several.
     detail text NOT NULL  -- What was asked for or changed; never a secret.

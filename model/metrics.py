@@ -169,6 +169,7 @@ TRADING = (
 )
 OTHERS = (
     _metric("component_up", "Availability", "1 while a component answers, otherwise 0."),
+    _metric("host_silent_seconds", "Silence", "Time since a silent host last sent.", "host"),
     _metric("security_events", "Security events", "New events of the audit.", "type", "actor"),
     _metric("sql_rule_rows", "SQL rule rows", "Rows of each result of an SQL rule.", "metric"),
 )

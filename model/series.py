@@ -24,7 +24,12 @@ SECURITY_EVENTS = "security_events"
 SQL_RULE_ROWS = "sql_rule_rows"
 """How many rows the query of a SQL rule returned. A minute without this sample is a minute without
 an answer."""
-SELF_METRICS = frozenset({SECURITY_EVENTS, SQL_RULE_ROWS})
+HOST_SILENT_SECONDS = "host_silent_seconds"
+"""For how long a host has sent nothing. It has samples only while the host is silent, and a 0 when
+it is back."""
+HOST = "host"
+"""The label that tells hosts apart."""
+SELF_METRICS = frozenset({SECURITY_EVENTS, SQL_RULE_ROWS, HOST_SILENT_SECONDS})
 """Metrics that only Vigia itself may write. `component_up` is not one: clients write it as well."""
 
 
@@ -68,7 +73,7 @@ class Series(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Sample(Struct, frozen=True, gc=False):
-    """One value of one series at one time. `reason` says why `component_up` is 0."""
+    """One value of one series at one time. `reason` says why a component or host is down."""
 
     series: Series
     time: datetime

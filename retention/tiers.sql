@@ -80,7 +80,8 @@ VACUUM (ANALYZE) {table}
 -- name: updated_tables
 -- The tables whose rows are updated or deleted.
 SELECT unnest(ARRAY[
-    'series', 'series_state', 'component_status', 'event_counter', 'tiers', 'late_ranges', 'late_samples',
+    'series', 'series_state', 'host_state', 'host_clock', 'component_status', 'event_counter', 'tiers', 'late_ranges',
+    'late_samples',
     'evaluation_gaps',
     'maintenance_runs', 'system_alerts', 'alert_rules', 'rule_series', 'rule_inputs', 'alert_states',
     'evaluation_clock',

@@ -13,7 +13,7 @@ from db import queries
 from db.arrays import Array, BigIntegers, Doubles, Integers, Timestamps, copy_rows
 from db.queries import Connection
 from model.limits import FUTURE_MAX
-from model.series import COMPONENT_UP, Column, Histogram, Sample, Series
+from model.series import COMPONENT_UP, HOST_SILENT_SECONDS, Column, Histogram, Sample, Series
 from samples import late
 from samples.rows import InsertRows, distributions, insert_rows_of
 from samples.series import OWN_SERIES, SeriesNumbers
@@ -34,6 +34,8 @@ INSERT_HISTOGRAMS = queries.fill(_QUERIES["insert_histograms"], keep_newest=KEEP
 
 COPY_ROWS_MIN = 500
 """For fewer rows, the extra round trips of COPY cost more than it saves."""
+WITH_REASON = frozenset({COMPONENT_UP, HOST_SILENT_SECONDS})
+"""Metrics whose newest reason is stored, for the texts of alerts."""
 THREAD_COLUMNS_MIN = 2000
 """From this many columns on, the rows are built in a thread. It takes more than a millisecond."""
 
@@ -79,7 +81,7 @@ async def insert_batch(
     1. Store the samples that are not stored yet.
     2. Update the newest sample of each series, and note late ranges for the maintenance.
     3. Record samples that are older than the minute under evaluation, for previews.
-    4. Set the reasons of `component_up`.
+    4. Set the reasons of `component_up` and `host_silent_seconds`.
     5. Do the same for histograms.
     """
     accepted, noted = 0, None
@@ -199,7 +201,7 @@ async def _note(connection: Connection, rows: InsertRows, replica: UUID | None) 
 async def _set_reasons(
     connection: Connection, numbers: Mapping[Series, int], columns: Sequence[Column]
 ) -> None:
-    observed = [column for column in columns if column.series.metric == COMPONENT_UP]
+    observed = [column for column in columns if column.series.metric in WITH_REASON]
     if observed:
         await queries.run(
             connection,

@@ -90,7 +90,20 @@ VALUES = {
 """What stands for each parameter, as SQL."""
 
 OF_ONE_MINUTE = {"start": MINUTE, "swept_from": f"({MINUTE} - interval '10 minutes')"}
+OF_ONE_HOST = {
+    "kinds": "ARRAY['host']",
+    "firsts": "ARRAY[now() - interval '15 seconds']",
+    "lasts": "ARRAY[now()]",
+    "samples": "ARRAY[2]",
+    "samples_min": "10",
+    "silent_min_s": "120",
+    "intervals": "3",
+    "started": f"({MINUTE} - interval '1 hour')",
+    "gap": "interval '1 minute'",
+    "told_back": "interval '5 minutes'",
+}
 OWN_VALUES = {
+    "hosts.store": OF_ONE_HOST,
     "alerts.evaluation.statement": OF_ONE_MINUTE,
     "alerts.preview.range_evaluation": {"minutes": "60"},
 }

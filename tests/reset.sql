@@ -15,7 +15,7 @@ BEGIN
         'deliveries', 'delivery_addresses', 'routes', 'policies', 'route_channels', 'notification_groups',
         'notification_group_members', 'notification_pause', 'escalations', 'action_runs', 'contacts', 'schedules',
         'maintenance_windows', 'built_in_rules', 'watched_components', 'component_status', 'events', 'security_events',
-        'maintenance_runs', 'monitoring_config', 'monitoring_config_history', 'api_keys', 'sessions', 'sign_in_links'
+        'host_state', 'maintenance_runs', 'monitoring_config', 'monitoring_config_history', 'api_keys', 'sessions', 'sign_in_links'
     ) AND pg_relation_size(oid) > 0;
     -- A hypertable without chunks holds nothing; so do the aggregates over it.
     FOR name IN SELECT DISTINCT h.table_name
@@ -38,6 +38,7 @@ BEGIN
     FROM pg_sequences WHERE schemaname = 'public' AND last_value IS NOT NULL;
     UPDATE event_counter SET seq = 0 WHERE seq <> 0;
     UPDATE evaluation_clock SET evaluated_at = NULL WHERE evaluated_at IS NOT NULL;
+    UPDATE host_clock SET judged_at = '-infinity', counting_since = '-infinity' WHERE judged_at <> '-infinity';
     UPDATE security_clock SET counted_at = '-infinity' WHERE counted_at <> '-infinity';
     UPDATE sql_rule_clock SET asked_at = '-infinity' WHERE asked_at <> '-infinity';
     UPDATE tiers SET keep = NULL, keep_applied = NULL, compress_after = NULL,

@@ -17,7 +17,7 @@ ORDER = (
     {"db", "collectors"},
     {"events", "samples"},
     {"audit"},
-    {"config", "accounts", "history", "health"},
+    {"config", "accounts", "history", "health", "hosts"},
     {"alerts"},
     {"retention", "notifications"},
     {"live"},
@@ -38,6 +38,7 @@ OWNERS = {
     "db": {"schema_migrations"},
     "events": {"event_counter"},
     "health": {"component_status", "watched_components"},
+    "hosts": {"host_clock", "host_state"},
     "notifications": {
         "action_runs", "calendar_feeds", "channels", "contact_addresses", "contacts", "deliveries",
         "delivery_addresses", "escalations", "event_cursors", "message_links",
@@ -59,6 +60,8 @@ GUESTS = {
     ("late_samples", "alerts/preview/coverage.sql"),
     # In the one statement of the evaluation, which excludes removed targets.
     ("watched_components", "alerts/evaluation/statement.sql"),
+    # The same for removed hosts.
+    ("host_state", "alerts/evaluation/statement.sql"),
 }
 """Who names another package's table, and why."""
 GUEST_ROOMS = {"notifications": {"alert_rules", "system_alert_events", "system_alerts"}}

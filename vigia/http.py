@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 
 from litestar import Litestar
 
@@ -12,10 +13,12 @@ from api.app import create_app
 from api.http.context import AppContext
 from api.server.connections import Connections, open_connections
 from api.server.server import listen, serve
+from model.times import utc_now
 from notifications.outbox.pool_share import PoolShare
 from retention.forecast import disk_of
 from runtime.schedule import every
 from runtime.settings import Settings, SettingsError
+from samples.write_batch import Stored, WriteBatch
 from vigia.self_monitoring.status import status_of
 from vigia.service import Service
 from vigia.transitions import ON_TRANSITIONS
@@ -75,6 +78,11 @@ async def _serve(service: Service, listener: socket.socket) -> None:
         await asyncio.wait([confirming])
 
 
+async def _note_hosts(service: Service, batch: WriteBatch, stored: Stored) -> None:
+    """Note which hosts a stored batch came from."""
+    await service.hosts.note(batch, stored.refused, utc_now(), service.config.value.measured)
+
+
 def _app(service: Service, auth: Authenticator, connections: Connections) -> Litestar:
     context = AppContext(
         pool=service.requests,
@@ -84,6 +92,7 @@ def _app(service: Service, auth: Authenticator, connections: Connections) -> Lit
         auth=auth,
         live=service.live,
         write=service.writer.store,
+        note_hosts=partial(_note_hosts, service),
         is_away=lambda: service.writer.is_away,
         announce=service.announce,
         on_transitions=ON_TRANSITIONS,

@@ -15,6 +15,7 @@ from db.engine import Engine, open_engine
 from db.pool import DatabasePool
 from health.missed import MissedChecks
 from health.monitor import Monitor
+from hosts.watch import HostWatch
 from live.hub import Live
 from live.subscribers import Subscribers, load
 from model.times import utc_now
@@ -78,6 +79,7 @@ class Service(Struct, kw_only=True):
     """To be called after a commit with new events: wakes live clients and the dispatcher."""
     evaluations: Evaluations
     monitor: Monitor
+    hosts: HostWatch
     sql_rules: SqlRuleCollector
     incarnations: Incarnations
     readiness: Readiness
@@ -150,6 +152,7 @@ async def open_unprepared(settings: Settings) -> AsyncIterator[Service]:
                 announce=announce,
                 evaluations=_evaluations(settings, pool, config, writer, announce),
                 monitor=monitor,
+                hosts=HostWatch(pool=pool, put=writer.put),
                 sql_rules=SqlRuleCollector(pool, writer.put),
                 incarnations=incarnations,
                 readiness=Readiness(pool, lambda: writer.cause),

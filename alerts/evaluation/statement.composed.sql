@@ -74,6 +74,12 @@ looked_at AS NOT MATERIALIZED (
               WHERE w.removed_at IS NOT NULL
                 AND (w.removed_at > :end::timestamptz - :removal_grace::interval
                      OR NOT EXISTS (SELECT FROM series_state st WHERE st.series_id = s.id))
+              UNION ALL
+              -- A removed host has sent nothing since. Windows may still reach back to what it sent before.
+              SELECT s.id
+              FROM host_state h
+              JOIN series s ON coalesce(s.labels ->> 'host', s.component) = h.name
+              WHERE h.removed_at IS NOT NULL AND (h.kind = 'host') = (s.labels ? 'host')
           )
 ), needed AS MATERIALIZED (
     SELECT n.id, n.series_id, n.source, make_interval(secs => n.window_s) AS length,
@@ -475,6 +481,8 @@ turned AS MATERIALIZED (
            j.rank, r.name AS rule, coalesce(r.category, s.category, 'system') AS category, s.id AS series_id,
            coalesce(r.limits[j.rank], r.limits[j.value_rank]) AS threshold,
            CASE WHEN r.metric = 'component_up' THEN subject_of(j.component, j.labels) || ' is down'
+                WHEN r.metric = 'host_silent_seconds'
+                THEN coalesce(j.labels ->> 'host', j.component) || ' stopped sending'
                 ELSE concat_ws(': ', nullif(subject_of(j.component, j.labels), ''), r.name) END AS title,
            CASE WHEN r.kind = 'composite' THEN concat_ws(', ',
                'all of ' || nullif(array_to_string(r.all_of, ' and '), ''),
@@ -483,6 +491,7 @@ turned AS MATERIALIZED (
                 WHEN j.reason = 'no data' THEN 'no data of ' || series_name(r.metric, j.labels)
                 WHEN j.reason <> '' AND j.value IS NULL THEN concat_ws(': ', series_name(r.metric, j.labels), j.reason)
                 WHEN r.metric = 'component_up' THEN coalesce(nullif(st.reason, ''), 'it does not answer')
+                WHEN r.metric = 'host_silent_seconds' THEN coalesce(nullif(st.reason, ''), 'no sample arrives')
                 ELSE breach_message(
                     CASE r.kind WHEN 'burn' THEN 'Burn rate of the error budget'
                                 ELSE metric_title(r.metric) || labels_in_brackets(j.labels) END
@@ -864,6 +873,8 @@ turned AS MATERIALIZED (
            j.rank, r.name AS rule, coalesce(r.category, s.category, 'system') AS category, s.id AS series_id,
            coalesce(r.limits[j.rank], r.limits[j.value_rank]) AS threshold,
            CASE WHEN r.metric = 'component_up' THEN subject_of(j.component, j.labels) || ' is down'
+                WHEN r.metric = 'host_silent_seconds'
+                THEN coalesce(j.labels ->> 'host', j.component) || ' stopped sending'
                 ELSE concat_ws(': ', nullif(subject_of(j.component, j.labels), ''), r.name) END AS title,
            CASE WHEN r.kind = 'composite' THEN concat_ws(', ',
                'all of ' || nullif(array_to_string(r.all_of, ' and '), ''),
@@ -872,6 +883,7 @@ turned AS MATERIALIZED (
                 WHEN j.reason = 'no data' THEN 'no data of ' || series_name(r.metric, j.labels)
                 WHEN j.reason <> '' AND j.value IS NULL THEN concat_ws(': ', series_name(r.metric, j.labels), j.reason)
                 WHEN r.metric = 'component_up' THEN coalesce(nullif(st.reason, ''), 'it does not answer')
+                WHEN r.metric = 'host_silent_seconds' THEN coalesce(nullif(st.reason, ''), 'no sample arrives')
                 ELSE breach_message(
                     CASE r.kind WHEN 'burn' THEN 'Burn rate of the error budget'
                                 ELSE metric_title(r.metric) || labels_in_brackets(j.labels) END
@@ -1461,6 +1473,8 @@ turned AS MATERIALIZED (
            j.rank, r.name AS rule, coalesce(r.category, s.category, 'system') AS category, s.id AS series_id,
            coalesce(r.limits[j.rank], r.limits[j.value_rank]) AS threshold,
            CASE WHEN r.metric = 'component_up' THEN subject_of(j.component, j.labels) || ' is down'
+                WHEN r.metric = 'host_silent_seconds'
+                THEN coalesce(j.labels ->> 'host', j.component) || ' stopped sending'
                 ELSE concat_ws(': ', nullif(subject_of(j.component, j.labels), ''), r.name) END AS title,
            CASE WHEN r.kind = 'composite' THEN concat_ws(', ',
                'all of ' || nullif(array_to_string(r.all_of, ' and '), ''),
@@ -1469,6 +1483,7 @@ turned AS MATERIALIZED (
                 WHEN j.reason = 'no data' THEN 'no data of ' || series_name(r.metric, j.labels)
                 WHEN j.reason <> '' AND j.value IS NULL THEN concat_ws(': ', series_name(r.metric, j.labels), j.reason)
                 WHEN r.metric = 'component_up' THEN coalesce(nullif(st.reason, ''), 'it does not answer')
+                WHEN r.metric = 'host_silent_seconds' THEN coalesce(nullif(st.reason, ''), 'no sample arrives')
                 ELSE breach_message(
                     CASE r.kind WHEN 'burn' THEN 'Burn rate of the error budget'
                                 ELSE metric_title(r.metric) || labels_in_brackets(j.labels) END
@@ -1793,6 +1808,8 @@ turned AS MATERIALIZED (
            j.rank, r.name AS rule, coalesce(r.category, s.category, 'system') AS category, s.id AS series_id,
            coalesce(r.limits[j.rank], r.limits[j.value_rank]) AS threshold,
            CASE WHEN r.metric = 'component_up' THEN subject_of(j.component, j.labels) || ' is down'
+                WHEN r.metric = 'host_silent_seconds'
+                THEN coalesce(j.labels ->> 'host', j.component) || ' stopped sending'
                 ELSE concat_ws(': ', nullif(subject_of(j.component, j.labels), ''), r.name) END AS title,
            CASE WHEN r.kind = 'composite' THEN concat_ws(', ',
                'all of ' || nullif(array_to_string(r.all_of, ' and '), ''),
@@ -1801,6 +1818,7 @@ turned AS MATERIALIZED (
                 WHEN j.reason = 'no data' THEN 'no data of ' || series_name(r.metric, j.labels)
                 WHEN j.reason <> '' AND j.value IS NULL THEN concat_ws(': ', series_name(r.metric, j.labels), j.reason)
                 WHEN r.metric = 'component_up' THEN coalesce(nullif(st.reason, ''), 'it does not answer')
+                WHEN r.metric = 'host_silent_seconds' THEN coalesce(nullif(st.reason, ''), 'no sample arrives')
                 ELSE breach_message(
                     CASE r.kind WHEN 'burn' THEN 'Burn rate of the error budget'
                                 ELSE metric_title(r.metric) || labels_in_brackets(j.labels) END

@@ -109,8 +109,8 @@ mildest.is_breached OR found.is_known OR found.rule_id IN (SELECT rule_id FROM a
 true
 
 -- part: live.present
--- Exclude removed components: all their series within the removal grace period, because a probe may be in flight, and
--- afterwards every series without a newest sample. This subquery usually returns no rows.
+-- Exclude removed hosts. Of removed components exclude all series within the removal grace period, because a probe may
+-- be in flight, and afterwards every series without a newest sample. This subquery usually returns no rows.
 t.series_id NOT IN (
     SELECT s.id
     FROM watched_components w
@@ -118,6 +118,12 @@ t.series_id NOT IN (
     WHERE w.removed_at IS NOT NULL
       AND (w.removed_at > %(end)s::timestamptz - %(removal_grace)s::interval
            OR NOT EXISTS (SELECT FROM series_state st WHERE st.series_id = s.id))
+    UNION ALL
+    -- A removed host has sent nothing since. Windows may still reach back to what it sent before.
+    SELECT s.id
+    FROM host_state h
+    JOIN series s ON coalesce(s.labels ->> 'host', s.component) = h.name
+    WHERE h.removed_at IS NOT NULL AND (h.kind = 'host') = (s.labels ? 'host')
 )
 
 -- part: draft.present
@@ -197,6 +203,8 @@ turned AS MATERIALIZED (
            j.rank, r.name AS rule, coalesce(r.category, s.category, 'system') AS category, s.id AS series_id,
            coalesce(r.limits[j.rank], r.limits[j.value_rank]) AS threshold,
            CASE WHEN r.metric = 'component_up' THEN subject_of(j.component, j.labels) || ' is down'
+                WHEN r.metric = 'host_silent_seconds'
+                THEN coalesce(j.labels ->> 'host', j.component) || ' stopped sending'
                 ELSE concat_ws(': ', nullif(subject_of(j.component, j.labels), ''), r.name) END AS title,
            CASE WHEN r.kind = 'composite' THEN concat_ws(', ',
                'all of ' || nullif(array_to_string(r.all_of, ' and '), ''),
@@ -205,6 +213,7 @@ turned AS MATERIALIZED (
                 WHEN j.reason = 'no data' THEN 'no data of ' || series_name(r.metric, j.labels)
                 WHEN j.reason <> '' AND j.value IS NULL THEN concat_ws(': ', series_name(r.metric, j.labels), j.reason)
                 WHEN r.metric = 'component_up' THEN coalesce(nullif(st.reason, ''), 'it does not answer')
+                WHEN r.metric = 'host_silent_seconds' THEN coalesce(nullif(st.reason, ''), 'no sample arrives')
                 ELSE breach_message(
                     CASE r.kind WHEN 'burn' THEN 'Burn rate of the error budget'
                                 ELSE metric_title(r.metric) || labels_in_brackets(j.labels) END

@@ -41,6 +41,18 @@ WITH cause AS MATERIALIZED (
     ) down ON d.needed ? down.component
     WHERE :dependencies::jsonb <> '{}'
     GROUP BY down.component
+    UNION ALL
+    -- Values of a silent host are old. Only the alert that says so stays.
+    SELECT 'silent:' || h.name,
+           CASE h.kind WHEN 'host' THEN jsonb_build_object('labels', jsonb_build_object('host', h.name))
+                       ELSE jsonb_build_object('component', h.name, 'without', 'host') END
+           || jsonb_build_object('not_of', (
+               SELECT coalesce(jsonb_agg(r.name), '[]') FROM alert_rules r WHERE r.metric = 'host_silent_seconds'
+           )),
+           'auto', 'it has sent nothing since ' || to_char(h.silent_since AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')
+           || ' UTC'
+    FROM hosts h
+    WHERE h.silent_since IS NOT NULL
 ), found AS MATERIALIZED (
     SELECT a.id, a.level, a.value, a.threshold, a.suppressed_by AS was,
            ARRAY(
@@ -51,6 +63,8 @@ WITH cause AS MATERIALIZED (
                    AND coalesce(c.matcher -> 'category' ? a.category, true)
                    AND coalesce(c.matcher -> 'level' ? a.level, true)
                    AND a.labels @> coalesce(c.matcher -> 'labels', '{}')
+                   AND NOT coalesce(a.labels ? (c.matcher ->> 'without'), false)
+                   AND NOT coalesce(c.matcher -> 'not_of' ? a.rule, false)
                ORDER BY c.name
            ) AS suppressed_by
     FROM system_alerts a
@@ -107,6 +121,8 @@ WHERE EXISTS (
         AND coalesce(c.matcher -> 'category' ? a.category, true)
         AND coalesce(c.matcher -> 'level' ? a.level, true)
         AND a.labels @> coalesce(c.matcher -> 'labels', '{}')
+        AND NOT coalesce(a.labels ? (c.matcher ->> 'without'), false)
+        AND NOT coalesce(c.matcher -> 'not_of' ? a.rule, false)
 );
 
 ROLLBACK;

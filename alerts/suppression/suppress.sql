@@ -1,10 +1,12 @@
 -- part: matches
--- Whether a cause (c) suppresses an alert (a).
+-- Whether a cause (c) suppresses an alert (a). Only causes of Vigia's own have `without`, a label, and `not_of`, rules.
 coalesce(c.matcher -> 'rule' ? a.rule, true)
 AND coalesce(c.matcher -> 'component' ? a.component, true)
 AND coalesce(c.matcher -> 'category' ? a.category, true)
 AND coalesce(c.matcher -> 'level' ? a.level, true)
 AND a.labels @> coalesce(c.matcher -> 'labels', '{}')
+AND NOT coalesce(a.labels ? (c.matcher ->> 'without'), false)
+AND NOT coalesce(c.matcher -> 'not_of' ? a.rule, false)
 
 -- name: count_suppressed
 -- The number of transitions of a rule that silences and maintenance windows would have suppressed. A resolution is
@@ -55,6 +57,18 @@ WITH cause AS MATERIALIZED (
     ) down ON d.needed ? down.component
     WHERE %(dependencies)s::jsonb <> '{}'
     GROUP BY down.component
+    UNION ALL
+    -- Values of a silent host are old. Only the alert that says so stays.
+    SELECT 'silent:' || h.name,
+           CASE h.kind WHEN 'host' THEN jsonb_build_object('labels', jsonb_build_object('host', h.name))
+                       ELSE jsonb_build_object('component', h.name, 'without', 'host') END
+           || jsonb_build_object('not_of', (
+               SELECT coalesce(jsonb_agg(r.name), '[]') FROM alert_rules r WHERE r.metric = 'host_silent_seconds'
+           )),
+           'auto', 'it has sent nothing since ' || to_char(h.silent_since AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')
+           || ' UTC'
+    FROM hosts h
+    WHERE h.silent_since IS NOT NULL
 ), found AS MATERIALIZED (
     SELECT a.id, a.level, a.value, a.threshold, a.suppressed_by AS was,
            ARRAY(

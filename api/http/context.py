@@ -64,6 +64,8 @@ class AppContext(Struct, frozen=True, kw_only=True):
     """The present state, from memory."""
     write: Callable[[WriteBatch, int | None], Awaitable[Stored]]
     """Stores samples with at most so many new series; returns when they are stored or spooled."""
+    note_hosts: Callable[[WriteBatch, Stored], Awaitable[None]]
+    """Takes a stored batch of live samples, whose hosts are therefore alive."""
     is_away: Callable[[], bool]
     """Whether the database is known not to answer."""
     announce: Callable[[], None]

@@ -26,6 +26,13 @@ from samples import current, series
 
 ENCODINGS = (Encoding.IDENTITY, Encoding.GZIP, Encoding.ZSTD)
 
+Imported = Annotated[
+    bool,
+    QueryParameter(
+        description="These samples were measured before and elsewhere: they are no sign that "
+        "their hosts are alive."
+    ),
+]
 Metric = Annotated[str | None, QueryParameter(description="Return only this metric.")]
 Component = Annotated[str | None, QueryParameter(description="Return only this component.")]
 
@@ -90,7 +97,7 @@ async def newest(
     "unavailable, the status is 202 and accepted samples are spooled on disk.",
 )
 async def ingest(
-    request: KnownRequest, context: NamedDependency[AppContext]
+    request: KnownRequest, context: NamedDependency[AppContext], imported: Imported = False
 ) -> Response[WriteResult]:
     accepted = await accepted_times(context)
 
@@ -98,6 +105,7 @@ async def ingest(
         return native.read(body, accepted)
 
     parsed = await context.receivers.bodies.read(request, ENCODINGS, parse, native.INLINE_BYTES_MAX)
+    parsed.is_import = imported
     stored = await store(context, parsed, request.user, "native")
     rejected = parsed.rejected.total()
     result = WriteResult(stored.accepted, stored.duplicate, rejected, parsed.reasons())

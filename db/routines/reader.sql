@@ -35,7 +35,7 @@ BEGIN
     GRANT SELECT ON
         metrics, metrics_1m, metrics_5m, metrics_1h, metrics_1d, metrics_json, catalogue,
         counters_5m, counters_1h, counters_1d, distributions_5m, distributions_1h, distributions_1d,
-        components, checks, uptime_hourly, uptime_daily, alerts, alert_events, delivery_log
+        components, checks, uptime_hourly, uptime_daily, hosts, alerts, alert_events, delivery_log
     TO vigia_reader;
     GRANT EXECUTE ON FUNCTION history, rate, percentiles, percentile, uptime TO vigia_reader;
     -- A view calls functions with the rights of its reader, so the reader needs EXECUTE on them.

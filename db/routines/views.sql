@@ -120,6 +120,11 @@ CREATE OR REPLACE VIEW components AS
 SELECT component, category, status, since, reason, maintenance, last_check, uptime_24h
 FROM component_status;
 
+CREATE OR REPLACE VIEW hosts AS
+SELECT name, kind, component, last_seen, usual_interval_s, silent_since
+FROM host_state
+WHERE removed_at IS NULL;
+
 CREATE OR REPLACE VIEW alerts AS
 SELECT id, rule, level, category, component, labels, title, message, value, threshold, state,
        opened_at, acknowledged_at, acknowledged_by, resolved_at, resolved_by, suppressed_by, is_flapping
@@ -177,6 +182,7 @@ BEGIN
             ('checks', 'Each check of each component.'),
             ('uptime_hourly', 'Seconds of each component in each state, by hour.'),
             ('uptime_daily', 'Availability of each component by UTC day.'),
+            ('hosts', 'What sends samples, and when it was last seen.'),
             ('alerts', 'Alerts, open and past.'),
             ('alert_events', 'Each transition of each alert.'),
             ('delivery_log', 'Each message to one address: sent, waiting or failed.'),
@@ -240,6 +246,12 @@ BEGIN
             ('last_check', 'Time of the newest check.'),
             ('uptime_24h', 'Percentage of the observed time of the last 24 h in which it was not down.'),
             ('stands_for_s', 'Seconds from time on that the check covers.'),
+            ('name', 'Value of the label host, or the component that sends without it.'),
+            ('hosts.kind', 'host or component.'),
+            ('hosts.component', 'The component of its first sample.'),
+            ('last_seen', 'Time of the newest live sample.'),
+            ('usual_interval_s', 'Usual seconds between two live samples; null: not known yet.'),
+            ('silent_since', 'Its last_seen if it stopped sending; null: it sends.'),
             ('id', 'Number of the alert.'),
             ('rule', 'Name of the rule that raised it.'),
             ('level', 'info, warning, critical or emergency.'),

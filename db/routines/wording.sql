@@ -35,7 +35,8 @@ CREATE OR REPLACE FUNCTION metric_title(metric text) RETURNS text LANGUAGE sql I
         "trading_trades_24h": "Trades 24h", "trading_volume_24h": "Volume 24h", "trading_pnl_24h": "PnL of 24 h",
         "trading_success_percent": "Success rate", "trading_symbol_volume_24h": "Symbol volume 24h",
         "trading_symbol_pnl_24h": "Symbol PnL 24h", "trading_simulated": "Simulated",
-        "component_up": "Availability", "security_events": "Security events", "sql_rule_rows": "SQL rule rows"
+        "component_up": "Availability", "security_events": "Security events",
+        "host_silent_seconds": "Silence", "sql_rule_rows": "SQL rule rows"
     }'::jsonb ->> metric, upper(left(words, 1)) || substr(words, 2))
     FROM (
         SELECT replace(regexp_replace(metric, '_(percent|ms|seconds|bytes|days)$', ''), '_', ' ') AS words

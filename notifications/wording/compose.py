@@ -2,7 +2,7 @@
 
 from msgspec import structs
 
-from model.series import COMPONENT_UP
+from model.series import COMPONENT_UP, HOST, HOST_SILENT_SECONDS
 from model.severity import Level
 from notifications.message import Event, Kind, Links, Message, thread_of
 from notifications.rendering.buttons import web_address
@@ -78,6 +78,9 @@ def _title(situation: Situation, alert: ShownAlert, own: Words) -> str:
     title = one_line(alert.title, TITLE_LENGTH_MAX)
     if situation.measure is not None and situation.measure.metric == COMPONENT_UP:
         title = own("title.down", where=one_line(alert.component, NAME_LENGTH_MAX))
+    if situation.measure is not None and situation.measure.metric == HOST_SILENT_SECONDS:
+        name = alert.labels.get(HOST, alert.component)
+        title = own("title.silent", where=one_line(name, NAME_LENGTH_MAX))
     values = {"title": title, "level": own(f"level.{alert.level}")}
     match situation.event:
         case Event.ESCALATED | Event.LOWERED if previous is not None:

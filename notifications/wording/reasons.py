@@ -15,6 +15,7 @@ REASONS: Mapping[str, str] = {
     "the rule no longer looks at it": "not_covered",
     "no longer watched": "not_watched",
     "the rule was deleted": "rule_deleted",
+    "the host was removed": "host_removed",
 }
 """Comments that Vigia itself writes into the audit, and the template of each."""
 WITHOUT_VALUE = frozenset({"no data", "the rule cannot be evaluated"})

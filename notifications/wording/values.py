@@ -1,6 +1,6 @@
 """What was measured, against its limit."""
 
-from model.series import COMPONENT_UP
+from model.series import COMPONENT_UP, HOST_SILENT_SECONDS
 from notifications.message import Event
 from notifications.wording.naming import metric_text, title_of
 from notifications.wording.numbers import duration_text, pair_text, value_text
@@ -35,6 +35,8 @@ def what_text(situation: Situation, alert: ShownAlert, words: Words) -> str:
     is_over = situation.event is Event.RESOLVED and alert.resolved_by == AUTO and not comment
     if measure.metric == COMPONENT_UP:
         return words("value.up") if is_over else one_line(alert.message)
+    if measure.metric == HOST_SILENT_SECONDS:
+        return words("value.sends") if is_over else one_line(alert.message)
     measured = _measured(measure, alert, words)
     if not measured or not is_over:
         return _with_aggregate(measured, measure, words) or one_line(alert.message)

@@ -23,6 +23,7 @@ from config.model import Config
 from config.store import read
 from db.engine import Engine
 from db.queries import Pool
+from hosts.watch import HostWatch
 from live.client import Limits
 from live.hub import Live
 from model.principal import Role
@@ -97,6 +98,7 @@ class Service:
     async def begin(self, pool: Pool) -> None:
         """Forget the test before."""
         self.writer = Writer(pool, self.live.publish, can_copy=self.can_copy)
+        self.hosts = HostWatch(pool=pool, put=self.writer.put)
         self.live.forget()
         self.context.receivers.accepted_times.forget()
         self.context.receivers.series_quota = SeriesQuota()
@@ -165,6 +167,9 @@ class Service:
     async def store(self, load: WriteBatch, series_max: int | None) -> Stored:
         return await self.writer.store(load, series_max)
 
+    async def note_hosts(self, batch: WriteBatch, stored: Stored) -> None:
+        await self.hosts.note(batch, stored.refused, utc_now(), self.config.measured)
+
     def _context(self, pool: Pool, settings: Settings) -> AppContext:
         return AppContext(
             pool=pool,
@@ -174,6 +179,7 @@ class Service:
             auth=Authenticator(pool, settings),
             live=self.live,
             write=self.store,
+            note_hosts=self.note_hosts,
             is_away=lambda: self.writer.is_away,
             announce=self.wake,
             on_transitions=ON_TRANSITIONS,

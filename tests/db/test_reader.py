@@ -26,9 +26,9 @@ VIEWS = {
     *(f"metrics_{width}" for width in ("1m", "5m", "1h", "1d", "json")),
     *(f"{family}_{w}" for family in ("counters", "distributions") for w in ("5m", "1h", "1d")),
     *("catalogue", "components", "checks", "uptime_hourly", "uptime_daily"),
-    *("alerts", "alert_events", "delivery_log"),
+    *("hosts", "alerts", "alert_events", "delivery_log"),
 }
-EMPTY = {"components", "alerts", "alert_events", "delivery_log"}
+EMPTY = {"components", "hosts", "alerts", "alert_events", "delivery_log"}
 """Views of which `fill` makes no row."""
 CALLS = [
     "SELECT * FROM history('load', %s, %s, '1 hour')",

@@ -19,6 +19,7 @@ from audit.refusals import Refusals
 from config.model import Config
 from db.queries import Pool
 from events import bus
+from hosts.watch import HostWatch
 from live.client import Limits
 from live.hub import Live
 from model.principal import Role
@@ -116,6 +117,7 @@ async def _ignore() -> None:
 def app_of(service: Service) -> Litestar:
     own = Settings(admin_key=Secret(ADMIN_KEY), port=service.port)
     auth = Authenticator(service.pool, own, refusals=service.refusals)
+    hosts = HostWatch(pool=service.pool, put=service.writer.put)
     context = AppContext(
         pool=service.pool,
         own_pool=service.pool,
@@ -124,6 +126,7 @@ def app_of(service: Service) -> Litestar:
         auth=auth,
         live=service.live,
         write=service.writer.store,
+        note_hosts=lambda batch, stored: hosts.note(batch, stored.refused, utc_now(), ()),
         is_away=lambda: service.writer.is_away,
         announce=service.live.wake,
         on_transitions=ON_TRANSITIONS,

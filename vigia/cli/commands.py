@@ -10,7 +10,7 @@ import click
 from vigia.cli import terminal
 
 OURS = frozenset(
-    {"alerts", "api", "collectors", "db", "health", "notifications", "retention", "vigia"}
+    {"alerts", "api", "collectors", "db", "health", "hosts", "notifications", "retention", "vigia"}
 )
 
 

@@ -17,6 +17,7 @@ COMMANDS = {
     "demo": "vigia.cli.groups.demo:demo_command",
     "doctor": "vigia.cli.groups.service:doctor_command",
     "history": "vigia.cli.groups.history:history_command",
+    "hosts": "vigia.cli.hosts:hosts_group",
     "import": "vigia.cli.importing.command:import_command",
     "keys": "vigia.cli.groups.keys:keys_group",
     "oncall": "vigia.cli.on_call.oncall:oncall_group",

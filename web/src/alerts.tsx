@@ -5,9 +5,9 @@ import { formatValue, labelsText } from "./format.ts";
 import { Rest } from "./search.tsx";
 import { Since } from "./since.tsx";
 import { keyOf } from "./state.ts";
-import { act, alerts, state } from "./store.ts";
+import { act, alerts, currentAlerts, state } from "./store.ts";
 import type { Alert } from "./types.ts";
-import { isWebAddress, suppressedText } from "./wording.ts";
+import { isCurrent, isWebAddress, suppressedText } from "./wording.ts";
 
 const HEADING = "alerts";
 /** Its value is 0 or 1, and the title says which. */
@@ -22,7 +22,7 @@ export function Alerts() {
   return (
     <section aria-labelledby={HEADING}>
       <h2 id={HEADING} tabIndex={-1}>
-        Active alerts {count > 0 && <span class="count">{count}</span>}
+        Active alerts {count > 0 && <span class="count">{currentAlerts}</span>}
       </h2>
       {count === 0 && <p class="quiet">No active alerts.</p>}
       <ul class="alerts">
@@ -75,9 +75,9 @@ function OneAlert({ alert }: { alert: Alert }) {
   );
 }
 
-/** The newest value of the series, beside the one at which the alert opened. */
+/** The newest value of the series, beside the one at which the alert opened. That of a silent host is old. */
 function Present({ alert }: { alert: Alert }) {
-  if (alert.metric === null || alert.metric === UP) return null;
+  if (alert.metric === null || alert.metric === UP || !isCurrent(alert)) return null;
   const value = state.value.values.get(alert.component)?.values.get(keyOf(alert.metric, alert.labels));
   return value === undefined ? null : <> · now {formatValue(value.value, value.unit)}</>;
 }

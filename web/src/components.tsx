@@ -5,7 +5,7 @@ import { formatUptime, formatValue, titleOf } from "./format.ts";
 import { Rest } from "./search.tsx";
 import { Since } from "./since.tsx";
 import { keyOf } from "./state.ts";
-import { groups, state } from "./store.ts";
+import { currentAlerts, groups, state } from "./store.ts";
 import type { ComponentHealth, SeriesName } from "./types.ts";
 import { coverage, headline, reasonText, statusText } from "./wording.ts";
 
@@ -41,11 +41,11 @@ export const foremost = computed<readonly SeriesName[]>(() => {
 });
 
 export function Overview() {
-  const { status, health, alerts } = state.value;
+  const { status, health } = state.value;
   return (
     <section class="overview" data-status={status ?? "none"} aria-labelledby="overall">
       <div role="status">
-        <h1 id="overall">{headline(status, health, alerts.size)}</h1>
+        <h1 id="overall">{headline(status, health, currentAlerts.value)}</h1>
         <p>{coverage(health)}</p>
       </div>
     </section>

@@ -1,6 +1,7 @@
 /** The present state of the page, and how each message changes it. Pure. */
 
 import type { Alert, ComponentHealth, CurrentMetrics, Labels, Message, Status } from "./types.ts";
+import { isCurrent } from "./wording.ts";
 
 /** The newest value of one series. */
 export interface Value {
@@ -87,10 +88,10 @@ export function reduceAll(state: State, messages: readonly Message[]): State {
   return now;
 }
 
-/** Most severe first, newest first among equals. */
+/** Those about old values last, most severe first, newest first among equals. */
 export function sortedAlerts(alerts: ReadonlyMap<number, Alert>): Alert[] {
   return [...alerts.values()].sort(
-    (a, b) => LEVELS.indexOf(b.level) - LEVELS.indexOf(a.level) || b.id - a.id,
+    (a, b) => Number(isCurrent(b)) - Number(isCurrent(a)) || LEVELS.indexOf(b.level) - LEVELS.indexOf(a.level) || b.id - a.id,
   );
 }
 

@@ -6,7 +6,7 @@ import { catalogueOf, type Group } from "./catalogue.ts";
 import { Connection, type Link } from "./connection.ts";
 import { EMPTY, reduceAll, sortedAlerts, withEverything } from "./state.ts";
 import type { Alert, CurrentMetrics, Message, SeriesName } from "./types.ts";
-import { alertNews } from "./wording.ts";
+import { alertNews, isCurrent } from "./wording.ts";
 
 const TICK_MS = 5_000;
 /** A state with thousands of series arrives in many messages, which are applied together. */
@@ -25,6 +25,8 @@ export const groups = computed<readonly Group[]>(() => {
   return (described = catalogueOf(state.peek().values, described));
 });
 export const alerts = computed(() => sortedAlerts(state.value.alerts));
+/** How many alerts are about values of now. */
+export const currentAlerts = computed(() => alerts.value.filter(isCurrent).length);
 
 const members = computed(() => state.value.members);
 let described: readonly Group[] = [];
@@ -50,7 +52,7 @@ export function start(): void {
   connection.open();
   setInterval(tick, TICK_MS);
   effect(() => {
-    const count = alerts.value.length;
+    const count = currentAlerts.value;
     document.title = count === 0 ? "Vigia" : `(${count}) Vigia`;
   });
 }

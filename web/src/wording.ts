@@ -62,9 +62,22 @@ export function alertNews(
   ].join(". ");
 }
 
+/** What precedes the name of a silent host in the causes that suppress an alert. */
+const SILENT = "silent:";
+
 /** The causes that suppress an alert: `silence:3` becomes "silence 3". */
 export function suppressedText(suppressedBy: string[]): string {
-  return suppressedBy.length === 0 ? "" : `suppressed by ${listed(suppressedBy.map((one) => one.replace(":", " ")))}`;
+  const hosts = suppressedBy.filter((one) => one.startsWith(SILENT)).map((one) => one.slice(SILENT.length));
+  const others = suppressedBy.filter((one) => !one.startsWith(SILENT)).map((one) => one.replace(":", " "));
+  return [
+    ...(hosts.length > 0 ? [`${listed(hosts)} stopped sending, so this is old`] : []),
+    ...(others.length > 0 ? [`suppressed by ${listed(others)}`] : []),
+  ].join(" · ");
+}
+
+/** Whether an alert is about a value of now, and not about one of a host that stopped sending. */
+export function isCurrent(alert: Alert): boolean {
+  return !alert.suppressed_by.some((one) => one.startsWith(SILENT));
 }
 
 /** Whether a text that somebody wrote may become a link: a script is not one. */

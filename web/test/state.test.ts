@@ -79,6 +79,8 @@ test("alerts open, change and go, loudest first", () => {
   const closed = after(open, { type: "alert_resolved", data: { ...loud, resolved_at: T0 } });
   assert.deepEqual(sortedAlerts(closed.alerts).map(({ id }) => id), [3, 1]);
   assert.equal(after(closed, alerts(true)).alerts.size, 0);
+  const old = after(open, alerts(false, { ...loud, suppressed_by: ["silent:web2"] }));
+  assert.deepEqual(sortedAlerts(old.alerts).map(({ id }) => id), [3, 1, 2]);
 });
 
 test("the number of members changes with the series and not with their values", () => {

@@ -48,6 +48,10 @@ test("what suppresses an alert is said in words", () => {
     suppressedText(["dependency:database", "maintenance:backup"]),
     "suppressed by dependency database and maintenance backup",
   );
+  assert.equal(
+    suppressedText(["silence:3", "silent:web2"]),
+    "web2 stopped sending, so this is old · suppressed by silence 3",
+  );
 });
 
 test("each wait is longer, up to half a minute, and never the same for all", () => {

@@ -10,6 +10,7 @@ from audit import log as audit_log
 from model.principal import Principal, Role
 from model.series import (
     COMPONENT_UP,
+    HOST_SILENT_SECONDS,
     SECURITY_EVENTS,
     SELF_METRICS,
     SQL_RULE_ROWS,
@@ -19,8 +20,8 @@ from model.series import (
 
 OWN = Fault(
     "scope",
-    f"component {audit_log.COMPONENT} and metrics {SECURITY_EVENTS} and {SQL_RULE_ROWS} "
-    "are reserved for Vigia; use other names",
+    f"component {audit_log.COMPONENT} and metrics {SECURITY_EVENTS}, {SQL_RULE_ROWS} and "
+    f"{HOST_SILENT_SECONDS} are reserved for Vigia; use other names",
 )
 MEASURED = Fault(
     "scope",

@@ -74,6 +74,8 @@ class ParsedWrite(Struct):
     rejected: Counter[Fault] = field(default_factory=Counter)
     skipped: Counter[Fault] = field(default_factory=Counter)
     examples: dict[Fault, str] = field(default_factory=dict)
+    is_import: bool = False
+    """Whether the samples were measured before and elsewhere, so that they are no sign of life."""
 
     def reject(self, fault: Fault, count: int = 1, metric: str = "") -> None:
         """Count rejected samples."""

@@ -54,6 +54,8 @@ async def store_now(
     if batch.samples:
         remaining = None if principal.role is Role.ADMIN else receivers.series_quota.remaining(key)
         stored = await context.write(batch, remaining)
+        if not parsed.is_import:
+            await context.note_hosts(batch, stored)
         receivers.series_quota.count(key, stored.series)
         parsed.reject(NEW_SERIES, stored.refused.samples)
     receivers.count(protocol, parsed, batch.samples - stored.refused.samples)

@@ -102,6 +102,7 @@ LOWEST = {
     ("GET", f"{BASE}/policies/x"): Role.OPERATOR,
     ("PUT", f"{BASE}/policies/x"): Role.ADMIN,
     ("DELETE", f"{BASE}/policies/x"): Role.ADMIN,
+    ("DELETE", f"{BASE}/hosts/x"): Role.OPERATOR,
     ("PUT", f"{BASE}/config/x"): Role.ADMIN,
     ("POST", f"{BASE}/config/retention/preview"): Role.OPERATOR,
     ("POST", f"{BASE}/dev/test-alert"): Role.ADMIN,

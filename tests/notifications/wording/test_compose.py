@@ -27,6 +27,7 @@ from tests.notifications.wording.situations import (
 )
 
 UP = Measure(metric="component_up", category="external")
+SILENCE = Measure(metric="host_silent_seconds", agg="last")
 ACKNOWLEDGED = {"acknowledged_at": "2026-03-01T03:03:00Z", "acknowledged_by": "ana"}
 RESOLVED = {"resolved_at": "2026-03-01T03:12:00Z", "resolved_by": "auto"}
 DOWN: dict[str, Any] = {
@@ -36,6 +37,14 @@ DOWN: dict[str, Any] = {
     "message": "HTTP 503",
     "value": 0.0,
     "threshold": 0.5,
+}
+SILENT: dict[str, Any] = {
+    "title": "web2 stopped sending",
+    "component": "server",
+    "labels": {"host": "web2"},
+    "message": "no sample since 2026-03-01 02:57:45 UTC; usually one every 15 s",
+    "value": 135.0,
+    "threshold": 0.0,
 }
 
 
@@ -167,6 +176,24 @@ def said(message: Message) -> str:
                 "[resolved] binance is down\n"
                 "It answers again\n"
                 "binance, lasted 12 min, from 04:00 to 04:12 CET"
+            ),
+        ),
+        (
+            situation(of=alert(**SILENT), measure=SILENCE),
+            PORTUGUESE,
+            (
+                "[crítico] web2 parou de enviar\n"
+                "no sample since 2026-03-01 02:57:45 UTC; usually one every 15 s\n"
+                "server, host web2, desde 00:00 UTC-3"
+            ),
+        ),
+        (
+            situation(Event.RESOLVED, alert(**SILENT, **RESOLVED), measure=SILENCE),
+            ENGLISH,
+            (
+                "[resolved] web2 stopped sending\n"
+                "It sends again\n"
+                "server, host web2, lasted 12 min, from 04:00 to 04:12 CET"
             ),
         ),
         (

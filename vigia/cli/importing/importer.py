@@ -22,6 +22,7 @@ from vigia.cli.importing.samples_file import DESCRIBED, LABELS, Name, Row
 
 METRICS = f"{BASE}/metrics"
 RETENTION = f"{BASE}/config/retention"
+IMPORTED = (("imported", "true"),)
 SAMPLES_MAX = 20_000
 NAMES_CHARS_MAX = 1_000_000
 """Limits of one request: samples, and characters of the names of their series."""
@@ -110,12 +111,12 @@ async def _ask(service: Client, batch: Batch) -> dict[str, Any]:
     """Send a batch; retry while the database is unavailable, after each of the pauses."""
     for pause_s in RETRY_PAUSES_S:
         try:
-            return await service.ask("POST", METRICS, body=batch)
+            return await service.ask("POST", METRICS, IMPORTED, body=batch)
         except AnswerError as error:
             if error.status != HTTPStatus.SERVICE_UNAVAILABLE:
                 raise
             await asyncio.sleep(pause_s)
-    return await service.ask("POST", METRICS, body=batch)
+    return await service.ask("POST", METRICS, IMPORTED, body=batch)
 
 
 class RetentionWidening:

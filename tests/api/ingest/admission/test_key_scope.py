@@ -45,7 +45,9 @@ def test_an_unbound_key_writes_anything() -> None:
 
 @pytest.mark.parametrize("role", [Role.INGEST, Role.ADMIN])
 def test_nobody_writes_what_the_service_alone_knows(role: Role) -> None:
-    own = [series(metric=name) for name in ("security_events", "sql_rule_rows")]
+    own = [
+        series(metric=name) for name in ("security_events", "sql_rule_rows", "host_silent_seconds")
+    ]
     reported = parsed(series(), series("security"), *own)
 
     restrict(reported, Principal("ana", role))
@@ -53,7 +55,7 @@ def test_nobody_writes_what_the_service_alone_knows(role: Role) -> None:
     assert [column.series for column in reported.columns] == [series()]
     assert [one.series for one in reported.histograms] == [series()]
     assert reported.sentence() == (
-        "9: component security and metrics security_events and sql_rule_rows "
+        "12: component security and metrics security_events, sql_rule_rows and host_silent_seconds "
         "are reserved for Vigia; use other names"
     )
 

@@ -189,7 +189,7 @@ def test_a_file_is_checked_without_a_database(tmp_path: Path) -> None:
 
     wrong, right = run("validate", str(file)), run("validate", "alerts/rules.toml")
 
-    assert (wrong.exit_code, right.exit_code, right.stdout) == (1, 0, "17 rules, all valid\n")
+    assert (wrong.exit_code, right.exit_code, right.stdout) == (1, 0, "18 rules, all valid\n")
     assert "\na: " in wrong.stderr
     assert "\nb: " in wrong.stderr
     assert run("import", str(file)).stderr == wrong.stderr

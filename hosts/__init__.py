@@ -1,0 +1,1 @@
+"""What sends samples: when each host was last seen, and whether it has stopped."""
