@@ -55,7 +55,7 @@ def log(tab: Tab) -> Locator:
 
 async def test_a_channel_is_made_tried_and_seen_in_the_log(tab: Tab, provider: Provider) -> None:
     await opened(tab)
-    await tab.sees("Nobody is told of alerts yet.")
+    await tab.sees("Nobody is notified of alerts yet.")
     await create(tab, "ops", provider.url)
 
     await tab.page.get_by_role("button", name="Send a test by ops").click()
@@ -102,7 +102,7 @@ async def test_a_channel_is_changed_without_its_secret_and_deleted_after_a_quest
 
     await tab.page.get_by_role("button", name="Delete Operations").click()
     await tab.page.get_by_role("dialog").get_by_role("button", name="Delete").click()
-    await tab.sees("Nobody is told of alerts yet.")
+    await tab.sees("Nobody is notified of alerts yet.")
     await expect(log(tab)).to_have_count(1)
 
 

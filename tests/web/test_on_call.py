@@ -59,7 +59,7 @@ async def test_an_empty_page_says_what_to_do_next(tab: Tab) -> None:
     await opened(tab)
     await tab.sees("There is no schedule yet.")
     await tab.sees("There is nobody to call yet.")
-    await expect(tab.page.get_by_text("First make a channel in the settings")).to_be_visible()
+    await expect(tab.page.get_by_text("First create a channel in the settings")).to_be_visible()
 
 
 async def test_a_shift_is_taken_with_two_taps_and_given_back(open_tab: OpenTab) -> None:
@@ -148,7 +148,7 @@ async def test_a_calendar_gets_an_address_that_reads_the_schedule(tab: Tab) -> N
     await fill(tab.service)
     await opened(tab)
     await schedule(tab).get_by_text("Calendar", exact=True).click()
-    await schedule(tab).get_by_role("button", name="Make the address").click()
+    await schedule(tab).get_by_role("button", name="Create the address").click()
 
     url = await schedule(tab).locator("code").inner_text()
     async with tab.service.http.get(url) as answer:

@@ -1,7 +1,7 @@
-/** Shows what Vigia pushes, also while no page is open, and acknowledges without opening one.
+/** Shows pushed messages, even if no page is open, and acknowledges alerts without opening one.
  *
  * A message is JSON: title, text, tag, urgent, links (open, acknowledge) and labels; see
- * docs/reference/notifications/webpush.md. This file is served as it is, and imports nothing.
+ * docs/reference/notifications/webpush.md. This file is served unchanged and imports nothing.
  */
 
 /** @type {ServiceWorkerGlobalScope} */
@@ -15,7 +15,7 @@ const worker = /** @type {any} */ (self);
  * }} Message
  */
 
-/** @type {Message} What is shown of a message that cannot be read: browsers want to see something. */
+/** @type {Message} Shown if a message cannot be decoded, because browsers require a notification for each push. */
 const UNREADABLE = {
   title: "Vigia",
   text: "",
@@ -47,9 +47,9 @@ async function show(message) {
     ...(links.acknowledge ? [{ action: "acknowledge", title: labels.acknowledge }] : []),
     ...(links.open ? [{ action: "open", title: labels.open }] : []),
   ].filter((action) => action.title);
-  // A later message takes the place of the earlier one with the same tag, and is heard as well.
-  const heard = { renotify: true, requireInteraction: urgent, timestamp: Date.now() };
-  const options = { body: text, tag, data: message, actions, ...heard };
+  // A later message replaces the earlier one with the same tag. `renotify` makes it alert again.
+  const alerting = { renotify: true, requireInteraction: urgent, timestamp: Date.now() };
+  const options = { body: text, tag, data: message, actions, ...alerting };
   await worker.registration.showNotification(title, options);
 }
 
@@ -60,7 +60,7 @@ async function show(message) {
 async function act(action, notification) {
   /** @type {Message} */
   const message = { ...UNREADABLE, ...notification.data };
-  // What came of it takes the place of the message: closed now, it might close what replaced it.
+  // The result replaces this notification. Do not close it, because that could close the result.
   if (action === "acknowledge" && message.links.acknowledge) return acknowledge(message);
   notification.close();
   return open(message.links.open ?? "/");
@@ -89,14 +89,14 @@ async function posted(url) {
 async function open(link) {
   const url = own(link);
   const pages = await worker.clients.matchAll({ type: "window", includeUncontrolled: true });
-  // Another page stays as it is: someone may be writing there.
+  // Do not navigate another page away, because the user may be typing there.
   const page = pages.find((one) => one.url === url);
   await (page ? page.focus() : worker.clients.openWindow(url));
 }
 
 /**
- * Return the address at this service. Links are made of the public address, and this browser may
- * know the service by another; a message never leads anywhere else.
+ * Returns the URL with the origin of this service. Links contain the public address, but this
+ * browser may use another one. It also prevents a message from leading to another site.
  * @param {string} link
  */
 function own(link) {

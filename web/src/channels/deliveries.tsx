@@ -1,4 +1,4 @@
-/** The delivery log: what was sent to whom, what waits, and what failed and why. */
+/** The delivery log: sent, waiting and failed messages, with the reason of each failure. */
 
 import { Select } from "../forms/field.tsx";
 import { useTask } from "../forms/task.ts";

@@ -1,9 +1,9 @@
-/** What a person enters for a channel, and what the API is sent of it. Pure. */
+/** Converts the form of a channel into the body of a request. Pure. */
 
 import type { Level } from "../types.ts";
 import type { Channel, FormField, TypeForm } from "./types.ts";
 
-/** As the form has it: every field of a type is a text, or a switch. */
+/** The state of the form: every field of a type is a text or a switch. */
 export interface Draft {
   type: string;
   name: string;
@@ -28,8 +28,8 @@ export function draftOf(channel: Channel, form: TypeForm): Draft {
 }
 
 /**
- * The body of a request. A text that is empty is left out: for a new channel the field has none,
- * and for another one its address and its secret stay as they are.
+ * The body of a request. Empty texts are left out: a new channel then has no such field, and a
+ * stored channel keeps its address and its secret.
  */
 export function bodyOf(draft: Draft, form: TypeForm): Record<string, unknown> {
   const { values, ...terms } = draft;
@@ -43,7 +43,7 @@ export function bodyOf(draft: Draft, form: TypeForm): Record<string, unknown> {
   return { ...terms, ...pairs(false), settings: pairs(true) };
 }
 
-/** Whether a field has to be filled in; what is there already may stay. */
+/** Whether a field must be filled in. A stored address or secret may stay. */
 export function isNeeded(field: FormField, isNew: boolean): boolean {
   return field.is_required && field.kind !== "switch" && (isNew || field.is_setting);
 }

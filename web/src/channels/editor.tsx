@@ -1,4 +1,4 @@
-/** Makes a channel, or changes one; the fields are those that its type asks for. */
+/** Creates or changes a channel. The fields depend on its type. */
 
 import { useSignal } from "@preact/signals";
 import { Dialog } from "../forms/dialog.tsx";

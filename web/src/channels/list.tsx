@@ -1,4 +1,4 @@
-/** The channels, and what people do with them. */
+/** The list of channels, with buttons to create, test, change and delete them. */
 
 import { useSignal } from "@preact/signals";
 import { Confirm } from "../forms/dialog.tsx";
@@ -6,11 +6,11 @@ import { useTask } from "../forms/task.ts";
 import { Since } from "../since.tsx";
 import { Editor } from "./editor.tsx";
 import { channels, forms, remove, test } from "./store.ts";
-import type { Channel, Tested } from "./types.ts";
+import type { Channel, ChannelTestResult } from "./types.ts";
 import { sentence } from "./words.ts";
 
 export function Channels() {
-  /** Which one is edited; null: a new one. */
+  /** The channel that is edited. Null: a new one. */
   const edited = useSignal<Channel | null | undefined>(undefined);
   const close = () => (edited.value = undefined);
   const all = channels.value;
@@ -33,9 +33,9 @@ export function Channels() {
 function Empty() {
   return (
     <div class="panel block">
-      <p><strong>Nobody is told of alerts yet.</strong> They show on the overview alone.</p>
+      <p><strong>Nobody is notified of alerts yet.</strong> The overview shows them.</p>
       <p class="quiet">
-        Have this browser notified, or make a channel: a webhook, a mailbox, a chat. Every channel gets each alert
+        Notify this browser, or create a channel: a webhook, a mailbox, a chat. Every channel gets each alert
         from its level on, within seconds.
       </p>
     </div>
@@ -44,7 +44,7 @@ function Empty() {
 
 function OneChannel({ channel, onEdit }: { channel: Channel; onEdit: () => void }) {
   const task = useTask();
-  const tested = useSignal<Tested | undefined>(undefined);
+  const tested = useSignal<ChannelTestResult | undefined>(undefined);
   const isDeleting = useSignal(false);
   const name = channel.title || channel.name;
   const type = forms.value.find(({ type }) => type === channel.type)?.title ?? channel.type;
@@ -89,7 +89,7 @@ function Last({ channel: { last_delivery } }: { channel: Channel }) {
   );
 }
 
-function Result({ tested, onClose }: { tested: Tested; onClose: () => void }) {
+function Result({ tested, onClose }: { tested: ChannelTestResult; onClose: () => void }) {
   const isSent = tested.state === "sent";
   return (
     <div class="result" role="status">
@@ -105,7 +105,7 @@ function Result({ tested, onClose }: { tested: Tested; onClose: () => void }) {
   );
 }
 
-/** JSON with indents; anything else as it is. */
+/** Indents JSON, and returns any other text unchanged. */
 function readable(text: string): string {
   try {
     return JSON.stringify(JSON.parse(text), null, 2);

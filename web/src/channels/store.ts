@@ -1,15 +1,15 @@
-/** Channels and deliveries as the page knows them, and everything that changes them. */
+/** The state of channels and deliveries, and the requests that change it. */
 
 import { signal } from "@preact/signals";
 import { del, get, post, put } from "../api.ts";
 import { asked } from "../store.ts";
 import { bodyOf, type Draft } from "./draft.ts";
-import type { Channel, Delivery, Page, Tested, TypeForm } from "./types.ts";
+import type { Channel, Delivery, Page, ChannelTestResult, TypeForm } from "./types.ts";
 
 const CHANNELS_SHOWN = "1000";
 const DELIVERIES_SHOWN = 20;
 
-/** Undefined until they are read. */
+/** Undefined until they are loaded. */
 export const channels = signal<readonly Channel[] | undefined>(undefined);
 export const forms = signal<readonly TypeForm[]>([]);
 export const deliveries = signal<readonly Delivery[] | undefined>(undefined);
@@ -32,7 +32,7 @@ export async function readDeliveries(): Promise<void> {
   if (state) query.set("state", state);
   if (channel) query.set("channel", channel);
   const page = await asked(get<Page<Delivery>>("/deliveries", query));
-  // Another choice was made meanwhile, and its own answer comes.
+  // The filter has changed since this request; drop its answer, because another is on its way.
   if (filter.value.state !== state || filter.value.channel !== channel) return;
   deliveries.value = page.items;
   hasMore.value = page.cursor !== null;
@@ -43,7 +43,7 @@ export async function showMore(): Promise<void> {
   await readDeliveries();
 }
 
-/** Make a channel, or replace one. */
+/** Creates a channel, or replaces one. */
 export async function save(draft: Draft, form: TypeForm, channel?: Channel): Promise<Channel> {
   const body = bodyOf(draft, form);
   const saved = channel
@@ -53,8 +53,8 @@ export async function save(draft: Draft, form: TypeForm, channel?: Channel): Pro
   return saved;
 }
 
-export async function test(channel: Channel): Promise<Tested> {
-  const tested = await asked(post<Tested>(`/channels/${channel.id}/test`));
+export async function test(channel: Channel): Promise<ChannelTestResult> {
+  const tested = await asked(post<ChannelTestResult>(`/channels/${channel.id}/test`));
   await Promise.all([readChannels(), readDeliveries()]);
   return tested;
 }

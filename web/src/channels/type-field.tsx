@@ -1,4 +1,4 @@
-/** One field of a type of channel, as the service describes it. */
+/** One field of a channel type, as the service describes it. */
 
 import { Field } from "../forms/field.tsx";
 import type { FormField } from "./types.ts";
@@ -24,7 +24,7 @@ export function TypeField({ field, isNew, isNeeded, value, onChange }: Props) {
       </div>
     );
   }
-  // Addresses and secrets are never given back: an empty one is left as it is.
+  // No answer contains addresses and secrets: an empty field keeps the stored one.
   const isKept = !isNew && !field.is_setting;
   const text = {
     id,

@@ -1,4 +1,4 @@
-/** What the API says of channels and deliveries. */
+/** The API's answers about channels and deliveries. */
 
 import type { Level } from "../types.ts";
 
@@ -23,7 +23,7 @@ export interface Channel {
   enabled: boolean;
   updated_at: string;
   updated_by: string;
-  /** In the list alone; null: nothing was ever sent. */
+  /** Only in the list. Null: nothing was ever sent. */
   last_delivery?: LastDelivery | null;
 }
 
@@ -39,7 +39,7 @@ export interface FormField {
   is_required: boolean;
 }
 
-/** A type of channel, and what is to be entered for it. */
+/** A channel type and its fields. */
 export interface TypeForm {
   type: string;
   title: string;
@@ -47,8 +47,8 @@ export interface TypeForm {
   fields: FormField[];
 }
 
-/** What came of a test message. */
-export interface Tested {
+/** The result of a test message. */
+export interface ChannelTestResult {
   key: string;
   state: "sent" | "failed";
   sent: string;

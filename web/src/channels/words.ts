@@ -1,4 +1,4 @@
-/** Deliveries as people read them. Pure. */
+/** Texts about deliveries. Pure. */
 
 import type { Delivery, DeliveryState } from "./types.ts";
 
@@ -21,25 +21,25 @@ export function stateText(state: DeliveryState): string {
   return STATES[state];
 }
 
-/** What a message was about. */
+/** The subject of a message. */
 export function subjectOf({ alert, event }: Delivery): string {
   if (alert) return `${alert.title}: ${event}`;
   return SUBJECTS[event] ?? event.replaceAll("_", " ");
 }
 
-/** To whom a message went; the subscription of a browser says nothing to people. */
+/** The recipient of a message. The JSON of a browser's subscription is shown as "browser". */
 export function recipientOf({ channel, person, address }: Delivery): string {
   const place = address.startsWith("{") ? "browser" : address;
   return [channel, person, place].filter((part) => part).join(" · ");
 }
 
-/** Why it has not arrived; empty where there is nothing to say. */
+/** Why a message has not arrived. Empty: it was sent, or no reason is known. */
 export function causeOf({ state, last_error, answer }: Delivery): string {
   if (state === "sent" || !last_error) return "";
   return answer ? `${last_error}: ${answer}` : last_error;
 }
 
-/** A sentence, from a text that may be none. */
+/** Turns a text into a sentence with a capital and a full stop. */
 export function sentence(text: string): string {
   const trimmed = text.trim();
   return trimmed && trimmed.charAt(0).toUpperCase() + trimmed.slice(1) + (/[.!?]$/.test(trimmed) ? "" : ".");

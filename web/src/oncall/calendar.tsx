@@ -1,14 +1,14 @@
-/** The address at which a calendar program reads shifts without a key. */
+/** The URL where a calendar program reads shifts without a key. */
 
 import { useSignal } from "@preact/signals";
 import { useTask } from "../forms/task.ts";
-import { makeCalendar } from "./store.ts";
+import { createCalendar } from "./store.ts";
 
 export function Calendar({ kind, name, isThere }: { kind: "schedules" | "contacts"; name: string; isThere: boolean }) {
   const task = useTask();
   const url = useSignal("");
-  const verb = isThere ? "Make another address" : "Make the address";
-  const make = () => task.run(async () => void (url.value = await makeCalendar(kind, name)));
+  const verb = isThere ? "Create another address" : "Create the address";
+  const create = () => task.run(async () => void (url.value = await createCalendar(kind, name)));
   return (
     <details class="calendar">
       <summary>Calendar</summary>
@@ -23,7 +23,7 @@ export function Calendar({ kind, name, isThere }: { kind: "schedules" | "contact
           <p><a href={url.value.replace(/^https?:/, "webcal:")}>Subscribe on this device</a></p>
         </>
       )}
-      <button type="button" disabled={task.isBusy} aria-label={`${verb}: calendar of ${name}`} onClick={make}>{verb}</button>
+      <button type="button" disabled={task.isBusy} aria-label={`${verb}: calendar of ${name}`} onClick={create}>{verb}</button>
       <p class="problem" role="alert">{task.problem}</p>
     </details>
   );

@@ -1,4 +1,4 @@
-/** Makes a contact, or changes one: the name, the language, and the addresses in their order. */
+/** Creates or changes a contact: its name, language, and addresses in order. */
 
 import { useSignal } from "@preact/signals";
 import { post, put } from "../api.ts";
@@ -61,7 +61,7 @@ function Addresses({ addresses, onChange }: { addresses: readonly Address[]; onC
   return (
     <fieldset class="addresses">
       <legend>Addresses</legend>
-      {!first && <p class="hint">There is no channel yet. <a href="/settings">Make one in the settings.</a></p>}
+      {!first && <p class="hint">There is no channel yet. <a href="/settings">Create one in the settings.</a></p>}
       {addresses.map((one, at) => (
         <div class="address" key={at}>
           <Select id={`address-channel-${at}`} label="Channel" value={one.channel} options={names} onChange={(channel) => change(at, { channel, verified_at: null })} />

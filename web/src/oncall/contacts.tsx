@@ -1,4 +1,4 @@
-/** The people, and where each is reached. */
+/** The list of contacts with their addresses. */
 
 import { useSignal } from "@preact/signals";
 import { channels } from "../channels/store.ts";
@@ -12,7 +12,7 @@ import type { Address, Contact } from "./types.ts";
 import { addressText, reachText } from "./words.ts";
 
 export function ContactList() {
-  /** Who is edited; null: somebody new. */
+  /** The contact that is edited. Null: a new one. */
   const edited = useSignal<Contact | null | undefined>(undefined);
   const close = () => (edited.value = undefined);
   const all = contacts.value ?? [];
@@ -37,8 +37,8 @@ function Empty() {
       <p><strong>There is nobody to call yet.</strong></p>
       <p class="quiet">
         {channels.value?.length === 0
-          ? <>First make a channel in the <a href="/settings">settings</a>, such as mail or SMS. Then make a contact for each person.</>
-          : "Make a contact for each person who may be on call, with the addresses at which the person is reached."}
+          ? <>First create a channel in the <a href="/settings">settings</a>, such as mail or SMS. Then create a contact for each person.</>
+          : "Create a contact for each person who may be on call, with the addresses of the person."}
       </p>
     </div>
   );
@@ -76,7 +76,7 @@ function OneAddress({ address }: { address: Address }) {
   );
 }
 
-/** A code goes to each address that is not verified; whoever reads it there enters it here. */
+/** Sends a code to each unverified address, and takes the code that the person received. */
 function Verify({ contact }: { contact: Contact }) {
   const task = useTask();
   const isSent = useSignal(false);

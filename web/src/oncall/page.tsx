@@ -1,4 +1,4 @@
-/** Who is on call, who comes next, who takes a shift, and where people are reached. */
+/** The page of on-call schedules and contacts. */
 
 import { useEffect } from "preact/hooks";
 import { readChannels } from "../channels/store.ts";

@@ -1,4 +1,4 @@
-/** Makes a schedule of one rotation: people take turns, with hand-overs at one time of the day. */
+/** Creates a schedule with one rotation, which hands over at one time of the day. */
 
 import { useSignal } from "@preact/signals";
 import { post } from "../api.ts";
@@ -59,7 +59,7 @@ export function ScheduleEditor({ onClose }: { onClose: () => void }) {
               onInput={(event) => (start.value = event.currentTarget.value)} />
           </Field>
         </div>
-        <p class="hint">Several rotations, hours of the day and temporary schedules are made by the API.</p>
+        <p class="hint">Use the API for several rotations, hours of the day and temporary schedules.</p>
         <p class="problem" role="alert">{task.problem}</p>
         <div class="actions">
           <button type="submit" class="primary" disabled={task.isBusy.value || people.value.length === 0}>Create schedule</button>

@@ -1,4 +1,4 @@
-/** Each schedule: who is on call, who comes next, and the shifts that people took. */
+/** The list of schedules: who is on call, who is next, and the overrides. */
 
 import { useSignal } from "@preact/signals";
 import { useTask } from "../forms/task.ts";
@@ -36,15 +36,15 @@ function Empty() {
       <p><strong>There is no schedule yet.</strong></p>
       <p class="quiet">
         {contacts.value?.length === 0
-          ? "Make a contact for each person first. Then make a schedule in which they take turns."
-          : "Make one in which your contacts take turns. A route with an escalation policy then calls whoever is on call."}
+          ? "Create a contact for each person first. Then create a schedule in which they take turns."
+          : "Create one in which your contacts take turns. A route with an escalation policy then notifies the person on call."}
       </p>
     </div>
   );
 }
 
 function OneSchedule({ duty: { schedule, now: present, shifts } }: { duty: Duty }) {
-  /** The shift that is being taken; null: the present one. */
+  /** The shift that is being taken. Null: the present one. */
   const taken = useSignal<Shift | null | undefined>(undefined);
   const close = () => (taken.value = undefined);
   const title = schedule.title || schedule.name;

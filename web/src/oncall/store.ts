@@ -1,4 +1,4 @@
-/** Who is on call as the page knows it, and everything that changes it. */
+/** The state of schedules and contacts, and the requests that change it. */
 
 import { computed, signal } from "@preact/signals";
 import { del, get, post, Problem } from "../api.ts";
@@ -8,10 +8,10 @@ import type { Contact, Duty, OnCallNow, Schedule, Shift } from "./types.ts";
 
 const ALL = new URLSearchParams({ limit: "1000" });
 const LOOK_AHEAD_MS = 56 * 86_400_000;
-/** Shifts are asked for one schedule after the other. */
+/** Shifts are requested for one schedule after the other, so the number of schedules is limited. */
 const SCHEDULES_SHOWN = 50;
 
-/** Undefined until they are read. */
+/** Undefined until they are loaded. */
 export const duties = signal<readonly Duty[] | undefined>(undefined);
 export const contacts = signal<readonly Contact[] | undefined>(undefined);
 export const byName = computed(() => new Map((contacts.value ?? []).map((contact) => [contact.name, contact])));
@@ -39,7 +39,7 @@ export async function readDuties(): Promise<void> {
   duties.value = found;
 }
 
-/** From when and until when somebody takes a shift; without either: now, and until the next hand-over. */
+/** The start and end of a taken shift. By default it starts now and ends at the next hand-over. */
 export interface Taking {
   person: string;
   from?: string | undefined;
@@ -56,8 +56,8 @@ export async function cancel(schedule: string, override: number): Promise<void> 
   await readDuties();
 }
 
-/** Make the address of a calendar; it is answered once. */
-export async function makeCalendar(kind: "schedules" | "contacts", name: string): Promise<string> {
+/** Creates the URL of a calendar. No later answer contains it. */
+export async function createCalendar(kind: "schedules" | "contacts", name: string): Promise<string> {
   const { url } = await asked(post<{ url: string }>(`/${kind}/${encodeURIComponent(name)}/calendar`));
   await readAll();
   return url;
@@ -72,13 +72,13 @@ export async function confirmCode(contact: string, code: string): Promise<void> 
   await readContacts();
 }
 
-/** The shifts whose end is known; the last one is cut where we stop to look. */
+/** The shifts with a known end. The last shift is dropped, because the range cuts it. */
 async function shiftsOf({ name }: Schedule): Promise<Shift[] | undefined> {
   const query = new URLSearchParams({ end: new Date(Date.now() + LOOK_AHEAD_MS).toISOString() });
   try {
     return (await asked(get<Page<Shift>>(`/schedules/${encodeURIComponent(name)}/shifts`, query))).items.slice(0, -1);
   } catch (error) {
-    // It was deleted just now.
+    // The schedule has just been deleted.
     if (error instanceof Problem && error.status === 404) return undefined;
     throw error;
   }

@@ -1,4 +1,4 @@
-/** Somebody takes a shift, with two taps: it says who, and until when. */
+/** The form to take a shift: the person and the end, with two taps. */
 
 import { useSignal } from "@preact/signals";
 import { Dialog } from "../forms/dialog.tsx";
@@ -9,13 +9,13 @@ import { contacts, take } from "./store.ts";
 import type { Shift } from "./types.ts";
 import { momentOf, spanText } from "./words.ts";
 
-/** Who took a shift in this browser before is most likely to take the next one. */
+/** The last person who took a shift in this browser is the default. */
 const LAST = "vigia.on-call.person";
 
 interface Props {
   schedule: string;
   title: string;
-  /** A shift to come; undefined: the present one. */
+  /** A future shift. Undefined: the present one. */
   shift: Shift | undefined;
   needsEnd: boolean;
   onClose: () => void;
@@ -40,7 +40,7 @@ export function TakeShift({ schedule, title, shift, needsEnd, onClose }: Props) 
       <form class="fields" onSubmit={submit}>
         {shift
           ? <p>{spanText(shift.starts_at, shift.ends_at, now.value)}</p>
-          : <p>From now on. Both are told at once.</p>}
+          : <p>From now on. Both are notified at once.</p>}
         <Select id="take-person" label="Who takes it" value={person.value} onChange={(name) => (person.value = name)}
           options={all.map(({ name, title }) => [name, title || name] as const)} />
         {!shift && (

@@ -1,11 +1,11 @@
-/** What the API says of people on call. */
+/** The API's answers about schedules and contacts. */
 
 export interface OnCallNow {
   schedule: string;
   title: string;
   at: string;
   people: string[];
-  /** Null: they do not change for over a year. */
+  /** Null: they do not change within 400 days. */
   until: string | null;
 }
 
@@ -51,10 +51,10 @@ export interface Contact {
   has_calendar: boolean;
 }
 
-/** A schedule with everything that the page shows of it. */
+/** A schedule with all data that the page shows. */
 export interface Duty {
   schedule: Schedule;
   now: OnCallNow;
-  /** From now on, without gaps, as far as their ends are known; the first one is the present. */
+  /** From now on, without gaps, up to the last known end. The first one is the present shift. */
   shifts: Shift[];
 }

@@ -1,4 +1,4 @@
-/** Shifts and people as the page writes them. Pure. */
+/** Texts about shifts and people. Pure. */
 
 import { formatDuration } from "../format.ts";
 import type { Address, Contact, Override } from "./types.ts";
@@ -8,14 +8,14 @@ const DAY_S = 86_400;
 
 export type Contacts = ReadonlyMap<string, Contact>;
 
-/** By the clock of whoever looks. */
+/** Formats a time in the time zone of the browser. */
 export function formatMoment(epoch: number, now: number): string {
   const moment = new Date(epoch * 1000);
   const isNear = epoch >= now - DAY_S && epoch < now + 6 * DAY_S;
   return (isNear ? NEAR : FAR).format(moment).replace(",", "");
 }
 
-/** What people call somebody. */
+/** The display name of a person. */
 export function nameOf(name: string, contacts: Contacts): string {
   return contacts.get(name)?.title || name;
 }
@@ -37,7 +37,7 @@ export function spanText(starts_at: string, ends_at: string, now: number): strin
   return `${formatMoment(start.getTime() / 1000, now)} to ${last}`;
 }
 
-/** What an override changes. */
+/** The text of an override. */
 export function overrideText(override: Override, contacts: Contacts): string {
   const out = override.out === null ? "" : nameOf(override.out, contacts);
   if (override.in === null) return `${out} is not on call`;
@@ -46,12 +46,12 @@ export function overrideText(override: Override, contacts: Contacts): string {
   return out ? `${who} instead of ${out}` : `${who} as well`;
 }
 
-/** An address that people recognize; the subscription of a browser says nothing to them. */
+/** The text of an address. The JSON of a browser's subscription is left out. */
 export function addressText({ channel, address }: Address): string {
   return address && !address.startsWith("{") ? `${address} by ${channel}` : channel;
 }
 
-/** What keeps a person from being reached; empty where nothing does. */
+/** Why a person gets no messages. Empty: nothing prevents it. */
 export function reachText({ addresses, mute_until }: Contact, now: number): string {
   if (addresses.length === 0) return "Has no address: no message reaches this person.";
   if (mute_until !== null && Date.parse(mute_until) / 1000 > now) {
@@ -60,12 +60,12 @@ export function reachText({ addresses, mute_until }: Contact, now: number): stri
   return "";
 }
 
-/** People in the order of their turns; whoever is there already leaves. */
+/** Adds a person at the end of the turns, or removes one who is already there. */
 export function withPerson(people: readonly string[], name: string): string[] {
   return people.includes(name) ? people.filter((one) => one !== name) : [...people, name];
 }
 
-/** The value of a local time's input as a moment; undefined where it is empty. */
+/** Converts the value of a local time input to ISO 8601. Undefined: the input is empty. */
 export function momentOf(local: string): string | undefined {
   const time = Date.parse(local);
   return Number.isNaN(time) ? undefined : new Date(time).toISOString();

@@ -1,4 +1,4 @@
-/** How a browser and its keys are written. Pure. */
+/** Formats the name and the keys of a browser. Pure. */
 
 const BROWSERS: [RegExp, string][] = [
   [/\bEdg(?:A|iOS)?\//, "Edge"],
@@ -18,14 +18,14 @@ const SYSTEMS: [RegExp, string][] = [
   [/\bLinux\b/, "Linux"],
 ];
 
-/** What people call a browser, such as "Chrome on Android". */
+/** The display name of a browser, such as "Chrome on Android". */
 export function browserTitle(userAgent: string): string {
   const browser = BROWSERS.find(([pattern]) => pattern.test(userAgent))?.[1] ?? "Browser";
   const system = SYSTEMS.find(([pattern]) => pattern.test(userAgent))?.[1];
   return system ? `${browser} on ${system}` : browser;
 }
 
-/** Bytes as push services write keys (RFC 7515, section 2). */
+/** Encodes bytes as push services do (RFC 7515, section 2). */
 export function base64url(bytes: ArrayBuffer): string {
   const text = String.fromCharCode(...new Uint8Array(bytes));
   return btoa(text).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");

@@ -1,7 +1,7 @@
-/** Has this browser subscribed to the service's notifications, and tells the service. */
+/** Subscribes this browser to notifications, and stores the subscription in the service. */
 
 import { del, get, post, Problem } from "../api.ts";
-import type { Channel, Tested } from "../channels/types.ts";
+import type { Channel, ChannelTestResult } from "../channels/types.ts";
 import type { Level } from "../types.ts";
 import { base64url, browserTitle, hex } from "./naming.ts";
 
@@ -11,7 +11,7 @@ interface Policies {
   createPolicy(name: string, rules: { createScriptURL: () => string }): { createScriptURL(text: string): string };
 }
 
-/** Why this browser cannot be notified; empty where it can. */
+/** Why this browser cannot be notified. Empty: it can. */
 export function obstacle(): string {
   if (!window.isSecureContext) {
     return "Browsers allow notifications only on pages that were opened by https, or on localhost.";
@@ -23,7 +23,7 @@ export function obstacle(): string {
   return "This browser knows no notifications of pages.";
 }
 
-/** The channel of this browser; undefined where it is not notified. */
+/** The channel of this browser. Undefined: it is not notified. */
 export async function current(): Promise<Channel | undefined> {
   const subscription = await subscriptionNow();
   if (!subscription) return undefined;
@@ -35,7 +35,7 @@ export async function current(): Promise<Channel | undefined> {
   }
 }
 
-/** Ask the person, subscribe, and store it; again, to change the level. */
+/** Asks for permission, subscribes, and stores the subscription. A repetition changes the level. */
 export async function subscribe(level: Level): Promise<Channel> {
   if ((await Notification.requestPermission()) !== "granted") {
     throw new Error("The browser does not allow this page to notify you. Allow it in the browser's settings of this page, and try again.");
@@ -63,10 +63,10 @@ export async function unsubscribe(): Promise<void> {
   await subscription.unsubscribe();
 }
 
-export async function test(): Promise<Tested> {
+export async function test(): Promise<ChannelTestResult> {
   const subscription = await subscriptionNow();
   if (!subscription) throw new Error("The browser has ended the subscription. Subscribe again.");
-  return post<Tested>(`${await pathOf(subscription)}/test`);
+  return post<ChannelTestResult>(`${await pathOf(subscription)}/test`);
 }
 
 async function subscribed(key: string): Promise<PushSubscription> {
@@ -74,7 +74,7 @@ async function subscribed(key: string): Promise<PushSubscription> {
   const before = await pushManager.getSubscription();
   const known = before?.options.applicationServerKey;
   if (before && known && base64url(known) === key) return before;
-  // The service has another key than the browser knows: such a subscription reaches nobody.
+  // The subscription belongs to another key than the service's, so its messages would be refused.
   await before?.unsubscribe();
   return pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: key });
 }
@@ -87,7 +87,7 @@ async function subscriptionNow(): Promise<PushSubscription | null> {
 let address: string | undefined;
 
 async function registered(): Promise<ServiceWorkerRegistration> {
-  // The policy of the pages takes no text for the address of a script, and each policy once.
+  // The pages require Trusted Types: a script URL must come from a policy, and a policy can be created only once.
   const policies = (window as { trustedTypes?: Policies }).trustedTypes;
   address ??= policies?.createPolicy("service-worker", { createScriptURL: () => WORKER }).createScriptURL("") ?? WORKER;
   await navigator.serviceWorker.register(address);

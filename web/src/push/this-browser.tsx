@@ -1,4 +1,4 @@
-/** Notifications in this browser: on, off, and a try. */
+/** Buttons to turn notifications in this browser on or off, and to test them. */
 
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
