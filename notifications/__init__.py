@@ -1,1 +1,1 @@
-"""Tells people what happened: messages, the channels they go by, and who is on call."""
+"""Notifications: composes messages, sends them through channels, and knows who is on call."""

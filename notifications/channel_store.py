@@ -1,4 +1,4 @@
-"""Channels in the database: their addresses and secrets are encrypted, and never given back."""
+"""Stores channels. Addresses and secrets are encrypted, and no answer contains them."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -36,19 +36,19 @@ SECRET_CHARS_MAX = 4000
 
 Name = Annotated[str, Meta(pattern=ANY_NAME, description="Unique name.")]
 Url = Annotated[
-    str, Meta(max_length=URL_CHARS_MAX, description="Where messages go; never given back.")
+    str, Meta(max_length=URL_CHARS_MAX, description="Where messages are sent; never returned.")
 ]
 Credential = Annotated[
     str,
     Meta(
         max_length=SECRET_CHARS_MAX,
-        description="The key, token or password of its type; never given back.",
+        description="The key, token or password of the channel; never returned.",
     ),
 ]
 
 
 class Terms(Struct, frozen=True, kw_only=True):
-    """What people say of a channel. Without `url` or `secret` a change leaves these as they are."""
+    """The settings of a channel. If a change omits `url` or `secret`, the stored one stays."""
 
     name: Name
     type: str
@@ -62,8 +62,8 @@ class Terms(Struct, frozen=True, kw_only=True):
     enabled: bool = True
 
 
-class Shown(Struct, frozen=True, kw_only=True):
-    """A channel as everybody may see it: without its address and its secret."""
+class PublicChannel(Struct, frozen=True, kw_only=True):
+    """A channel as every user may see it: without its address and secret."""
 
     id: int
     name: str
@@ -78,21 +78,26 @@ class Shown(Struct, frozen=True, kw_only=True):
     updated_by: str
 
 
-class Stored(Shown, frozen=True, kw_only=True):
-    """A channel as its row is; `url` and `secret` are ciphertexts."""
+class Stored(PublicChannel, frozen=True, kw_only=True):
+    """A channel as it is stored: `url` and `secret` are ciphertexts."""
 
     url: str
     secret: str
 
-    def shown(self) -> Shown:
-        """Return what everybody may see."""
-        return Shown(**{name: getattr(self, name) for name in Shown.__struct_fields__})
+    def shown(self) -> PublicChannel:
+        """Return the fields that every user may see."""
+        return PublicChannel(
+            **{name: getattr(self, name) for name in PublicChannel.__struct_fields__}
+        )
 
 
 async def insert(
     connection: Connection, keys: SecretKeys, terms: Terms, now: datetime, actor: str
 ) -> int:
-    """Store a new channel and return its number. Raises InvalidError or ConflictError."""
+    """Store a new channel and return its number. Raises InvalidError or ConflictError.
+
+    The number is taken from the sequence first, because the ciphertexts are bound to it.
+    """
     channel_id: int = await queries.value(connection, NEW_ID)
     url, secret = terms.url or "", terms.secret or ""
     _check(channel_id, terms, url, secret)
@@ -111,8 +116,8 @@ async def update(
 ) -> None:
     """Replace a channel. Raises InvalidError or ConflictError.
 
-    An address that is given anew needs its secret anew: else whoever may change a channel could
-    have its secret sent to a server of their own.
+    A new address needs the secret again. Otherwise anyone who may change a channel could have its
+    secret sent to their own server.
     """
     if terms.type != before.type and "events" in {terms.type, before.type}:
         raise InvalidError(
@@ -133,22 +138,22 @@ async def update(
 
 
 async def delete(connection: Connection, channel_id: int) -> None:
-    """Delete a channel; what waits for it is never sent.
+    """Delete a channel. Deliveries that wait for it are never sent.
 
-    Raises ConflictError while contacts or routes need it.
+    Raises ConflictError if contacts or routes use it.
     """
     try:
         await queries.run(connection, DELETE, id=channel_id)
     except psycopg.errors.ForeignKeyViolation:
         raise ConflictError(
-            "contacts or routes send by this channel; take it out of them first"
+            "contacts or routes use this channel; remove it from them first"
         ) from None
 
 
 async def read_all(
     connection: Connection, before: int = ID_MAX, limit: int | None = None
 ) -> list[Stored]:
-    """Return channels, newest first, those below a number."""
+    """Return channels with a number below `before`, newest first."""
     return await queries.rows(connection, Stored, READ, id=None, before=before, limit=limit)
 
 
@@ -163,7 +168,7 @@ async def read(connection: Connection, channel_id: int) -> Stored:
 
 
 async def read_named(connection: Connection, name: str) -> Stored | None:
-    """Return the channel of a name."""
+    """Return the channel with a name, or None."""
     return await queries.first(connection, Stored, READ_NAMED, name=name)
 
 
@@ -178,7 +183,7 @@ async def check_take_alerts(connection: Connection, field: str, names: Sequence[
 
 
 def opened_by(keys: SecretKeys, stored: Stored) -> Channel:
-    """Return a channel with its address and secret. Raises DecryptionError."""
+    """Return a channel with its decrypted address and secret. Raises DecryptionError."""
     url, secret = given(keys, stored)
     return Channel(
         id=stored.id,
@@ -202,14 +207,14 @@ def _owner(channel_id: int) -> str:
 
 
 def _check(channel_id: int, terms: Terms, url: str, secret: str) -> None:
-    """Check what the type asks for. Raises InvalidError with what to write."""
+    """Check the fields that the channel type requires. Raises InvalidError."""
     kind = type_of(terms.type)
     if not url and not kind.url_default:
-        raise InvalidError(f"url: a {kind.title} channel needs one, such as {kind.url_example}")
+        raise InvalidError(f"url: {kind.title} channels need one, such as {kind.url_example}")
     if kind.needs_secret and not secret:
-        raise InvalidError(f"secret: a {kind.title} channel needs {kind.credential}")
+        raise InvalidError(f"secret: {kind.title} channels need {kind.credential}")
     if secret and not kind.credential:
-        raise InvalidError(f"secret: a {kind.title} channel has none")
+        raise InvalidError(f"secret: {kind.title} channels have none; leave it out")
     _check_zone(terms.tz)
     _check_settings(kind, terms.settings)
     kind.check(
@@ -228,7 +233,9 @@ def _check_zone(tz: str) -> None:
     try:
         ZoneInfo(tz)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise InvalidError(f"tz: {tz!r} is no time zone; write one such as Europe/Lisbon") from None
+        raise InvalidError(
+            f"tz: {tz!r} is not a time zone; write one such as Europe/Lisbon"
+        ) from None
 
 
 def _check_settings(kind: ChannelType, settings: Mapping[str, Any]) -> None:
@@ -237,7 +244,7 @@ def _check_settings(kind: ChannelType, settings: Mapping[str, Any]) -> None:
     except msgspec.ValidationError as error:
         known = ", ".join(kind.settings.__struct_encode_fields__) or "none"
         words = explain(error, kind.settings, settings, root="settings")
-        raise InvalidError(f"{words}; those of a {kind.title} channel are: {known}") from None
+        raise InvalidError(f"{words}; the settings of {kind.title} channels are: {known}") from None
 
 
 def _row(

@@ -30,7 +30,7 @@ SELECT id, coalesce((SELECT max(seq) FROM events), 0) FROM changed WHERE type = 
 ON CONFLICT DO NOTHING
 
 -- name: delete
--- What still waits for it is never sent.
+-- Deliveries that still wait for the channel fail.
 WITH dropped AS (
     UPDATE deliveries
     SET state = 'failed', last_error = 'the channel was deleted'

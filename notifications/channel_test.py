@@ -1,4 +1,4 @@
-"""Sends a test message by a channel at once, and says what was sent and what was answered."""
+"""Sends a test message at once and returns the request and the provider's answer."""
 
 import time
 from datetime import datetime
@@ -29,25 +29,30 @@ SENT_CHARS_MAX = 10_000
 HIDDEN = "[secret]"
 
 
-class Tested(Struct, frozen=True, kw_only=True):
-    """A test message; `error` is empty when the provider took it."""
+class ChannelTestResult(Struct, frozen=True, kw_only=True):
+    """The result of a test message. `error` is empty if the provider accepted the message."""
 
     key: str
     channel: str
     state: str
-    """sent or failed"""
+    """`sent` or `failed`."""
     sent: str
-    """The beginning of what was sent, without the secret."""
+    """The first SENT_CHARS_MAX characters of what was sent, without the secret."""
     status: int
-    """The HTTP status or SMTP code; 0 without an answer."""
+    """The HTTP status or SMTP code. 0: the provider did not answer."""
     answer: str
     error: str
 
 
 async def send_test(
     pool: PoolShare, egress: Egress, keys: SecretKeys, channel_id: int, now: datetime
-) -> Tested:
-    """Send a test message and write it to the delivery log. Raises NotFoundError."""
+) -> ChannelTestResult:
+    """Send a test message and write it to the delivery log.
+
+    Each database transaction ends before or begins after the sending, so that no connection waits
+    for the provider. Raises NotFoundError if the channel does not exist, and DecryptionError if its
+    secret cannot be decrypted.
+    """
     async with pool.connection() as connection:
         stored = await channel_store.read(connection, channel_id)
     channel = channel_store.opened_by(keys, stored)
@@ -65,7 +70,7 @@ async def send_test(
 
 async def _try(
     egress: Egress, channel: Channel, message: Message, now: datetime
-) -> tuple[Receipt | DeliveryError, Tested]:
+) -> tuple[Receipt | DeliveryError, ChannelTestResult]:
     outcome: Receipt | DeliveryError
     with recording() as bodies:
         try:
@@ -74,7 +79,7 @@ async def _try(
             outcome = error
     is_sent = isinstance(outcome, Receipt)
     texts = [body.decode("utf-8", "replace") for body in bodies] or [message.title, message.text]
-    return outcome, Tested(
+    return outcome, ChannelTestResult(
         key=message.key,
         channel=channel.name,
         state="sent" if is_sent else "failed",
@@ -86,14 +91,21 @@ async def _try(
 
 
 def _hide(text: str, channel: Channel) -> str:
-    """Return a text without the channel's secret, which some providers want in the body."""
+    """Return a text without the channel's secret and address.
+
+    Some providers want the secret in the body, and some errors quote it.
+    """
     for secret in (channel.secret, channel.url):
         text = text.replace(secret, HIDDEN) if secret else text
     return text
 
 
 async def _record(
-    connection: Connection, stored: Stored, tested: Tested, now: datetime, duration_s: float
+    connection: Connection,
+    stored: Stored,
+    tested: ChannelTestResult,
+    now: datetime,
+    duration_s: float,
 ) -> None:
     await queries.run(
         connection,

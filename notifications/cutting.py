@@ -1,22 +1,28 @@
-"""Cuts texts to the lengths that providers take, each measured as the provider measures it."""
+"""Cuts texts to the maximum lengths of providers, in the unit in which each provider counts."""
 
 import unicodedata
 from collections.abc import Callable, Iterator
 
 ELLIPSIS = "…"
 JOINER = "\u200d"
-"""Joins emoji to one, such as a family."""
+"""The zero-width joiner, which combines emoji into one, such as a family."""
 SKIN_TONES = range(0x1F3FB, 0x1F400)
 FLAG_LETTERS = range(0x1F1E6, 0x1F200)
 CHARACTER_CODES_MAX = 32
-"""A character of more code points is no writing, and is torn."""
+"""The longest character, in code points, that is kept whole.
+
+No writing system needs a longer one, so a longer sequence is cut like other text.
+"""
 
 Measure = Callable[[str], int]
-"""Returns the length of a text: the sum of the lengths of its code points, each at least 1."""
+"""Returns the length of a text.
+
+It must be the sum of the lengths of the code points, each at least 1.
+"""
 
 
 def utf16_length(text: str) -> int:
-    """Return the length in UTF-16 code units: an emoji counts as two."""
+    """Return the length in UTF-16 code units. An emoji usually counts as two."""
     return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
@@ -26,10 +32,10 @@ def utf8_length(text: str) -> int:
 
 
 def cut(text: str, length: int, measure: Measure = len) -> str:
-    """Return a text of at most this length; one that was cut ends with an ellipsis.
+    """Return a text of at most `length`; a text that was cut ends with an ellipsis.
 
-    A length that has no room for the ellipsis leaves nothing. No character is torn: a letter keeps
-    its accents, and a flag both its letters.
+    The result is empty if even the ellipsis is too long. The cut is always between two characters:
+    a letter keeps its accents, and a flag keeps both of its code points.
     """
     if len(text) <= length and measure(text) <= length:
         return text
@@ -38,10 +44,10 @@ def cut(text: str, length: int, measure: Measure = len) -> str:
 
 
 def pieces(text: str, length: int, measure: Measure = len) -> Iterator[str]:
-    """Yield the text in pieces of at most this length, which end with lines where they can.
+    """Yield a text in pieces of at most `length`, split at line ends if possible.
 
-    Together they are the whole text, but for the white space between them. The length has to have
-    room for any one code point.
+    White space at the borders of pieces is dropped; nothing else is. `length` must be large enough
+    for any one code point.
     """
     while len(text) > length or measure(text) > length:
         fits = max(_fitting(text, length, measure), 1)
@@ -55,8 +61,8 @@ def pieces(text: str, length: int, measure: Measure = len) -> Iterator[str]:
 
 
 def _fitting(text: str, room: int, measure: Measure) -> int:
-    """Return how many code points fit, up to the end of a whole character."""
-    # By bisection: a measure may cost as much as the text is long.
+    """Return how many code points fit into a length, up to the end of a whole character."""
+    # Bisection, because `measure` may take time in proportion to the length of the text.
     fits, exceeds = 0, min(len(text), room + 1)
     while exceeds - fits > 1:
         middle = (fits + exceeds) // 2
@@ -66,13 +72,14 @@ def _fitting(text: str, room: int, measure: Measure) -> int:
 
 
 def _tears(text: str, at: int) -> bool:
-    """Return whether the code points before and after belong to one character."""
+    """Return whether the code points before and after an index belong to one character."""
     before, after = text[at - 1], text[at]
     if JOINER in {before, after} or unicodedata.category(after).startswith("M"):
         return True
     if ord(after) in SKIN_TONES:
         return True
-    # A flag is two letters: of a row of them, every other border is inside one.
+    # A flag consists of two code points. In a row of flags, an odd number of code points before the
+    # index means that the index is inside a flag.
     return ord(after) in FLAG_LETTERS and _letters_before(text, at) % 2 == 1
 
 

@@ -1,4 +1,4 @@
-"""How a channel sends: what it is given, what it answers, and how it fails."""
+"""The interface of channels: what a channel type declares, how it sends, and how it fails."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
@@ -12,26 +12,29 @@ from notifications.message import Message
 from runtime.network.egress import Egress
 
 TIMEOUT_S = 10.0
-"""One try, from the connection to the end of the answer."""
+"""The deadline of one try, from the connection to the end of the answer."""
 ANSWER_CHARS_MAX = 500
-"""How much of an answer the delivery log keeps."""
+"""How many characters of an answer the delivery log keeps."""
 
 Url = Annotated[str, Meta(max_length=2000)]
 
 
 class Receipt(Struct, frozen=True, kw_only=True):
-    """A provider took the message."""
+    """The provider accepted the message."""
 
     status: int = 0
     """The HTTP status or the SMTP code."""
     answer: str = ""
     """The beginning of the answer, as text."""
     reference: str = ""
-    """How the provider calls the message, so that a later one can answer or replace it."""
+    """The provider's id of the message. A later message can reply to it or replace it."""
 
 
 class DeliveryError(Exception):
-    """The message was not taken. The text names the cause, and never a secret or the address."""
+    """The provider did not accept the message.
+
+    The text names the cause. It contains neither the secret nor the address.
+    """
 
     def __init__(self, reason: str, *, status: int = 0, answer: str = "") -> None:
         super().__init__(reason)
@@ -40,7 +43,10 @@ class DeliveryError(Exception):
 
 
 class TemporaryError(DeliveryError):
-    """Another try may succeed; not before `retry_after_s` seconds, where the provider said so."""
+    """Another try may succeed.
+
+    If the provider named a time, the next try is not before `retry_after_s` seconds.
+    """
 
     def __init__(
         self, reason: str, *, status: int = 0, answer: str = "", retry_after_s: float | None = None
@@ -50,22 +56,25 @@ class TemporaryError(DeliveryError):
 
 
 class PermanentError(DeliveryError):
-    """No other try can succeed until someone changes the channel."""
+    """Every other try would fail too, until somebody changes the channel."""
 
 
 class GoneError(PermanentError):
-    """The address does not exist any more, such as an expired subscription: remove it."""
+    """The address no longer exists, such as an expired subscription, and should be removed."""
 
 
 class RateLimit(Struct, frozen=True):
-    """How many messages one address takes in how many seconds."""
+    """How many messages one address may be sent in how many seconds."""
 
     messages: int = 10
     period_s: float = 60.0
 
 
 class Channel(Struct, frozen=True, kw_only=True):
-    """A channel as it is sent by: its address, its secret, and its type's own settings."""
+    """A channel ready to send: its decrypted address and secret, and the settings of its type.
+
+    `repr` leaves out the address and the secret, so that neither gets into a log.
+    """
 
     id: int
     name: str
@@ -82,7 +91,10 @@ Settings = TypeVar("Settings", bound=Struct)
 
 
 def settings_of(channel: Channel, kind: type[Settings]) -> Settings:
-    """Return the settings of the channel's type. Raises PermanentError if they are not its own."""
+    """Return the settings of the channel's type.
+
+    Raises PermanentError if the stored settings do not fit the type.
+    """
     try:
         return msgspec.convert(channel.settings, kind)
     except msgspec.ValidationError as error:
@@ -90,50 +102,53 @@ def settings_of(channel: Channel, kind: type[Settings]) -> Settings:
 
 
 def accept(_: Channel) -> None:
-    """Check nothing: whatever is wrong shows when a message is sent."""
+    """Accept every channel: the type has nothing to check before a message is sent."""
 
 
 Check = Callable[[Channel], None]
-"""Raises InvalidError where a channel could never send, with what to write instead."""
+"""Raises InvalidError, which says what to write instead, if the channel could never send."""
 Readdress = Callable[[Channel, str], Channel]
-"""Returns a channel as it sends to one address, of which each message may have its own.
+"""Returns the channel with another address, for types where each message may have its own.
 
-Raises InvalidError for a text that is no address of the type, with what to write instead.
+Raises InvalidError, which says what to write instead, if the text is not an address of the type.
 """
 Send = Callable[[Egress, Channel, Message, datetime], Awaitable[Receipt]]
-"""Sends one message now. Raises DeliveryError; anything else is a defect."""
+"""Sends one message now. Raises DeliveryError; any other exception is a defect in Vigia."""
 
 
 class ChannelType(Struct, frozen=True, kw_only=True):
-    """What is known of a type of channel."""
+    """A type of channel, such as `slack`: how it sends, and what a channel of this type needs."""
 
     name: str
     title: str
     send: Send
     settings: type[Struct]
-    """The fields beside `url` and `secret`; unknown ones are refused."""
+    """The fields besides `url` and `secret`; unknown fields are refused."""
     url_example: str
-    """Shown where a channel's `url` is missing or wrong."""
+    """An example, shown if the `url` of a channel is missing or wrong."""
     about: str
-    """What it is, in one sentence for people who choose one."""
+    """One sentence that helps people to choose a type."""
     url_label: str = "Address"
     url_hint: str = ""
     credential_label: str = "Secret"
     credential: str = ""
-    """What the secret is, such as "the bot's token"; empty: the type has none."""
+    """What the secret is, such as "the bot's token". Empty: the type has no secret."""
     needs_secret: bool = False
     check: Check = accept
     """Called before a channel is stored."""
     url_default: str = ""
-    """Where messages go without a `url`; empty: the `url` is required."""
+    """The address of a channel without a `url`. Empty: the `url` is required."""
     limit: RateLimit = RateLimit()
     shows_picture: bool = False
-    """Whether a message can have a picture in it."""
+    """Whether a message can contain a picture."""
     readdress: Readdress | None = None
-    """None: a channel sends to one place only."""
+    """None: a channel of this type sends to one address only."""
     can_acknowledge: bool = False
-    """Whether a reader can act within the message, without opening a link."""
+    """Whether a reader can acknowledge in the message itself, without opening a link."""
     follows_bus: bool = False
-    """Whether it sends the events of the bus, and never a message about alerts."""
+    """Whether the type sends the events of the bus, and never messages about alerts."""
     is_dropped_when_gone: bool = False
-    """Whether an address that does not exist any more is removed, because a machine made it."""
+    """Whether an address that no longer exists is removed.
+
+    True for addresses that a program created, such as the subscription of a browser.
+    """

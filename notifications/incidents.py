@@ -1,4 +1,4 @@
-"""For providers that keep an incident of each alert, such as PagerDuty: a group, alert by alert."""
+"""Splits groups for providers that keep one incident for each alert, such as PagerDuty."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -11,18 +11,18 @@ from notifications.delivery import Receipt, TemporaryError
 from notifications.message import Event, Links, Message, thread_of
 
 SEPARATE_ALERTS_MAX = 20
-"""Larger groups stay one message: nobody must be paged for each alert of a storm."""
+"""A larger group stays one message, so that an alert storm does not page people for each alert."""
 SEPARATE_TIMEOUT_S = 30.0
-"""For all messages of a group; less than the lease of an address."""
+"""The deadline for all messages of a group. It must be shorter than the lease of an address."""
 
 SendOne = Callable[[Message], Awaitable[Receipt]]
 
 
 async def send_separately(message: Message, send_one: SendOne) -> Receipt:
-    """Send a small group as a message for each alert, anything else as it is.
+    """Send a small group as one message for each alert, and any other message unchanged.
 
-    The first message that fails ends it, and all are sent again: an incident has a key of its own,
-    so that a repetition changes nothing. Raises DeliveryError.
+    The first failure ends the sending, and the next try sends all messages again. That is safe:
+    each incident has its own idempotency key. Raises DeliveryError.
     """
     receipt = Receipt()
     try:
@@ -30,12 +30,12 @@ async def send_separately(message: Message, send_one: SendOne) -> Receipt:
             for one in separate(message):
                 receipt = await send_one(one)
     except TimeoutError as error:
-        raise TemporaryError(f"the group took over {SEPARATE_TIMEOUT_S:g} s") from error
+        raise TemporaryError(f"sending the group took over {SEPARATE_TIMEOUT_S:g} s") from error
     return receipt
 
 
 def separate(message: Message) -> list[Message]:
-    """Return a message for each alert of a small group; of any other message, itself."""
+    """Return one message for each alert of a small group, or the message itself."""
     if message.event is not Event.GROUP or len(message.alerts) > SEPARATE_ALERTS_MAX:
         return [message]
     return [_about(alert, message) for alert in message.alerts]
@@ -59,7 +59,7 @@ def _about(alert: dict[str, Any], group: Message) -> Message:
 
 
 def _event_of(alert: dict[str, Any]) -> Event:
-    """Return what is to be told of an alert as it is now."""
+    """Return the event that describes the current state of an alert."""
     if alert["resolved_at"] is not None:
         return Event.RESOLVED
     return Event.OPENED if alert["acknowledged_at"] is None else Event.ACKNOWLEDGED

@@ -1,4 +1,4 @@
-"""Words on buttons and links, in each language of messages."""
+"""Texts of buttons and links, in each language of messages."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from notifications.message import Language
 
 
 class Labels(Struct, frozen=True, kw_only=True):
-    """One word or two for each: phones cut longer ones."""
+    """Each text has one or two words, because phones cut longer ones."""
 
     acknowledge: str
     resolve: str

@@ -1,4 +1,4 @@
-"""Links of messages in the database: what each does, and whether it was used."""
+"""Stores the links of messages: what each link does, and whether it was used."""
 
 from datetime import datetime
 
@@ -16,8 +16,8 @@ USE = _QUERIES["use"]
 DROP_EXPIRED = _QUERIES["drop_expired"]
 
 
-class Found(Struct, frozen=True):
-    """What a link does, and the alert that it acts on."""
+class StoredLink(Struct, frozen=True):
+    """A stored link, and the alert that it acts on."""
 
     action: LinkAction
     alert_id: int
@@ -29,23 +29,27 @@ class Found(Struct, frozen=True):
 
 
 async def add(connection: Connection, link: Link) -> None:
-    """Keep a link."""
+    """Store a link."""
     await queries.run(connection, ADD, **structs.asdict(link))
 
 
-async def find(connection: Connection, token: Token) -> Found:
-    """Return what a link does. Raises NotFoundError."""
-    found = await queries.first(connection, Found, FIND, id_hash=token.id_hash)
+async def find(connection: Connection, token: Token) -> StoredLink:
+    """Return a stored link. Raises NotFoundError."""
+    found = await queries.first(connection, StoredLink, FIND, id_hash=token.id_hash)
     if found is None:
         raise NotFoundError(UNKNOWN)
     return found
 
 
 async def use(connection: Connection, token: Token, now: datetime) -> bool:
-    """Use a link up, to the end of the transaction; False when it was used before."""
+    """Mark a link as used. Return False if it was used before.
+
+    The row stays locked until the transaction ends. If two people press at the same time, the
+    second waits and gets False.
+    """
     return await queries.run(connection, USE, id_hash=token.id_hash, now=now) == 1
 
 
 async def drop_expired(connection: Connection, now: datetime) -> None:
-    """Delete links that act no longer."""
+    """Delete expired links."""
     await queries.run(connection, DROP_EXPIRED, now=now)

@@ -9,7 +9,7 @@ JOIN system_alerts a ON a.id = l.alert_id
 WHERE l.id_hash = %(id_hash)s
 
 -- name: use
--- The row is locked to the end of the transaction: of two who press at the same time one is first.
+-- The row stays locked until the transaction ends, so that only one of two simultaneous uses succeeds.
 UPDATE message_links SET used_at = %(now)s WHERE id_hash = %(id_hash)s AND used_at IS NULL
 
 -- name: drop_expired

@@ -1,9 +1,9 @@
-"""Links of a message that act without signing in: `/l/{token}`, signed, and good for one use.
+"""Signed links in messages, `/l/{token}`, which act once and without signing in.
 
-A token is 36 bytes in URL-safe base64: a random id, when it expires, and a signature of both, so
-that a forged or expired one is refused before the database is asked. What a link does is kept with
-the hash of its id: nobody makes a link of what is stored. The page of a link acts on POST alone,
-because programs that scan mail open every link.
+A token is 36 bytes in URL-safe base64: a random id, an expiry time and a signature of both. A
+forged or expired token is therefore refused without a database query. The database stores only the
+hash of the id, so that nobody who reads the database can construct a valid link. The page of a link
+acts on POST only, because programs that scan mail open every link with GET.
 """
 
 import base64
@@ -22,37 +22,40 @@ from model.errors import NotFoundError
 from model.times import of_epoch
 
 PURPOSE = "links"
-"""What the keys are derived for: `SecretKeys.derive(PURPOSE)`."""
+"""The purpose from which the signing keys are derived: `SecretKeys.derive(PURPOSE)`."""
 GOOD_FOR = timedelta(hours=24)
 ID_BYTES = 16
 SIGNATURE_BYTES = 16
 EXPIRY = struct.Struct(">I")
 TOKEN = re.compile(r"[A-Za-z0-9_-]{48}")
-"""36 bytes are a multiple of three: a token has no padding, and is written in one way only."""
+"""36 bytes are a multiple of three, so a token has no padding and only one spelling."""
 PATH = "/l/"
 
 
 class LinkAction(StrEnum):
-    """What a link does."""
+    """The action of a link."""
 
     ACKNOWLEDGE = "acknowledge"
     RESOLVE = "resolve"
 
 
 class Link(Struct, frozen=True, kw_only=True):
-    """What is stored of a link."""
+    """The stored part of a link."""
 
     id_hash: bytes
     """SHA-256 of the id: 32 bytes."""
     action: LinkAction
     alert_id: int
     person: str
-    """In whose name it acts."""
+    """The person who is recorded as having acted."""
     expires_at: datetime
 
 
 class Token(Struct, frozen=True):
-    """A token that we made and that is still good; whether it was used says the database."""
+    """A token with a valid signature that has not expired.
+
+    Only the database knows whether it was used.
+    """
 
     id_hash: bytes
     expires_at: datetime
@@ -61,7 +64,7 @@ class Token(Struct, frozen=True):
 def make(
     keys: Sequence[bytes], action: LinkAction, alert_id: int, person: str, now: datetime
 ) -> tuple[str, Link]:
-    """Return a token for a message, and what to store of it. The first key signs."""
+    """Return a token for a message and the link to store. The first key signs."""
     expires_at = of_epoch(int((now + GOOD_FOR).timestamp()))
     link_id = secrets.token_bytes(ID_BYTES)
     signed = link_id + EXPIRY.pack(int(expires_at.timestamp()))
@@ -77,12 +80,16 @@ def make(
 
 
 def address(url: str, token: str) -> str:
-    """Return the link; `url` is where people open Vigia, without a trailing slash."""
+    """Return the URL of a token. `url` is the public address of Vigia, without a trailing slash."""
     return f"{url}{PATH}{token}"
 
 
 def read(keys: Sequence[bytes], token: str, now: datetime) -> Token:
-    """Return what a token names. Raises NotFoundError for one that is not ours or has expired."""
+    """Verify a token and return its content.
+
+    Every key is tried, so that tokens remain valid after a new key was added. Raises NotFoundError
+    if the token is forged or has expired.
+    """
     raw = _unpack(token)
     signed, signature = raw[:-SIGNATURE_BYTES], raw[-SIGNATURE_BYTES:]
     if not any(hmac.compare_digest(_signature(key, signed), signature) for key in keys):

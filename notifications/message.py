@@ -1,4 +1,4 @@
-"""The message: what one address is sent, in words that are already the reader's own."""
+"""The message to one address, already written in the reader's language."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -10,7 +10,7 @@ from model.severity import Level
 
 
 class Kind(StrEnum):
-    """What a message is about."""
+    """The subject of a message."""
 
     ALERT = "alert"
     INCIDENT = "incident"
@@ -23,9 +23,9 @@ class Kind(StrEnum):
 
 
 class Event(StrEnum):
-    """What happened; `group` stands for several alerts in one message.
+    """What happened. `group` stands for several alerts in one message.
 
-    The last four are about no alert.
+    The last four events concern no alert.
     """
 
     OPENED = "opened"
@@ -44,27 +44,27 @@ class Event(StrEnum):
 
 
 class Language(StrEnum):
-    """The languages that messages are written in."""
+    """The languages of messages."""
 
     ENGLISH = "en"
     BRAZILIAN_PORTUGUESE = "pt-BR"
 
 
 def thread_of(alert_id: int) -> str:
-    """Return the thread of everything that is said about one alert."""
+    """Return the thread id of all messages about one alert."""
     return f"alert-{alert_id}"
 
 
 class Links(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Addresses in a message; an empty one is left out."""
+    """The URLs in a message. Empty URLs are left out."""
 
     alert: str = ""
     chart: str = ""
     runbook: str = ""
     acknowledge: str = ""
-    """Signed and good for one use: GET shows a page, POST acknowledges."""
+    """Signed and valid for one use: GET shows a page, POST acknowledges."""
     resolve: str = ""
-    """Signed and good for one use, like `acknowledge`."""
+    """Signed and valid for one use, like `acknowledge`."""
 
 
 class BusEvent(Struct, frozen=True):
@@ -81,37 +81,40 @@ class BusEvent(Struct, frozen=True):
 class Message(Struct, frozen=True, kw_only=True):
     """One message to one address.
 
-    `title` is one line. `text` is a few plain lines, written for a person; nothing in either is
-    escaped, because each channel escapes in its own way. `facts` are pairs of a label and a value
-    for channels that show a table.
+    `title` is one line. `text` is a few lines of plain text for people. Neither is escaped, because
+    each channel escapes in its own way. `facts` are pairs of a label and a value, for channels that
+    show a table.
     """
 
     key: str
-    """The idempotency key: the same on each try."""
+    """The idempotency key, which is the same on each try."""
     kind: Kind
     event: Event
     time: datetime
     title: str
     text: str
     level: Level | None = None
-    """The level of the alert, or the highest of a group; None where there is no alert."""
+    """The level of the alert, or the highest level of a group.
+
+    None: the message concerns no alert.
+    """
     facts: tuple[tuple[str, str], ...] = ()
     alerts: tuple[dict[str, Any], ...] = ()
-    """Whole alerts, as `GET /alerts/{id}` shows them: one, or those of a group."""
+    """The alert, or the alerts of a group, as `GET /alerts/{id}` shows them."""
     events: tuple[BusEvent, ...] = ()
-    """Of the bus, oldest first."""
+    """Events of the bus, oldest first."""
     links: Links = field(default_factory=Links)
     picture: bytes | None = None
-    """The last hour as a PNG."""
+    """A chart of the last hour, as a PNG."""
     language: Language = Language.ENGLISH
     thread: str = ""
-    """The same for all messages about one alert, see `thread_of`: providers keep them together."""
+    """The id that all messages about one alert share, see `thread_of`. Providers group by it."""
     step: int = 0
-    """Of an escalation policy, from 1; 0: no policy sends it."""
+    """The step of the escalation policy, from 1. 0: no policy sends the message."""
     earlier: str = ""
-    """The provider's reference of the first message about this alert to this address, if any."""
+    """The provider's id of the first message about this alert to this address, if there was one."""
 
     @property
     def is_resolved(self) -> bool:
-        """Return whether the matter is over."""
+        """Return whether the alert, or whatever the message concerns, is over."""
         return self.event is Event.RESOLVED

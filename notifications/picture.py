@@ -1,7 +1,7 @@
-"""The last hour as a small PNG, for channels that show one; drawn without a browser.
+"""Draws the last hour as a small PNG, for channels that show one, without a browser.
 
-It takes a few milliseconds of a processor, and the same values make the same bytes. Colours are
-those of the light pages. Run it in a thread where others wait.
+Drawing takes a few milliseconds of CPU time, so call it in a thread. The same values always produce
+the same bytes. The colours are those of the light pages.
 """
 
 import io
@@ -20,9 +20,9 @@ from notifications.wording.templates import words
 
 WIDTH, HEIGHT = 720, 300
 LEFT, TOP, RIGHT, BOTTOM = 20, 26, 170, 46
-"""Margins; the labels of values stand on the right, those of times at the bottom."""
+"""Margins in pixels. The labels of values are on the right, those of times at the bottom."""
 SMOOTHING = 2
-"""Lines are drawn so many times larger, and then made small: Pillow's own have steps."""
+"""Lines are drawn this much larger and then scaled down, because Pillow does not anti-alias."""
 LINE_WIDTH, DOT_RADIUS, DASH = 3, 4, 8
 FONT_SIZE, LABEL_HEIGHT = 20, 27
 COLOURS_MAX = 32
@@ -33,7 +33,7 @@ Point = tuple[float, float]
 
 
 class Label(Struct, frozen=True):
-    """A text at a height of the plot."""
+    """A text at a vertical position of the plot, in pixels."""
 
     y: float
     text: str
@@ -41,26 +41,26 @@ class Label(Struct, frozen=True):
 
 
 class Plot(Struct, frozen=True):
-    """Where values and times stand, in pixels of the finished picture."""
+    """Converts values and times to pixels of the finished picture."""
 
     hour: LastHour
     lowest: float
     highest: float
 
     def x(self, index: int) -> float:
-        """Return the middle of a step."""
+        """Return the horizontal position of the middle of a step."""
         width = WIDTH - LEFT - RIGHT
         return LEFT + (index + 0.5) / len(self.hour.values) * width
 
     def y(self, value: float) -> float:
-        """Return the height of a value."""
-        # Halves, because the difference of two large numbers may be infinite.
+        """Return the vertical position of a value."""
+        # Halve first, because the difference of two very large numbers may be infinite.
         part = (value / 2 - self.lowest / 2) / ((self.highest / 2 - self.lowest / 2) or 1)
         return HEIGHT - BOTTOM - part * (HEIGHT - TOP - BOTTOM)
 
 
 def picture_of(situation: Situation, reader: Reader) -> bytes | None:
-    """Return the PNG of what a message is about, or None when there is nothing to show."""
+    """Return the PNG for the alert of a message, or None if there is nothing to draw."""
     measure, hour = situation.measure, situation.last_hour
     if hour is None or len(situation.alerts) != 1:
         return None
@@ -70,7 +70,7 @@ def picture_of(situation: Situation, reader: Reader) -> bytes | None:
 
 
 def draw(hour: LastHour, limit: float | None, unit: str, reader: Reader) -> bytes | None:
-    """Return the PNG, or None when nothing was measured in the hour."""
+    """Return the PNG, or None if the hour has no values."""
     if not hour.known:
         return None
     marks = [*hour.known, *([] if limit is None else [limit])]
@@ -146,7 +146,7 @@ def _labels(plot: Plot, limit: float | None, unit: str, reader: Reader) -> list[
 
 
 def _spread(labels: Sequence[Label]) -> Iterator[Label]:
-    """Yield the labels from the top, moved so that none covers another."""
+    """Yield the labels from the top, moved so that they do not overlap."""
     highest_y = float(TOP)
     below = len(labels)
     for label in sorted(labels, key=lambda label: label.y):

@@ -1,4 +1,4 @@
-"""Posts to a provider's HTTP interface, and tells what can be tried again from what cannot."""
+"""Sends HTTP requests to providers, and separates temporary from permanent failures."""
 
 import math
 import secrets
@@ -24,16 +24,16 @@ from notifications.delivery import (
 from runtime.network.egress import BODY_BYTES_MAX, Egress, EgressError, Failure, Trace
 
 SUCCESS, SERVER_ERROR = 2, 5
-"""Classes of statuses: their hundreds."""
+"""The first digits of HTTP statuses."""
 RETRY_AFTER_S_MAX = 3600.0
 TEMPORARY_STATUSES = {408, 409, 425, 429}
-"""4xx that speak of now; every other one says that the request itself is wrong."""
+"""4xx statuses that may pass. Every other 4xx says that the request itself is wrong."""
 FIXED_FAILURES = {Failure.URL, Failure.ADDRESS, Failure.REDIRECT}
 
 Read = Callable[[bytes], str]
-"""Returns the provider's reference of a message from its answer.
+"""Returns the provider's id of a message, from the answer.
 
-Raises MsgspecError or ValueError if the answer is not the documented one.
+Raises MsgspecError or ValueError if the answer is not as documented.
 """
 
 
@@ -50,11 +50,14 @@ async def post(
     answer_bytes_max: int = BODY_BYTES_MAX,
     readable: bytes | None = None,
 ) -> Receipt:
-    """Send a body and return the answer of a 2xx. Raises TemporaryError or PermanentError.
+    """Send a body and return the receipt of a 2xx answer.
 
-    `read` is given the whole answer, up to `answer_bytes_max`. What is not the provider's own, such
-    as the page of a proxy, is no receipt: it is tried again. One try takes at most `timeout_s`,
-    by default `TIMEOUT_S`. `readable` is what an encrypted body says, for whoever tries a channel.
+    `read` gets the whole answer, up to `answer_bytes_max` bytes. If `read` fails, for example on
+    the page of a proxy, the message counts as not sent and is tried again. One try takes at most
+    `timeout_s`, by default `TIMEOUT_S`. `readable` is the plain text of an encrypted body, which
+    the test of a channel shows.
+
+    Raises TemporaryError or PermanentError.
     """
     note_sent(body if readable is None else readable)
     trace = Trace()
@@ -83,7 +86,10 @@ _sent: ContextVar[list[bytes] | None] = ContextVar("sent", default=None)
 
 @contextmanager
 def recording() -> Iterator[list[bytes]]:
-    """Keep the bodies that this task posts, for whoever tries a channel. They may hold secrets."""
+    """Collect the bodies that this task sends, for the test of a channel.
+
+    They may contain secrets.
+    """
     bodies: list[bytes] = []
     token = _sent.set(bodies)
     try:
@@ -93,7 +99,10 @@ def recording() -> Iterator[list[bytes]]:
 
 
 def note_sent(body: bytes) -> None:
-    """Keep a body where this task is recorded; for channels that speak another protocol too."""
+    """Add a body to the recording of this task, if there is one.
+
+    Channels that do not use HTTP call it themselves.
+    """
     bodies = _sent.get()
     if bodies is not None:
         bodies.append(body)
@@ -108,7 +117,7 @@ async def post_json(
     headers: Mapping[str, str] | None = None,
     read: Read = lambda _: "",
 ) -> Receipt:
-    """Post a document as JSON; like `post` in everything else."""
+    """Send a document as JSON, like `post` in every other way."""
     body = msgspec.json.encode(document)
     headers = {"Content-Type": "application/json"} | dict(headers or {})
     return await post(egress, url, body, headers=headers, now=now, read=read)
@@ -117,10 +126,10 @@ async def post_json(
 def form_of(
     fields: Mapping[str, bytes], files: Mapping[str, tuple[str, str, bytes]]
 ) -> tuple[str, bytes]:
-    """Return the content type and the body of a form (RFC 7578).
+    """Return the content type and the body of a multipart form (RFC 7578).
 
-    `files` are a name, a type and the content each. Names are the caller's own: nothing escapes
-    them.
+    `files` maps a field to a file name, a content type and the content. All names must be
+    constants, because nothing escapes them.
     """
     boundary = secrets.token_hex(16)
     parts = [(f'name="{name}"', value) for name, value in fields.items()]
@@ -140,13 +149,13 @@ def _reference(read: Read, answer: bytes, trace: Trace) -> str:
     try:
         return read(answer)
     except (MsgspecError, ValueError) as error:  # ValueError: a text that is not UTF-8
-        reason = f"the provider answered {trace.status}, but not as it documents"
+        reason = f"the provider answered {trace.status}, but not as documented"
         text = answer.decode("utf-8", "replace")
         raise TemporaryError(reason, status=trace.status, answer=text) from error
 
 
 def refusal(status: int, text: str, headers: Mapping[str, str], now: datetime) -> DeliveryError:
-    """Return the error that a status stands for."""
+    """Return the error for an HTTP status that is not 2xx."""
     reason = f"the provider answered {status}"
     if status == HTTPStatus.GONE:
         return GoneError(reason, status=status, answer=text)
@@ -157,9 +166,9 @@ def refusal(status: int, text: str, headers: Mapping[str, str], now: datetime) -
 
 
 def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Return the seconds of `Retry-After`, seconds or a date; None without a usable one.
+    """Return the seconds of `Retry-After`, or None if the header is missing or unusable.
 
-    RFC 9110, section 10.2.3. A provider cannot ask for more than an hour.
+    The header has seconds or a date (RFC 9110, section 10.2.3). The result is at most one hour.
     """
     given = headers.get("Retry-After", "").strip()
     try:

@@ -1,4 +1,4 @@
-"""The types of channels there are."""
+"""The list of all channel types."""
 
 from collections.abc import Mapping
 
@@ -42,7 +42,7 @@ TYPES: Mapping[str, ChannelType] = {
 
 
 def type_of(name: str) -> ChannelType:
-    """Return a type of channel. Raises InvalidError with the names there are."""
+    """Return a channel type. Raises InvalidError, which lists the existing types."""
     try:
         return TYPES[name]
     except KeyError:
@@ -50,9 +50,10 @@ def type_of(name: str) -> ChannelType:
 
 
 def channel_to(channel: Channel, address: str) -> Channel:
-    """Return a channel as it sends to one address; an empty one is the channel's own.
+    """Return a channel set to an address. An empty address is the channel's own.
 
-    Raises InvalidError for what is no address of its type, and for a type that has none.
+    Raises InvalidError if the address is not valid for the type, or if the type has only the
+    channel's own address.
     """
     kind = type_of(channel.type)
     if not address:
@@ -60,7 +61,7 @@ def channel_to(channel: Channel, address: str) -> Channel:
     if kind.readdress is None:
         several = ", ".join(sorted(one.name for one in TYPES.values() if one.readdress))
         raise InvalidError(
-            f"the {kind.title} channel {channel.name!r} sends to one place only: leave the address "
-            f"empty, or name a channel of one of the types {several}"
+            f"the {kind.title} channel {channel.name!r} sends to one place only; leave the address "
+            f"empty, or use a channel of one of these types: {several}"
         )
     return kind.readdress(channel, address)

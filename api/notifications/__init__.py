@@ -1,1 +1,1 @@
-"""Channels, and what was sent by them."""
+"""Routes of the API for channels, deliveries, contacts, schedules and replies."""

@@ -1,4 +1,4 @@
-"""What alerts had Vigia do besides telling people."""
+"""The route that lists actions which alerts started."""
 
 from litestar import get
 from litestar.di import NamedDependency
@@ -16,7 +16,7 @@ from notifications.actions.run_store import ID_MAX, ActionRun
     f"{BASE}/actions",
     opt={ROLE: Role.OPERATOR},
     tags=["alerts"],
-    summary="Runs of actions, newest first; the setting actions says which there are",
+    summary="Runs of actions, newest first; the setting actions defines the actions",
 )
 async def every(
     context: NamedDependency[AppContext], limit: Limit = LIMIT, cursor: Cursor = None
@@ -27,4 +27,4 @@ async def every(
 
 
 ROUTES = (every,)
-"""The one route."""
+"""The only route."""

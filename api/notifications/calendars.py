@@ -1,4 +1,4 @@
-"""Calendar feeds: an address that a calendar reads without a key, until it is revoked."""
+"""Calendar feeds: URLs that a calendar reads without a key, until they are revoked."""
 
 import asyncio
 from datetime import datetime, timedelta
@@ -32,11 +32,11 @@ OF_SCHEDULE = f"{SCHEDULES}/{{name:str}}/calendar"
 OF_CONTACT = f"{CONTACTS}/{{name:str}}/calendar"
 TAG = "on-call"
 PAST = timedelta(days=62)
-"""A feed begins with last month."""
+"""A feed starts with the previous month, so it never needs more than two months of past shifts."""
 
 
 class CalendarFeed(Struct, frozen=True, kw_only=True):
-    """Where a calendar reads; this is its only answer that holds the token."""
+    """The URL of a feed. No other answer contains its token."""
 
     url: str
 
@@ -45,7 +45,11 @@ class CalendarFeed(Struct, frozen=True, kw_only=True):
 async def read(
     request: Request[Any, Any, Any], context: NamedDependency[AppContext], file: FromPath[str]
 ) -> Response[bytes]:
-    """Answer the feed of a token; a wrong one like a wrong key, and as slowly."""
+    """Return the feed of a token.
+
+    A wrong token gets the same answer as a wrong key, with the same delay, so that guessing is as
+    slow.
+    """
     now, token = utc_now(), file.removesuffix(SUFFIX)
     async with context.auth.throttle.looking_up(request.scope), context.connect() as connection:
         feed = await calendar_store.find(connection, token) if token != file else None
@@ -54,7 +58,7 @@ async def read(
         context.auth.refusals.note(Type.KEY_REFUSED, request.scope)
         await context.auth.throttle.wait(request.scope)
         raise NotAuthorizedException(
-            "this calendar's address is not good, or was revoked; ask for another"
+            "this calendar address is wrong or was revoked; create a new one"
         )
     content = await asyncio.to_thread(_written, feed, found, now)
     return Response(content, media_type=MEDIA_TYPE)
@@ -64,7 +68,7 @@ async def read(
     OF_SCHEDULE,
     opt={ROLE: Role.ADMIN},
     tags=[TAG],
-    summary="Make the address of a schedule's calendar; an earlier one is no longer good",
+    summary="Create the address of a schedule's calendar and revoke the earlier one",
 )
 async def create_of_schedule(
     request: KnownRequest, context: NamedDependency[AppContext], name: FromPath[str]
@@ -72,7 +76,7 @@ async def create_of_schedule(
     async with schedules.changing(context, request.user.name) as change:
         token = await calendar_store.of_schedule(change.connection, name, change.now, change.actor)
         feed = _made(context, token, f"there is no schedule {name[:100]!r}")
-        await schedules.log(change, f"schedule {name}: calendar made")
+        await schedules.log(change, f"schedule {name}: calendar created")
     return feed
 
 
@@ -95,7 +99,7 @@ async def revoke_of_schedule(
     OF_CONTACT,
     opt={ROLE: Role.ADMIN},
     tags=[TAG],
-    summary="Make the address of a person's calendar; an earlier one is no longer good",
+    summary="Create the address of a person's calendar and revoke the earlier one",
 )
 async def create_of_contact(
     request: KnownRequest, context: NamedDependency[AppContext], name: FromPath[str]
@@ -103,7 +107,7 @@ async def create_of_contact(
     async with contacts.changing(context, request.user.name) as change:
         token = await calendar_store.of_contact(change.connection, name, change.now, change.actor)
         feed = _made(context, token, f"there is no contact {name[:100]!r}")
-        await contacts.log(change, f"contact {name}: calendar made")
+        await contacts.log(change, f"contact {name}: calendar created")
     return feed
 
 
@@ -129,7 +133,7 @@ def _made(context: AppContext, token: Secret | None, missing: str) -> CalendarFe
 
 
 async def _schedules(connection: Connection, feed: Feed, now: datetime) -> list[Schedule]:
-    """Return the schedule of a feed, or all that a person may be in."""
+    """Return the schedule of a feed, or all schedules, which may contain the person."""
     start = now - PAST
     if feed.schedule is not None:
         schedule = await schedule_store.load(connection, feed.schedule, start, now)

@@ -1,4 +1,4 @@
-"""Channels: where messages go. Addresses and secrets go in and never come out."""
+"""Routes of channels. Requests may set addresses and secrets; no answer contains them."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,8 +24,8 @@ from model.times import utc_now
 from notifications import channel_store
 from notifications.actions import naming
 from notifications.channel_forms.form import TypeForm, forms
-from notifications.channel_store import ID_MAX, Shown, Terms
-from notifications.channel_test import Tested, send_test
+from notifications.channel_store import ID_MAX, PublicChannel, Terms
+from notifications.channel_test import ChannelTestResult, send_test
 from notifications.contacts import contact_store
 from notifications.outbox import deliveries
 from notifications.outbox.deliveries import LastDelivery
@@ -35,18 +35,18 @@ CHANNELS = f"{BASE}/channels"
 TAKEN = {409: documented("Another channel has this name.")}
 USED = {
     409: documented(
-        "Another channel has this name, or contacts, policies or actions need it as it is."
+        "Another channel has this name, or contacts, policies or actions use the channel."
     )
 }
-REACHING = {409: documented("Contacts, routes, policies or actions send by the channel.")}
+REACHING = {409: documented("Contacts, routes, policies or actions use the channel.")}
 NAMES_SHOWN_MAX = 10
 
 
 class ChannelDraft(Terms, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A channel to make, or what one becomes.
+    """A channel to create, or the new state of a channel.
 
-    What GET says of a channel besides may be given back. A change without `url` or `secret` leaves
-    these as they are.
+    It may contain the read-only fields of an answer. If a change omits `url` or `secret`, the
+    stored one stays.
     """
 
     id: ReadOnly = UNSET
@@ -55,8 +55,8 @@ class ChannelDraft(Terms, frozen=True, kw_only=True, forbid_unknown_fields=True)
     last_delivery: ReadOnly = UNSET
 
 
-class ListedChannel(Shown, frozen=True, kw_only=True):
-    """A channel in the list, with the newest try to send by it; null: there was none."""
+class ListedChannel(PublicChannel, frozen=True, kw_only=True):
+    """A channel in the list, with the newest try to send. Null: there was none."""
 
     last_delivery: LastDelivery | None
 
@@ -79,7 +79,7 @@ async def every(
 @get(
     f"{CHANNELS}/types",
     tags=["channels"],
-    summary="The types of channels, and what is to be entered for each",
+    summary="The channel types, and the fields of each",
 )
 async def types() -> Page[TypeForm]:
     return Page(forms(), None)
@@ -90,9 +90,11 @@ async def types() -> Page[TypeForm]:
     status_code=200,
     opt={ROLE: Role.ADMIN, CONCURRENCY: Concurrency.CHANNEL_TEST},
     tags=["channels"],
-    summary="Send a test message now, and show what was sent and what was answered",
+    summary="Send a test message now, and show the request and the answer",
 )
-async def test(context: NamedDependency[AppContext], channel_id: FromPath[int]) -> Tested:
+async def test(
+    context: NamedDependency[AppContext], channel_id: FromPath[int]
+) -> ChannelTestResult:
     return await send_test(
         context.few_connections, context.egress, context.secret_keys, channel_id, utc_now()
     )
@@ -104,7 +106,7 @@ async def _changing(context: AppContext, actor: str) -> AsyncIterator[Change]:
         yield Change(context, connection, utc_now(), actor)
 
 
-async def _read(connection: Connection, channel_id: int, _: datetime) -> Shown:
+async def _read(connection: Connection, channel_id: int, _: datetime) -> PublicChannel:
     return (await channel_store.read(connection, channel_id)).shown()
 
 
@@ -113,17 +115,19 @@ async def _insert(change: Change, draft: ChannelDraft) -> int:
     channel_id = await channel_store.insert(
         change.connection, keys, draft, change.now, change.actor
     )
-    await _log(change, f"channel {draft.name} made, of type {draft.type}")
+    await _log(change, f"channel {draft.name} created, of type {draft.type}")
     return channel_id
 
 
-async def _update(change: Change, before: Shown, draft: ChannelDraft) -> None:
+async def _update(change: Change, before: PublicChannel, draft: ChannelDraft) -> None:
     if draft.type != before.type or draft.name != before.name:
         await naming.check_unnamed(change.connection, before.name)
     if draft.type != before.type:
-        await _check_unused(change, before, "another type would not understand it: make a channel")
+        await _check_unused(
+            change, before, "another type cannot use them; create another channel instead"
+        )
     if draft.name != before.name:
-        # Policies name channels.
+        # Policies refer to channels by name.
         await policy_store.check_unnamed(change.connection, "channel", before.name)
     stored = await channel_store.read(change.connection, before.id)
     keys = change.context.secret_keys
@@ -131,19 +135,19 @@ async def _update(change: Change, before: Shown, draft: ChannelDraft) -> None:
     await _log(change, f"channel {draft.name} changed")
 
 
-async def _remove(change: Change, before: Shown) -> None:
+async def _remove(change: Change, before: PublicChannel) -> None:
     await _check_unused(change, before, "remove it from them first")
     await policy_store.check_unnamed(change.connection, "channel", before.name)
     await naming.check_unnamed(change.connection, before.name)
     if routes := await route_store.routes_of_channel(change.connection, before.id):
         shown = ", ".join(routes[:NAMES_SHOWN_MAX])
-        raise ConflictError(f"{before.name} is in the route {shown}; remove it from it first")
+        raise ConflictError(f"{before.name} is in the route {shown}; remove it there first")
     await channel_store.delete(change.connection, before.id)
     await _log(change, f"channel {before.name} deleted")
 
 
-async def _check_unused(change: Change, channel: Shown, advice: str) -> None:
-    """Raise ConflictError while people are reached by a channel."""
+async def _check_unused(change: Change, channel: PublicChannel, advice: str) -> None:
+    """Raise ConflictError if contacts have addresses of a channel."""
     people = await contact_store.people_of_channel(change.connection, channel.id)
     if people:
         shown = ", ".join(people[:NAMES_SHOWN_MAX])
@@ -163,7 +167,7 @@ RESOURCE = Resource(
     role=Role.ADMIN,
     reader=Role.OPERATOR,
     draft=ChannelDraft,
-    item=Shown,
+    item=PublicChannel,
     read=_read,
     changing=_changing,
     insert=_insert,
@@ -173,9 +177,9 @@ RESOURCE = Resource(
 ROUTES = (
     every,
     RESOURCE.one("One channel"),
-    RESOURCE.create("Make a channel", responses=TAKEN),
+    RESOURCE.create("Create a channel", responses=TAKEN),
     RESOURCE.replace("Replace a channel", responses=USED),
-    RESOURCE.delete("Delete a channel; what waits for it is never sent", responses=REACHING),
+    RESOURCE.delete("Delete a channel; waiting deliveries are never sent", responses=REACHING),
     test,
     types,
 )

@@ -1,4 +1,4 @@
-"""Contacts: people who are told of alerts, and where each is reached."""
+"""Routes of contacts: the people who are notified of alerts, and their addresses."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -32,15 +32,15 @@ NAMED = {409: documented("A schedule or a policy names this person.")}
 
 
 class AddressBody(Address, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An address; what GET says of it besides may be given back."""
+    """An address. It may contain the read-only fields of an answer."""
 
     verified_at: ReadOnly = UNSET
 
 
 class ContactBody(Contact, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A contact to make, or what one becomes.
+    """A contact to create, or the new state of a contact.
 
-    What GET says of a contact besides may be given back. An address that stays is still verified.
+    It may contain the read-only fields of an answer. An address that stays keeps its verification.
     """
 
     addresses: Annotated[Sequence[AddressBody], Meta(max_length=ADDRESSES_MAX)] = ()
@@ -71,7 +71,7 @@ async def _read(connection: Connection, name: str, _: datetime) -> StoredContact
 
 
 async def require(connection: Connection, name: str) -> None:
-    """Raise NotFoundError where there is no contact of a name."""
+    """Raise NotFoundError if there is no contact with a name."""
     if await contact_store.read(connection, name) is None:
         raise NotFoundError(f"there is no contact {name[:100]!r}; GET {CONTACTS} lists them")
 
@@ -80,13 +80,13 @@ async def _insert(change: Change, body: ContactBody) -> str:
     contact = _contact(body, change.now)
     keys = change.context.secret_keys
     await contact_store.insert(change.connection, keys, contact, change.now, change.actor)
-    await log(change, f"contact {body.name} made")
+    await log(change, f"contact {body.name} created")
     return body.name
 
 
 async def _update(change: Change, before: StoredContact, body: ContactBody) -> None:
     if body.name != before.name:
-        raise InvalidError(f"name: must be {before.name!r}, as in the address")
+        raise InvalidError(f"name: must be {before.name!r}, as in the path")
     contact = _contact(body, change.now)
     keys = change.context.secret_keys
     await contact_store.update(change.connection, keys, contact, change.now, change.actor)
@@ -96,10 +96,11 @@ async def _update(change: Change, before: StoredContact, body: ContactBody) -> N
 async def _remove(change: Change, before: StoredContact) -> None:
     await policy_store.check_unnamed(change.connection, "person", before.name)
     await contact_store.delete(change.connection, before.name)
-    # Behind the delete: a schedule that was written meanwhile had locked the contact before.
+    # Check after the deletion: a schedule that names the contact has locked it, so the deletion
+    # waited until that schedule was visible here.
     if found := await schedule_store.naming(change.connection, before.name, change.now):
         raise ConflictError(
-            f"{before.name} is in the schedule {', '.join(found)}; take them out of it first"
+            f"{before.name} is in the schedule {', '.join(found)}; remove them there first"
         )
     await log(change, f"contact {before.name} deleted")
 
@@ -135,7 +136,7 @@ RESOURCE = Resource(
 ROUTES = (
     every,
     RESOURCE.one("One contact"),
-    RESOURCE.create("Make a contact", responses=TAKEN),
+    RESOURCE.create("Create a contact", responses=TAKEN),
     RESOURCE.replace("Replace a contact"),
-    RESOURCE.delete("Delete a contact; what waits for it is never sent", responses=NAMED),
+    RESOURCE.delete("Delete a contact; waiting deliveries are never sent", responses=NAMED),
 )

@@ -1,4 +1,4 @@
-"""The delivery log, and sending again what failed."""
+"""Routes of the delivery log, and of sending a delivery again."""
 
 from typing import Annotated
 
@@ -19,11 +19,12 @@ from notifications.outbox.deliveries import ID_MAX, Delivery, Filter, State
 DELIVERIES = f"{BASE}/deliveries"
 
 OnlyState = Annotated[
-    State | None, QueryParameter(name="state", description="Only those in this state.")
+    State | None, QueryParameter(name="state", description="Only deliveries in this state.")
 ]
-OnlyChannel = Annotated[str | None, QueryParameter(description="Only those of this channel.")]
+OnlyChannel = Annotated[str | None, QueryParameter(description="Only deliveries of this channel.")]
 OnlyAlert = Annotated[
-    int | None, QueryParameter(name="alert", ge=1, le=ID_MAX, description="Only about this alert.")
+    int | None,
+    QueryParameter(name="alert", ge=1, le=ID_MAX, description="Only deliveries about this alert."),
 ]
 
 
@@ -31,7 +32,7 @@ OnlyAlert = Annotated[
     DELIVERIES,
     opt={ROLE: Role.OPERATOR},
     tags=["channels"],
-    summary="What was sent to whom, what waits and what failed, newest first",
+    summary="Deliveries, newest first: sent, waiting and failed",
 )
 async def every(
     context: NamedDependency[AppContext],
@@ -66,7 +67,7 @@ async def one(context: NamedDependency[AppContext], delivery_id: FromPath[int]) 
     opt={ROLE: Role.OPERATOR},
     responses={409: documented("The delivery still waits, or its channel was deleted.")},
     tags=["channels"],
-    summary="Send a delivery again, with the same key",
+    summary="Send a delivery again, with the same idempotency key",
 )
 async def replay(context: NamedDependency[AppContext], delivery_id: FromPath[int]) -> Delivery:
     async with context.connect() as connection:

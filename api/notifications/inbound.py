@@ -1,4 +1,4 @@
-"""Answers that providers pass on: `/in/{channel}` is open, and verified by a signature."""
+"""Receives replies from providers: `/in/{channel}` needs no key, but a signature."""
 
 from http import HTTPStatus
 from typing import Any
@@ -24,7 +24,11 @@ PATH = "/in/{channel:str}"
 async def receive(
     request: Request[Any, Any, Any], context: NamedDependency[AppContext], channel: FromPath[str]
 ) -> Response[str]:
-    """Take an SMS that Twilio passes on. A wrong signature and an unknown channel look alike."""
+    """Act on an SMS that Twilio forwards.
+
+    A wrong signature and an unknown channel get the same answer, so that nobody can find out which
+    channels exist.
+    """
     async with context.connect() as connection:
         stored = await _find(connection, channel)
     if stored is None:

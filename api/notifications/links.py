@@ -1,6 +1,6 @@
-"""Links of messages: GET shows what one would do, and POST does it, once.
+"""Links of messages: GET shows the action, and POST performs it, once.
 
-Programs that scan mail open every link. So opening one changes nothing.
+Programs that scan mail open every link, so GET must not change anything.
 """
 
 import html
@@ -15,7 +15,7 @@ from api.pages.pages import link_page
 from model.errors import ConflictError, NotFoundError
 from model.times import utc_now
 from notifications import link_store, links
-from notifications.link_store import Found
+from notifications.link_store import StoredLink
 from notifications.links import LinkAction
 from notifications.replies.acting import follow
 
@@ -26,7 +26,7 @@ DONE = {LinkAction.ACKNOWLEDGE: "Acknowledged", LinkAction.RESOLVE: "Resolved"}
 
 @get(PATH, include_in_schema=False)
 async def show(context: NamedDependency[AppContext], token: FromPath[str]) -> Response[bytes]:
-    """Show the alert and a button; change nothing."""
+    """Show the alert and a button. This changes nothing."""
     try:
         known = links.read(context.secret_keys.derive(links.PURPOSE), token, utc_now())
         async with context.connect() as connection:
@@ -34,13 +34,13 @@ async def show(context: NamedDependency[AppContext], token: FromPath[str]) -> Re
     except NotFoundError as error:
         return _refusal(HTTPStatus.UNAUTHORIZED, str(error))
     if found.used_at is not None:
-        return link_page(_text(f"This link was used. The alert is {found.state}.", found))
+        return link_page(_text(f"This link was already used. The alert is {found.state}.", found))
     return link_page(_form(found))
 
 
 @post(PATH, status_code=200, include_in_schema=False)
 async def act(context: NamedDependency[AppContext], token: FromPath[str]) -> Response[bytes]:
-    """Do what the link says, in the name of whoever got the message."""
+    """Perform the action of the link, in the name of the person who got the message."""
     now = utc_now()
     try:
         known = links.read(context.secret_keys.derive(links.PURPOSE), token, now)
@@ -55,7 +55,7 @@ async def act(context: NamedDependency[AppContext], token: FromPath[str]) -> Res
     return link_page(_text(f"{DONE[found.action]} in the name of {found.person}.", found))
 
 
-def _form(found: Found) -> str:
+def _form(found: StoredLink) -> str:
     verb = VERBS[found.action]
     return (
         f"<h1>{html.escape(found.title)}</h1>"
@@ -67,7 +67,7 @@ def _form(found: Found) -> str:
     )
 
 
-def _text(sentence: str, found: Found) -> str:
+def _text(sentence: str, found: StoredLink) -> str:
     return (
         f'<h1>{html.escape(found.title)}</h1><p class="notice" role="status">'
         f'{html.escape(sentence)}</p><p><a href="/?alert={found.alert_id}">Open the alert</a></p>'

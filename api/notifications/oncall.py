@@ -1,4 +1,4 @@
-"""Who is on call, now and at any other moment."""
+"""Routes that say who is on call, now or at any other time."""
 
 import asyncio
 from collections.abc import Sequence
@@ -22,24 +22,24 @@ from notifications.oncall import schedule_store
 from notifications.oncall.schedule import SEARCH, Schedule, Shift, on_call, shifts
 
 RECORDED_MAX = 100
-"""The first of these changes says until when the people stay the same."""
+"""Few recorded shifts are enough: the next change of people is all that the answer needs."""
 SHIFTS_RANGE = timedelta(days=14)
 SHIFTS_RANGE_MAX = timedelta(days=93)
 
 OfSchedule = Annotated[
-    str | None, QueryParameter(name="schedule", description="Only this one; otherwise all.")
+    str | None, QueryParameter(name="schedule", description="Only this schedule; default: all.")
 ]
-At = Annotated[str, QueryParameter(description="When: now, past or to come.")]
-Start = Annotated[str, QueryParameter(description="From when on.")]
+At = Annotated[str, QueryParameter(description="The time: past, now or future.")]
+Start = Annotated[str, QueryParameter(description="The start of the range.")]
 End = Annotated[
-    str | None, QueryParameter(description="Until when; otherwise 14 days from the start.")
+    str | None, QueryParameter(description="The end of the range; default: 14 days later.")
 ]
 
 
 class OnCallNow(Struct, frozen=True, kw_only=True):
-    """Who is on call at a moment, and until when these are the same people.
+    """The people on call of a schedule at a time, and when they change.
 
-    `until` is null where they do not change for over a year.
+    `until` is null if they do not change within 400 days.
     """
 
     schedule: str
@@ -53,7 +53,7 @@ class OnCallNow(Struct, frozen=True, kw_only=True):
     f"{BASE}/oncall",
     opt={ROLE: Role.OPERATOR},
     tags=[TAG],
-    summary="Who is on call by a schedule, or by each of them",
+    summary="Who is on call in a schedule, or in each schedule",
 )
 async def now(
     context: NamedDependency[AppContext],
@@ -80,7 +80,7 @@ async def now(
     f"{SCHEDULES}/{{name:str}}/shifts",
     opt={ROLE: Role.OPERATOR},
     tags=[TAG],
-    summary="Who is on call from when to when, without gaps, also where nobody is",
+    summary="The shifts of a schedule in a range, without gaps: some have nobody",
 )
 async def shifts_of(
     context: NamedDependency[AppContext],

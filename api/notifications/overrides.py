@@ -1,4 +1,4 @@
-"""Overrides: a shift that somebody takes, or leaves."""
+"""Routes of overrides: a person takes a shift, or leaves one."""
 
 from litestar import delete, post
 from litestar.di import NamedDependency
@@ -20,14 +20,14 @@ from notifications.oncall.schedule_store import OVERRIDES_MAX, StoredOverride
 from notifications.oncall.taking import Taking, override_of
 
 OVERRIDES = f"{SCHEDULES}/{{name:str}}/overrides"
-TOO_MANY = {409: documented("The schedule has too many overrides that are not over.")}
+TOO_MANY = {409: documented("The schedule has too many overrides that have not ended.")}
 
 
 class OverrideBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Who takes a shift: `person` is on call instead of everyone else, or instead of `out` alone.
+    """A shift to take: `person` is on call instead of everyone else, or only instead of `out`.
 
-    It begins now, and lasts until the people of the schedule change next, unless it is said. With
-    `as_well` nobody is replaced. Without `person` nobody takes the place of `out`.
+    By default it starts now and lasts until the people of the schedule change next. With `as_well`,
+    nobody is replaced. Without `person`, nobody replaces `out`.
     """
 
     start: Moment = field(default="now", name="from")
@@ -42,7 +42,7 @@ class OverrideBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     opt={ROLE: Role.OPERATOR},
     responses=TOO_MANY,
     tags=[TAG],
-    summary="Take a shift, or have somebody take it",
+    summary="Take a shift, or assign it to a person",
 )
 async def override(
     request: KnownRequest,
@@ -61,7 +61,7 @@ async def override(
     f"{OVERRIDES}/{{override_id:int}}",
     opt={ROLE: Role.OPERATOR},
     tags=[TAG],
-    summary="Cancel an override; what was until now stays as it was",
+    summary="Cancel an override; past shifts do not change",
 )
 async def cancel(
     request: KnownRequest,
@@ -72,7 +72,7 @@ async def cancel(
     async with changing(context, request.user.name) as change:
         await recording.catch_up(change.connection, name, change.now)
         if not await schedule_store.delete_override(change.connection, name, override_id):
-            raise NotFoundError(f"{name} has no override {override_id} that is not over")
+            raise NotFoundError(f"{name} has no override {override_id} that has not ended")
         await recording.notify_changes(change.connection, name, change.now)
         await log(change, f"schedule {name}: override {override_id} canceled")
 
@@ -84,7 +84,7 @@ async def _add(change: Change, name: str, body: OverrideBody) -> StoredOverride:
         raise NotFoundError(f"there is no schedule {name!r}")
     if len(schedule.overrides) >= OVERRIDES_MAX:
         raise ConflictError(
-            f"{name} has {OVERRIDES_MAX} overrides that are not over; cancel some of them first"
+            f"{name} has {OVERRIDES_MAX} overrides that have not ended; cancel some of them first"
         )
     taking = Taking(
         start=parse_time(body.start, now),

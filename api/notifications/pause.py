@@ -1,4 +1,4 @@
-"""The pause of all notifications: a restored copy begins with it."""
+"""Routes of the pause of all notifications. A restored copy starts paused."""
 
 from typing import Annotated
 
@@ -20,7 +20,7 @@ REASON_CHARS_MAX = 500
 
 
 class PauseBody(Struct, frozen=True, forbid_unknown_fields=True):
-    """Why nothing is to be sent."""
+    """The reason for the pause."""
 
     reason: Annotated[str, Meta(max_length=REASON_CHARS_MAX)] = ""
 
@@ -40,9 +40,9 @@ async def read(context: NamedDependency[AppContext]) -> Pause:
     f"{DELIVERIES}/pause",
     status_code=200,
     opt={ROLE: Role.ADMIN},
-    responses={409: documented("Notifications are paused already.")},
+    responses={409: documented("Notifications are already paused.")},
     tags=["channels"],
-    summary="Send nothing until notifications are resumed; what is to be sent waits",
+    summary="Pause all notifications until they are resumed; messages wait meanwhile",
 )
 async def begin(
     request: KnownRequest,
@@ -60,7 +60,7 @@ async def begin(
     opt={ROLE: Role.ADMIN},
     responses={409: documented("Notifications are not paused.")},
     tags=["channels"],
-    summary="Send again, without what is out of date",
+    summary="Resume notifications; outdated messages are skipped",
 )
 async def end(request: KnownRequest, context: NamedDependency[AppContext]) -> Pause:
     async with context.connect() as connection:

@@ -1,4 +1,4 @@
-"""Schedules: who is on call in which turns."""
+"""Routes of schedules, which say who is on call when."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -30,9 +30,9 @@ NAMED = {409: documented("A policy names this schedule.")}
 
 
 class ScheduleBody(ScheduleTerms, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A schedule to make, or what one becomes; what was until now stays as it was.
+    """A schedule to create, or the new state of a schedule. Past shifts do not change.
 
-    What GET says of a schedule besides may be given back. Overrides are made one by one.
+    It may contain the read-only fields of an answer. Overrides have routes of their own.
     """
 
     overrides: ReadOnly = UNSET
@@ -54,7 +54,7 @@ async def every(
 
 @asynccontextmanager
 async def changing(context: AppContext, actor: str) -> AsyncIterator[Change]:
-    """Lend the transaction of a change, and have messages sent at once behind it."""
+    """Yield the transaction of a change. After its commit, wake the dispatcher."""
     async with context.connect() as connection, connection.transaction():
         yield Change(context, connection, utc_now(), actor)
     context.announce()
@@ -75,13 +75,13 @@ async def _read(connection: Connection, name: str, _: datetime) -> StoredSchedul
 async def _insert(change: Change, body: ScheduleBody) -> str:
     await schedule_store.insert(change.connection, _terms(body), change.now, change.actor)
     await recording.notify_changes(change.connection, body.name, change.now)
-    await log(change, f"schedule {body.name} made")
+    await log(change, f"schedule {body.name} created")
     return body.name
 
 
 async def _update(change: Change, before: StoredSchedule, body: ScheduleBody) -> None:
     if body.name != before.name:
-        raise InvalidError(f"name: must be {before.name!r}, as in the address")
+        raise InvalidError(f"name: must be {before.name!r}, as in the path")
     await recording.catch_up(change.connection, body.name, change.now)
     await schedule_store.update(change.connection, _terms(body), change.now, change.actor)
     await recording.notify_changes(change.connection, body.name, change.now)
@@ -119,8 +119,8 @@ RESOURCE = Resource(
 )
 ROUTES = (
     every,
-    RESOURCE.one("One schedule, with the overrides that are not over"),
-    RESOURCE.create("Make a schedule", responses=TAKEN),
-    RESOURCE.replace("Replace a schedule but for its overrides"),
-    RESOURCE.delete("Delete a schedule, and who was on call by it", responses=NAMED),
+    RESOURCE.one("One schedule, with the overrides that have not ended"),
+    RESOURCE.create("Create a schedule", responses=TAKEN),
+    RESOURCE.replace("Replace a schedule, except for its overrides"),
+    RESOURCE.delete("Delete a schedule and its recorded shifts", responses=NAMED),
 )

@@ -1,4 +1,4 @@
-"""Verification of addresses: a code is sent to each, and entered here."""
+"""Routes that verify addresses: one sends a code to each address, the other takes the code."""
 
 from typing import Annotated
 
@@ -19,11 +19,11 @@ from notifications.contacts import verification
 from notifications.contacts.contact_store import KnownAddress
 from notifications.contacts.verification import SentCode
 
-NOTHING = {409: documented("Nothing is to be verified, or a code was just sent.")}
+NOTHING = {409: documented("No address needs a code, or one was sent less than a minute ago.")}
 
 
 class VerificationBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which addresses get a code: those of a channel, or all that are not verified."""
+    """The addresses to verify: those of a channel, or by default all unverified ones."""
 
     channel: Annotated[str, Meta(max_length=100)] | None = None
 
@@ -40,7 +40,7 @@ class CodeBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     opt={ROLE: Role.ADMIN},
     responses=NOTHING,
     tags=["on-call"],
-    summary="Send a code to the addresses of a contact that are not verified",
+    summary="Send a code to the unverified addresses of a contact",
 )
 async def verify(
     request: KnownRequest,
@@ -77,10 +77,10 @@ async def confirm(
         verified = await verification.confirm(change.connection, keys, name, data.code, change.now)
         if verified is not None:
             await log(change, f"contact {name}: address of {verified.channel} verified")
-    # Behind the transaction, which counts the wrong code.
+    # Raise after the transaction: an exception inside would roll back the count of wrong codes.
     if verified is None:
         raise InvalidError(
-            "code: it is wrong or no longer good; after 5 wrong ones or 15 minutes, send another "
+            "code: it is wrong or has expired; after 5 wrong codes or 15 minutes, send another one "
             f"with POST {CONTACTS}/{name}/verify"
         )
     return verified

@@ -1,1 +1,1 @@
-"""Notifications of browsers over HTTP."""
+"""Routes of the API for web push."""

@@ -1,7 +1,7 @@
-"""Browsers that are notified: each subscribes to the service's key, and is a channel from then on.
+"""Routes of subscribed browsers. Each is a channel that the service's key can send to.
 
-The id of a browser is the SHA-256 of its endpoint, in hex. Nobody else knows the endpoint, so that
-nobody else removes the browser by it.
+The id of a browser is the SHA-256 of its endpoint, in hex. Only the browser and Vigia know the
+endpoint, so nobody else can remove the browser.
 """
 
 from collections.abc import AsyncIterator
@@ -23,8 +23,8 @@ from db.queries import Connection
 from model.principal import Role
 from model.text import DIGEST
 from model.times import utc_now
-from notifications.channel_store import Shown
-from notifications.channel_test import Tested, send_test
+from notifications.channel_store import PublicChannel
+from notifications.channel_test import ChannelTestResult, send_test
 from notifications.push import browsers
 from notifications.push.browsers import BrowserTerms
 from notifications.push.vapid import service_key_pair
@@ -32,16 +32,18 @@ from notifications.push.vapid import service_key_pair
 PUSH = f"{BASE}/push"
 ONE = f"{PUSH}/browsers/{{browser_id:str}}"
 TAG = "channels"
-OTHER_KEY = {409: documented("The browser subscribed to another key, or there are too many.")}
+OTHER_KEY = {
+    409: documented("The browser subscribed with another key, or there are too many browsers.")
+}
 USED = {409: documented("A route names the browser.")}
 
 BrowserId = Annotated[
-    str, PathParameter(pattern=DIGEST, description="SHA-256 of its endpoint, in hex.")
+    str, PathParameter(pattern=DIGEST, description="SHA-256 of the endpoint, in hex.")
 ]
 
 
 class PushKey(Struct, frozen=True):
-    """What browsers subscribe to: the `applicationServerKey`, in base64url."""
+    """The key for subscriptions of browsers, the `applicationServerKey`, in base64url."""
 
     public_key: Annotated[str, Meta(description="65 bytes in base64url.")]
 
@@ -50,7 +52,7 @@ class PushKey(Struct, frozen=True):
     f"{PUSH}/key",
     opt={ROLE: Role.OPERATOR},
     tags=[TAG],
-    summary="The public key that a browser subscribes to",
+    summary="The public key for subscriptions of browsers",
 )
 async def push_key(context: NamedDependency[AppContext]) -> PushKey:
     return PushKey(service_key_pair(context.secret_keys).public)
@@ -61,25 +63,23 @@ async def push_key(context: NamedDependency[AppContext]) -> PushKey:
     opt={ROLE: Role.OPERATOR},
     responses=OTHER_KEY,
     tags=[TAG],
-    summary="Notify a browser, as a channel of type webpush; again: change what is known of it",
+    summary="Notify a browser, as a channel of type webpush; repeat it to change its settings",
 )
 async def subscribe_browser(
     request: KnownRequest, context: NamedDependency[AppContext], data: JSONBody[BrowserTerms]
-) -> Shown:
+) -> PublicChannel:
     subject = browsers.subject_of(context.settings.url)
     async with _changing(context) as connection:
         now, actor = utc_now(), request.user.name
         stored = await browsers.subscribe(
             connection, context.secret_keys, data, subject, now, actor
         )
-        await _log(connection, actor, f"channel {stored.name}: a browser is notified")
+        await _log(connection, actor, f"channel {stored.name}: browser subscribed")
     return stored.shown()
 
 
-@get(
-    ONE, opt={ROLE: Role.OPERATOR}, tags=[TAG], summary="The channel of a browser that is notified"
-)
-async def one_browser(context: NamedDependency[AppContext], browser_id: BrowserId) -> Shown:
+@get(ONE, opt={ROLE: Role.OPERATOR}, tags=[TAG], summary="The channel of a subscribed browser")
+async def one_browser(context: NamedDependency[AppContext], browser_id: BrowserId) -> PublicChannel:
     async with context.connect() as connection:
         return (await browsers.find(connection, context.secret_keys, browser_id)).shown()
 
@@ -89,9 +89,11 @@ async def one_browser(context: NamedDependency[AppContext], browser_id: BrowserI
     status_code=200,
     opt={ROLE: Role.OPERATOR, CONCURRENCY: Concurrency.CHANNEL_TEST},
     tags=[TAG],
-    summary="Send a test message to a browser now; one that is gone is removed",
+    summary="Send a test message to a browser now; a browser that has unsubscribed is removed",
 )
-async def test_browser(context: NamedDependency[AppContext], browser_id: BrowserId) -> Tested:
+async def test_browser(
+    context: NamedDependency[AppContext], browser_id: BrowserId
+) -> ChannelTestResult:
     async with context.connect() as connection:
         found = await browsers.find(connection, context.secret_keys, browser_id)
     return await send_test(
@@ -104,14 +106,14 @@ async def test_browser(context: NamedDependency[AppContext], browser_id: Browser
     opt={ROLE: Role.OPERATOR},
     responses=USED,
     tags=[TAG],
-    summary="Notify a browser no more; contacts lose it too",
+    summary="Stop notifying a browser, and remove it from all contacts",
 )
 async def unsubscribe_browser(
     request: KnownRequest, context: NamedDependency[AppContext], browser_id: BrowserId
 ) -> None:
     async with _changing(context) as connection:
         name = await browsers.unsubscribe(connection, context.secret_keys, browser_id)
-        await _log(connection, request.user.name, f"channel {name}: the browser is removed")
+        await _log(connection, request.user.name, f"channel {name}: browser removed")
 
 
 @asynccontextmanager

@@ -1,1 +1,1 @@
-"""Routes of the API about where alerts go: routes, escalation policies, and what both would do."""
+"""Routes of the API for routes, escalation policies, and their previews."""

@@ -1,4 +1,4 @@
-"""Escalation policies: who is told of an alert one after the other."""
+"""Routes of escalation policies, which notify people one after the other."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -26,13 +26,13 @@ from notifications.routing.policy_store import StoredPolicy
 POLICIES = f"{BASE}/policies"
 TAG = "on-call"
 TAKEN = {409: documented("Another policy has this name, or there are too many.")}
-LED_TO = {409: documented("A route leads to the policy.")}
+LED_TO = {409: documented("A route uses the policy.")}
 
 
 class PolicyBody(Policy, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A policy to make, or what one becomes.
+    """A policy to create, or the new state of a policy.
 
-    What GET says of a policy besides may be given back.
+    It may contain the read-only fields of an answer.
     """
 
     id: ReadOnly = UNSET
@@ -61,13 +61,13 @@ async def _read(connection: Connection, name: str, _: datetime) -> StoredPolicy 
 
 async def _insert(change: Change, body: PolicyBody) -> str:
     await policy_store.insert(change.connection, policy_of(body), change.now, change.actor)
-    await _log(change, f"policy {body.name} made")
+    await _log(change, f"policy {body.name} created")
     return body.name
 
 
 async def _update(change: Change, before: StoredPolicy, body: PolicyBody) -> None:
     if body.name != before.name:
-        raise InvalidError(f"name: must be {before.name!r}, as in the address")
+        raise InvalidError(f"name: must be {before.name!r}, as in the path")
     await policy_store.update(change.connection, policy_of(body), change.now, change.actor)
     await _log(change, f"policy {body.name} changed")
 
@@ -78,7 +78,7 @@ async def _remove(change: Change, before: StoredPolicy) -> None:
 
 
 def policy_of(body: PolicyBody) -> Policy:
-    """Return the policy alone."""
+    """Return the policy without the read-only fields."""
     return Policy(**{name: getattr(body, name) for name in Policy.__struct_fields__})
 
 
@@ -106,7 +106,7 @@ RESOURCE = Resource(
 ROUTES = (
     every,
     RESOURCE.one("One escalation policy"),
-    RESOURCE.create("Make an escalation policy", responses=TAKEN),
-    RESOURCE.replace("Replace a policy; escalations under way keep the former one"),
+    RESOURCE.create("Create an escalation policy", responses=TAKEN),
+    RESOURCE.replace("Replace a policy; running escalations keep the former one"),
     RESOURCE.delete("Delete an escalation policy", responses=LED_TO),
 )

@@ -1,4 +1,4 @@
-"""What routes and policies would do; nothing is written and nobody is told."""
+"""The route that previews routing. It writes nothing and notifies nobody."""
 
 from datetime import datetime
 from typing import Annotated
@@ -29,7 +29,7 @@ PATH = f"{BASE}/routes/preview"
 
 
 class PreviewedAlert(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An alert that is there, by its number, or one that is described; and when it is routed."""
+    """An existing alert by its number, or the description of one, and when it is routed."""
 
     alert: Annotated[int, Meta(ge=1, le=alerts.ID_MAX)] | None = None
     rule: Text | None = None
@@ -40,10 +40,10 @@ class PreviewedAlert(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     at: Moment = "now"
 
     def __post_init__(self) -> None:
-        """Refuse a description beside a number."""
+        """Refuse a description in addition to a number."""
         described = (self.rule, self.level, self.category, self.component, self.labels)
         if self.alert is not None and any(one is not None for one in described):
-            raise ValueError("alert must be given alone, without a description of another")
+            raise ValueError("alert must be given alone, without the description of another alert")
 
 
 @post(
@@ -52,7 +52,7 @@ class PreviewedAlert(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     status_code=200,
     responses={404: documented("There is no such alert.")},
     tags=["channels"],
-    summary="Preview an alert: which routes it takes, and which messages go to whom, when",
+    summary="Preview an alert: the routes that it takes, and the messages that follow",
 )
 async def preview_route(
     context: NamedDependency[AppContext], data: JSONBody[PreviewedAlert]

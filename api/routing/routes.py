@@ -1,4 +1,4 @@
-"""Routes: which alerts go to which channels or policy."""
+"""Routes of the API for routes, which send alerts to channels or a policy."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -32,13 +32,13 @@ TAKEN = {409: documented("Another route has this name, or there are too many.")}
 
 
 class RouteBody(Route, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A route to make, or what one becomes.
+    """A route to create, or the new state of a route.
 
-    What GET says of a route besides may be given back.
+    It may contain the read-only fields of an answer.
     """
 
     position: Annotated[int, Meta(ge=1, le=ROUTES_MAX)] | None = None
-    """Its place among the routes, from 1. Without it a new route is the last, others stay."""
+    """The position among all routes, from 1. By default a new route is last and others stay."""
     id: ReadOnly = UNSET
     updated_at: ReadOnly = UNSET
     updated_by: ReadOnly = UNSET
@@ -55,10 +55,10 @@ async def every(
 
 @asynccontextmanager
 async def _changing(context: AppContext, actor: str) -> AsyncIterator[Change]:
-    """Lend the transaction of a change, and have messages sent at once behind it.
+    """Yield the transaction of a change. After its commit, wake the dispatcher.
 
-    No alert is routed meanwhile: one that came into a group after the group was sent would be lost
-    with the route.
+    The lock stops the evaluation of alerts. Otherwise an alert could join a group after the group
+    was sent, and be lost when the group is deleted with the route.
     """
     async with context.connect() as connection, connection.transaction():
         await clock.lock(connection)
@@ -74,13 +74,13 @@ async def _insert(change: Change, body: RouteBody) -> str:
     await route_store.insert(
         change.connection, _route(body), body.position, change.now, change.actor
     )
-    await _log(change, f"route {body.name} made")
+    await _log(change, f"route {body.name} created")
     return body.name
 
 
 async def _update(change: Change, before: StoredRoute, body: RouteBody) -> None:
     if body.name != before.name:
-        raise InvalidError(f"name: must be {before.name!r}, as in the address")
+        raise InvalidError(f"name: must be {before.name!r}, as in the path")
     if before.enabled and not body.enabled:
         await flush_route(change.connection, before.name, change.now)
     await route_store.update(
@@ -123,7 +123,7 @@ RESOURCE = Resource(
 ROUTES = (
     every,
     RESOURCE.one("One route"),
-    RESOURCE.create("Make a route", responses=TAKEN),
-    RESOURCE.replace("Replace a route; one that is disabled sends what its groups wait to send"),
-    RESOURCE.delete("Delete a route, after what its groups wait to send"),
+    RESOURCE.create("Create a route", responses=TAKEN),
+    RESOURCE.replace("Replace a route; disabling it first sends the messages that its groups hold"),
+    RESOURCE.delete("Delete a route, after sending the messages that its groups hold"),
 )

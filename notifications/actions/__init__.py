@@ -1,1 +1,1 @@
-"""What alerts have Vigia do besides telling people: a webhook, a backup."""
+"""Actions that alerts start: a webhook or a backup."""

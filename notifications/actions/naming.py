@@ -1,4 +1,4 @@
-"""The channels that actions name: they exist, and are of the type webhook."""
+"""Checks the channels of actions: they must exist and be of the type webhook."""
 
 from collections.abc import Sequence
 
@@ -11,12 +11,12 @@ from notifications.channel_store import Stored
 
 
 async def webhook_channel(connection: Connection, action: Action) -> Stored:
-    """Return the channel by which an action goes, enabled or not. Raises InvalidError."""
+    """Return the channel of an action, even if it is disabled. Raises InvalidError."""
     name = action.channel or ""
     stored = await channel_store.read_named(connection, name)
     if stored is None:
         raise InvalidError(
-            f"action {action.name!r}: there is no channel {name!r}; make one of type webhook"
+            f"action {action.name!r}: there is no channel {name!r}; create one of type webhook"
         )
     if stored.type != WEBHOOK:
         raise InvalidError(
@@ -27,21 +27,21 @@ async def webhook_channel(connection: Connection, action: Action) -> Stored:
 
 
 async def check_channels(connection: Connection, actions: Sequence[Action]) -> None:
-    """Raise InvalidError for an action that names no channel of type webhook."""
+    """Raise InvalidError if the channel of an action does not exist or is not of type webhook."""
     for action in actions:
         if action.kind == WEBHOOK:
             await webhook_channel(connection, action)
 
 
 async def check_unnamed(connection: Connection, channel: str) -> None:
-    """Raise ConflictError while an action names a channel.
+    """Raise ConflictError if an action uses a channel.
 
-    No setting changes before the transaction ends, so none can name it meanwhile.
+    The settings stay locked until the transaction ends, so no action can add the channel meanwhile.
     """
     await config.lock(connection)
     for action in (await config.read(connection)).actions:
         if action.channel == channel:
             raise ConflictError(
-                f"{channel} is in the action {action.name} of the setting actions; take it out of "
-                "it first"
+                f"{channel} is in the action {action.name} of the setting actions; remove it there "
+                "first"
             )

@@ -1,4 +1,4 @@
-"""Runs of actions in the database: what alerts have asked for, and what became of it."""
+"""Stores runs of actions and their results."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -25,15 +25,15 @@ ID_MAX = 2**63 - 1
 
 
 class RunState(StrEnum):
-    """What has become of a run."""
+    """The state of a run."""
 
     WAITING = "waiting"
     RUNNING = "running"
     DONE = "done"
     FAILED = "failed"
-    """For good, after some tries."""
+    """Final, after several tries."""
     SKIPPED = "skipped"
-    """Too late, or its action is gone."""
+    """It was too late, or its action was deleted."""
 
 
 class OpenedAlert(Struct, frozen=True, kw_only=True):
@@ -49,7 +49,7 @@ class OpenedAlert(Struct, frozen=True, kw_only=True):
 
 
 class DueRun(Struct, frozen=True, kw_only=True):
-    """A run that this process has to itself."""
+    """A run that this process has leased."""
 
     id: int
     action: str
@@ -61,7 +61,7 @@ class DueRun(Struct, frozen=True, kw_only=True):
 
 
 class ActionRun(Struct, frozen=True, kw_only=True):
-    """A run as people see it."""
+    """A run in an answer of the API."""
 
     id: int
     action: str
@@ -77,7 +77,7 @@ class ActionRun(Struct, frozen=True, kw_only=True):
 
 
 async def opened(connection: Connection, transition_ids: Sequence[int]) -> list[OpenedAlert]:
-    """Return the alerts that became open or more severe."""
+    """Return the alerts that opened or became more severe."""
     return await queries.rows(connection, OpenedAlert, OPENED, ids=list(transition_ids))
 
 
@@ -90,7 +90,7 @@ async def request(
     run_at: datetime,
     since: datetime,
 ) -> int:
-    """Write runs of an action, unless it was started after `since`; return how many."""
+    """Write runs of an action, unless it was started after `since`. Return their number."""
     return await queries.run(
         connection,
         REQUEST,
@@ -105,14 +105,14 @@ async def request(
 
 
 async def take_back(connection: Connection, kind: str, lease: UUID) -> None:
-    """Let what a dead process was at be done again."""
+    """Return the runs of a dead process to the queue."""
     await queries.run(connection, TAKE_BACK, of_kind=kind, lease=lease)
 
 
 async def claim(
     connection: Connection, kind: str, now: datetime, lease: UUID, lease_until: datetime
 ) -> DueRun | None:
-    """Take a run that is due; nobody else has it until the lease ends."""
+    """Lease a due run. No other process gets it until the lease ends."""
     return await queries.first(
         connection, DueRun, CLAIM, of_kind=kind, now=now, lease=lease, lease_until=lease_until
     )
@@ -121,15 +121,15 @@ async def claim(
 async def finish(
     connection: Connection, run: DueRun, now: datetime, state: RunState, result: str
 ) -> None:
-    """Note how a run has ended."""
+    """Store the result of a run."""
     await queries.run(connection, FINISH, id=run.id, now=now, state=state, result=result)
 
 
 async def try_again(connection: Connection, run: DueRun, run_at: datetime, result: str) -> None:
-    """Note why a try failed, and when the next one is."""
+    """Store why a try failed, and the time of the next try."""
     await queries.run(connection, TRY_AGAIN, id=run.id, run_at=run_at, result=result)
 
 
 async def read_all(connection: Connection, before: int, limit: int) -> list[ActionRun]:
-    """Return runs, newest first, those below a number."""
+    """Return runs with a number below `before`, newest first."""
     return await queries.rows(connection, ActionRun, READ, before=before, limit=limit)

@@ -1,5 +1,5 @@
 -- name: opened
--- Alerts that became open or more severe by these transitions, and that nothing suppresses.
+-- Alerts that opened or became more severe by these transitions, and that are not suppressed.
 SELECT e.id AS transition_id, a.id AS alert_id, e.level, a.category, a.component, a.rule, a.labels
 FROM system_alert_events e
 JOIN system_alerts a ON a.id = e.alert_id AND a.suppressed_by = '{}'
@@ -7,8 +7,8 @@ WHERE e.id = ANY (%(ids)s::bigint[]) AND e.type IN ('opened', 'reopened', 'unsup
 ORDER BY e.id
 
 -- name: request
--- Unless the action was started a short time ago. Whoever announces transitions holds the evaluation clock, so no other
--- transaction does this at the same time.
+-- Writes runs, unless the action was started recently. The caller holds the evaluation clock, so no other transaction
+-- can run this at the same time, and the NOT EXISTS needs no lock of its own.
 INSERT INTO action_runs (action, kind, alert_id, transition_id, requested_at, run_at)
 SELECT %(action)s, %(kind)s, w.alert_id, w.transition_id, %(now)s, %(run_at)s
 FROM unnest(%(alert_ids)s::bigint[], %(transition_ids)s::bigint[]) AS w (alert_id, transition_id)
@@ -20,12 +20,12 @@ WHERE NOT EXISTS (
 ON CONFLICT DO NOTHING
 
 -- name: take_back
--- What the process of the same data directory was at when it died.
+-- The runs that the previous process of the same data directory had leased when it died.
 UPDATE action_runs SET state = 'waiting', lease = NULL
 WHERE kind = %(of_kind)s AND state = 'running' AND lease = %(lease)s
 
 -- name: claim
--- The run that is due for the longest time; none while notifications are paused, as they are in a restored copy.
+-- The run that has been due longest. None while notifications are paused, as they are in a restored copy.
 UPDATE action_runs r
 SET state = 'running', attempts = r.attempts + 1, lease = %(lease)s, lease_until = %(lease_until)s
 FROM (

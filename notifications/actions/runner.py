@@ -1,4 +1,4 @@
-"""Runs what alerts have asked for: one at a time, outside of any transaction."""
+"""Runs actions that alerts have started, one at a time and outside of any transaction."""
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
@@ -20,17 +20,17 @@ from notifications.delivery import DeliveryError, PermanentError
 log = structlog.get_logger()
 
 LEASE = timedelta(hours=6)
-"""Longer than any run. What a process left that died, the same process does again at its start."""
+"""Longer than any run. A process that restarts releases the leases of its predecessor."""
 LATE_AFTER = timedelta(hours=1)
-"""After an outage or a pause, what an alert asked for so long ago is not done any more."""
+"""Runs that are later than this, after an outage or a pause, are skipped."""
 TRIES_MAX = 3
 TRY_AGAIN_AFTER = timedelta(minutes=5)
 EXPECTED = (DomainError, DeliveryError, OSError)
 
 Do = Callable[[Action, Alert, DueRun], Awaitable[str]]
-"""Does what an action says for an alert; returns what came of it, in words.
+"""Performs an action for an alert and returns a text about the result.
 
-Raises DomainError, DeliveryError or OSError when it failed.
+Raises DomainError, DeliveryError or OSError if it fails.
 """
 
 
@@ -48,14 +48,15 @@ class Runner(Struct, kw_only=True):
     async def run(self, _: datetime) -> None:
         """Run everything that is due.
 
-        Raises what an action raises unexpectedly, after its run has ended as failed.
+        An unexpected exception of an action is raised after its run was stored as failed.
         """
         await self._begin()
         try:
             while (due := await self._claim()) is not None:
                 await self._run(due)
         except BaseException:
-            # The database may have been away when a run ended: the next slot takes it back.
+            # The database may have been unavailable when the run ended. The next slot releases its
+            # lease.
             self._has_begun = False
             raise
 
@@ -73,7 +74,7 @@ class Runner(Struct, kw_only=True):
     async def _run(self, due: DueRun) -> None:
         action = next((one for one in self.actions() if one.name == due.action), None)
         if action is None or not action.enabled or action.kind != self.kind:
-            await self._finish(due, RunState.SKIPPED, "the action is not there any more")
+            await self._finish(due, RunState.SKIPPED, "the action no longer exists")
         elif due.attempts == 1 and self.now() - due.requested_at > LATE_AFTER:
             await self._finish(due, RunState.SKIPPED, "it would have been more than an hour late")
         else:
@@ -88,7 +89,7 @@ class Runner(Struct, kw_only=True):
             is_final = isinstance(error, PermanentError) or due.attempts >= TRIES_MAX
             await self._fail(due, str(error), is_final=is_final)
         except Exception as error:
-            # A defect of the action: another try would meet it again.
+            # The action has a defect, and another try would fail in the same way.
             await self._fail(due, f"{type(error).__name__}: {error}", is_final=True)
             raise
         else:

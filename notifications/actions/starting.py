@@ -1,4 +1,4 @@
-"""Which actions an alert starts; they are requested in the transaction of its transition."""
+"""Starts actions of alerts, in the transaction of the transition."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -11,14 +11,14 @@ from notifications.actions.run_store import OpenedAlert
 from notifications.routing.matching import is_at_least
 
 TOGETHER_MAX = 100
-"""Runs of one action that may be started as often as alerts come, in one transaction."""
+"""The most runs in one transaction of an action without a minimum interval."""
 
 
 async def start(connection: Connection, now: datetime, transition_ids: Sequence[int]) -> None:
-    """Request the actions that transitions of alerts start.
+    """Write the runs of the actions that transitions of alerts start.
 
-    In the transaction that announces the transitions: neither is there without the other. The
-    actions themselves run later, outside of it.
+    It runs in the transaction of the transitions, so that either both are stored or neither is. The
+    actions run later, outside of it.
     """
     alerts = await run_store.opened(connection, transition_ids)
     if not alerts:
@@ -39,7 +39,7 @@ async def start(connection: Connection, now: datetime, transition_ids: Sequence[
 
 
 def is_started(action: Action, alert: OpenedAlert) -> bool:
-    """Return whether an alert has everything that an action asks for."""
+    """Return whether an alert meets the conditions of an action."""
     return (
         is_at_least(alert.level, action.min_level)
         and action.category in {None, alert.category}

@@ -1,4 +1,4 @@
-"""The action `webhook`: posts the alert by a webhook channel, which holds the address and signs."""
+"""The action `webhook`: posts the alert through a webhook channel."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -18,7 +18,7 @@ from runtime.network.egress import Egress
 
 
 class ActionBody(Struct, frozen=True, kw_only=True):
-    """What is posted; `key` is the same on each try."""
+    """The body of the request. `key` is the same on each try."""
 
     key: str
     action: str
@@ -26,7 +26,7 @@ class ActionBody(Struct, frozen=True, kw_only=True):
 
 
 class WebhookAction(Struct, frozen=True, kw_only=True):
-    """Posts alerts through the address guard."""
+    """Posts alerts through the egress client."""
 
     pool: Pool
     keys: SecretKeys
@@ -34,7 +34,10 @@ class WebhookAction(Struct, frozen=True, kw_only=True):
     now: Callable[[], datetime]
 
     async def do(self, action: Action, alert: Alert, run: DueRun) -> str:
-        """Post an alert. Raises InvalidError, DecryptionError, TemporaryError, PermanentError."""
+        """Post an alert.
+
+        Raises InvalidError, DecryptionError, TemporaryError or PermanentError.
+        """
         async with self.pool.connection() as connection:
             stored = await webhook_channel(connection, action)
         channel = channel_store.opened_by(self.keys, stored)

@@ -1,1 +1,1 @@
-"""What people enter for a channel, as a page or a terminal asks for it."""
+"""Forms of channel types: the fields that a page or a terminal shows."""

@@ -1,6 +1,7 @@
-"""The fields of each type of channel: names, labels and hints, read from the type itself.
+"""Builds the form of each channel type: field names, labels and hints.
 
-A type's own settings say theirs by `Meta(title=…, description=…)`, so that each stands once.
+Labels and hints come from the type's own settings, `Meta(title=…, description=…)`, so that each is
+written once.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,19 +15,19 @@ from notifications.registry import TYPES
 
 
 class FieldKind(StrEnum):
-    """How a field is entered."""
+    """The kind of input of a field."""
 
     TEXT = "text"
     WRITE_ONLY = "write_only"
-    """It is never given back."""
+    """No answer contains the value."""
     NUMBER = "number"
     SWITCH = "switch"
     LIST = "list"
-    """One a line."""
+    """One item per line."""
 
 
 class FormField(Struct, frozen=True, kw_only=True):
-    """One field: `url`, `secret`, or one of the settings."""
+    """One field: `url`, `secret`, or a setting."""
 
     name: str
     is_setting: bool
@@ -38,7 +39,7 @@ class FormField(Struct, frozen=True, kw_only=True):
 
 
 class TypeForm(Struct, frozen=True, kw_only=True):
-    """A type of channel, and what is to be entered for it."""
+    """A channel type and the fields of its channels."""
 
     type: str
     title: str
@@ -47,12 +48,12 @@ class TypeForm(Struct, frozen=True, kw_only=True):
 
 
 def forms() -> list[TypeForm]:
-    """Return the form of each type, by title."""
+    """Return the forms of all types, sorted by title."""
     return sorted(map(form_of, TYPES.values()), key=lambda form: form.title.lower())
 
 
 def form_of(kind: ChannelType) -> TypeForm:
-    """Return what is to be entered for a type."""
+    """Return the form of a type."""
     fields = [*_address(kind), *_settings(kind), *_credential(kind)]
     return TypeForm(type=kind.name, title=kind.title, about=kind.about, fields=fields)
 
@@ -85,13 +86,13 @@ def _credential(kind: ChannelType) -> Iterator[FormField]:
 
 def _settings(kind: ChannelType) -> Iterator[FormField]:
     for field in structs.fields(kind.settings):
-        said, of = _unwrapped(inspect.type_info(field.type))
+        described, of = _unwrapped(inspect.type_info(field.type))
         yield FormField(
             name=field.encode_name,
             is_setting=True,
-            label=said.get("title", field.encode_name),
-            hint=said.get("description", ""),
-            example=next(iter(said.get("examples", [])), ""),
+            label=described.get("title", field.encode_name),
+            hint=described.get("description", ""),
+            example=next(iter(described.get("examples", [])), ""),
             kind=_kind(of),
             is_required=field.required,
         )
@@ -99,15 +100,15 @@ def _settings(kind: ChannelType) -> Iterator[FormField]:
 
 def _unwrapped(of: inspect.Type) -> tuple[dict[str, Any], inspect.Type]:
     if isinstance(of, inspect.Metadata):
-        said, inner = _unwrapped(of.type)
-        return {**said, **(of.extra_json_schema or {})}, inner
+        described, inner = _unwrapped(of.type)
+        return {**described, **(of.extra_json_schema or {})}, inner
     return {}, of
 
 
 def _kind(of: inspect.Type) -> FieldKind:
     if isinstance(of, inspect.UnionType):
         kinds = [one for one in of.types if not isinstance(one, inspect.NoneType)]
-        # A text takes a number as well.
+        # A field that takes text or a number is entered as text.
         return FieldKind.TEXT if len(kinds) > 1 else _kind(kinds[0])
     if isinstance(of, inspect.BoolType):
         return FieldKind.SWITCH

@@ -1,1 +1,1 @@
-"""One module for each type of channel: what a provider documents, and nothing else."""
+"""One module for each channel type. It contains only what is specific to the provider."""

@@ -1,7 +1,8 @@
-"""Apprise: a hundred other services, by a library that is installed only where it is wanted.
+"""Apprise: a hundred other services, through an optional library.
 
-Docs: docs/reference/notifications/apprise.md. The library makes its own connections, past the
-egress client: its hosts are checked before it does, and only an administrator can enter its URLs.
+Docs: docs/reference/notifications/apprise.md. The library opens its own connections, which do not
+go through the egress client. So the hosts are checked before each message, and only administrators
+can set its URLs.
 """
 
 import asyncio
@@ -37,12 +38,12 @@ if TYPE_CHECKING:
 
 THREADS = DaemonThreads("apprise", 2)
 DEADLINE_S = 2 * TIMEOUT_S
-"""Some services take several requests."""
+"""Twice the usual deadline, because some services need several requests."""
 HOSTS_TIMEOUT_S = 5.0
 URL = re.compile(r"[a-zA-Z][a-zA-Z0-9]*://\S+")
 STATUS = re.compile(r"\berror=(\d{3})\b")
 PART_LENGTH_MIN = 4
-"""Shorter parts of a URL are no secret, and words of a log hold them by chance."""
+"""Shorter parts of a URL are not secret, and may appear in a log by chance."""
 TYPES = {
     None: "info",
     Level.INFO: "info",
@@ -57,29 +58,34 @@ NOT_INSTALLED = (
 
 
 class AppriseSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """The URL says everything."""
+    """No settings: the URL contains everything."""
 
 
 class Outcome(NamedTuple):
-    """What the library says of one message."""
+    """The library's result for one message."""
 
     is_sent: bool
     log: str
 
 
 def check(channel: Channel) -> None:
-    """Raise InvalidError where the library is missing, or the url is none of its own.
+    """Raise InvalidError if the library is missing or the text is not a URL of Apprise.
 
-    Which services there are shows a test of the channel: to load them all takes a second.
+    It does not check that the service exists, because loading all services takes a second. The test
+    of a channel does.
     """
     if importlib.util.find_spec("apprise") is None:
         raise InvalidError(NOT_INSTALLED)
     if not URL.fullmatch(channel.url):
-        raise InvalidError(f"url: write one of Apprise's, such as {TYPE.url_example}")
+        raise InvalidError(f"url: write a URL of Apprise, such as {TYPE.url_example}")
 
 
 async def send(egress: Egress, channel: Channel, message: Message, now: datetime) -> Receipt:
-    """Send in a thread, within `DEADLINE_S`. A message that comes later may come twice."""
+    """Send in a thread, within `DEADLINE_S`.
+
+    The thread cannot be cancelled. If it succeeds after the deadline, the next try sends the
+    message a second time.
+    """
     try:
         async with asyncio.timeout(DEADLINE_S):
             service = await THREADS.run(_service_of, channel.url)
@@ -102,12 +108,13 @@ async def send(egress: Egress, channel: Channel, message: Message, now: datetime
 
 
 def _service_of(url: str) -> "NotifyBase | str":
-    """Return the service of a URL, or why there is none."""
+    """Return the service of a URL, or the reason why there is none."""
     try:
         from apprise import Apprise, AppriseAsset, OverflowMode  # noqa: PLC0415 (an extra)
     except ModuleNotFoundError:
         return NOT_INSTALLED
-    # What it logs is in the result of each message; our own log gets none of its URLs.
+    # The result of each message contains the library's log. Keep it out of our log, because it has
+    # URLs with secrets.
     logging.getLogger("apprise").propagate = False
     asset = AppriseAsset(
         app_id="Vigia",
@@ -120,7 +127,7 @@ def _service_of(url: str) -> "NotifyBase | str":
     )
     service = Apprise.instantiate(url, asset=asset)
     if service is None:
-        return "apprise knows no such url; see https://appriseit.com/services/"
+        return "apprise does not know this url; see https://appriseit.com/services/"
     if "overflow=" not in url:
         service.overflow_mode = OverflowMode.TRUNCATE
     return service
@@ -136,9 +143,9 @@ async def _check_hosts(egress: Egress, service: "NotifyBase") -> None:
 
 
 def hosts_of(service: "NotifyBase") -> Iterator[tuple[str, int]]:
-    """Yield the host that a service connects to, where its URL names one.
+    """Yield the host and port that a service connects to, if its URL contains a host.
 
-    The host of others, such as Slack, is fixed in the library, and that part of the URL is a token.
+    For services such as Slack, the library has a fixed host, and that part of the URL is a token.
     """
     host = getattr(service, "smtp_host", "") or getattr(service, "host", "")
     if host and "host" in service.template_tokens:
@@ -160,13 +167,13 @@ def _notify(service: "NotifyBase", message: Message) -> Outcome:
 
 
 def _body(message: Message) -> str:
-    """Return the text with its links: the library has no buttons."""
+    """Return the text with its links below, because the library has no buttons."""
     links = (message.links.acknowledge, message.links.alert)
     return "\n".join([message.text, *(link for link in links if link)])
 
 
 def _without_parts(log: str, url: str) -> str:
-    """Return what the library logged without any part of the URL, as it is and decoded."""
+    """Return the library's log with every part of the URL removed, both encoded and decoded."""
     pieces = re.split(r"[:/?&=#@,+]+", url.partition("://")[2])
     parts = {piece for piece in pieces if len(piece) >= PART_LENGTH_MIN}
     for part in sorted(parts | {unquote(part) for part in parts}, key=len, reverse=True):

@@ -1,7 +1,7 @@
-"""Discord: posts an embed to one channel by a webhook.
+"""Discord: posts an embed to one channel through a webhook.
 
-Docs: docs/reference/notifications/discord.md. A webhook cannot answer to a message; an open and a
-resolved alert are two messages.
+Docs: docs/reference/notifications/discord.md. A webhook cannot reply to a message, so an open and a
+resolved alert are two separate messages.
 """
 
 import re
@@ -34,27 +34,27 @@ FIELDS_MAX = 25
 FIELD_NAME_CHARS_MAX = 256
 FIELD_VALUE_CHARS_MAX = 1024
 FIELDS_CHARS_MAX = 1600
-"""All fields together: with the title and the description, an embed has at most 6,000."""
+"""The limit for all fields together. Discord allows 6,000 characters for the whole embed."""
 UNKNOWN_WEBHOOK = 10015
 
 FORMATTING = re.compile(r"[\\*_~`|<]|(?<=\])\(")
 AT_LINE_START = re.compile(r"^(\s*)([>#+-])|^(\s*\d+)(?=[.)])", re.MULTILINE)
 LONGEST = str.maketrans(dict.fromkeys("\\*_~`|<(>#+-.)", "xx"))
-"""Each character that may need a backslash, as two."""
+"""Counts each character that may need a backslash as two."""
 
 
 class DiscordSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """The webhook's address says everything, a thread's `thread_id` included."""
+    """No settings: the URL of the webhook contains everything, even the `thread_id` of a thread."""
 
 
 class DiscordAnswer(Struct):
-    """The message that was made."""
+    """Discord's answer: the created message."""
 
     id: str
 
 
 class DiscordRefusal(Struct):
-    """What Discord says beside a status that is no success."""
+    """Discord's answer to a failed request."""
 
     code: int = 0
     retry_after: float | None = None
@@ -78,7 +78,7 @@ def document_of(message: Message) -> dict[str, Any]:
 
 
 async def send(egress: Egress, channel: Channel, message: Message, now: datetime) -> Receipt:
-    """Post the message, with its picture as a file. The receipt refers to Discord's message."""
+    """Post the message with its picture as a file. The receipt has the id of Discord's message."""
     document = msgspec.json.encode(document_of(message))
     content_type, body = "application/json", document
     if message.picture is not None:
@@ -92,7 +92,7 @@ async def send(egress: Egress, channel: Channel, message: Message, now: datetime
 
 
 def _waiting(url: str) -> str:
-    """Return the address that is answered after the message is stored, and tells its id."""
+    """Return the URL with `wait=true`. Discord then stores the message first and returns its id."""
     return f"{url}{'&' if '?' in url else '?'}wait=true"
 
 
@@ -101,14 +101,14 @@ def _read(answer: bytes) -> str:
 
 
 def _explained(error: DeliveryError) -> DeliveryError:
-    """Read what Discord says in its own words: when to come again, and that a webhook is gone."""
+    """Add the details of Discord's answer: when to try again, or that the webhook was deleted."""
     try:
-        said = msgspec.json.decode(error.answer, type=DiscordRefusal)
+        details = msgspec.json.decode(error.answer, type=DiscordRefusal)
     except msgspec.MsgspecError:
         return error
-    if isinstance(error, TemporaryError) and said.retry_after is not None:
-        error.retry_after_s = min(max(said.retry_after, 0.0), RETRY_AFTER_S_MAX)
-    if error.status == HTTPStatus.NOT_FOUND and said.code == UNKNOWN_WEBHOOK:
+    if isinstance(error, TemporaryError) and details.retry_after is not None:
+        error.retry_after_s = min(max(details.retry_after, 0.0), RETRY_AFTER_S_MAX)
+    if error.status == HTTPStatus.NOT_FOUND and details.code == UNKNOWN_WEBHOOK:
         return GoneError(str(error), status=error.status, answer=error.answer)
     return error
 
@@ -124,7 +124,7 @@ def _description(message: Message) -> str:
 
 
 def _fields(message: Message) -> Iterator[dict[str, Any]]:
-    """Yield what fits. Discord refuses a name or value that is empty or white space."""
+    """Yield the fields that fit. Discord refuses empty names and values."""
     room = FIELDS_CHARS_MAX
     for label, value in message.facts[:FIELDS_MAX]:
         name = _literal(label.strip(), FIELD_NAME_CHARS_MAX) or "-"
@@ -136,7 +136,7 @@ def _fields(message: Message) -> Iterator[dict[str, Any]]:
 
 
 def _literal(text: str, most: int) -> str:
-    """Return a text that Discord shows as it is, without formatting, links and mentions."""
+    """Return a text that Discord shows without formatting, links and mentions."""
     escaped = FORMATTING.sub(r"\\\g<0>", cut(text, most, _length))
     return AT_LINE_START.sub(lambda found: _backslashed(*found.groups()), escaped)
 

@@ -1,4 +1,4 @@
-"""E-mail: handed to one server by SMTP, which takes it to the recipients.
+"""E-mail: sends through one SMTP server, which forwards the mail to the recipients.
 
 Docs: docs/reference/notifications/email.md.
 """
@@ -31,7 +31,7 @@ from runtime.network.egress import Egress, EgressError
 from runtime.network.smtp import Server, hand_over
 
 TIMEOUT_S = 30.0
-"""One try. Some servers answer late on purpose, to tell mail from spam."""
+"""The deadline of one try. Some servers delay their answers to detect spam."""
 RECIPIENTS_MAX = 10
 ADDRESS_CHARS_MAX = 254
 PORTS = {"smtp": 587, "smtps": 465}
@@ -45,15 +45,15 @@ REFUSED = (
     (aiosmtplib.SMTPDataError, "the mail"),
     (SMTPResponseException, "the session"),
 )
-"""What each error is about; the first that fits holds."""
+"""What the server refused, by exception class. The first match counts, so subclasses come first."""
 
 
 class EmailSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Who writes to whom."""
+    """The sender and the recipients."""
 
     to: Annotated[
         tuple[str, ...],
-        Meta(title="To", description="Mail addresses, one a line.", examples=["ops@example.org"]),
+        Meta(title="To", description="Mail addresses, one per line.", examples=["ops@example.org"]),
     ]
     sender: Annotated[
         str,
@@ -63,7 +63,7 @@ class EmailSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         bool,
         Meta(
             title="Without TLS",
-            description="Speak without TLS, on a network that nobody else can listen to.",
+            description="Connect without TLS. Only for a network where nobody can listen.",
         ),
     ] = False
 
@@ -75,15 +75,15 @@ class EmailSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 
 def check_address(text: str) -> None:
-    """Raise ValueError for a text that is no mail address."""
+    """Raise ValueError if a text is not a mail address."""
     if len(text) > ADDRESS_CHARS_MAX or not ADDRESS.fullmatch(text):
         raise ValueError(
-            f"{text!r:.99} is no mail address; write it like ops@example.org, without a name"
+            f"{text!r:.99} is not a mail address; write it like ops@example.org, without a name"
         )
 
 
 async def send(egress: Egress, channel: Channel, message: Message, now: datetime) -> Receipt:
-    """Hand the mail over. The receipt refers to its Message-ID, and names who was refused."""
+    """Send the mail. The receipt has its Message-ID and names refused recipients."""
     settings = settings_of(channel, EmailSettings)
     try:
         server = server_of(channel, may_be_plain=settings.plain)
@@ -103,19 +103,19 @@ async def send(egress: Egress, channel: Channel, message: Message, now: datetime
         )
     except (EgressError, SMTPException, OSError) as error:
         raise _explained(error) from error
-    refused = [_said(name, *reply) for name, reply in done.refused.items()]
+    refused = [_reply_text(name, *reply) for name, reply in done.refused.items()]
     answer = f"refused: {', '.join(refused)}; {done.answer}" if refused else done.answer
     answer = one_line(answer)[:ANSWER_CHARS_MAX]
     return Receipt(status=250, answer=answer, reference=str(mail["Message-ID"]))
 
 
 def check(channel: Channel) -> None:
-    """Check the address of the server. Raises InvalidError."""
+    """Check the URL and the secret. Raises InvalidError."""
     server_of(channel)
 
 
 def readdress(channel: Channel, address: str) -> Channel:
-    """Return the channel with one recipient. Raises InvalidError for what is no mail address."""
+    """Return the channel with one recipient. Raises InvalidError if it is not a mail address."""
     try:
         check_address(address)
     except ValueError as error:
@@ -124,7 +124,7 @@ def readdress(channel: Channel, address: str) -> Channel:
 
 
 def server_of(channel: Channel, *, may_be_plain: bool = False) -> Server:
-    """Return the server that a channel's url and secret stand for. Raises InvalidError."""
+    """Return the server of a channel's url and secret. Raises InvalidError."""
     parts = _parts(channel.url)
     user = unquote(parts.username or "")
     if user and not channel.secret:
@@ -153,11 +153,11 @@ def _parts(url: str) -> SplitResult:
         is_whole = has_more = False
     if not is_whole or has_more:
         raise InvalidError(
-            "the url must be smtp:// or smtps://, a user if the server wants one, the host and the "
-            f"port, and nothing else; for example {TYPE.url_example}"
+            "the url must be smtp:// or smtps://, the user if the server needs one, the host and "
+            f"the port, and nothing else; for example {TYPE.url_example}"
         )
     if parts.password is not None:
-        raise InvalidError("the url must not hold a password: set secret to it")
+        raise InvalidError("the url must not hold a password; put it into secret instead")
     return parts
 
 
@@ -167,10 +167,12 @@ def _explained(error: Exception) -> DeliveryError:
             kind = PermanentError if error.failure in FIXED_FAILURES else TemporaryError
             return kind(str(error))
         case SMTPRecipientsRefused():
-            # One that may be taken later is worth another try.
+            # If one recipient may be accepted later, another try makes sense.
             code = min(one.code for one in error.recipients)
-            said = (_said(one.recipient, one.code, one.message) for one in error.recipients)
-            return _refusal("every recipient", code, ", ".join(said))
+            replies = (
+                _reply_text(one.recipient, one.code, one.message) for one in error.recipients
+            )
+            return _refusal("every recipient", code, ", ".join(replies))
         case SMTPResponseException():
             what = next(what for kind, what in REFUSED if isinstance(error, kind))
             return _refusal(what, error.code, error.message)
@@ -179,19 +181,21 @@ def _explained(error: Exception) -> DeliveryError:
     return TemporaryError(_lost(error))
 
 
-def _said(recipient: str, code: int, words: str) -> str:
+def _reply_text(recipient: str, code: int, words: str) -> str:
     return f"{recipient} ({code} {words})"
 
 
 def _refusal(what: str, code: int, words: str) -> DeliveryError:
-    """Return the error of a reply: 5xx are for good (RFC 5321, 4.2.1), all others for now."""
+    """Return the error of an SMTP reply: only 5xx is permanent (RFC 5321, section 4.2.1)."""
     kind = PermanentError if code in PERMANENT_CODES else TemporaryError
-    reason = f"the mail server refused {what}: {code}" if code > 0 else "the server speaks no SMTP"
+    reason = (
+        f"the mail server refused {what}: {code}" if code > 0 else "the server does not speak SMTP"
+    )
     return kind(reason, status=max(code, 0), answer=one_line(words))
 
 
 def _lost(error: BaseException) -> str:
-    """Say how the connection was lost: by TLS, by time, or without a word."""
+    """Return why the connection was lost: a TLS error, a timeout, or the server closed it."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, ssl.SSLError):
         cause = cause.__cause__
@@ -211,9 +215,9 @@ TYPE = ChannelType(
     send=send,
     settings=EmailSettings,
     url_example="smtp://user@mail.example.org:587",
-    about="Mail through a server of yours, with the chart inside.",
+    about="Mail through your own server, with the chart inside.",
     url_label="Mail server",
-    url_hint="smtp:// speaks STARTTLS, smtps:// TLS; the user stands before the @.",
+    url_hint="smtp:// uses STARTTLS, smtps:// uses TLS. Write the user before the @.",
     credential_label="Password",
     credential="the password of the user in the url",
     check=check,

@@ -1,7 +1,7 @@
-"""ntfy: a push notification, with buttons, which later messages about the alert replace.
+"""ntfy: a push notification with buttons. Later messages about the alert replace it.
 
-Docs: docs/reference/notifications/ntfy.md. Servers before 2.16 ignore `sequence_id` and show each
-message beside the others.
+Docs: docs/reference/notifications/ntfy.md. Servers before 2.16 ignore `sequence_id` and show every
+message separately.
 """
 
 import hashlib
@@ -25,20 +25,20 @@ from notifications.rendering.buttons import buttons, web_address
 from runtime.network.egress import Egress
 
 BODY_BYTES_MAX = 8192
-"""The server reads twice the length of a message, and refuses a longer document."""
+"""The server reads a body of at most twice the length of a message, and refuses longer ones."""
 MESSAGE_BYTES_MAX = 4096
-"""A longer one becomes an attached file."""
+"""The server converts a longer message into an attached file."""
 TITLE_BYTES_MAX = 1000
 CLICK_BYTES_MAX = 1000
 ACTIONS_MAX = 3
 ACTIONS_BYTES_MAX = 3000
 NAME = re.compile(r"[-_A-Za-z0-9]{1,64}")
-"""A topic, and the id of a sequence."""
+"""The syntax of a topic, and of the id of a sequence."""
 DEFAULT_PRIORITY = 3
 PRIORITIES = {Level.INFO: 2, Level.WARNING: 3, Level.CRITICAL: 4, Level.EMERGENCY: 5}
-"""From 2, without a sound, to 5, which rings long."""
+"""From 2, which makes no sound, to 5, which rings for a long time."""
 GOOD_NEWS = {Event.ACKNOWLEDGED, Event.LOWERED, Event.RESOLVED}
-"""Sounds once, and wakes nobody again."""
+"""Events that have at most the default priority, so that they do not wake anybody again."""
 TAGS = {
     "✅": "white_check_mark",
     "🔔": "bell",
@@ -47,21 +47,21 @@ TAGS = {
     "🔴": "red_circle",
     "🚨": "rotating_light",
 }
-"""What ntfy calls the signs of `appearance`; it shows a tag that it knows as an emoji."""
+"""The emoji short codes of the signs of `appearance`. ntfy shows known tags as emoji."""
 
 
 class NtfySettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """The address of the topic says everything."""
+    """No settings: the URL of the topic contains everything."""
 
 
 class NtfyAnswer(Struct):
-    """The message that was published."""
+    """ntfy's answer: the published message."""
 
     id: str
 
 
 def document_of(message: Message, topic: str) -> dict[str, Any]:
-    """Return the message as ntfy publishes it from JSON."""
+    """Return the JSON document that publishes the message."""
     document: dict[str, Any] = {
         "topic": topic,
         "title": cut(message.title, TITLE_BYTES_MAX, _json_length),
@@ -76,13 +76,13 @@ def document_of(message: Message, topic: str) -> dict[str, Any]:
     if message.thread:
         document["sequence_id"] = _sequence(message.thread)
     room = BODY_BYTES_MAX - len(msgspec.json.encode(document))
-    # ntfy writes "triggered" where a message is empty.
+    # If the message is empty, ntfy shows "triggered".
     text = cut(message.text.strip() or message.title, MESSAGE_BYTES_MAX, utf8_length)
     return document | {"message": cut(text, room, _json_length)}
 
 
 async def send(egress: Egress, channel: Channel, message: Message, now: datetime) -> Receipt:
-    """Publish the message. The receipt refers to ntfy's own."""
+    """Publish the message. The receipt has ntfy's id of the message."""
     try:
         server, topic = _server_and_topic(channel.url)
     except InvalidError as error:
@@ -93,27 +93,27 @@ async def send(egress: Egress, channel: Channel, message: Message, now: datetime
 
 
 def check(channel: Channel) -> None:
-    """Check the address. Raises InvalidError."""
+    """Check the URL. Raises InvalidError."""
     _server_and_topic(channel.url)
 
 
 def readdress(channel: Channel, address: str) -> Channel:
-    """Return the channel with another topic of its server. Raises InvalidError for what is none."""
+    """Return the channel with another topic. Raises InvalidError if the text is not a topic."""
     if not NAME.fullmatch(address):
         raise InvalidError(
-            f"{address!r:.99} is no topic; write up to 64 letters, digits, '-' and '_'"
+            f"{address!r:.99} is not a topic; write up to 64 letters, digits, '-' and '_'"
         )
     server, _ = _server_and_topic(channel.url)
     return structs.replace(channel, url=f"{server}{address}")
 
 
 def _server_and_topic(url: str) -> tuple[str, str]:
-    """Split an address into that of the server, which JSON is posted to, and the topic."""
+    """Split a URL into the URL of the server, to which JSON is posted, and the topic."""
     server, _, topic = url.strip().removesuffix("/").rpartition("/")
     if not NAME.fullmatch(topic) or not urlsplit(server).netloc:
         raise InvalidError(
-            "the url must be that of the server and the topic, which is up to 64 letters, digits, "
-            f"'-' and '_'; for example {TYPE.url_example}"
+            "the url must be that of the server and the topic, with a topic of up to 64 letters, "
+            f"digits, '-' and '_'; for example {TYPE.url_example}"
         )
     return f"{server}/", topic
 
@@ -128,7 +128,7 @@ def _priority(message: Message) -> int:
 
 
 def _actions(message: Message) -> Iterator[dict[str, Any]]:
-    """Yield the first buttons; acknowledging needs no browser."""
+    """Yield as many buttons as ntfy allows. Acknowledging works without a browser."""
     room = ACTIONS_BYTES_MAX
     for one in list(buttons(message))[:ACTIONS_MAX]:
         action: dict[str, Any] = {"action": "view", "label": one.label, "url": one.url}
@@ -146,7 +146,7 @@ def _sequence(thread: str) -> str:
 
 
 def _json_length(text: str) -> int:
-    """Return the length in JSON, which is never below that in UTF-8."""
+    """Return the length in JSON, which is at least the length in UTF-8."""
     return len(msgspec.json.encode(text)) - 2
 
 
@@ -158,7 +158,7 @@ TYPE = ChannelType(
     url_example="https://ntfy.sh/vigia-XXXX",
     about="A push notification by ntfy, with a button to acknowledge.",
     url_label="Address of the topic",
-    url_hint="The server and the topic; choose a topic that nobody guesses.",
+    url_hint="The server and the topic. Choose a topic that nobody can guess.",
     credential_label="Access token",
     credential="an access token of ntfy, for a topic that is protected",
     check=check,

@@ -1,4 +1,4 @@
-"""Opsgenie, Alert API: an alert there for each of ours, which it also acknowledges and closes.
+"""Opsgenie, Alert API: creates, acknowledges and closes an Opsgenie alert for each alert.
 
 Docs: docs/reference/notifications/opsgenie.md.
 """
@@ -26,9 +26,9 @@ ALIAS_LENGTH_MAX = 512
 MESSAGE_LENGTH_MAX = 130
 DESCRIPTION_LENGTH_MAX = 15_000
 DETAILS_LENGTH_MAX = 8000
-"""Of all names and values together."""
+"""The limit for all names and values together."""
 NAME_LENGTH_MAX = 100
-"""Of `source`, `user` and, by our choice, the name of a detail."""
+"""The limit for `source` and `user`, and our own limit for the name of a detail."""
 PRIORITIES: Mapping[Level | None, str] = {
     None: "P5",
     Level.INFO: "P5",
@@ -41,7 +41,7 @@ BY_ALIAS = "identifierType=alias"
 
 
 class OpsgenieSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """Whom Opsgenie calls."""
+    """The team that Opsgenie notifies."""
 
     team: Annotated[
         str,
@@ -60,9 +60,10 @@ class Request(NamedTuple):
 
 
 def requests_of(message: Message, settings: OpsgenieSettings) -> list[Request]:
-    """Return the requests of a message, in order; each may be repeated.
+    """Return the requests of a message, in order. Each may be repeated safely.
 
-    Creating an alert anew changes no priority, so that a new level needs a request of its own.
+    Creating an existing alert again does not change its priority, so a new level needs a second
+    request.
     """
     alias = (message.thread or message.key)[:ALIAS_LENGTH_MAX]
     own = f"/v2/alerts/{quote(alias, safe='')}"
@@ -79,7 +80,7 @@ def requests_of(message: Message, settings: OpsgenieSettings) -> list[Request]:
 
 
 async def send(egress: Egress, channel: Channel, message: Message, now: datetime) -> Receipt:
-    """Send the requests of a message; of a small group, those of each alert."""
+    """Send the requests of a message. For a small group, send those of each alert."""
     return await send_separately(message, partial(_send_one, egress, channel, now))
 
 
@@ -105,7 +106,7 @@ async def _send_one(egress: Egress, channel: Channel, now: datetime, message: Me
 
 
 def _plain(text: str) -> str:
-    """Opsgenie shows HTML in titles and descriptions, and has no way to escape it."""
+    """Return a text without HTML. Opsgenie shows HTML in titles and cannot escape it."""
     return text.replace("<", LESS_THAN)
 
 
@@ -130,7 +131,7 @@ def _description(message: Message) -> str:
 
 
 def _details(message: Message) -> dict[str, str]:
-    """Return facts and links, as many as fit, in the order of their use."""
+    """Return as many facts and links as fit, the most important first."""
     links, labels = message.links, LABELS[message.language]
     pairs = [
         (labels.open, links.alert),
@@ -167,7 +168,7 @@ TYPE = ChannelType(
     send=send,
     settings=OpsgenieSettings,
     url_example="https://api.eu.opsgenie.com",
-    about="An alert in Opsgenie, closed with ours.",
+    about="An alert in Opsgenie, closed with the alert here.",
     url_label="Address of the API",
     credential_label="API key",
     credential="the key of an API integration",

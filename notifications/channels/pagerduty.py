@@ -1,4 +1,4 @@
-"""PagerDuty, Events API v2: an alert is an incident there, which it also acknowledges and resolves.
+"""PagerDuty, Events API v2: triggers, acknowledges and resolves an incident for each alert.
 
 Docs: docs/reference/notifications/pagerduty.md.
 """
@@ -26,7 +26,7 @@ DEDUP_KEY_LENGTH_MAX = 255
 SUMMARY_LENGTH_MAX = 1024
 DETAIL_LENGTH_MAX = 1000
 DETAILS_MAX = 50
-"""An event has at most 512 KB: facts and titles beyond these are left out."""
+"""An event may have 512 KB. More facts and titles than these are left out."""
 SEVERITIES: Mapping[Level | None, str] = {
     None: "info",
     Level.INFO: "info",
@@ -34,13 +34,13 @@ SEVERITIES: Mapping[Level | None, str] = {
     Level.CRITICAL: "critical",
     Level.EMERGENCY: "critical",
 }
-"""PagerDuty knows nothing above critical; the level itself is among the details."""
+"""PagerDuty has no level above critical. The details contain the original level."""
 ACTIONS = {Event.ACKNOWLEDGED: "acknowledge", Event.RESOLVED: "resolve"}
-"""Every other event is a trigger, which PagerDuty adds to the incident with the same key."""
+"""Every other event is a trigger. PagerDuty adds it to the incident with the same key."""
 
 
 class PagerDutySettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """PagerDuty has nothing but its integration key, which is the secret."""
+    """No settings: the integration key is the secret."""
 
 
 class PagerDutyAnswer(Struct):
@@ -49,7 +49,7 @@ class PagerDutyAnswer(Struct):
 
 
 def body_of(message: Message, routing_key: str) -> dict[str, Any]:
-    """Return one event; acknowledging and resolving need nothing but the key of the incident."""
+    """Return one event. To acknowledge or resolve, PagerDuty only needs the key of the incident."""
     action = ACTIONS.get(message.event, "trigger")
     event: dict[str, Any] = {
         "routing_key": routing_key,
@@ -68,7 +68,7 @@ def body_of(message: Message, routing_key: str) -> dict[str, Any]:
 
 
 async def send(egress: Egress, channel: Channel, message: Message, now: datetime) -> Receipt:
-    """Send an event; of a small group, one for each alert."""
+    """Send an event. For a small group, send one for each alert."""
     return await send_separately(message, partial(_send_one, egress, channel, now))
 
 
@@ -121,7 +121,7 @@ def _links(message: Message) -> list[dict[str, str]]:
 
 
 def _images(message: Message) -> list[dict[str, str]]:
-    """PagerDuty fetches pictures itself, by https; it takes no bytes."""
+    """Return links to pictures. PagerDuty fetches them by HTTPS and does not accept the bytes."""
     chart, parts = message.links.chart, urlsplit(message.links.chart)
     if parts.scheme != "https" or not parts.path.endswith(".png"):
         return []

@@ -1,7 +1,7 @@
-"""Slack: posts to one channel by an incoming webhook.
+"""Slack: posts to one channel through an incoming webhook.
 
-Docs: docs/reference/notifications/slack.md. A webhook can neither upload a picture nor answer in a
-thread, because it is not told which message it made.
+Docs: docs/reference/notifications/slack.md. A webhook can neither upload a picture nor reply in a
+thread, because Slack does not return the id of the message.
 """
 
 from collections.abc import Iterator
@@ -23,17 +23,17 @@ FALLBACK_CHARS_MAX = 3000
 HEADER_CHARS_MAX = 150
 SECTION_CHARS_MAX = 3000
 SECTIONS_MAX = 3
-"""Slack refuses messages whose blocks hold some 13,000 characters, and documents no limit."""
+"""Slack refuses messages with about 13,000 characters in blocks. The limit is not documented."""
 FIELD_CHARS_MAX = 2000
 FIELDS_MAX = 10
 ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
-"""What Slack reads as control characters, such as in `<!channel>`; it decodes only these."""
+"""The characters that Slack interprets, as in `<!channel>`. It decodes no other entities."""
 
 Block = dict[str, Any]
 
 
 class SlackSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """The webhook's address says everything."""
+    """No settings: the URL of the webhook contains everything."""
 
 
 def document_of(message: Message) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def _sections(text: str) -> Iterator[Block]:
     most = SECTION_CHARS_MAX * SECTIONS_MAX
     shown = list(pieces(cut(text.strip(), most, _length), SECTION_CHARS_MAX, _length))
     for number, piece in enumerate(shown[:SECTIONS_MAX], 1):
-        # Pieces end with lines, so that the text may take more of them than there is room for.
+        # Pieces end at line ends, so the text may need more pieces than its length suggests.
         goes_on = number == SECTIONS_MAX < len(shown)
         yield {
             "type": "section",
@@ -76,7 +76,10 @@ def _facts(message: Message) -> Iterator[Block]:
 
 
 def _links(message: Message) -> Iterator[Block]:
-    """Yield links in one line. Slack warns beside a button that no app of its own answers."""
+    """Yield one line of links.
+
+    Slack shows a warning beside buttons that are not handled by an app.
+    """
     line = ""
     for one in buttons(message):
         longer = f"{line}   <{one.url.translate(ENTITIES)}|{one.label}>".strip()
@@ -86,7 +89,7 @@ def _links(message: Message) -> Iterator[Block]:
 
 
 def _plain(text: str, most: int) -> Block:
-    """Return a text object in which no formatting is read."""
+    """Return a text object that Slack does not format."""
     return {"type": "plain_text", "text": _literal(text, most), "emoji": False}
 
 
@@ -99,9 +102,9 @@ def _length(text: str) -> int:
 
 
 def _read(answer: bytes) -> str:
-    """Check that Slack took the message. It says nothing else of it."""
+    """Check that Slack accepted the message: the body is `ok` and has no id."""
     if answer.strip() != b"ok":
-        raise msgspec.DecodeError("Slack answers ok")
+        raise msgspec.DecodeError("the answer of Slack must be ok")
     return ""
 
 

@@ -1,8 +1,8 @@
-"""Microsoft Teams: an Adaptive Card in a channel or chat, by a webhook of Workflows.
+"""Microsoft Teams: an Adaptive Card in a channel or chat, through a webhook of Workflows.
 
-Docs: docs/reference/notifications/teams.md. Text is made of TextRuns, in which Teams reads no
-Markdown, one line each: a line break within one is not shown everywhere. Mentions need a list of
-their own beside the text, which is never sent.
+Docs: docs/reference/notifications/teams.md. Texts are TextRuns, because Teams does not interpret
+Markdown in them. Each line is a run of its own, because some clients do not show line breaks within
+a run. Mentions would need a separate list, which is never sent.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ from notifications.rendering.buttons import buttons
 from runtime.network.egress import Egress
 
 CARD_BYTES_MAX = 24_000
-"""Teams takes about 28 KB, of which it needs some itself."""
+"""Teams accepts about 28 KB, and uses some of it itself."""
 TITLE_CHARS_MAX = 300
 LINE_CHARS_MAX = 1000
 FACTS_MAX = 20
@@ -39,11 +39,11 @@ Element = dict[str, Any]
 
 
 class TeamsSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """The webhook's address says everything."""
+    """No settings: the URL of the webhook contains everything."""
 
 
 def document_of(message: Message) -> dict[str, Any]:
-    """Return the message as Workflows takes it: with one card attached."""
+    """Return the document for Workflows, with the message as an attached card."""
     title = cut(f"{appearance(message).sign} {message.title}", TITLE_CHARS_MAX)
     head = {
         "type": "Container",
@@ -87,7 +87,7 @@ def _facts(message: Message) -> Iterator[Element]:
 
 
 def _fitting(elements: Iterator[Element], room: int) -> Iterator[Element]:
-    """Yield elements as far as there is room, with an ellipsis for those that are left out."""
+    """Yield the elements that fit. If some are left out, end with an ellipsis."""
     end = _line(_run(ELLIPSIS))
     room -= _bytes(end)
     for element in elements:
@@ -112,14 +112,14 @@ def _run(text: str, **look: str) -> Element:
 
 
 def _bytes(element: Element) -> int:
-    """Return the length in JSON, with the comma after it."""
+    """Return the length in JSON, including the comma after it."""
     return len(msgspec.json.encode(element)) + 1
 
 
 def _read(answer: bytes) -> str:
-    """Refuse the page of a proxy. Workflows answers nothing, unless its owner adds an answer."""
+    """Refuse the page of a proxy. The answer of Workflows is empty unless its owner adds one."""
     if answer.lstrip().startswith(b"<"):
-        raise msgspec.DecodeError("Workflows answers no page")
+        raise msgspec.DecodeError("the answer of Workflows must not be a page")
     return ""
 
 

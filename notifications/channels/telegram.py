@@ -1,7 +1,7 @@
 """Telegram, Bot API: a message in a chat, with buttons that acknowledge and resolve.
 
-Docs: docs/reference/notifications/telegram.md. Presses of buttons come back through
-`notifications.replies.telegram`.
+Docs: docs/reference/notifications/telegram.md. `notifications.replies.telegram` receives the
+presses of the buttons.
 """
 
 import html
@@ -36,7 +36,7 @@ from runtime.network.egress import BODY_BYTES_MAX, Egress
 
 TEXT_LENGTH_MAX = 4096
 CAPTION_LENGTH_MAX = 1024
-"""Both in UTF-16 code units, after the markup was read."""
+"""Both limits are in UTF-16 code units, without markup."""
 TITLE_LENGTH_MAX = 256
 CHAT = re.compile(r"-?[1-9][0-9]{0,18}|@[A-Za-z][A-Za-z0-9_]{3,31}")
 UNUSABLE_PICTURE = {HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE}
@@ -45,7 +45,7 @@ Form = dict[str, Any]
 
 
 class TelegramSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the bot speaks."""
+    """The chat in which the bot writes."""
 
     chat_id: Annotated[
         int | str,
@@ -80,7 +80,7 @@ class TelegramAnswer(Struct):
 
 
 async def send(egress: Egress, channel: Channel, message: Message, now: datetime) -> Receipt:
-    """Send the message with its picture, where the text is short enough to go below one."""
+    """Send the message, with its picture if the text is short enough for a caption."""
     settings = settings_of(channel, TelegramSettings)
     fields = fields_of(message, settings)
     read = _reader_of(settings)
@@ -92,23 +92,23 @@ async def send(egress: Egress, channel: Channel, message: Message, now: datetime
         except PermanentError as error:
             if error.status not in UNUSABLE_PICTURE:
                 raise
-            # A picture that Telegram does not like must not cost the message.
+            # If Telegram refuses the picture, send the message without it.
     body = _json(fields | {"text": _html(message)})
     return await call(egress, channel, "sendMessage", body, now, read=read)
 
 
 def readdress(channel: Channel, address: str) -> Channel:
-    """Return the channel with one chat. Raises InvalidError for what is no chat."""
+    """Return the channel with another chat. Raises InvalidError if the text is not a chat."""
     if not CHAT.fullmatch(address):
         raise InvalidError(
-            f"{address!r:.99} is no chat; write its id, such as 123456789, or @name of a channel"
+            f"{address!r:.99} is not a chat; write its id, such as 123456789, or @name of a channel"
         )
     chat_id = address if address.startswith("@") else int(address)
     return structs.replace(channel, settings={"chat_id": chat_id})
 
 
 def fields_of(message: Message, settings: TelegramSettings) -> Form:
-    """Return what a message has with and without a picture."""
+    """Return the fields that a message has with and without a picture."""
     fields: Form = {
         "chat_id": settings.chat_id,
         "message_thread_id": settings.topic_id,
@@ -131,9 +131,9 @@ async def call(
     timeout_s: float | None = None,
     answer_bytes_max: int = BODY_BYTES_MAX,
 ) -> Receipt:
-    """Call a method of the Bot API; `body` is its type and its bytes. Raises DeliveryError.
+    """Call a method of the Bot API. `body` is a content type and the bytes. Raises DeliveryError.
 
-    The address holds the token. No error shows it.
+    The URL contains the token, so no error message may contain the URL.
     """
     content_type, content = body
     base = (channel.url or TYPE.url_default).rstrip("/")
@@ -153,7 +153,7 @@ async def call(
 
 
 def _explained(error: DeliveryError) -> DeliveryError:
-    """Add what Telegram says in the body: how long to wait, and where a group has gone."""
+    """Add the details of Telegram's answer: how long to wait, or the new id of a group."""
     try:
         parameters = msgspec.json.decode(error.answer, type=TelegramRefusal).parameters
     except msgspec.MsgspecError:
@@ -171,7 +171,7 @@ def _title(message: Message) -> str:
 
 
 def _html(message: Message) -> str:
-    """Return title and text as HTML, cut before they are escaped: an entity is never torn."""
+    """Return title and text as HTML. They are cut before escaping, so that no entity is split."""
     title = _title(message)
     left = TEXT_LENGTH_MAX - utf16_length(title) - 1
     text = cut(message.text, left, utf16_length)
@@ -192,7 +192,10 @@ def _photo(message: Message, picture: bytes, fields: Form) -> tuple[str, bytes]:
 
 
 def _reader_of(settings: TelegramSettings) -> Read:
-    """Return what reads the reference of a message: numbers of messages belong to a chat."""
+    """Return the function that reads the reference of a message, `chat/number`.
+
+    Numbers of messages are unique only within their chat.
+    """
 
     def read(answer: bytes) -> str:
         number = msgspec.json.decode(answer, type=TelegramAnswer).result.message_id
@@ -214,7 +217,7 @@ def _keyboard(message: Message) -> Form | None:
 
 
 def _actions(message: Message) -> list[Form]:
-    """Return buttons that come back to us. What is over needs none."""
+    """Return the buttons whose presses Vigia receives. A resolved alert has none."""
     if message.is_resolved:
         return []
     labels, links = LABELS[message.language], message.links
@@ -236,9 +239,9 @@ def _addresses(message: Message) -> list[Form]:
 
 
 def _public(link: str) -> str:
-    """Return an address that a button may have.
+    """Return a URL if a button may have it, or else "".
 
-    Telegram refuses the whole message where one has a host without a dot, such as localhost.
+    Telegram refuses the whole message if a URL has a host without a dot, such as localhost.
     """
     url = web_address(link)
     try:

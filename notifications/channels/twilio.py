@@ -1,7 +1,6 @@
-"""Twilio, Messages API: an SMS, or a message by WhatsApp.
+"""Twilio, Messages API: an SMS or a WhatsApp message.
 
-Docs: docs/reference/notifications/twilio.md. Answers come back through
-`notifications.replies.twilio`.
+Docs: docs/reference/notifications/twilio.md. `notifications.replies.twilio` receives the answers.
 """
 
 import base64
@@ -43,7 +42,7 @@ Line = Annotated[str, Meta(min_length=1, max_length=100)]
 
 
 class TwilioSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which account sends, from where, to whom."""
+    """The account, the sender and the recipient."""
 
     account_sid: Annotated[
         Line, Meta(title="Account SID", description="As Twilio's console shows it.")
@@ -64,7 +63,7 @@ class TwilioSettings(Struct, frozen=True, forbid_unknown_fields=True):
         bool,
         Meta(
             title="Answers reach Vigia",
-            description="Twilio sends answers to Vigia, so messages say what can be answered.",
+            description="Twilio forwards answers to Vigia, so messages say how to answer.",
         ),
     ] = False
 
@@ -78,32 +77,34 @@ class TwilioRefusal(Struct):
 
 
 def check(channel: Channel) -> None:
-    """Raise InvalidError with what to write instead where Twilio would refuse every message."""
+    """Raise InvalidError if Twilio would refuse every message."""
     try:
         settings = settings_of(channel, TwilioSettings)
     except PermanentError as error:
         raise InvalidError(str(error)) from error
     if not ACCOUNT_SID.fullmatch(settings.account_sid):
-        raise InvalidError("account_sid is AC and 32 hex digits; Twilio's console shows it")
+        raise InvalidError(
+            "account_sid must be AC and 32 hex digits; copy it from Twilio's console"
+        )
     if not NUMBER.fullmatch(settings.to):
-        raise InvalidError(f"to is {NUMBER_WORDS}")
+        raise InvalidError(f"to must be {NUMBER_WORDS}")
     kinds = (NUMBER, SERVICE_SID, SHORT_CODE, SENDER_NAME)
     if not any(kind.fullmatch(settings.sender) for kind in kinds):
         raise InvalidError(
-            "from is a number such as +15017122661, a short code, a name of up to 11 letters, "
+            "from must be a number such as +15017122661, a short code, a name of up to 11 letters, "
             "or the id of a messaging service (MG and 32 hex digits)"
         )
 
 
 def readdress(channel: Channel, address: str) -> Channel:
-    """Return the channel with one recipient. Raises InvalidError for what is no number."""
+    """Return the channel with one recipient. Raises InvalidError if it is not a phone number."""
     if not NUMBER.fullmatch(address):
-        raise InvalidError(f"{address!r:.99} is no phone number; write {NUMBER_WORDS}")
+        raise InvalidError(f"{address!r:.99} is not a phone number; write {NUMBER_WORDS}")
     return structs.replace(channel, settings={**channel.settings, "to": address})
 
 
 async def send(egress: Egress, channel: Channel, message: Message, now: datetime) -> Receipt:
-    """Send one message; the receipt's reference is its SID."""
+    """Send one message. The receipt has its SID."""
     settings = settings_of(channel, TwilioSettings)
     base = (channel.url or TYPE.url_default).rstrip("/")
     login = f"{settings.account_sid}:{channel.secret}".encode()
@@ -125,7 +126,7 @@ async def send(egress: Egress, channel: Channel, message: Message, now: datetime
 
 
 def fields_of(message: Message, settings: TwilioSettings) -> dict[str, str]:
-    """Return the form: sender, recipient and text."""
+    """Return the fields of the form: sender, recipient and text."""
     is_service = SERVICE_SID.fullmatch(settings.sender)
     return {
         "MessagingServiceSid" if is_service else "From": settings.sender,
@@ -135,7 +136,7 @@ def fields_of(message: Message, settings: TwilioSettings) -> dict[str, str]:
 
 
 def text_of(message: Message, settings: TwilioSettings) -> str:
-    """Return title, text, and how to act: by an answer where answers reach Vigia, else by link."""
+    """Return title, text, and how to act: by an answer if Vigia receives them, else by a link."""
     text = f"{cut(message.title, TITLE_LENGTH_MAX)}\n{message.text}"
     return fitting(text, _ending(message, settings))
 

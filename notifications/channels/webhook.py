@@ -1,4 +1,4 @@
-"""Signed webhook: Vigia's own JSON, sent to any HTTP address.
+"""Signed webhook: sends Vigia's own JSON to any HTTP address.
 
 Docs: docs/reference/notifications/webhook.md has the format and a test vector of the signature.
 """
@@ -17,11 +17,11 @@ from runtime.network.egress import Egress
 
 
 class WebhookSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """A webhook has nothing but its address and its secret."""
+    """No settings: a webhook only has a URL and a secret."""
 
 
 def body_of(message: Message) -> bytes:
-    """Return the JSON: one whole alert, or all those of a group."""
+    """Return the JSON of the message, with the whole alert or all alerts of a group."""
     document: dict[str, object] = {"key": message.key, "event": message.event}
     if message.event is Event.GROUP:
         document["alerts"] = message.alerts
@@ -39,21 +39,25 @@ def body_of(message: Message) -> bytes:
 
 
 def signature(secret: str, body: bytes, now: datetime) -> str:
-    """Return the header's value: HMAC-SHA256 of "<epoch seconds>.<body>" in hex."""
+    """Return the value of the signature header.
+
+    It is the HMAC-SHA256 of "<epoch seconds>.<body>", in hex. The time in it lets a receiver refuse
+    old requests.
+    """
     sent_at = int(now.timestamp())
     digest = hmac.new(secret.encode(), f"{sent_at}.".encode() + body, hashlib.sha256)
     return f"v1,t={sent_at},s={digest.hexdigest()}"
 
 
 async def send(egress: Egress, channel: Channel, message: Message, now: datetime) -> Receipt:
-    """Post the message; a receiver without a secret gets no signature."""
+    """Post the message. Without a secret there is no signature."""
     return await post_signed(egress, channel, message.key, body_of(message), now)
 
 
 async def post_signed(
     egress: Egress, channel: Channel, key: str, body: bytes, now: datetime
 ) -> Receipt:
-    """Post JSON with an idempotency key, signed by the channel's secret if it has one."""
+    """Post JSON with an idempotency key, signed with the channel's secret if it has one."""
     headers = {"Content-Type": "application/json", "Idempotency-Key": key}
     if channel.secret:
         headers["X-Vigia-Signature"] = signature(channel.secret, body, now)

@@ -1,7 +1,7 @@
-"""Web push: a notification in one browser, also while no page of Vigia is open.
+"""Web push: a notification in one browser, even if no page of Vigia is open.
 
 Docs: docs/reference/notifications/webpush.md. The service worker, web/public/service-worker.js,
-shows it and acts on its buttons.
+shows the notification and handles its buttons.
 """
 
 import hashlib
@@ -44,16 +44,16 @@ TITLE_BYTES_MAX = 400
 LINK_LENGTH_MAX = 500
 TAG_LENGTH_MAX = 200
 TOPIC_LENGTH = 32
-"""RFC 8030 allows no longer topic, and letters of base64url only."""
+"""The longest topic of RFC 8030, which allows only the letters of base64url."""
 DAY_S = 86_400
-"""How long a push service keeps a message for a browser that is away."""
+"""How long a push service keeps a message for a browser that is offline."""
 URGENT = frozenset({Level.CRITICAL, Level.EMERGENCY})
 
 
 class WebPushSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """The subscription, without its endpoint: that is the channel's `url`.
+    """The subscription without its endpoint, which is the channel's `url`.
 
-    `auth` is no secret of ours: with it one can encrypt for the browser, but not send to it.
+    `auth` is not secret: it allows to encrypt for the browser, but not to send to it.
     """
 
     p256dh: Annotated[
@@ -63,39 +63,39 @@ class WebPushSettings(Struct, frozen=True, forbid_unknown_fields=True):
     subject: Annotated[
         str,
         Meta(
-            title="Whom push services write to",
-            description="mailto: with an address, or https: with a page.",
+            title="Contact for push services",
+            description="For reports of problems: mailto: with an address, or https: with a page.",
             examples=["mailto:ops@example.org"],
         ),
     ]
 
 
 class Keys(NamedTuple):
-    """Both sides' keys."""
+    """The private key of the channel, and the keys of the browser."""
 
     private: EllipticCurvePrivateKey
     subscription: Subscription
 
 
 def keys_of(channel: Channel, settings: WebPushSettings) -> Keys:
-    """Read the keys. Raises InvalidError that names the wrong one, and shows none."""
+    """Decode the keys. Raises InvalidError, which names the wrong key without showing it."""
     try:
         private = private_key_of(channel.secret)
     except ValueError as error:
-        raise InvalidError("the secret is no private VAPID key: 32 bytes in base64url") from error
+        raise InvalidError("secret must be a private VAPID key: 32 bytes in base64url") from error
     try:
         subscription = subscription_of(settings.p256dh, settings.auth)
     except ValueError as error:
-        raise InvalidError("p256dh and auth are not those of a subscription") from error
+        raise InvalidError("p256dh and auth must be the keys of a subscription") from error
     return Keys(private, subscription)
 
 
 def check(channel: Channel) -> None:
-    """Raise InvalidError where no message could ever be sent."""
+    """Raise InvalidError if no message could ever be sent."""
     settings = settings_of(channel, WebPushSettings)
     keys_of(channel, settings)
     if not settings.subject.startswith(("mailto:", "https://")):
-        raise InvalidError("subject is mailto: with an address, or https:// with a page")
+        raise InvalidError("subject must be mailto: with an address, or https:// with a page")
 
 
 class SubscriptionKeys(Struct, frozen=True):
@@ -106,28 +106,28 @@ class SubscriptionKeys(Struct, frozen=True):
 
 
 class PushSubscription(Struct, frozen=True):
-    """What a browser's `PushSubscription.toJSON()` returns, as far as it is needed."""
+    """The fields of a browser's `PushSubscription.toJSON()` that Vigia needs."""
 
     endpoint: Annotated[str, Meta(pattern="^https?://[^/]")]
     keys: SubscriptionKeys
 
 
 def readdress(channel: Channel, address: str) -> Channel:
-    """Return the channel with another browser. Raises InvalidError for what is no subscription."""
+    """Return the channel with another browser. Raises InvalidError if it is not a subscription."""
     try:
         given = msgspec.json.decode(address, type=PushSubscription)
         subscription_of(given.keys.p256dh, given.keys.auth)
     except (msgspec.MsgspecError, ValueError):
         raise InvalidError(
-            "the address of a browser is the JSON of its subscription: endpoint (https://…) and "
-            "keys with p256dh and auth"
+            "the address of a browser must be the JSON of its subscription: endpoint (https://…) "
+            "and keys with p256dh and auth"
         ) from None
     keys = structs.asdict(given.keys)
     return structs.replace(channel, url=given.endpoint, settings={**channel.settings, **keys})
 
 
 async def send(egress: Egress, channel: Channel, message: Message, now: datetime) -> Receipt:
-    """Encrypt and send a message. Raises GoneError once the browser has unsubscribed."""
+    """Encrypt and send a message. Raises GoneError if the browser has unsubscribed."""
     settings = settings_of(channel, WebPushSettings)
     try:
         keys = keys_of(channel, settings)
@@ -150,9 +150,9 @@ async def send(egress: Egress, channel: Channel, message: Message, now: datetime
 
 
 def payload_of(message: Message) -> bytes:
-    """Return what the service worker is given: at most `PAYLOAD_BYTES_MAX` of JSON.
+    """Return the JSON for the service worker, of at most `PAYLOAD_BYTES_MAX` bytes.
 
-    Everything but the text has its own limit, and the text takes what is left.
+    Every field except the text has a limit of its own. The text gets the rest.
     """
     labels, words = LABELS[message.language], WORDS[message.language]
     document: dict[str, Any] = {
@@ -182,14 +182,14 @@ def _links(message: Message) -> dict[str, str]:
 
 
 def _json_length(text: str) -> int:
-    """Return the bytes of a text inside a JSON string: a control character may take six."""
+    """Return the bytes of a text inside a JSON string, where a control character may take six."""
     return len(msgspec.json.encode(text)) - 2
 
 
 def _handling(message: Message) -> Mapping[str, str]:
-    """Return how a push service treats the message (RFC 8030, section 5).
+    """Return the headers for the push service (RFC 8030, section 5).
 
-    A later message about the same alert takes the place of one that waits for the browser.
+    The topic lets a later message about an alert replace one that still waits for the browser.
     """
     topic = hashlib.sha256((message.thread or message.key).encode()).digest()
     return {
@@ -200,7 +200,7 @@ def _handling(message: Message) -> Mapping[str, str]:
 
 
 def _urgency(message: Message) -> str:
-    """Return whether a phone that saves power is woken: only for what cannot wait."""
+    """Return the urgency. Only `high` wakes a phone that saves power."""
     if message.level in URGENT and message.event not in {Event.ACKNOWLEDGED, Event.RESOLVED}:
         return "high"
     return "normal" if message.level else "low"
@@ -212,7 +212,7 @@ TYPE = ChannelType(
     send=send,
     settings=WebPushSettings,
     url_example="https://updates.push.services.mozilla.com/wpush/v2/gAAAAA",
-    about="One browser or phone. Easier: press Notify this browser, in that browser.",
+    about="One browser or phone. It is easier to press Notify this browser in that browser.",
     url_label="Endpoint",
     url_hint="The endpoint of the browser's subscription.",
     credential_label="Private VAPID key",

@@ -1,1 +1,1 @@
-"""People who are told: where each is reached, and when a message to one may go."""
+"""Contacts: the people who get notifications, their addresses, and their quiet hours."""

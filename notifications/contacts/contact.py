@@ -1,4 +1,4 @@
-"""Contacts: people, where each is reached, and when a message to one may go."""
+"""Contacts: people, their addresses, and when they may be notified."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -15,9 +15,9 @@ from notifications.oncall.wall_clock import Moment, ZoneName, zone_of
 
 ADDRESSES_MAX = 20
 ADDRESS_CHARS_MAX = 1500
-"""An index holds it, and PostgreSQL refuses an entry of more than 2,704 bytes."""
+"""The limit of an index entry: PostgreSQL refuses entries of more than 2,704 bytes."""
 QUIET_MAX = timedelta(days=7)
-"""A message waits no longer, whatever the quiet hours are."""
+"""The longest wait of a message, whatever the quiet hours are."""
 LEVELS = tuple(Level)
 
 AddressText = Annotated[
@@ -31,26 +31,26 @@ AddressText = Annotated[
 
 
 class Address(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where a person is reached: by a channel, at an address that its type understands."""
+    """An address of a person: a channel, and an address that its type accepts."""
 
     channel: Annotated[str, Meta(max_length=100)]
     address: AddressText = ""
 
 
 class Quiet(Struct, frozen=True, kw_only=True):
-    """When a person is not to be disturbed."""
+    """The times at which a person must not be notified."""
 
     tz: ZoneName = "UTC"
     mute_until: Moment | None = None
-    """Nothing is sent before."""
+    """Nothing is sent before this time."""
     quiet_hours: Annotated[Sequence[ActiveHours], Meta(max_length=ACTIVE_MAX)] = ()
-    """Messages wait for their end."""
+    """Messages wait until these hours end."""
     quiet_min_level: Level = Level.CRITICAL
     """Alerts of at least this level are sent in quiet hours too."""
 
 
 class Contact(Quiet, frozen=True, kw_only=True):
-    """A person who is told of alerts."""
+    """A person who is notified of alerts."""
 
     name: Name
     title: Text = ""
@@ -58,7 +58,7 @@ class Contact(Quiet, frozen=True, kw_only=True):
     addresses: Annotated[Sequence[Address], Meta(max_length=ADDRESSES_MAX)] = ()
 
     def __post_init__(self) -> None:
-        """Refuse an unknown time zone, and an address that is there twice."""
+        """Refuse an unknown time zone, and duplicate addresses."""
         zone_of(self.tz)
         for name in ("addresses", "quiet_hours"):
             msgspec.structs.force_setattr(self, name, tuple(getattr(self, name)))
@@ -69,9 +69,9 @@ class Contact(Quiet, frozen=True, kw_only=True):
 
 
 def send_at(person: Quiet, level: Level | None, now: datetime) -> datetime | None:
-    """Return when a message to a person may go; None: it is not sent, because the person is muted.
+    """Return when to send a message to a person. None: never, because the person is muted.
 
-    A message without a level is not urgent: it waits for the end of quiet hours.
+    A message without a level is not urgent, so it waits until the quiet hours end.
     """
     if person.mute_until is not None and now < person.mute_until:
         return None
@@ -81,5 +81,5 @@ def send_at(person: Quiet, level: Level | None, now: datetime) -> datetime | Non
 
 
 def quiet_until(hours: Sequence[ActiveHours], tz: str, at: datetime) -> datetime:
-    """Return the end of quiet hours, which may follow each other; `at` where they are over."""
+    """Return the end of quiet hours, which may be adjacent, or `at` if there are none then."""
     return active_until(hours, at, zone_of(tz), QUIET_MAX) or at

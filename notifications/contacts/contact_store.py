@@ -1,4 +1,4 @@
-"""Contacts in the database."""
+"""Stores contacts."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -29,7 +29,7 @@ PEOPLE_OF_CHANNEL = _QUERIES["people_of_channel"]
 
 
 class KnownAddress(Address, frozen=True, kw_only=True):
-    """An address, and when the person proved to read it; null: not yet."""
+    """An address, and when the person verified it. Null: not verified."""
 
     verified_at: datetime | None
 
@@ -40,7 +40,7 @@ class StoredContact(Contact, frozen=True, kw_only=True):
     id: int
     addresses: Sequence[KnownAddress]
     has_calendar: bool
-    """Whether a calendar may read the person's shifts without a key."""
+    """Whether a calendar can read the person's shifts by a token instead of a key."""
     updated_at: datetime
     updated_by: str
 
@@ -48,7 +48,10 @@ class StoredContact(Contact, frozen=True, kw_only=True):
 async def insert(
     connection: Connection, keys: SecretKeys, contact: Contact, now: datetime, actor: str
 ) -> None:
-    """Store a new contact. Raises InvalidError or ConflictError."""
+    """Store a new contact.
+
+    Raises InvalidError if an address is wrong, and ConflictError if the name is taken.
+    """
     channel_ids = await _channel_ids(connection, keys, contact.addresses)
     try:
         await queries.run(connection, INSERT, **_row(contact, now, actor))
@@ -62,9 +65,10 @@ async def insert(
 async def update(
     connection: Connection, keys: SecretKeys, contact: Contact, now: datetime, actor: str
 ) -> None:
-    """Replace a contact; an address that stays is still verified. Raises InvalidError.
+    """Replace a contact. Raises InvalidError if an address is wrong.
 
-    What waits for an address that is left out is never sent.
+    An address that stays keeps its verification. Deliveries that wait for a removed address are
+    never sent.
     """
     channel_ids = await _channel_ids(connection, keys, contact.addresses)
     await queries.run(connection, UPDATE, **_row(contact, now, actor))
@@ -73,7 +77,7 @@ async def update(
 
 
 async def delete(connection: Connection, name: str) -> None:
-    """Delete a contact; what waits for it is never sent."""
+    """Delete a contact. Deliveries that wait for it are never sent."""
     await queries.run(connection, DELETE, name=name)
     await queries.run(connection, DROP_WAITING, name=name)
 
@@ -81,27 +85,30 @@ async def delete(connection: Connection, name: str) -> None:
 async def read_all(
     connection: Connection, after: int = 0, limit: int | None = None
 ) -> list[StoredContact]:
-    """Return contacts in the order in which they were made, those after a number."""
+    """Return contacts in the order of their creation, from after a number."""
     return await queries.rows(connection, StoredContact, READ, name=None, after=after, limit=limit)
 
 
 async def read(connection: Connection, name: str) -> StoredContact | None:
-    """Return one contact."""
+    """Return the contact with a name, or None."""
     return await queries.first(connection, StoredContact, READ, name=name, after=0, limit=1)
 
 
 async def require(connection: Connection, names: Collection[str]) -> None:
-    """Keep contacts from being deleted until the transaction ends. Raises InvalidError."""
+    """Lock contacts against deletion until the transaction ends.
+
+    Raises InvalidError if one does not exist.
+    """
     cursor = await connection.execute(LOCK, {"names": list(names)})
     found = {name for (name,) in await cursor.fetchall()}
     if missing := sorted(set(names) - found):
         raise InvalidError(
-            f"there is no contact {', '.join(map(repr, missing))}; make one with POST /contacts"
+            f"there is no contact {', '.join(map(repr, missing))}; create it with POST /contacts"
         )
 
 
 async def people_of_channel(connection: Connection, channel_id: int) -> list[str]:
-    """Return the names of the contacts who are reached by a channel."""
+    """Return the names of the contacts with an address of a channel."""
     cursor = await connection.execute(PEOPLE_OF_CHANNEL, {"channel_id": channel_id})
     return [name for (name,) in await cursor.fetchall()]
 
@@ -109,7 +116,7 @@ async def people_of_channel(connection: Connection, channel_id: int) -> list[str
 async def _channel_ids(
     connection: Connection, keys: SecretKeys, addresses: Sequence[Address]
 ) -> list[int]:
-    """Return the number of each address's channel. Raises InvalidError for a wrong address."""
+    """Return the number of each address's channel. Raises InvalidError if an address is wrong."""
     names = [address.channel for address in addresses]
     await channel_store.check_take_alerts(connection, "addresses", names)
     channels = {one.name: one for one in await channel_store.read_all(connection)}

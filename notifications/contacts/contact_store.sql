@@ -10,7 +10,7 @@ SET title = %(title)s, tz = %(tz)s, language = %(language)s, mute_until = %(mute
 WHERE name = %(name)s
 
 -- name: write_addresses
--- An address that stays keeps what is known of it.
+-- An address that stays keeps its row, and with it its verification.
 WITH wanted AS (
     SELECT c.id AS contact_id, w.channel_id, w.address, w.position
     FROM unnest(%(channel_ids)s::bigint[], %(addresses)s::text[]) WITH ORDINALITY AS w (channel_id, address, position)
@@ -29,7 +29,7 @@ ON CONFLICT (contact_id, channel_id, address) DO UPDATE SET position = excluded.
 DELETE FROM contacts WHERE name = %(name)s
 
 -- name: drop_waiting
--- What waits for an address that the contact has no more is never sent.
+-- Deliveries that wait for an address that the contact no longer has fail.
 UPDATE deliveries d
 SET state = 'failed', last_error = 'the contact no longer has this address'
 WHERE d.person = %(name)s AND d.state IN ('pending', 'grouped')
@@ -58,7 +58,7 @@ ORDER BY c.id
 LIMIT %(limit)s
 
 -- name: lock
--- Until the end of the transaction none of them is deleted.
+-- Locks contacts against deletion until the transaction ends. Other changes of a contact are not blocked.
 SELECT name FROM contacts WHERE name = ANY (%(names)s) ORDER BY id FOR KEY SHARE
 
 -- name: people_of_channel

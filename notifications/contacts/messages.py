@@ -1,4 +1,4 @@
-"""What is said to a person: that a shift began or ended, and the code that verifies an address."""
+"""Messages to a person about themselves: a shift began or ended, or a code for an address."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -17,13 +17,13 @@ PEOPLE_SHOWN_MAX = 20
 
 
 class HandoverPayload(Struct, frozen=True, kw_only=True):
-    """What a message about a hand-over is made from; the payload of its notification."""
+    """The payload of a notification about a hand-over."""
 
     schedule: str
     title: str
     at: datetime
     people: Sequence[str]
-    """Who is on call from then on."""
+    """The people who are on call from then on."""
     leaving: Sequence[str]
     until: datetime | None
 
@@ -31,7 +31,7 @@ class HandoverPayload(Struct, frozen=True, kw_only=True):
 def handover_message(
     event: Event, payload: dict[str, Any], person: str, reader: Reader, key: str, links: Links
 ) -> Message:
-    """Return the message to somebody who comes on call or leaves, in the reader's words."""
+    """Return the message to a person who comes on call or leaves, in the reader's language."""
     handover = msgspec.convert(payload, HandoverPayload)
     own = words(reader.language)
     is_start = event is Event.SHIFT_STARTED
@@ -50,7 +50,7 @@ def handover_message(
 
 
 def code_message(code: str, life_s: float, reader: Reader, key: str, time: datetime) -> Message:
-    """Return the message that brings a code."""
+    """Return the message with the code that verifies an address. The code is valid for `life_s`."""
     own = words(reader.language)
     use = own("account.code_use", duration=duration_text(life_s, reader.language))
     return Message(

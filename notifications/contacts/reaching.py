@@ -1,4 +1,4 @@
-"""Messages to people: written into the outbox, one delivery for each of their addresses."""
+"""Writes messages to people into the outbox, one delivery for each of their addresses."""
 
 import hashlib
 from collections.abc import Collection, Sequence
@@ -20,12 +20,12 @@ INSERT_NOTIFICATION = _QUERIES["insert_notification"]
 DELIVER = _QUERIES["deliver"]
 
 URGENT, ON_CALL = 0, 1
-"""Priorities of deliveries; lower goes first."""
+"""Priorities of deliveries. Lower numbers are sent first."""
 PLACE_CHARS = 8
 
 
 class Destination(Quiet, frozen=True, kw_only=True):
-    """An address of a person, and when the person is not to be disturbed."""
+    """An address of a person, with the person's mute and quiet hours."""
 
     contact_id: int
     person: str
@@ -35,13 +35,13 @@ class Destination(Quiet, frozen=True, kw_only=True):
 
     @property
     def place(self) -> str:
-        """A short name of the address that does not show it."""
+        """A short hash of the address, for keys that must not contain the address itself."""
         text = f"{self.channel_id} {self.address}".encode()
         return hashlib.sha256(text).hexdigest()[:PLACE_CHARS]
 
 
 class Notification(Struct, frozen=True, kw_only=True):
-    """What a message is made from."""
+    """The content of a notification, from which messages are composed."""
 
     kind: Kind
     event: Event
@@ -50,13 +50,13 @@ class Notification(Struct, frozen=True, kw_only=True):
 
 
 class Order(Struct, frozen=True, kw_only=True):
-    """How deliveries are written: `key` begins the idempotency key of each."""
+    """The common properties of deliveries. `key` is the beginning of their idempotency keys."""
 
     key: str
     priority: int = ON_CALL
     step: int = 0
     level: Level | None = None
-    """Of the alert; None: it is not urgent, and waits for the end of quiet hours."""
+    """The level of the alert. None: not urgent, so the message waits for the end of quiet hours."""
 
 
 async def notify(
@@ -66,9 +66,9 @@ async def notify(
     order: Order,
     now: datetime,
 ) -> list[str]:
-    """Write a notification, and its deliveries to people. Returns whom it reaches.
+    """Write a notification and its deliveries to people; return the people who have one.
 
-    Without anybody who is reached nothing is written.
+    If nobody has a delivery, the notification is not written either.
     """
     found = await destinations(connection, people)
     timed = _timed(found, order.level, now)
@@ -86,9 +86,9 @@ async def notify_also(
     order: Order,
     now: datetime,
 ) -> list[str]:
-    """Write the deliveries of a notification to people. Returns whom it reaches.
+    """Write the deliveries of a notification to people; return the people who have one.
 
-    Whoever is muted or has no address is not reached.
+    People who are muted or have no address get none.
     """
     timed = _timed(await destinations(connection, people), order.level, now)
     await _deliver(connection, notification_id, timed, order)
@@ -98,14 +98,17 @@ async def notify_also(
 async def notify_address(
     connection: Connection, notification: Notification, to: Destination, order: Order, now: datetime
 ) -> None:
-    """Write a notification and its delivery to one address, at once and whatever is quiet."""
+    """Write a notification and its delivery to one address.
+
+    It is due at once, even during mute and quiet hours.
+    """
     await _deliver(
         connection, await insert_notification(connection, notification), [(to, now)], order
     )
 
 
 async def destinations(connection: Connection, people: Collection[str]) -> list[Destination]:
-    """Return where people are reached, by enabled channels."""
+    """Return the addresses of people at enabled channels."""
     return await queries.rows(connection, Destination, DESTINATIONS, people=list(people))
 
 
@@ -126,7 +129,7 @@ Timed = Sequence[tuple[Destination, datetime]]
 
 
 def _timed(found: Sequence[Destination], level: Level | None, now: datetime) -> Timed:
-    """Return the addresses of those who are not muted, and when each is sent to."""
+    """Return the addresses of people who are not muted, each with the time of its delivery."""
     times = [(each, send_at(each, level, now)) for each in found]
     return [(each, time) for each, time in times if time is not None]
 

@@ -1,5 +1,5 @@
 -- name: destinations
--- Where people are reached now: at verified addresses; while a person has none, at all addresses.
+-- The addresses of people: the verified ones, or all of them if the person has no verified address.
 WITH found AS (
     SELECT c.id AS contact_id, c.name AS person, c.tz, c.mute_until, c.quiet_hours, c.quiet_min_level, a.channel_id,
            h.name AS channel, a.address, a.position, a.verified_at IS NOT NULL AS is_verified

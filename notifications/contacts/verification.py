@@ -1,7 +1,7 @@
-"""Proves that a person reads an address: by a code that is sent there and entered in Vigia.
+"""Verifies that a person reads an address, by a code that is sent there and entered in Vigia.
 
-A code is computed from a random id by a key that is derived from VIGIA_SECRET_KEY. So neither the
-database nor the outbox holds a code, and whoever reads them cannot make one.
+A code is computed from a random id and a key that is derived from VIGIA_SECRET_KEY. Neither the
+database nor the outbox contains a code, so nobody who reads them can compute one.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ CONFIRM = _QUERIES["confirm"]
 COUNT_TRY = _QUERIES["count_try"]
 
 PURPOSE = "address codes"
-"""What the keys are derived for: `SecretKeys.derive(PURPOSE)`."""
+"""The purpose from which the keys are derived: `SecretKeys.derive(PURPOSE)`."""
 GOOD_FOR = timedelta(minutes=15)
 SENT_AGAIN_AFTER = timedelta(minutes=1)
 TRIES_MAX = 5
@@ -36,7 +36,7 @@ ID_BYTES = 16
 
 
 class SentCode(Struct, frozen=True, kw_only=True):
-    """Where a code was sent, and until when it can be used."""
+    """The address to which a code was sent, and when the code expires."""
 
     channel: str
     address: str
@@ -65,7 +65,7 @@ class _Address(Struct, frozen=True, kw_only=True):
 
 
 def code_of(key: bytes, code_id: bytes) -> str:
-    """Return the code of an id: six digits."""
+    """Return the code of an id: six digits, from an HMAC of the id."""
     number = int.from_bytes(hmac.digest(key, code_id, hashlib.sha256)[:8])
     return f"{number % 10**CODE_DIGITS:0{CODE_DIGITS}}"
 
@@ -73,9 +73,10 @@ def code_of(key: bytes, code_id: bytes) -> str:
 async def send_codes(
     connection: Connection, name: str, channel: str | None, now: datetime
 ) -> list[SentCode]:
-    """Send a code to each address of a contact that is not verified, or those of one channel.
+    """Send a code to each unverified address of a contact, or only to those of one channel.
 
-    An earlier code is no longer good. Raises ConflictError where there is nothing to send.
+    A new code replaces the earlier one. Raises ConflictError if no address needs a code, its
+    channel is disabled, or the last code was sent too recently.
     """
     found = await queries.rows(connection, _Address, ADDRESSES, name=name)
     wanted = [one for one in found if one.verified_at is None and channel in {None, one.channel}]
@@ -86,7 +87,12 @@ async def send_codes(
 async def confirm(
     connection: Connection, keys: Sequence[bytes], name: str, code: str, now: datetime
 ) -> KnownAddress | None:
-    """Return the address that a code verifies; None for a wrong one, which is counted."""
+    """Return the address that a code verifies. None: the code is wrong or has expired.
+
+    Every wrong code counts as a try for all addresses of the contact, because it may have been
+    meant for any of them. The rows are locked, so simultaneous guesses cannot exceed the limit of
+    tries.
+    """
     found = await queries.rows(connection, _Address, ADDRESSES, name=name)
     for one in found:
         if one.code_id is None or _is_over(one, now):
@@ -101,15 +107,18 @@ async def confirm(
 
 def _check(name: str, found: Sequence[_Address], wanted: Sequence[_Address], now: datetime) -> None:
     if not found:
-        raise ConflictError(f"{name} has no address; give the contact one first")
+        raise ConflictError(f"{name} has no address; add one to the contact first")
     if not wanted:
         raise ConflictError(f"{name} has no such address that is not verified")
     if off := [one.channel for one in wanted if not one.enabled]:
-        raise ConflictError(f"the channel {off[0]!r} is not enabled; enable it first")
+        raise ConflictError(f"the channel {off[0]!r} is disabled; enable it first")
     newest = max((one.code_sent_at for one in wanted if one.code_sent_at), default=None)
     if newest is not None and now < newest + SENT_AGAIN_AFTER:
         again_at = newest + SENT_AGAIN_AFTER
-        raise ConflictError(f"a code was just sent; another can be sent at {again_at:%FT%TZ}")
+        raise ConflictError(
+            f"a code was sent less than {SENT_AGAIN_AFTER.total_seconds():g} s ago; "
+            f"send another one at {again_at:%FT%TZ} or later"
+        )
 
 
 def _is_over(one: _Address, now: datetime) -> bool:

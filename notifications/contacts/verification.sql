@@ -1,5 +1,5 @@
 -- name: addresses
--- Those of one contact, kept from others until the end of the transaction.
+-- The addresses of one contact, locked until the transaction ends, so that tries are counted one after the other.
 SELECT a.contact_id, c.name AS person, c.tz, a.channel_id, h.name AS channel, h.enabled, a.address, a.verified_at,
        a.code_id,
        a.code_sent_at, a.code_tries
@@ -21,5 +21,5 @@ SET verified_at = %(now)s, code_id = NULL
 WHERE contact_id = %(contact_id)s AND channel_id = %(channel_id)s AND address = %(address)s
 
 -- name: count_try
--- The code may have been meant for any of them.
+-- A wrong code counts for all addresses with a code, because it may have been meant for any of them.
 UPDATE contact_addresses SET code_tries = code_tries + 1 WHERE contact_id = %(contact_id)s AND code_id IS NOT NULL

@@ -1,1 +1,1 @@
-"""Everything that says whom messages reach, as a file: channels, people, policies, routes."""
+"""Channels, contacts, schedules, policies and routes as one TOML file."""

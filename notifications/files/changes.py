@@ -1,4 +1,4 @@
-"""Reads a file into the database: how what is wanted differs from what is, and making it so."""
+"""Applies a file to the database: compares it with the stored state and writes the differences."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,14 +19,14 @@ PLACE = "position"
 
 
 class FieldChange(Struct, frozen=True):
-    """What a field was and is to be. Of an address or a secret neither is shown."""
+    """The old and the new value of a field. Addresses and secrets are hidden."""
 
     old: Any
     new: Any
 
 
 class ThingChange(Struct, frozen=True):
-    """What happens to one thing: it is `added`, `changed` in some fields, or `removed`."""
+    """The change of one object: `added`, `changed` in some fields, or `removed`."""
 
     kind: str
     name: str
@@ -35,16 +35,17 @@ class ThingChange(Struct, frozen=True):
 
 
 async def read(connection: Connection) -> Document:
-    """Return everything as a file holds it: without addresses and secrets of channels."""
+    """Return the stored state in the form of a file, without addresses and secrets of channels."""
     found = {kind.name: await kind.read(connection) for kind in KINDS}
     return msgspec.structs.replace(Document(), **found)
 
 
 async def become(change: Change, wanted: Document, *, prune: bool) -> list[ThingChange]:
-    """Make everything as a file has it, and return what that changed.
+    """Change the stored state to that of a file and return the changes.
 
-    In the caller's transaction. What the file does not have stays, or goes with `prune`. No alert
-    is routed meanwhile. Raises InvalidError or ConflictError, which name the thing.
+    It runs in the caller's transaction and locks the evaluation clock, so that no alert is routed
+    meanwhile. Objects that the file lacks stay, or are deleted with `prune`. Raises InvalidError or
+    ConflictError, which name the object.
     """
     await clock.lock(change.connection)
     present = await read(change.connection)
@@ -114,7 +115,10 @@ def _fields(old: Struct, new: Struct) -> dict[str, FieldChange]:
 
 
 def _moved(kind: FileKind, order: list[str], name: str, place: int) -> dict[str, FieldChange]:
-    """Return that a route is at another place now; the order of other things means nothing."""
+    """Return the new position of a route, if it changed.
+
+    The order of other objects has no meaning.
+    """
     at = order.index(name) + 1
     return {PLACE: FieldChange(at, place)} if kind.name == "route" and at != place else {}
 
@@ -126,7 +130,7 @@ def _move(order: list[str], name: str, place: int) -> None:
 
 
 async def _log(change: Change, kind: FileKind, made: ThingChange) -> None:
-    words = {"added": "made", "changed": "changed", "removed": "deleted"}
+    words = {"added": "created", "changed": "changed", "removed": "deleted"}
     detail = f"{kind.name} {made.name} {words[made.what]}"
     event = audit_log.Event(change.now, kind.event, change.actor, detail=detail)
     await audit_log.log(change.connection, event)

@@ -1,4 +1,4 @@
-"""Channels, contacts, schedules, policies and routes as people keep them in a TOML file."""
+"""The TOML file with channels, contacts, schedules, policies and routes."""
 
 import tomllib
 from collections import Counter
@@ -19,11 +19,11 @@ from notifications.routing.model import Route
 
 
 class ChannelTable(Terms, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A channel. A file that Vigia writes has no `url` and no `secret`."""
+    """A channel. Files that Vigia writes have no `url` and no `secret`."""
 
 
 class ContactTable(Contact, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A contact; its addresses have to be verified again where they are new."""
+    """A contact. New addresses must be verified again."""
 
 
 class ScheduleTable(ScheduleTerms, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -31,7 +31,7 @@ class ScheduleTable(ScheduleTerms, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class Document(Struct, frozen=True, kw_only=True):
-    """What a file holds; routes are in their order."""
+    """The content of a file. Routes are in order."""
 
     channel: Sequence[ChannelTable] = ()
     contact: Sequence[ContactTable] = ()
@@ -48,11 +48,11 @@ TYPES: dict[str, type[Struct]] = {
     "policy": Policy,
     "route": Route,
 }
-"""What the tables of a file are called, in an order in which nothing names what comes later."""
+"""The tables of a file, in an order in which no table refers to a later one."""
 
 
 def parse(text: str) -> Document:
-    """Return what a file holds. Raises InvalidError, which names everything that is wrong."""
+    """Parse a file. Raises InvalidError, which lists all errors."""
     try:
         found = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -68,7 +68,7 @@ def parse(text: str) -> Document:
 
 
 def dump(document: Document) -> str:
-    """Return the file that holds a document, without what has its default."""
+    """Return the file of a document, without fields that have their default."""
     return "\n".join(_tables(document))
 
 

@@ -1,4 +1,4 @@
-"""How each kind of thing that a file holds is read from the database, made, changed and deleted."""
+"""Reads, creates, changes and deletes each kind of object that a file contains."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
@@ -28,7 +28,7 @@ SECRETS = ("url", "secret")
 
 
 class Change(Struct, frozen=True):
-    """A transaction in which a file is read into the database."""
+    """The transaction in which a file is applied."""
 
     connection: Connection
     keys: SecretKeys
@@ -37,20 +37,20 @@ class Change(Struct, frozen=True):
 
 
 class FileKind(Struct, frozen=True):
-    """A kind of thing. `read` returns what a file would hold, in the order of a file."""
+    """A kind of object. `read` returns the objects in the form and order of a file."""
 
     name: str
     event: Type
     read: Callable[[Connection], Awaitable[Sequence[Any]]]
     insert: Callable[[Change, Any, int], Awaitable[None]]
-    """The number is the place in the file, from 1."""
+    """The number is the position in the file, from 1."""
     update: Callable[[Change, Any, Any, int], Awaitable[None]]
-    """From what is there to what is wanted."""
+    """From the stored object to the wanted one."""
     delete: Callable[[Change, Any], Awaitable[None]]
 
 
 def normal(thing: Thing) -> Thing:
-    """Return a thing as it is stored: `60s` is `1m`."""
+    """Return an object in its stored form: `60s` becomes `1m`."""
     names = ("group_wait", "group_interval", "repeat", "acknowledgement_expires")
     durations = names if isinstance(thing, Route) else names[-1:]
     given = {name: getattr(thing, name) for name in durations if hasattr(thing, name)}
@@ -59,7 +59,7 @@ def normal(thing: Thing) -> Thing:
 
 
 def _only(wanted: type[Thing], stored: Struct, **other: Any) -> Thing:
-    """Return the fields that a file has of what is stored."""
+    """Return the fields of a stored object that a file contains."""
     names = [name for name in wanted.__struct_fields__ if name not in other]
     return wanted(**{name: getattr(stored, name) for name in names}, **other)
 
@@ -70,7 +70,7 @@ async def _channels(connection: Connection) -> list[ChannelTable]:
 
 
 async def with_secrets(change: Change, old: Any, new: Any) -> Any:
-    """Return what is there as it is compared with a file that gives an address or a secret."""
+    """Return the stored channel with its address or secret, if the file gives them to compare."""
     if not isinstance(new, ChannelTable) or (new.url is UNSET and new.secret is UNSET):
         return old
     stored = await channel_store.read_named(change.connection, old.name)
@@ -88,10 +88,10 @@ async def _update_channel(
     change: Change, before: ChannelTable, channel: ChannelTable, _: int
 ) -> None:
     if channel.type != before.type:
-        raise InvalidError(f"type: it is {before.type}; make a channel of another name")
+        raise InvalidError(f"type: it is {before.type}; create a channel with another name")
     stored = await channel_store.read_named(change.connection, channel.name)
     if stored is None:
-        raise ConflictError("somebody else has deleted it meanwhile: try again")
+        raise ConflictError("somebody else has just deleted it; try again")
     await channel_store.update(
         change.connection, change.keys, stored, channel, change.now, change.actor
     )
@@ -130,7 +130,7 @@ async def _delete_contact(change: Change, contact: ContactTable) -> None:
     await policy_store.check_unnamed(change.connection, "person", contact.name)
     await contact_store.delete(change.connection, contact.name)
     if found := await schedule_store.naming(change.connection, contact.name, change.now):
-        raise ConflictError(f"it is in the schedule {', '.join(found)}; take it out of it first")
+        raise ConflictError(f"it is in the schedule {', '.join(found)}; remove it there first")
 
 
 async def _schedules(connection: Connection) -> list[ScheduleTable]:
@@ -211,4 +211,4 @@ POLICY = FileKind(
 )
 ROUTE = FileKind("route", Type.ROUTE_CHANGED, _routes, _insert_route, _update_route, _delete_route)
 KINDS = (CHANNEL, CONTACT, SCHEDULE, POLICY, ROUTE)
-"""In an order in which nothing names what comes later."""
+"""In an order in which no kind refers to a later one."""

@@ -1,1 +1,1 @@
-"""Who is on call, whom an alert reaches and when: pure functions of what is stored, and of time."""
+"""On call: who is on call, and which people an alert notifies when. Mostly pure functions."""

@@ -1,4 +1,4 @@
-"""Calendar feeds of schedules and of people; imported when first needed: icalendar takes 0.2 s."""
+"""Writes iCalendar feeds. Import this module when first needed, because icalendar takes 0.2 s."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -13,7 +13,7 @@ PRODUCT = "-//Vigia//On call//EN"
 
 
 def of_schedule(schedule: Schedule, now: datetime) -> bytes:
-    """Return the shifts of a schedule as an iCalendar file, without the times of nobody on call."""
+    """Return the shifts of a schedule as an iCalendar file, without times with nobody on call."""
     calendar = _calendar(_title(schedule))
     for shift in shifts(schedule, *_range(now)):
         if shift.people:
@@ -23,7 +23,7 @@ def of_schedule(schedule: Schedule, now: datetime) -> bytes:
 
 
 def of_person(person: str, schedules: Iterable[Schedule], now: datetime) -> bytes:
-    """Return when a person is on call, by any of the schedules, as an iCalendar file."""
+    """Return the shifts of a person in any of the schedules, as an iCalendar file."""
     calendar = _calendar(f"{person} on call")
     for schedule in schedules:
         for shift in shifts_of(schedule, person, *_range(now)):
@@ -33,10 +33,10 @@ def of_person(person: str, schedules: Iterable[Schedule], now: datetime) -> byte
 
 
 def _range(now: datetime) -> tuple[datetime, datetime]:
-    """Return the range of a feed: last month, this one and six more.
+    """Return the range of a feed: last month, this month and the next six.
 
-    It begins and ends with months, so that a shift that is cut keeps its UID when a calendar asks
-    again.
+    Both ends are starts of months. A shift that is cut at an end therefore keeps its UID while a
+    calendar reads the feed again within the month.
     """
     month = now.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     return (month - timedelta(days=1)).replace(day=1), _plus_months(month, MONTHS_AHEAD)
@@ -65,7 +65,7 @@ def _event(shift: Shift, now: datetime, uid: str, summary: str) -> Event:
     event.add("dtstart", shift.starts_at.astimezone(UTC))
     event.add("dtend", shift.ends_at.astimezone(UTC))
     event.add("summary", summary)
-    # Someone on call can still be invited: the time does not count as busy.
+    # A person on call can still accept invitations, so the time does not count as busy.
     event.add("transp", "TRANSPARENT")
     return event
 

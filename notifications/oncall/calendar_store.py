@@ -1,4 +1,4 @@
-"""Tokens of calendar feeds: each reads one schedule or one person's shifts, until it is revoked."""
+"""Stores the tokens of calendar feeds. A token reads one schedule or one person's shifts."""
 
 import hashlib
 import re
@@ -23,7 +23,7 @@ TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 class Feed(Struct, frozen=True, kw_only=True):
-    """What a calendar reads: a schedule, or the shifts of a person."""
+    """The content of a feed: a schedule, or the shifts of a person."""
 
     schedule: str | None
     person: str | None
@@ -32,27 +32,27 @@ class Feed(Struct, frozen=True, kw_only=True):
 async def of_schedule(
     connection: Connection, name: str, now: datetime, actor: str
 ) -> Secret | None:
-    """Make the token of a schedule, in place of an earlier one; None without such a schedule."""
+    """Create the token of a schedule and revoke the earlier one. None: no such schedule."""
     return await _make(connection, OF_SCHEDULE, name, now, actor)
 
 
 async def of_contact(connection: Connection, name: str, now: datetime, actor: str) -> Secret | None:
-    """Make the token of a person, in place of an earlier one; None without such a contact."""
+    """Create the token of a person and revoke the earlier one. None: no such contact."""
     return await _make(connection, OF_CONTACT, name, now, actor)
 
 
 async def end_of_schedule(connection: Connection, name: str) -> bool:
-    """Revoke the token of a schedule; False where there is none."""
+    """Revoke the token of a schedule. False: it has none."""
     return await queries.run(connection, END_OF_SCHEDULE, name=name) == 1
 
 
 async def end_of_contact(connection: Connection, name: str) -> bool:
-    """Revoke the token of a person; False where there is none."""
+    """Revoke the token of a person. False: the person has none."""
     return await queries.run(connection, END_OF_CONTACT, name=name) == 1
 
 
 async def find(connection: Connection, token: str) -> Feed | None:
-    """Return what a token reads; None for one that is not good."""
+    """Return the feed of a token. None: the token is unknown or revoked."""
     if not TOKEN.fullmatch(token):
         return None
     return await queries.first(connection, Feed, FIND, token_hash=_hash(token))

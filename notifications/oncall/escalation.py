@@ -1,4 +1,4 @@
-"""Escalation policies: which step an alert takes when, and whom each step reaches."""
+"""Escalation policies: computes the steps of an alert, their times and their recipients. Pure."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -24,20 +24,20 @@ Reason = Literal["opened", "next_step", "repeat", "acknowledgement_expired"]
 
 
 class Target(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Whom a step notifies: a person, whoever is on call by a schedule, or a channel."""
+    """A recipient of a step: a person, a channel, or everybody on call in a schedule."""
 
     kind: Literal["person", "schedule", "channel"]
     name: Name
 
 
 class Step(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Targets that are notified together, and how long they have until the next step."""
+    """Targets that are notified together, and the delay until the next step."""
 
     targets: Annotated[Sequence[Target], Meta(min_length=1, max_length=TARGETS_MAX)]
     delay: WholeDuration = "5m"
 
     def __post_init__(self) -> None:
-        """Refuse a step without targets, and a delay in which nobody can answer."""
+        """Refuse a step without targets, and a delay that is too short to answer or too long."""
         msgspec.structs.force_setattr(self, "targets", tuple(self.targets))
         if not self.targets:
             raise ValueError("targets must name at least one person, schedule or channel")
@@ -46,10 +46,10 @@ class Step(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An escalation policy: steps in order, and how often they are repeated after the last.
+    """An escalation policy: steps in order, and how often they are repeated.
 
-    The first step is taken when the alert opens, and each other one when the delay of the step
-    before it has passed. After the delay of the last step, the first follows if the policy repeats.
+    The first step runs when the alert opens. Each other step runs after the delay of the step
+    before it. If the policy repeats, the first step follows after the delay of the last one.
     """
 
     name: Name
@@ -57,10 +57,10 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     steps: Annotated[Sequence[Step], Meta(min_length=1, max_length=STEPS_MAX)]
     repeat: Annotated[int, Meta(ge=0, le=REPEAT_MAX)] = 0
     acknowledgement_expires: WholeDuration = duration_text(ACK_EXPIRES_S)
-    """How long an acknowledgement stops the steps; 0: for good."""
+    """How long an acknowledgement stops the steps. 0: until the alert is resolved."""
 
     def __post_init__(self) -> None:
-        """Refuse a policy without steps, and an acknowledgement that ends at once."""
+        """Refuse a policy without steps, and an acknowledgement that expires at once."""
         msgspec.structs.force_setattr(self, "steps", tuple(self.steps))
         if not self.steps:
             raise ValueError("steps must hold at least one step")
@@ -70,39 +70,39 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class DueStep(Struct, frozen=True, kw_only=True):
-    """A step that an alert takes. No other step of the alert has the same `key`."""
+    """A step that an alert runs. Its `key` is unique among the steps of the alert."""
 
     at: datetime
     number: int
-    """Of the step in the policy, from 1."""
+    """The number of the step in the policy, from 1."""
     round: int
-    """1, and one more with each repeat."""
+    """1, plus one for each repetition."""
     expired: int
-    """How many times before, an acknowledgement had expired."""
+    """How many acknowledgements had expired before."""
     reason: Reason
 
     @property
     def key(self) -> str:
-        """The same at each look, also when later acknowledgements have ended other steps."""
+        """The same in every computation, whatever later acknowledgements stop."""
         return f"{self.expired}.{self.round}.{self.number}"
 
 
 class Progress(Struct, frozen=True, kw_only=True):
-    """How far an alert has come in its policy."""
+    """The progress of an alert in its policy."""
 
     due: Sequence[DueStep]
-    """Every step until now, oldest first."""
+    """All steps so far, oldest first."""
     next_at: datetime | None
-    """When the next step is due if nothing happens to the alert; None: there is none."""
+    """The time of the next step if the alert does not change. None: there is no next step."""
 
 
 class Recipients(Struct, frozen=True, kw_only=True):
-    """Whom a step reaches; each person and channel once, in the order of the targets."""
+    """The recipients of a step, each once, in the order of the targets."""
 
     people: tuple[str, ...]
     channels: tuple[str, ...]
     nobody_on_call: tuple[str, ...]
-    """Schedules by which nobody is on call at that moment, or that do not exist."""
+    """Schedules that have nobody on call at that time, or that do not exist."""
 
     @property
     def reach_anyone(self) -> bool:
@@ -110,14 +110,14 @@ class Recipients(Struct, frozen=True, kw_only=True):
 
 
 class Notice(Struct, frozen=True, kw_only=True):
-    """A step that an alert takes, and whom it reaches."""
+    """A step that an alert runs, and its recipients."""
 
     step: DueStep
     recipients: Recipients
 
 
 def recipients(step: Step, at: datetime, schedules: Mapping[str, Schedule]) -> Recipients:
-    """Return whom a step reaches at a moment."""
+    """Return the recipients of a step at a time."""
     people: list[str] = []
     nobody: list[str] = []
     for target in step.targets:
@@ -146,10 +146,10 @@ def notices(
     resolved_at: datetime | None = None,
     until: datetime,
 ) -> list[Notice]:
-    """Return the steps that `due_steps` returns, and whom each reaches.
+    """Return the steps of `due_steps` with their recipients.
 
-    A step that reaches nobody is among them, so that it is reported. The next one follows at once,
-    for waiting would help nobody; only the last step of a round keeps its delay.
+    Steps without recipients are included, so that they are reported. After such a step, the next
+    one follows at once, because waiting has no use. Only the last step of a round keeps its delay.
     """
     reached = cache(partial(recipients, schedules=schedules))
     due = due_steps(
@@ -177,14 +177,14 @@ def due_steps(
     until: datetime,
     reaches: Callable[[Step, datetime], bool] = lambda _step, _at: True,
 ) -> list[DueStep]:
-    """Return every step that an alert has taken by `until`, in order.
+    """Return all steps that an alert has run by `until`, in order.
 
-    `acknowledged_at` holds every acknowledgement since the alert opened. Each stops the steps for
-    `ack_expires_s` seconds; 0: for good. When the last one expires and the alert is still open, the
-    step that was taken last is taken again, with the reason `acknowledgement_expired`, and the
-    steps after it follow. A step that is due when the alert is acknowledged or resolved is not
-    taken. After a step for which `reaches(step, at)` is false, the next one of its round follows at
-    once.
+    `acknowledged_at` has every acknowledgement since the alert opened. Each stops the steps for
+    `ack_expires_s` seconds; 0: for ever. When the last one expires while the alert is open, the
+    last step runs again, with the reason `acknowledgement_expired`, and the following steps
+    continue from there. A step that is due at the moment of an acknowledgement or a resolution does
+    not run. After a step for which `reaches(step, at)` is false, the next one of its round follows
+    at once.
     """
     steps = _steps(policy, opened_at, acknowledged_at, ack_expires_s, resolved_at, reaches)
     return list(takewhile(lambda step: step.at <= until, steps))
@@ -198,9 +198,9 @@ def progress(
     until: datetime,
     reaches: Callable[[Step, datetime], bool],
 ) -> Progress:
-    """Return the steps that an open alert has taken by `until`, as `due_steps`, and what follows.
+    """Return the steps that an open alert has run by `until`, and the time of the next one.
 
-    An acknowledgement lasts as long as the policy says.
+    The rules are those of `due_steps`. An acknowledgement expires after the time of the policy.
     """
     expires_s = whole_seconds(policy.acknowledgement_expires)
     due: list[DueStep] = []
@@ -219,7 +219,7 @@ def _steps(
     resolved_at: datetime | None,
     reaches: Callable[[Step, datetime], bool],
 ) -> Iterator[DueStep]:
-    """Yield every step of an alert in order, those of the future too."""
+    """Yield all steps of an alert in order, including future ones."""
     place = 0
     spans = _unacknowledged(opened_at, acknowledged_at, ack_expires_s)
     for expired, (start, end) in enumerate(spans):
@@ -239,10 +239,10 @@ def _steps(
 def _unacknowledged(
     opened_at: datetime, acknowledged_at: Sequence[datetime], ack_expires_s: int
 ) -> Iterator[tuple[datetime, datetime | None]]:
-    """Yield the spans in which no acknowledgement holds; the last one has no end.
+    """Yield the periods without an acknowledgement. The last one has no end.
 
-    A span may be empty, so that an acknowledgement that comes later never changes the number of an
-    earlier span.
+    A period may be empty. That keeps the numbers of periods stable: a later acknowledgement never
+    changes the number of an earlier period, which is part of a step's key.
     """
     start = opened_at
     for acknowledged in sorted(acknowledged_at):
@@ -257,7 +257,10 @@ def _unacknowledged(
 def _places(
     policy: Policy, first: int, start: datetime, reaches: Callable[[Step, datetime], bool]
 ) -> Iterator[tuple[int, datetime]]:
-    """Yield the places in the order of all rounds, from one that is taken at `start` on."""
+    """Yield the steps of all rounds with their times, from step `first` at `start`.
+
+    Steps are numbered across rounds, from 0.
+    """
     at = start
     for place in range(first, len(policy.steps) * (policy.repeat + 1)):
         yield place, at

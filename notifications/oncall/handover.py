@@ -1,4 +1,4 @@
-"""Hand-overs: when other people come on call, to tell those who leave and those who arrive."""
+"""Finds hand-overs: times at which other people come on call."""
 
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -11,22 +11,22 @@ INSTANT = timedelta(microseconds=1)
 
 
 class Handover(Struct, frozen=True, kw_only=True):
-    """A moment at which the people of a schedule change."""
+    """A time at which the people on call of a schedule change."""
 
     schedule: str
     at: datetime
     leaving: tuple[str, ...]
     arriving: tuple[str, ...]
     people: tuple[str, ...]
-    """Who is on call from now on: nobody, if it is empty."""
+    """The people on call from then on. Empty: nobody is."""
     until: datetime | None
-    """When the people change next; None: not for over a year."""
+    """When the people change again. None: not within 400 days."""
 
 
 def handovers(schedule: Schedule, after: datetime, until: datetime) -> list[Handover]:
-    """Return the hand-overs after one moment, up to and with another.
+    """Return the hand-overs after `after`, up to and including `until`.
 
-    Called with the moment of the last call and that of this one, it returns each of them once.
+    Consecutive calls, each starting where the last one ended, return every hand-over once.
     """
     found = shifts(schedule, after, until + INSTANT)
     return [

@@ -1,8 +1,8 @@
-"""Records who was on call as it happens, and tells people of hand-overs, in one transaction.
+"""Records who is on call as time passes, and notifies people of hand-overs, in one transaction.
 
-`recorded_until` of a schedule says how far both have come. A change of a schedule calls `catch_up`
-before it writes, so that what was stays as it was, and `notify_changes` after it, so that whoever
-comes on call or leaves by the change is told at once.
+The column `recorded_until` of a schedule says how far both are done. A change of a schedule calls
+`catch_up` before it writes, so that past shifts stay as they were. It calls `notify_changes`
+afterwards, so that people who come on call or leave because of the change are notified at once.
 """
 
 import asyncio
@@ -22,16 +22,16 @@ from notifications.oncall.schedule import Schedule, Shift, to_record
 
 
 class Recorder(Struct, kw_only=True):
-    """Keeps every schedule recorded; each replica may run one."""
+    """Keeps all schedules recorded. Each replica may run one."""
 
     pool: Pool
     announce: Callable[[], None]
-    """Called after a commit that wrote deliveries."""
+    """Called after a commit that may have written deliveries."""
     reach: Callable[[str], None] = lambda _: None
-    """Called at named points; a test ends the process there."""
+    """Called at named points. A test ends the process there."""
 
     async def run(self, now: datetime) -> None:
-        """Record all schedules up to a moment, each in a transaction of its own."""
+        """Record all schedules up to a time, each in its own transaction."""
         async with self.pool.connection() as connection:
             for name in await schedule_store.names(connection):
                 async with connection.transaction():
@@ -46,7 +46,8 @@ class Recorder(Struct, kw_only=True):
 async def catch_up(connection: Connection, name: str, now: datetime) -> None:
     """Lock a schedule and record it up to now. Raises NotFoundError.
 
-    A change follows in the same transaction: nothing is between what is recorded and what changes.
+    The change must follow in the same transaction. Then no time lies between the recorded shifts
+    and the change.
     """
     number = await schedule_store.lock(connection, name)
     if number is None:
@@ -57,12 +58,13 @@ async def catch_up(connection: Connection, name: str, now: datetime) -> None:
 async def notify_changes(
     connection: Connection, name: str, now: datetime, *, is_deleted: bool = False
 ) -> None:
-    """Tell those who come on call or leave because a schedule was changed, or is to be deleted."""
+    """Notify the people who come on call or leave because a schedule is changed or deleted."""
     number = await schedule_store.lock(connection, name)
     schedule = await schedule_store.load(connection, name, now, now)
     if number is None or schedule is None or schedule.recorded_until is None:
         return
-    # From here on the change counts: what was just before is recorded.
+    # The change takes effect at `recorded_until`, and the shift just before it is recorded. So a
+    # hand-over at that time is one that the change caused.
     at = schedule.recorded_until
     if is_deleted:
         schedule = structs.replace(schedule, layers=(), overrides=(), temporary=())
@@ -72,9 +74,9 @@ async def notify_changes(
 async def _catch_up(connection: Connection, number: int, name: str, now: datetime) -> None:
     schedule = await schedule_store.load(connection, name, now, now)
     if schedule is None or schedule.recorded_until is None or now <= schedule.recorded_until:
-        # A clock that was set back, or another replica was faster.
+        # The clock was set back, or another replica has recorded further.
         return
-    # After a long pause there may be thousands of shifts: others are served meanwhile.
+    # After a long downtime there may be thousands of shifts, which would block the event loop.
     shifts, found = await asyncio.to_thread(_since, schedule, schedule.recorded_until, now)
     await schedule_store.record(connection, number, shifts, now)
     await _notify(connection, number, schedule, found, now)
@@ -93,7 +95,10 @@ async def _notify(
     found: Sequence[Handover],
     now: datetime,
 ) -> None:
-    """Write the messages of hand-overs; of several since the last call, each person's last one."""
+    """Write the messages of hand-overs.
+
+    If a person has several since the last call, only the last one is sent.
+    """
     last = {person: each for each in found for person in (*each.leaving, *each.arriving)}
     for each in found:
         for event, people in (

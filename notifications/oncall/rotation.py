@@ -1,4 +1,4 @@
-"""Rotations: people who take turns, with hand-overs at fixed times on the clocks of a zone."""
+"""Rotations: people take turns, with hand-overs at fixed local times."""
 
 import calendar
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ from model.text import END_OF_DAY, Name
 from notifications.oncall.wall_clock import Local, first_moment, local_time
 
 LENGTH_MAX = {"hour": 8760, "day": 365, "week": 52, "month": 12}
-"""The longest turn of each unit: about a year."""
+"""The longest turn in each unit, which is about a year."""
 YEARS = range(1970, 2201)
 PEOPLE_MAX = 100
 ACTIVE_MAX = 20
@@ -25,13 +25,13 @@ Unit = Literal["hour", "day", "week", "month"]
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 Clock = Annotated[str, Meta(pattern=END_OF_DAY)]
-"""A time of day, `09:00`; `24:00` is the end of the day."""
+"""A time of day such as `09:00`. `24:00` is the end of the day."""
 
 
 class ActiveHours(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Hours in which a rotation has somebody on call; without weekdays, those of every day.
+    """Hours in which a rotation has somebody on call. Without weekdays, they apply every day.
 
-    Hours whose end is not after their start end on the next day.
+    If the end is not after the start, the hours end on the next day.
     """
 
     weekdays: Annotated[Sequence[Weekday], Meta(max_length=7)] = ()
@@ -39,18 +39,18 @@ class ActiveHours(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     end: Clock = "24:00"
 
     def __post_init__(self) -> None:
-        """Keep the weekdays as a tuple, so that the struct cannot change."""
+        """Convert the weekdays to a tuple, so that the struct is immutable."""
         msgspec.structs.force_setattr(self, "weekdays", tuple(self.weekdays))
         if self.start == "24:00":
             raise ValueError("active: start must be from 00:00 to 23:59")
 
 
 class Rotation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """People who take turns of `length` units from `start` on, in order and again and again.
+    """People who take turns of `length` units, in order, starting at `start`.
 
-    `start` is a local time of the schedule's zone. Every hand-over is computed from it on the
-    clock, so that turns of days, weeks and months keep their hour when the clocks change, and turns
-    of hours keep the hours of the day. Before `start` nobody is on call.
+    `start` is a local time in the time zone of the schedule. Every hand-over is computed from it in
+    local time. So turns of days, weeks and months keep their hour across changes of the clocks, and
+    turns of hours start at the same hours of the day. Before `start` nobody is on call.
     """
 
     start: Local
@@ -58,10 +58,10 @@ class Rotation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     length: Annotated[int, Meta(ge=1)] = 1
     people: Annotated[Sequence[Name], Meta(min_length=1, max_length=PEOPLE_MAX)]
     active: Annotated[Sequence[ActiveHours], Meta(max_length=ACTIVE_MAX)] = ()
-    """Without any, always. Outside of them nobody is on call, and turns go on."""
+    """Empty: always. Outside of these hours nobody is on call, but turns continue."""
 
     def __post_init__(self) -> None:
-        """Refuse turns that are too long, and a start that no clock shows."""
+        """Refuse turns that are too long, and a start that is not a whole minute."""
         for name in ("people", "active"):
             msgspec.structs.force_setattr(self, name, tuple(getattr(self, name)))
         if not 1 <= self.length <= LENGTH_MAX[self.unit]:
@@ -73,14 +73,14 @@ class Rotation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Duty(Struct, frozen=True):
-    """Who is on call by a rotation, if anybody; asking again before `until` changes nothing."""
+    """The person on call in a rotation, if any. The answer stays the same until `until`."""
 
     person: str | None
     until: datetime | None
 
 
 def duty_at(rotation: Rotation, at: datetime, zone: ZoneInfo) -> Duty:
-    """Return who is on call by a rotation at a moment."""
+    """Return who is on call in a rotation at a time."""
     number = _number(rotation, at, zone)
     if number < 0:
         return Duty(None, handover(rotation, 0, zone))
@@ -91,14 +91,15 @@ def duty_at(rotation: Rotation, at: datetime, zone: ZoneInfo) -> Duty:
 
 
 def handover(rotation: Rotation, number: int, zone: ZoneInfo) -> datetime:
-    """Return when the turn of a number begins; the first has number 0."""
+    """Return when the turn with a number starts. The first turn has number 0."""
     return first_moment(_local_handover(rotation, number), zone)
 
 
 def begun_by(rotation: Rotation, at: datetime, zone: ZoneInfo) -> Rotation:
-    """Return a rotation that has begun at a moment, and is the same from its former start on."""
+    """Return an equivalent rotation that has started by `at`."""
     number, start = 0, rotation.start
-    # A month can be too short for the start's day: such a start would move all later hand-overs.
+    # Skip starts in months that are shorter than the day of the start, because later hand-overs
+    # would move to an earlier day.
     while first_moment(start, zone) > at or (
         rotation.unit == "month" and start.day != rotation.start.day
     ):
@@ -110,10 +111,11 @@ def begun_by(rotation: Rotation, at: datetime, zone: ZoneInfo) -> Rotation:
 
 
 def _number(rotation: Rotation, at: datetime, zone: ZoneInfo) -> int:
-    """Return which turn a moment belongs to; negative before the start.
+    """Return the number of the turn at a time. It is negative before the start.
 
-    The clock gives an estimate. It is one too low where the clocks show a time twice, or jump over
-    a hand-over; turns that lie in a jump wholly have no length and are passed over.
+    The estimate from the local time is one too low if local times repeat, or if a change of the
+    clocks skips a hand-over. The loops correct it. A turn that lies completely in a skipped hour
+    has no length and is passed over.
     """
     number = _estimate(rotation, local_time(at, zone))
     while handover(rotation, number, zone) > at:
@@ -131,7 +133,10 @@ def _estimate(rotation: Rotation, local: datetime) -> int:
 
 
 def _local_handover(rotation: Rotation, number: int) -> datetime:
-    """Return the local time of a hand-over; a day that a month has not is its last."""
+    """Return the local time of a hand-over.
+
+    If the month lacks the day, it is the last of the month.
+    """
     start = rotation.start
     if rotation.unit != "month":
         return start + number * _step(rotation)
@@ -148,9 +153,10 @@ def _step(rotation: Rotation) -> timedelta:
 def activity(
     active: Sequence[ActiveHours], at: datetime, zone: ZoneInfo
 ) -> tuple[bool, list[datetime]]:
-    """Return whether a moment lies in active hours, and until when that is known at least.
+    """Return whether a time is in active hours, and until when the answer surely stays the same.
 
-    Only the days around it are looked at: further ones are when the day after tomorrow begins.
+    Only the days around the time are examined, so the answer holds until the day after tomorrow at
+    most.
     """
     if not active:
         return True, []
@@ -164,9 +170,9 @@ def activity(
 def active_until(
     active: Sequence[ActiveHours], at: datetime, zone: ZoneInfo, longest: timedelta
 ) -> datetime | None:
-    """Return the end of active hours that a moment lies in; None when it lies in none.
+    """Return the end of the active hours at a time. None: it is outside of active hours.
 
-    Hours that follow each other at once have one end. It is looked for within `longest`.
+    Adjacent hours count as one. The end is searched within `longest`.
     """
     end = at
     while active and end < at + longest:
@@ -178,14 +184,14 @@ def active_until(
 
 
 def leave_no_time(active: Sequence[ActiveHours]) -> bool:
-    """Return whether hours cover each moment of every week on a clock that nobody changes."""
+    """Return whether hours cover every moment of a week without changes of the clocks."""
     return active_until(active, A_MONDAY, UTC_ZONE, 2 * WEEK) == A_MONDAY + 2 * WEEK
 
 
 def _spans(
     hours: ActiveHours, today: datetime, zone: ZoneInfo
 ) -> Iterator[tuple[datetime, datetime]]:
-    """Yield the hours of yesterday, which may still last, of today and of tomorrow."""
+    """Yield the hours of yesterday, which may not have ended, of today and of tomorrow."""
     start, end = since_midnight(hours.start), since_midnight(hours.end)
     end += DAY if end <= start else timedelta()
     for day in (today - DAY, today, today + DAY):
@@ -194,6 +200,6 @@ def _spans(
 
 
 def since_midnight(clock: str) -> timedelta:
-    """Return how long after midnight a clock shows a time of day."""
+    """Return the time since midnight of a time of day."""
     hour, minute = clock.split(":")
     return timedelta(hours=int(hour), minutes=int(minute))

@@ -1,4 +1,4 @@
-"""Schedules: who is on call at a moment, from rotations, exceptions and what was recorded."""
+"""Computes who is on call at a time, from rotations, overrides and recorded shifts."""
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
@@ -17,13 +17,13 @@ LAYERS_MAX = 20
 SHIFTS_MAX = 1000
 PEOPLE_MAX = 100
 SEARCH = timedelta(days=400)
-"""How far ahead a change of people is looked for: longer than any turn."""
+"""How far ahead the next change of people is searched. Longer than any turn of a rotation."""
 
 People = Annotated[Sequence[Name], Meta(max_length=PEOPLE_MAX)]
 
 
 class Shift(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Who is on call from one moment to another, in order of their names; it may be nobody."""
+    """The people on call from one time to another, in alphabetical order. Empty: nobody is."""
 
     starts_at: Moment
     ends_at: Moment
@@ -36,11 +36,11 @@ class Shift(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Override(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """From one moment to another, `in` is on call instead of `out`: "take this shift".
+    """From `starts_at` to `ends_at`, `in` is on call instead of `out`.
 
-    While `out` is not on call, it changes nothing. Without `out`, `in` is on call as well; without
-    `in`, `out` is not on call and nobody takes the place. With `everyone`, `in` alone is on call,
-    whoever was.
+    If `out` is not on call, the override changes nothing. Without `out`, `in` is on call in
+    addition to the others. Without `in`, nobody replaces `out`. With `everyone`, `in` alone is on
+    call.
     """
 
     starts_at: Moment
@@ -50,7 +50,7 @@ class Override(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     everyone: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse an override that ends before it starts, or changes nothing."""
+        """Refuse an override that ends before it starts or that changes nothing."""
         _check_order(self.starts_at, self.ends_at)
         if self.out == self.in_:
             raise ValueError("an override needs out, in, or both, and two different people")
@@ -59,7 +59,10 @@ class Override(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Temporary(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A temporary schedule: from one moment to another its shifts alone say who is on call."""
+    """A temporary schedule.
+
+    From `starts_at` to `ends_at`, its shifts alone decide who is on call.
+    """
 
     starts_at: Moment
     ends_at: Moment
@@ -75,14 +78,15 @@ class Temporary(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Schedule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A schedule, with all that says who is on call in the range that is looked at.
+    """A schedule, with everything that decides who is on call in a range.
 
-    From the strongest to the weakest:
+    Each rule overrides the following ones:
 
-    1. Before `recorded_until`, the recorded shifts alone: no change rewrites the past.
-    2. In a temporary schedule, its shifts alone; of two at a time, those of the later in the list.
-    3. The overrides, in their order: each changes what those before it have left of the layers.
-    4. The layers: of those that have somebody at that moment, the last one alone.
+    1. Before `recorded_until`: only the recorded shifts, so that no change alters the past.
+    2. In a temporary schedule: only its shifts. If two overlap, those of the later one in the
+       list.
+    3. The overrides, in order. Each applies to the result of the layers and earlier overrides.
+    4. The layers: only the last one that has somebody at that time.
     """
 
     name: Name
@@ -93,7 +97,7 @@ class Schedule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     temporary: Sequence[Temporary] = ()
     recorded: Sequence[Shift] = ()
     recorded_until: Moment | None = None
-    """None: nothing is recorded, and the past is computed like the future."""
+    """None: nothing is recorded, and past shifts are computed like future ones."""
 
     def __post_init__(self) -> None:
         """Refuse an unknown time zone."""
@@ -103,35 +107,34 @@ class Schedule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class OnCall(Struct, frozen=True):
-    """Who is on call, and until when these are the same people; None: for over a year."""
+    """The people on call, and when they change. None: not within SEARCH."""
 
     people: tuple[str, ...]
     until: datetime | None
 
 
 def on_call(schedule: Schedule, at: datetime) -> OnCall:
-    """Return who is on call at a moment, and when that changes."""
+    """Return who is on call at a time, and when that changes."""
     shift = next(_shifts(schedule, at, at + SEARCH))
     until = shift.ends_at if shift.ends_at < at + SEARCH else None
     return OnCall(tuple(shift.people), until)
 
 
 def people_on_call(schedule: Schedule, at: datetime) -> tuple[str, ...]:
-    """Return who is on call at a moment; this takes a fraction of the time of `on_call`."""
+    """Return who is on call at a time. Much faster than `on_call`."""
     return _at(schedule, zone_of(schedule.tz), at)[0]
 
 
 def shifts(schedule: Schedule, start: datetime, end: datetime) -> list[Shift]:
-    """Return who is on call from `start` to `end`, without gaps, also where nobody is.
+    """Return who is on call from `start` to `end`, without gaps: some shifts may have nobody.
 
-    Two shifts that follow each other have different people. The first and the last one are cut to
-    the range.
+    Consecutive shifts have different people. The first and last shift are cut to the range.
     """
     return list(_shifts(schedule, start, end))
 
 
 def shifts_of(schedule: Schedule, person: str, start: datetime, end: datetime) -> list[Shift]:
-    """Return when a person is on call, whoever else is: as shifts of this person alone."""
+    """Return when a person is on call, alone or with others, as shifts of this person only."""
     found: list[Shift] = []
     for shift in _shifts(schedule, start, end):
         if person not in shift.people:
@@ -144,7 +147,7 @@ def shifts_of(schedule: Schedule, person: str, start: datetime, end: datetime) -
 
 
 def names_in(schedule: Schedule, now: datetime) -> set[str]:
-    """Return everybody whom a schedule names, but for what is over."""
+    """Return all people whom a schedule names, except in shifts and overrides that have ended."""
     shifts_to_come = [
         shift
         for temporary in schedule.temporary
@@ -160,9 +163,9 @@ def names_in(schedule: Schedule, now: datetime) -> set[str]:
 
 
 def to_record(schedule: Schedule, until: datetime) -> list[Shift]:
-    """Return the shifts that are to be recorded now, so that all before `until` stays as it was.
+    """Return the shifts to record now, so that later changes leave the time before `until` alone.
 
-    Recording begins where `recorded_until` stands, which is the moment the schedule was made.
+    They start at `recorded_until`, which is set to the time at which the schedule was created.
     """
     start = schedule.recorded_until
     found = _shifts(schedule, start, until) if start else ()
@@ -186,7 +189,7 @@ def _shifts(schedule: Schedule, start: datetime, end: datetime) -> Iterator[Shif
 
 
 def _edges(schedule: Schedule) -> list[datetime]:
-    """Return every moment at which something that is not a rotation begins or ends."""
+    """Return every time at which anything but a rotation starts or ends, in order."""
     spans: list[Shift | Override | Temporary] = [
         *schedule.recorded,
         *schedule.overrides,
@@ -200,7 +203,7 @@ def _edges(schedule: Schedule) -> list[datetime]:
 def _at(
     schedule: Schedule, zone: ZoneInfo, at: datetime
 ) -> tuple[tuple[str, ...], datetime | None]:
-    """Return who is on call, and until when the rotations keep it so."""
+    """Return who is on call, and until when the rotations do not change that."""
     if schedule.recorded_until and at < schedule.recorded_until:
         return _people_of(schedule.recorded, at), None
     for temporary in reversed(schedule.temporary):
@@ -223,7 +226,7 @@ def _people_of(recorded: Sequence[Shift], at: datetime) -> tuple[str, ...]:
 def _of_layers(
     layers: Sequence[Rotation], at: datetime, zone: ZoneInfo
 ) -> tuple[str | None, datetime | None]:
-    """Return who is on call by the last layer that has somebody, and until when."""
+    """Return the person of the last layer that has one, and until when no layer changes that."""
     ends: list[datetime] = []
     for layer in reversed(layers):
         duty = duty_at(layer, at, zone)

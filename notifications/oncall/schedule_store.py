@@ -1,4 +1,4 @@
-"""Schedules in the database, with their overrides and the shifts that were recorded."""
+"""Stores schedules, their overrides and their recorded shifts."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -39,13 +39,13 @@ DELETE_OVERRIDE = _QUERIES["delete_override"]
 ID_MAX = 2**63 - 1
 TEMPORARY_MAX = 50
 OVERRIDES_MAX = 500
-"""Of one schedule, that are not over."""
+"""The most overrides of one schedule that have not ended."""
 RECORDED_MAX = 10_000
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class ScheduleTerms(Struct, frozen=True, kw_only=True):
-    """What people say of a schedule; overrides come one by one."""
+    """The settings of a schedule. Overrides are added separately."""
 
     name: Name
     title: Text = ""
@@ -59,7 +59,7 @@ class ScheduleTerms(Struct, frozen=True, kw_only=True):
 
 
 class StoredOverride(Override, frozen=True, kw_only=True):
-    """An override with its number, and who made it."""
+    """An override with its number and its author."""
 
     id: int
     created_at: datetime
@@ -67,13 +67,13 @@ class StoredOverride(Override, frozen=True, kw_only=True):
 
 
 class StoredSchedule(ScheduleTerms, frozen=True, kw_only=True):
-    """A schedule as it is stored, with the overrides that are not over."""
+    """A schedule as it is stored, with the overrides that have not ended."""
 
     id: int
     overrides: Sequence[StoredOverride]
     recorded_until: datetime
     has_calendar: bool
-    """Whether a calendar may read it without a key."""
+    """Whether a calendar can read it by a token instead of a key."""
     updated_at: datetime
     updated_by: str
 
@@ -91,7 +91,10 @@ class _Row(StoredSchedule, frozen=True, kw_only=True):
 
 
 async def insert(connection: Connection, terms: ScheduleTerms, now: datetime, actor: str) -> None:
-    """Store a new schedule. Raises InvalidError for unknown people, and ConflictError."""
+    """Store a new schedule.
+
+    Raises InvalidError if a person does not exist, and ConflictError if the name is taken.
+    """
     await _require_people(connection, terms, now)
     try:
         await queries.run(connection, INSERT, **_parameters(terms), now=now, actor=actor)
@@ -102,26 +105,29 @@ async def insert(connection: Connection, terms: ScheduleTerms, now: datetime, ac
 
 
 async def update(connection: Connection, terms: ScheduleTerms, now: datetime, actor: str) -> None:
-    """Replace a schedule but for its overrides. Raises InvalidError for unknown people."""
+    """Replace a schedule, except for its overrides.
+
+    Raises InvalidError if a person does not exist.
+    """
     await _require_people(connection, terms, now)
     await queries.run(connection, UPDATE, **_parameters(terms), now=now, actor=actor)
 
 
 async def delete(connection: Connection, name: str) -> None:
-    """Delete a schedule with all that was recorded of it."""
+    """Delete a schedule and its recorded shifts."""
     await queries.run(connection, DELETE, name=name)
 
 
 async def read_all(
     connection: Connection, after: int = 0, limit: int | None = None
 ) -> list[StoredSchedule]:
-    """Return schedules in the order in which they were made, those after a number."""
+    """Return schedules in the order of their creation, from after a number."""
     rows = await _rows(connection, None, NEVER, NEVER, after=after, limit=limit)
     return [row.shown() for row in rows]
 
 
 async def read(connection: Connection, name: str) -> StoredSchedule | None:
-    """Return one schedule."""
+    """Return the schedule with a name, or None."""
     rows = await _rows(connection, name, NEVER, NEVER)
     return rows[0].shown() if rows else None
 
@@ -129,7 +135,7 @@ async def read(connection: Connection, name: str) -> StoredSchedule | None:
 async def load(
     connection: Connection, name: str, start: datetime, end: datetime
 ) -> Schedule | None:
-    """Return a schedule that can say who is on call from `start` to `end`."""
+    """Return a schedule with all data that decides who is on call from `start` to `end`."""
     rows = await _rows(connection, name, start, end)
     return rows[0].schedule() if rows else None
 
@@ -142,25 +148,28 @@ async def load_all(
     limit: int | None = None,
     shifts: int = RECORDED_MAX,
 ) -> list[tuple[int, Schedule]]:
-    """Return schedules with their numbers, as `load` does; of each the first recorded shifts."""
+    """Return schedules with their numbers, loaded as by `load`.
+
+    Each has at most `shifts` recorded shifts of the range, the earliest ones.
+    """
     rows = await _rows(connection, None, start, end, after=after, limit=limit, shifts=shifts)
     return [(row.id, row.schedule()) for row in rows]
 
 
 async def names(connection: Connection) -> list[str]:
-    """Return the name of every schedule."""
+    """Return the names of all schedules."""
     cursor = await connection.execute(NAMES)
     return [name for (name,) in await cursor.fetchall()]
 
 
 async def naming(connection: Connection, person: str, now: datetime) -> list[str]:
-    """Return the schedules that name a person, but for what is over."""
+    """Return the schedules that name a person, except in shifts and overrides that have ended."""
     found = await load_all(connection, now, now)
     return [schedule.name for _, schedule in found if person in names_in(schedule, now)]
 
 
 async def lock(connection: Connection, name: str) -> int | None:
-    """Keep a schedule from others until the transaction ends; return its number."""
+    """Lock a schedule until the transaction ends, and return its number. None: no such schedule."""
     number: int | None = await queries.value(connection, LOCK, name=name)
     return number
 
@@ -168,7 +177,7 @@ async def lock(connection: Connection, name: str) -> int | None:
 async def record(
     connection: Connection, number: int, shifts: Sequence[Shift], until: datetime
 ) -> None:
-    """Write shifts that follow what was recorded, up to a moment."""
+    """Store shifts that follow the recorded ones, up to a time."""
     await queries.run(
         connection,
         RECORD,
@@ -183,7 +192,10 @@ async def record(
 async def add_override(
     connection: Connection, name: str, override: Override, now: datetime, actor: str
 ) -> StoredOverride:
-    """Store an override of a schedule, which must exist. Raises InvalidError for unknown people."""
+    """Store an override. Raises InvalidError if a person does not exist.
+
+    The schedule must exist.
+    """
     people = [person for person in (override.in_, override.out) if person]
     await contact_store.require(connection, people)
     number: int = await queries.value(
@@ -202,7 +214,7 @@ async def add_override(
 
 
 async def delete_override(connection: Connection, name: str, number: int) -> bool:
-    """Delete an override that is not over; False when there is none."""
+    """Delete an override that has not ended. False: there is none."""
     deleted = await queries.run(connection, DELETE_OVERRIDE, name=name, id=min(number, ID_MAX))
     return deleted == 1
 

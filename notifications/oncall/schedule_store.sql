@@ -1,5 +1,5 @@
 -- name: insert
--- Nothing before now is known of it.
+-- Recording starts now, because nothing is known about the time before.
 INSERT INTO schedules (name, title, tz, layers, temporary, recorded_until, updated_at, updated_by)
 VALUES (%(name)s, %(title)s, %(tz)s, %(layers)s, %(temporary)s, %(now)s, %(now)s, %(actor)s)
 
@@ -19,8 +19,8 @@ SELECT id FROM schedules WHERE name = %(name)s FOR UPDATE
 SELECT name FROM schedules ORDER BY id
 
 -- name: read
--- With the overrides that are not recorded wholly, and the recorded shifts of a range. The one that was recorded last
--- is always among these, unless it ended before: hand-overs are announced from it on.
+-- Schedules with the overrides that are not completely recorded, and with the recorded shifts of a range. The
+-- microsecond makes the range include the shift that ends at recorded_until: hand-overs are found by comparing with it.
 SELECT s.id, s.name, s.title, s.tz, s.layers, s.temporary, s.recorded_until, s.updated_at, s.updated_by,
        EXISTS (SELECT FROM calendar_feeds f WHERE f.schedule_id = s.id) AS has_calendar,
        coalesce((
@@ -50,7 +50,7 @@ ORDER BY s.id
 LIMIT %(limit)s
 
 -- name: record
--- A shift that goes on stays one row.
+-- A shift that continues extends its row instead of adding one.
 WITH given AS (
     SELECT starts_at, ends_at, string_to_array(people, ',') AS people
     FROM unnest(%(starts)s::timestamptz[], %(ends)s::timestamptz[], %(people)s::text[]) AS g (starts_at, ends_at,

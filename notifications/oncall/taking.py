@@ -1,4 +1,4 @@
-"""Taking a shift: from what a person asks for to an override."""
+"""Converts a request to take a shift into an override."""
 
 from datetime import datetime
 
@@ -9,31 +9,31 @@ from notifications.oncall.schedule import SEARCH, Override, Schedule, on_call
 
 
 class Taking(Struct, frozen=True, kw_only=True):
-    """Who comes on call from when to when, and who does not.
+    """A request to come on call from one time to another.
 
-    `person` replaces everyone, or `out` alone. With `as_well` nobody is replaced. Without `person`
-    nobody takes the place of `out`.
+    `person` replaces everyone, or only `out`. With `as_well`, `person` replaces nobody. Without
+    `person`, nobody replaces `out`.
     """
 
     start: datetime
     until: datetime | None = None
-    """None: until the people of the schedule change next."""
+    """None: until the people on call of the schedule change next."""
     person: str | None = None
     out: str | None = None
     as_well: bool = False
 
 
 def override_of(schedule: Schedule, taking: Taking, now: datetime) -> Override:
-    """Return the override that a taken shift is. Raises InvalidError.
+    """Return the override for a taken shift. Raises InvalidError.
 
-    What was before now stays as it was, so it begins now at the earliest.
+    It starts now at the earliest, because past shifts do not change.
     """
     _check_people(taking)
     start = max(taking.start, now)
     until = taking.until or on_call(schedule, start).until
     if until is None:
         raise InvalidError(
-            f"until: nobody else comes on call within {SEARCH.days} days; write until when it is"
+            f"until: nobody else comes on call within {SEARCH.days} days; set the end of the shift"
         )
     if until <= start:
         raise InvalidError("until must be after from, and in the future")

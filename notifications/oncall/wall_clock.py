@@ -1,4 +1,4 @@
-"""Times on the clocks of a zone, as moments: what a change of the clocks does to them."""
+"""Converts between local times of a time zone and UTC, across changes of the clocks."""
 
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -11,12 +11,12 @@ SECOND = timedelta(seconds=1)
 
 ZoneName = Annotated[str, Meta(max_length=64)]
 Local = Annotated[datetime, Meta(tz=False)]
-"""A date and time as the clocks of the zone show it, without an offset."""
+"""A local date and time, without an offset."""
 Moment = Annotated[datetime, Meta(tz=True)]
 
 
 def zone_of(name: str) -> ZoneInfo:
-    """Return a time zone by its name. Raises ValueError for one that does not exist."""
+    """Return a time zone by its name. Raises ValueError if it does not exist."""
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -26,17 +26,18 @@ def zone_of(name: str) -> ZoneInfo:
 
 
 def local_time(moment: datetime, zone: ZoneInfo) -> datetime:
-    """Return the date and time that the zone's clocks show at a moment, without an offset."""
+    """Return the local date and time of a moment, without an offset."""
     return moment.astimezone(zone).replace(tzinfo=None, fold=0)
 
 
 @lru_cache(maxsize=10_000)
 def first_moment(local: datetime, zone: ZoneInfo) -> datetime:
-    """Return the first moment, in UTC, at which the zone's clocks show `local` or a later time.
+    """Return the first moment, in UTC, at which local time is `local` or later.
 
-    A time that the clocks leave out is the moment at which they jump over it. Of a time that they
-    show twice, it is the first. So the later of two times never comes before the earlier one, which
-    would not hold if a time that is left out were moved on by the length of the jump.
+    When clocks go forward, a skipped local time becomes the moment of the change. When clocks go
+    back, a repeated local time is its first occurrence. This keeps the order: a later local time
+    never becomes an earlier moment. The usual alternative, which moves a skipped time forward by
+    the length of the gap, does not: 02:30 would become 03:30, after the moment of 03:00.
     """
     moment = local.replace(tzinfo=zone, fold=0).astimezone(UTC)
     if local_time(moment, zone) == local:
@@ -45,7 +46,10 @@ def first_moment(local: datetime, zone: ZoneInfo) -> datetime:
 
 
 def _jump(before: datetime, after: datetime, local: datetime, zone: ZoneInfo) -> datetime:
-    """Return when the clocks jump over `local`, by bisection: zones change at whole seconds."""
+    """Return the moment when clocks skip `local`.
+
+    Bisection between the two offsets. Clocks change at whole seconds.
+    """
     early, late = before.replace(microsecond=0), after.replace(microsecond=0)
     while late - early > SECOND:
         middle = early + (late - early) // 2 // SECOND * SECOND

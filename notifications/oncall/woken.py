@@ -1,4 +1,4 @@
-"""Range evaluation of a policy: whom the alerts of the past would have notified, and at night."""
+"""Computes whom a policy would have notified about past alerts, and how often at night. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
@@ -14,15 +14,15 @@ from notifications.oncall.schedule import Schedule
 from notifications.oncall.wall_clock import local_time, zone_of
 
 Transition = tuple[int, datetime, str]
-"""An alert's number, when, and the type of its audit's row, such as `opened`."""
+"""The number of an alert, the time, and the type of the row in its audit, such as `opened`."""
 
 BEGINS = ("opened", "reopened", "unsuppressed")
 ENDS = ("resolved", "suppressed")
-"""A held alert notifies nobody. When it is released, it begins with the first step."""
+"""A suppressed alert notifies nobody. After the suppression, it starts with the first step."""
 
 
 class Night(Struct, frozen=True, kw_only=True):
-    """Which hours are night, on the clock of each person; by default 22:00 to 07:00."""
+    """The hours of night in the time zone of each person, by default 22:00 to 07:00."""
 
     start: Clock = "22:00"
     end: Clock = "07:00"
@@ -35,15 +35,15 @@ class Notified(Struct, frozen=True, kw_only=True):
     alert: int
     person: str
     number: int
-    """Of the step in the policy, from 1."""
+    """The number of the step in the policy, from 1."""
     round: int
     reason: Reason
     night: date | None
-    """The night in which the person would have been woken, by its evening; None: it was day."""
+    """The date of the evening before the night in which it was. None: it was not at night."""
 
 
 class Unreached(Struct, frozen=True, kw_only=True):
-    """A step for which schedules had nobody on call."""
+    """A step whose schedules had nobody on call."""
 
     at: datetime
     alert: int
@@ -59,11 +59,11 @@ class PersonCount(Struct, frozen=True, kw_only=True):
     alerts: int
     at_night: int
     nights: int
-    """In how many different nights."""
+    """The number of different nights with a notification."""
 
 
 class Woken(Struct, frozen=True, kw_only=True):
-    """What a policy would have done; people who would have been woken most come first."""
+    """The result for a policy. The people with the most notifications at night come first."""
 
     people: list[PersonCount]
     notified: list[Notified]
@@ -71,7 +71,10 @@ class Woken(Struct, frozen=True, kw_only=True):
 
 
 class _Life(Struct, frozen=True):
-    """A span in which an alert notifies people, and when it was acknowledged, also before it."""
+    """A period in which an alert notifies people.
+
+    `acknowledged_at` also has the acknowledgements before the period.
+    """
 
     opened_at: datetime
     acknowledged_at: Sequence[datetime]
@@ -89,11 +92,11 @@ def woken(
     ack_expires_s: int = ACK_EXPIRES_S,
     night: Night | None = None,
 ) -> Woken:
-    """Return whom a policy would have notified from `start` to `end`, exclusive.
+    """Return whom a policy would have notified from `start` to before `end`.
 
-    `transitions` are those of each alert since it opened, in any order. `zones` holds the time zone
-    of each person; whoever is missing lives in UTC. Recorded shifts are taken as they are; to try
-    other rotations on the past, pass schedules through `as_if_always` first.
+    `transitions` are those of each alert since it opened, in any order. `zones` has the time zone
+    of each person; others are in UTC. Recorded shifts take precedence over rotations. To evaluate
+    other rotations, first convert the schedules with `as_if_always`.
     """
     found = [
         (number, notice)
@@ -119,9 +122,9 @@ def woken(
 
 
 def as_if_always(schedule: Schedule, start: datetime) -> Schedule:
-    """Return a schedule whose rotations have begun by `start`, and without recorded shifts.
+    """Return a schedule without recorded shifts, whose rotations started by `start` at the latest.
 
-    Turns from the former start of a rotation on stay as they are.
+    Turns after the former start of a rotation stay the same.
     """
     zone = zone_of(schedule.tz)
     layers = [begun_by(layer, start, zone) for layer in schedule.layers]
@@ -130,7 +133,7 @@ def as_if_always(schedule: Schedule, start: datetime) -> Schedule:
 
 def _lives(transitions: Iterable[Transition]) -> Iterator[tuple[int, _Life]]:
     def order(transition: Transition) -> tuple[int, datetime, bool]:
-        # What opens as it is held, opens first.
+        # An alert that opens and is suppressed at the same time opens first.
         return transition[0], transition[1], transition[2] not in BEGINS
 
     for number, group in groupby(sorted(transitions, key=order), key=lambda each: each[0]):
@@ -139,7 +142,10 @@ def _lives(transitions: Iterable[Transition]) -> Iterator[tuple[int, _Life]]:
 
 
 def _lives_of(events: Sequence[tuple[datetime, str]]) -> Iterator[_Life]:
-    """Yield the lives of one alert. What was held and resolves before it is released has none."""
+    """Yield the periods of one alert.
+
+    An alert that is suppressed from its opening to its end has none.
+    """
     acknowledged: list[datetime] = []
     opened_at: datetime | None = None
     is_open = False
@@ -171,7 +177,7 @@ def _notified(alert: int, notice: Notice, person: str, night: Night, zone: ZoneI
 
 
 def _night_of(local: datetime, night: Night) -> date | None:
-    """Return the day in whose evening the night of a local time began, if it is night."""
+    """Return the date of the evening of the night that includes a local time. None: it is day."""
     clock = timedelta(hours=local.hour, minutes=local.minute)
     start, end = since_midnight(night.start), since_midnight(night.end)
     is_night = start <= clock < end if start < end else clock >= start or clock < end

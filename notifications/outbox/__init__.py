@@ -1,1 +1,1 @@
-"""The outbox: deliveries are written with the alert's own transaction, and sent after it."""
+"""The outbox: deliveries are written in the alert's own transaction and sent after its commit."""

@@ -1,4 +1,4 @@
-"""Makes the message of a delivery: reads what its alert is about, and has it put into words."""
+"""Composes the message of a delivery: loads the data about its alert and writes the text."""
 
 import asyncio
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from notifications.event_feed import following
 from notifications.links import LinkAction
 from notifications.message import Event, Kind, Language, Links, Message
 from notifications.outbox.pool_share import PoolShare
-from notifications.outbox.queue import PendingDelivery, Said
+from notifications.outbox.queue import NotificationContent, PendingDelivery
 from notifications.picture import picture_of
 from notifications.registry import channel_to, type_of
 from notifications.wording.compose import compose
@@ -38,12 +38,12 @@ LAST_HOUR = _QUERIES["last_hour"]
 PREVIOUS_LEVEL = _QUERIES["previous_level"]
 
 BACKGROUND_DEADLINE_S = 1.0
-"""The message goes without what is not known by then."""
+"""After this time the message is sent without the data that is still missing."""
 MINUTE_S = 60.0
 HOUR = timedelta(hours=1)
 PERSONAL = {Kind.ON_CALL, Kind.ACCOUNT}
 OPEN = {Event.OPENED, Event.ESCALATED, Event.LOWERED, Event.REMINDER}
-"""Events of an alert that somebody may still acknowledge."""
+"""Events after which somebody may still acknowledge the alert."""
 
 
 class _Reader(Struct, frozen=True):
@@ -61,7 +61,7 @@ class _Minute(Struct, frozen=True):
 
 
 class Background(Struct, frozen=True, kw_only=True):
-    """What is known about an alert besides the alert itself."""
+    """Data about an alert that the delivery itself does not contain."""
 
     measure: Measure | None = None
     runbook: str = ""
@@ -70,16 +70,23 @@ class Background(Struct, frozen=True, kw_only=True):
 
 
 class Composer(Struct, frozen=True, kw_only=True):
-    """Makes messages. `url` is where people open Vigia; `keys` sign the links in messages."""
+    """Composes messages.
+
+    `url` is the public address of Vigia; `keys` sign the links in messages.
+    """
 
     pool: PoolShare
     url: str
     keys: SecretKeys
 
     async def compose(
-        self, channel: Channel, delivery: PendingDelivery, members: Sequence[Said], now: datetime
+        self,
+        channel: Channel,
+        delivery: PendingDelivery,
+        members: Sequence[NotificationContent],
+        now: datetime,
     ) -> Message:
-        """Return the message of a delivery, or of the group that it carries."""
+        """Return the message of a delivery, or of the group that the delivery carries."""
         if delivery.kind == Kind.EVENTS:
             return await self._events(delivery)
         reader = await self._reader(channel, delivery.person)
@@ -129,7 +136,7 @@ class Composer(Struct, frozen=True, kw_only=True):
         return await DRAWING.run(picture_of, situation, reader)
 
     def _personal(self, delivery: PendingDelivery, reader: Reader) -> Message:
-        """Return a message that is about no alert, but about the person who gets it."""
+        """Return a message that concerns the recipient and no alert."""
         if delivery.kind == Kind.ACCOUNT:
             code_id = bytes.fromhex(delivery.payload["code_id"])
             code = verification.code_of(self.keys.derive(verification.PURPOSE)[0], code_id)
@@ -142,7 +149,7 @@ class Composer(Struct, frozen=True, kw_only=True):
         )
 
     async def _reader(self, channel: Channel, person: str | None) -> Reader:
-        """Return the language and zone of the person, else those of the channel."""
+        """Return the language and time zone of the person, or else of the channel."""
         async with self.pool.connection() as connection:
             found = await queries.rows(
                 connection, _Reader, READER, channel_id=channel.id, person=person
@@ -150,7 +157,11 @@ class Composer(Struct, frozen=True, kw_only=True):
         return Reader(language=found[0].language, zone=ZoneInfo(found[0].tz))
 
     async def _background(self, delivery: PendingDelivery, now: datetime) -> Background:
-        """Return what is known within the deadline."""
+        """Return the data that can be loaded before the deadline.
+
+        A message about an alert is more urgent than its chart, so a slow or absent database never
+        delays it.
+        """
         if delivery.alert_id is None:
             return Background()
         try:
@@ -176,28 +187,30 @@ class Composer(Struct, frozen=True, kw_only=True):
 
 
 async def find_channel(pool: PoolShare, keys: SecretKeys, channel_id: int, address: str) -> Channel:
-    """Return a channel with its secrets, as it sends to an address; an empty one is its own.
+    """Return a channel with its secrets, set to an address. An empty address is the channel's own.
 
-    Raises NotFoundError, DecryptionError, or InvalidError for what is no address of its type.
+    Raises NotFoundError, DecryptionError, or InvalidError if the address is not one of its type.
     """
     async with pool.connection() as connection:
         stored = await channel_store.read(connection, channel_id)
     return channel_to(channel_store.opened_by(keys, stored), address)
 
 
-def _alerts(delivery: PendingDelivery, members: Sequence[Said]) -> list[dict[str, Any]]:
-    said = [member.payload for member in members] or [delivery.payload]
-    return [payload["alert"] for payload in said if "alert" in payload]
+def _alerts(
+    delivery: PendingDelivery, members: Sequence[NotificationContent]
+) -> list[dict[str, Any]]:
+    payloads = [member.payload for member in members] or [delivery.payload]
+    return [payload["alert"] for payload in payloads if "alert" in payload]
 
 
 def _step(delivery: PendingDelivery) -> StepReached | None:
-    """Return the step of an escalation policy that sends the message."""
+    """Return the step of the escalation policy that sends the message."""
     step = delivery.payload.get("step")
     return StepReached(number=step["number"], of=step["of"]) if step else None
 
 
 def _expired(delivery: PendingDelivery) -> Expired | None:
-    """Return the acknowledgement whose end led to the step."""
+    """Return the expired acknowledgement that led to the step."""
     expired = delivery.payload.get("step", {}).get("expired")
     return Expired(person=expired["person"], after_s=expired["after_s"]) if expired else None
 

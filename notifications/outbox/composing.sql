@@ -5,7 +5,7 @@ LEFT JOIN contacts p ON p.name = %(person)s
 WHERE c.id = %(channel_id)s
 
 -- name: measure
--- What the rule of an alert compares; no row when the rule is gone, or measures nothing.
+-- The measure that the rule of an alert compares. No row if the rule was deleted or measures nothing.
 SELECT r.metric, coalesce(s.unit, '') AS unit, a.category, r.kind, r.agg, r.window_s, coalesce(r.over, '') AS over,
        r.is_relative,
        coalesce(r.runbook, '') AS runbook
@@ -15,7 +15,7 @@ LEFT JOIN series s ON s.id = a.series_id
 WHERE a.id = %(alert_id)s
 
 -- name: last_hour
--- The averages of the last 60 minutes, oldest first; null where nothing was measured.
+-- The averages of each of 60 minutes, oldest first. Null if the minute has no samples.
 SELECT minute AS time, (
            SELECT avg(m.value)
            FROM system_metrics m
@@ -28,6 +28,7 @@ WHERE a.id = %(alert_id)s AND a.series_id IS NOT NULL
 ORDER BY minute
 
 -- name: previous_level
+-- The level of an alert before the transition that the notification announces.
 SELECT e.level
 FROM system_alert_events e
 JOIN notifications n ON n.transition_id > e.id AND n.alert_id = e.alert_id

@@ -1,4 +1,4 @@
-"""The delivery log: what was sent to whom, what waits, and what failed; and sending it again."""
+"""The delivery log: what was sent to whom, what waits and what failed. Sends deliveries again."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -22,20 +22,20 @@ DROPPED_TOGETHER = 1000
 
 
 class State(StrEnum):
-    """What has become of a delivery."""
+    """The state of a delivery."""
 
     PENDING = "pending"
     GROUPED = "grouped"
-    """Another delivery, `group_id`, carries it with others."""
+    """Another delivery, `group_id`, carries it together with others."""
     SENT = "sent"
     FAILED = "failed"
-    """For good: it can be sent again by hand."""
+    """Final: nothing sends it again but a person."""
     SKIPPED = "skipped"
-    """Out of date when a pause ended: it can be sent again by hand."""
+    """Outdated when a pause ended. A person can send it again."""
 
 
 class Delivery(Struct, frozen=True, kw_only=True):
-    """One message to one address, and what has become of it."""
+    """One message to one address, and its state."""
 
     id: int
     key: str
@@ -64,7 +64,7 @@ class Delivery(Struct, frozen=True, kw_only=True):
 
 
 class LastDelivery(Struct, frozen=True, kw_only=True):
-    """The newest try of a channel, to whichever address."""
+    """The newest try of a channel, to any of its addresses."""
 
     channel_id: int
     id: int
@@ -76,7 +76,7 @@ class LastDelivery(Struct, frozen=True, kw_only=True):
 
 
 class Filter(Struct, frozen=True, kw_only=True):
-    """What a list is limited to; `before` is the cursor: ids below it."""
+    """The conditions of a list. `before` is the cursor: only deliveries with smaller ids."""
 
     state: State | None = None
     channel: str | None = None
@@ -93,7 +93,7 @@ async def read_all(connection: Connection, wanted: Filter, limit: int) -> list[D
 
 
 async def last_of(connection: Connection, channel_ids: Sequence[int]) -> Mapping[int, LastDelivery]:
-    """Return the newest try of each channel that has one."""
+    """Return the newest try of each channel. Channels without a try are missing."""
     found = await queries.rows(
         connection, LastDelivery, LAST_OF_CHANNELS, channel_ids=list(channel_ids)
     )
@@ -112,7 +112,10 @@ async def read(connection: Connection, delivery_id: int) -> Delivery:
 
 
 async def replay(connection: Connection, delivery_id: int, now: datetime) -> Delivery:
-    """Send a delivery again, with the same key. Raises NotFoundError or ConflictError."""
+    """Send a delivery again, with the same idempotency key.
+
+    Raises NotFoundError, and ConflictError if it still waits or its channel was deleted.
+    """
     if not await queries.value(connection, REPLAY, id=min(delivery_id, ID_MAX), now=now):
         found = await read(connection, delivery_id)
         raise ConflictError(
@@ -123,6 +126,6 @@ async def replay(connection: Connection, delivery_id: int, now: datetime) -> Del
 
 
 async def drop_old(connection: Connection, before: datetime) -> None:
-    """Delete what was said before a time and waits no longer, some at a time."""
+    """Delete a batch of notifications from before a time that no delivery waits for."""
     while await queries.run(connection, DROP_OLD, before=before, limit=DROPPED_TOGETHER):
         pass

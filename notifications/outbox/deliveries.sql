@@ -13,8 +13,8 @@ ORDER BY d.id DESC
 LIMIT %(limit)s
 
 -- name: last_of_channels
--- The newest try of each channel; one look into an index for each of its addresses. A test has the channel's own
--- address, which the table of addresses need not know.
+-- The newest try of each channel, by one index lookup for each of its addresses. The channel's own address is added,
+-- because a test message uses it without an entry in delivery_addresses.
 SELECT DISTINCT ON (a.channel_id) a.channel_id, d.id, n.kind, n.event, d.state, d.attempted_at, d.last_error
 FROM (
     SELECT unnest(%(channel_ids)s::bigint[]) AS channel_id, '' AS address
@@ -32,8 +32,8 @@ JOIN notifications n ON n.id = d.notification_id
 ORDER BY a.channel_id, d.attempted_at DESC
 
 -- name: replay
--- With the same key, so that a receiver that had it already can tell. Others that were in a group with it stay as they
--- are.
+-- The key stays the same, so that a receiver recognizes a message that it already has. Other members of the same group
+-- stay as they are.
 WITH replayed AS (
     UPDATE deliveries
     SET state = 'pending', next_at = %(now)s, created_at = %(now)s, last_error = NULL, group_id = NULL
@@ -48,8 +48,8 @@ WITH replayed AS (
 SELECT count(*) FROM replayed
 
 -- name: drop_old
--- Notifications take their deliveries with them. What still waits stays, and what was said of an alert that is open:
--- whoever was told of it is to hear of its end.
+-- Deleting a notification deletes its deliveries. Two kinds are kept: those that still wait, and those about an alert
+-- that is open, because its addresses must also get the message that the alert is resolved.
 DELETE FROM notifications
 WHERE id IN (
     SELECT n.id

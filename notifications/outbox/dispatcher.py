@@ -1,8 +1,8 @@
-"""Sends what waits in the outbox: claims addresses, sends outside any transaction, marks after.
+"""Sends the deliveries of the outbox: claims addresses, sends, and then stores the result.
 
-A crash between sending and marking leads to another try with the same idempotency key. The lease of
-an address keeps two processes from serving it at the same time, so that its messages keep their
-order.
+Sending happens outside of any transaction. A crash between sending and storing leads to another try
+with the same idempotency key. The lease of an address prevents two processes from serving it at the
+same time, so that its messages keep their order.
 """
 
 import asyncio
@@ -22,25 +22,25 @@ from notifications.watchdog.watchdog import Watchdog
 log = structlog.get_logger()
 
 ADDRESSES_AT_ONCE = 32
-"""So that providers that hang keep nobody else waiting."""
+"""So many that a few providers that do not answer cannot block the others."""
 POLL_S = 1.0
-"""How often to look for what other replicas have written, and for what is due again."""
+"""How often to look for deliveries of other replicas and for tries that are due again."""
 
 
 class Dispatcher(Struct, kw_only=True):
-    """Serves every address that something waits for; each replica may run one."""
+    """Serves every address that has waiting deliveries. Each replica may run one."""
 
     pool: PoolShare
     sender: Sender
     now: Callable[[], datetime]
     watchdog: Watchdog | None = None
-    """Is called for each canary that has come as far as this."""
+    """Called for each canary that has got as far as the dispatcher."""
     _awake: asyncio.Event = field(default_factory=asyncio.Event)
     _serving: set[asyncio.Task[None]] = field(default_factory=set)
     _has_begun: bool = False
 
     def wake(self) -> None:
-        """Look at once: something was committed."""
+        """Claim at once, because a transaction with deliveries was committed."""
         self._awake.set()
 
     async def run(self) -> None:
@@ -60,7 +60,7 @@ class Dispatcher(Struct, kw_only=True):
             self._awake.clear()
 
     async def _claim(self, group: asyncio.TaskGroup) -> None:
-        """Begin to serve as many addresses as there are free places."""
+        """Start to serve as many addresses as there are free places."""
         free, now = ADDRESSES_AT_ONCE - len(self._serving), self.now()
         if not free:
             return
@@ -74,7 +74,7 @@ class Dispatcher(Struct, kw_only=True):
                 claimed = await queue.claim(connection, now, self.sender.lease, now + LEASE, free)
                 canary = await self.watchdog.claim(connection) if self.watchdog else None
         except FAILURES as error:
-            # What waits is in the database, and is sent when the database is back.
+            # Deliveries stay in the database and are sent when it is back.
             log.warning("outbox_unreachable", reason=str(error))
             return
         for address in claimed:

@@ -1,4 +1,4 @@
-"""Writes what is to be sent into the outbox, in the transaction of what it is about."""
+"""Writes deliveries into the outbox, in the transaction of the alert that they announce."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -12,43 +12,44 @@ from model.severity import Level
 
 _QUERIES = queries.load(__file__)
 ANNOUNCE = _QUERIES["announce"]
-TELL = _QUERIES["tell"]
+DELIVER = _QUERIES["deliver"]
 
 
 class Announced(Struct, frozen=True, kw_only=True):
-    """A transition of an alert that people hear of, and the notification that it became."""
+    """A transition of an alert that people are notified of, and its notification."""
 
     notification_id: int
     transition_id: int
     alert_id: int
     type: str
     level: Level
-    """Of the alert at that time."""
+    """The level of the alert at that time."""
     rule: str
     category: Category
     component: str
     labels: dict[str, str]
     opened_at: datetime
     is_suppressed: bool
-    """Whether the alert is now, after all of the transitions."""
+    """Whether the alert is suppressed after all transitions of this transaction."""
 
 
 async def announce(connection: Connection, transition_ids: Sequence[int]) -> list[Announced]:
-    """Write the notifications of transitions of alerts; return them in order.
+    """Write the notifications of alert transitions and return them in order.
 
-    A transition that was announced before is an error: each is announced once.
+    A transition is announced once. Announcing it again raises an error.
     """
     return await queries.rows(connection, Announced, ANNOUNCE, ids=list(transition_ids))
 
 
-async def tell(
+async def deliver(
     connection: Connection, transition_ids: Sequence[int], now: datetime, *, is_routed: bool
 ) -> int:
-    """Write the deliveries that announced transitions lead to at once; return how many.
+    """Write the deliveries that announced transitions cause at once, and return their number.
 
-    Where alerts are routed, these are only of those who were told before.
+    If alerts are routed, only addresses that already have a delivery about the alert get one here;
+    routes and policies write the others.
     """
     written: int = await queries.value(
-        connection, TELL, ids=list(transition_ids), now=now, is_routed=is_routed
+        connection, DELIVER, ids=list(transition_ids), now=now, is_routed=is_routed
     )
     return written

@@ -1,4 +1,4 @@
-"""Removes an address that does not exist any more, such as a browser that has unsubscribed."""
+"""Removes addresses that no longer exist, such as a browser that has unsubscribed."""
 
 from datetime import datetime
 
@@ -24,15 +24,15 @@ log = structlog.get_logger()
 
 
 async def drop_addresses(connection: Connection, channel_id: int) -> None:
-    """Take a channel out of every contact."""
+    """Remove the addresses of a channel from all contacts."""
     await queries.run(connection, DROP_ADDRESSES, channel_id=channel_id)
 
 
 async def remove(connection: Connection, channel: Channel, address: str, now: datetime) -> None:
-    """Remove an address that is gone, where its type wants that: what waits for it is never sent.
+    """Remove an address that no longer exists, if its channel type wants that.
 
-    The channel itself is gone with its own address. While a route or a policy names it, it is
-    switched off.
+    Deliveries that wait for it fail. An empty `address` is the channel's own; then the channel is
+    deleted, or disabled if a route or a policy names it.
     """
     if not type_of(channel.type).is_dropped_when_gone:
         return
@@ -48,23 +48,26 @@ async def remove(connection: Connection, channel: Channel, address: str, now: da
 
 async def _drop_address(connection: Connection, channel_id: int, address: str) -> str:
     await queries.run(connection, DROP_ADDRESS, channel_id=channel_id, address=address)
-    return f"an address of channel {channel_id} removed: it does not exist any more"
+    return f"an address of channel {channel_id} removed: it no longer exists"
 
 
 async def _drop_channel(connection: Connection, channel: Channel) -> str:
     await drop_addresses(connection, channel.id)
     policies = await policy_store.naming(connection, "channel", channel.name)
     if not policies and await _is_deleted(connection, channel):
-        return f"channel {channel.name} deleted: its address does not exist any more"
+        return f"channel {channel.name} deleted: its address no longer exists"
     await queries.run(connection, DISABLE, channel_id=channel.id, actor=ACTOR)
     return (
-        f"channel {channel.name} switched off: its address does not exist any more, and a route "
-        "or a policy names it"
+        f"channel {channel.name} disabled: its address no longer exists, and a route or a policy "
+        "names it"
     )
 
 
 async def _is_deleted(connection: Connection, channel: Channel) -> bool:
-    """Delete a channel, unless a route names it."""
+    """Delete a channel. Return False if a route names it.
+
+    A savepoint keeps the outer transaction usable after the foreign key refused the deletion.
+    """
     try:
         async with connection.transaction():
             await queries.run(connection, DROP_CHANNEL, channel_id=channel.id)

@@ -2,19 +2,19 @@
 DELETE FROM contact_addresses WHERE channel_id = %(channel_id)s
 
 -- name: drop_address
--- What still waits for it is never sent.
+-- Deliveries that still wait for the address fail.
 WITH dropped AS (
     UPDATE deliveries
-    SET state = 'failed', last_error = 'the address does not exist any more'
+    SET state = 'failed', last_error = 'the address no longer exists'
     WHERE channel_id = %(channel_id)s AND address = %(address)s AND state IN ('pending', 'grouped')
 )
 DELETE FROM contact_addresses WHERE channel_id = %(channel_id)s AND address = %(address)s
 
 -- name: drop_channel
--- What still waits for it is never sent.
+-- Deliveries that still wait for the channel fail.
 WITH dropped AS (
     UPDATE deliveries
-    SET state = 'failed', last_error = 'the address does not exist any more'
+    SET state = 'failed', last_error = 'the address no longer exists'
     WHERE channel_id = %(channel_id)s AND state IN ('pending', 'grouped')
 )
 DELETE FROM channels WHERE id = %(channel_id)s

@@ -1,14 +1,17 @@
-"""Whose lease it is: the same after a restart, so that a process takes over what it served."""
+"""The id of a process that holds leases.
+
+It survives restarts, so that its leases can be released.
+"""
 
 from pathlib import Path
 from uuid import UUID, uuid4
 
 FILE = "dispatcher_id"
-"""In the data directory, whose lock only one process holds."""
+"""A file in the data directory. Only one process can hold the lock of the directory."""
 
 
 def lease_of(folder: Path) -> UUID:
-    """Return the id under which the process of a data directory serves addresses."""
+    """Return the lease id of the process that uses a data directory."""
     file = folder / FILE
     try:
         return UUID(file.read_text(encoding="ascii").strip())

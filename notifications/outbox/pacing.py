@@ -1,4 +1,7 @@
-"""When an address is sent what: limits on messages, groups, and waiting after a failure. Pure."""
+"""Decides when an address is sent how much: rate limits, groups, and waiting after failures.
+
+Pure.
+"""
 
 import random
 from collections.abc import Sequence
@@ -9,17 +12,20 @@ from msgspec import Struct
 from notifications.delivery import RateLimit
 
 GROUP_ALERTS_MAX = 2500
-"""Alerts in one group message. More are split: a receiver has to read each body at once."""
+"""The most alerts in one group message.
+
+A receiver must be able to read a body in one go, so more alerts are split.
+"""
 GROUP_WAIT_S = 5.0
-"""How long the last message of a minute waits for what else is committed meanwhile."""
+"""How long the last message that the limit allows waits for alerts that are committed meanwhile."""
 BACKOFF_S_MIN, BACKOFF_S_MAX = 1.0, 300.0
 GIVE_UP_AFTER = timedelta(hours=24)
 
 
 class Plan(Struct, frozen=True):
-    """What an address is sent next: `singles` one by one, then one group of the following ones.
+    """What to send next: `singles` messages one by one, then `grouped` messages as one group.
 
-    With neither, nothing may be sent before `wait_until`.
+    If both are 0, send nothing before `wait_until`.
     """
 
     singles: int = 0
@@ -32,13 +38,13 @@ def plan(
 ) -> Plan:
     """Return what to send of `waiting` messages, the oldest written at `oldest`.
 
-    `attempts` are the times of the address's tries within twice the limit's period.
+    `attempts` are the times of the address's tries within twice the period of `limit`.
 
-    1. While the limit is used up, wait until its first place is free again.
-    2. Messages that waited for a place go together.
-    3. While all that waits fits into the places left, each message goes alone.
-    4. Otherwise the last places carry groups, which wait `GROUP_WAIT_S` so that later alerts of a
-       storm join them.
+    1. If the limit is used up, wait until the oldest try that counts is one period old.
+    2. If messages had to wait because the limit was used up, send them as one group.
+    3. If the limit allows all waiting messages, send each by itself.
+    4. Otherwise reserve the last messages of the limit for groups. A group waits `GROUP_WAIT_S`,
+       so that later alerts of a storm join it.
     """
     period = timedelta(seconds=limit.period_s)
     tries = sorted(attempts)
@@ -61,7 +67,7 @@ def plan(
 def _was_used_up_since(oldest: datetime, tries: Sequence[datetime], limit: RateLimit) -> bool:
     """Return whether the limit was used up at any time after `oldest`.
 
-    It is used up from the last try that it allows until the first of these is a period old.
+    It is used up from the last try that it allows until the first of these tries is one period old.
     """
     if len(tries) < limit.messages:
         return False
@@ -70,9 +76,10 @@ def _was_used_up_since(oldest: datetime, tries: Sequence[datetime], limit: RateL
 
 
 def backoff_s(failures: int, retry_after_s: float | None, chance: random.Random) -> float:
-    """Return how long to wait after so many failures in a row: 1 s to 5 min, half of it by chance.
+    """Return the seconds to wait after so many failures in a row: 1 s to 5 min.
 
-    What a provider asks for with `Retry-After` is the least.
+    The wait grows exponentially. Half of it is random, so that addresses that failed together do
+    not all retry at the same moment. It is never shorter than the provider's `Retry-After`.
     """
     longest = min(BACKOFF_S_MAX, BACKOFF_S_MIN * 2.0 ** min(failures, 10))
     wait_s = max(BACKOFF_S_MIN, longest * (0.5 + 0.5 * chance.random()))

@@ -1,6 +1,6 @@
-"""The pause of everything that goes out: what is decided meanwhile waits in the database.
+"""Pauses all sending. Deliveries that are written during a pause wait in the database.
 
-A restored copy begins with it, so that it does not tell people what the original tells them.
+A restored copy starts paused, so that it does not repeat the notifications of the original.
 """
 
 from datetime import datetime, timedelta
@@ -22,11 +22,11 @@ LEAVE_GROUPS = _QUERIES["leave_groups"]
 BEGIN_ANEW = _QUERIES["begin_anew"]
 
 OLD_AFTER = timedelta(hours=1)
-"""What is about no alert, such as "your shift begins", helps nobody after that."""
+"""Messages that concern no alert, such as "your shift begins", are useless after this time."""
 
 
 class Pause(Struct, frozen=True, kw_only=True):
-    """Whether nothing is sent; `waiting` counts the deliveries that were not sent yet."""
+    """Whether sending is paused. `waiting` counts the deliveries that were not sent yet."""
 
     paused: bool
     paused_at: datetime | None
@@ -42,7 +42,7 @@ async def read(connection: Connection) -> Pause:
 
 
 async def pause(connection: Connection, now: datetime, actor: str, reason: str) -> Pause:
-    """Send nothing from now on. Raises ConflictError while notifications are paused already."""
+    """Pause all sending. Raises ConflictError if notifications are already paused."""
     async with connection.transaction():
         if not await queries.run(connection, PAUSE, now=now, actor=actor, reason=reason):
             raise ConflictError("notifications are paused already; resume them to send again")
@@ -51,7 +51,7 @@ async def pause(connection: Connection, now: datetime, actor: str, reason: str) 
 
 
 async def pause_restored(connection: Connection, now: datetime) -> None:
-    """Let a database that was made of a backup begin with a pause."""
+    """Pause a database that was restored from a backup."""
     async with connection.transaction():
         await queries.run(connection, PAUSE_RESTORED)
         paused = await read(connection)
@@ -60,10 +60,11 @@ async def pause_restored(connection: Connection, now: datetime) -> None:
 
 
 async def resume(connection: Connection, now: datetime, actor: str) -> Pause:
-    """Send again. Raises ConflictError while notifications are not paused.
+    """End the pause. Raises ConflictError if notifications are not paused.
 
-    Alerts that are open are told, each by its newest message. Of those that began and ended during
-    the pause nobody hears; whoever was told of one before hears of its end.
+    For each open alert only the newest message is sent. For an alert that opened and resolved
+    during the pause nothing is sent. An address that was notified of an alert before the pause is
+    notified that it resolved.
     """
     async with connection.transaction():
         if not await queries.run(connection, RESUME):

@@ -1,4 +1,4 @@
-"""A few of a pool's connections, for work that must not take them all."""
+"""Limits how many connections of a pool one kind of work may use at the same time."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,7 +8,7 @@ from db.queries import Connection, Pool
 
 
 class PoolShare:
-    """Lends connections of a pool, so many at the same time; whoever comes later waits here."""
+    """Hands out at most `at_most` connections of a pool at the same time; further callers wait."""
 
     def __init__(self, pool: Pool, at_most: int) -> None:
         self._pool = pool
@@ -16,6 +16,6 @@ class PoolShare:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
-        """Lend a connection. Raises what the pool raises when there is none."""
+        """Yield a connection. Raises what the pool raises if it has none."""
         async with self._free, self._pool.connection() as connection:
             yield connection

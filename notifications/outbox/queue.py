@@ -1,4 +1,4 @@
-"""What waits in the outbox: leases of addresses, the next delivery, and what became of each."""
+"""Reads and changes the outbox: leases of addresses, the next delivery, and the result of each."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -27,22 +27,22 @@ FAIL = _QUERIES["fail"]
 
 
 class LeasedAddress(Struct, frozen=True):
-    """An address whose lease this process holds; `failures` is how many there were in a row."""
+    """An address that this process has leased. `failures` counts its failures in a row."""
 
     channel_id: int
     address: str
     failures: int
 
 
-class Said(Struct, frozen=True):
-    """What a notification says: its event, and the payload that its message is made from."""
+class NotificationContent(Struct, frozen=True):
+    """The content of a notification: its event, and the payload that its message is based on."""
 
     event: str
     payload: dict[str, Any]
 
 
 class PendingDelivery(Struct, frozen=True, kw_only=True):
-    """A delivery that waits, with what it says."""
+    """A delivery that waits, with the content of its notification."""
 
     id: int
     key: str
@@ -57,11 +57,11 @@ class PendingDelivery(Struct, frozen=True, kw_only=True):
     payload: dict[str, Any]
     alert_id: int | None
     earlier: str
-    """What the provider calls the first message about the same alert; empty: there is none."""
+    """The provider's id of the first message about the same alert. Empty: there is none."""
 
 
 class Queue(Struct, frozen=True):
-    """How many deliveries of an address may go now, and when the oldest was written."""
+    """How many deliveries of an address are due, and when the oldest was written."""
 
     waiting: int
     oldest: datetime | None
@@ -70,7 +70,7 @@ class Queue(Struct, frozen=True):
 async def claim(
     connection: Connection, now: datetime, lease: UUID, lease_until: datetime, at_most: int
 ) -> list[LeasedAddress]:
-    """Take the leases of addresses that something waits for, and that nobody serves."""
+    """Lease addresses that have due deliveries and that no process serves, up to a number."""
     return await queries.rows(
         connection,
         LeasedAddress,
@@ -83,7 +83,7 @@ async def claim(
 
 
 async def release_all(connection: Connection, lease: UUID) -> None:
-    """Give back every lease of an id that no process uses any more."""
+    """Release every lease that an earlier process with the same lease id left behind."""
     await queries.run(connection, RELEASE_ALL, lease=lease)
 
 
@@ -94,7 +94,10 @@ async def renew(
     lease: UUID,
     lease_until: datetime,
 ) -> bool:
-    """Prolong a lease; False when it has run out or notifications are paused: nothing is sent."""
+    """Extend a lease.
+
+    False: it has expired, or notifications are paused. Then send nothing more.
+    """
     renewed = await queries.run(
         connection, RENEW, **_key(address), now=now, lease=lease, lease_until=lease_until
     )
@@ -104,14 +107,14 @@ async def renew(
 async def release(
     connection: Connection, address: LeasedAddress, lease: UUID, failures: int, retry_at: datetime
 ) -> None:
-    """Give a lease back; the address is not served before `retry_at`."""
+    """Release a lease. The address is not served before `retry_at`."""
     await queries.run(
         connection, RELEASE, **_key(address), lease=lease, failures=failures, retry_at=retry_at
     )
 
 
 async def waiting(connection: Connection, address: LeasedAddress, now: datetime) -> Queue:
-    """Return how much waits for an address."""
+    """Return how many deliveries of an address are due."""
     found = await queries.rows(connection, Queue, WAITING, **_key(address), now=now)
     return found[0]
 
@@ -119,7 +122,7 @@ async def waiting(connection: Connection, address: LeasedAddress, now: datetime)
 async def attempts(
     connection: Connection, address: LeasedAddress, since: datetime, at_most: int
 ) -> list[datetime]:
-    """Return the times of the newest tries after a time."""
+    """Return the times of the newest tries after a time, at most `at_most`."""
     cursor = await connection.execute(
         ATTEMPTS, {**_key(address), "since": since, "at_most": at_most}
     )
@@ -129,23 +132,25 @@ async def attempts(
 async def following(
     connection: Connection, address: LeasedAddress, now: datetime
 ) -> PendingDelivery | None:
-    """Return the delivery that is sent next."""
+    """Return the delivery to send next."""
     return await queries.first(connection, PendingDelivery, NEXT, **_key(address), now=now)
 
 
 async def form_group(
     connection: Connection, address: LeasedAddress, now: datetime, token: str, at_most: int
 ) -> bool:
-    """Let one delivery carry the next ones; False when none of them is about an alert."""
+    """Let one delivery carry the next ones. False: none of them concerns an alert."""
     carrier = await queries.value(
         connection, FORM_GROUP, **_key(address), now=now, token=token, at_most=at_most
     )
     return carrier is not None
 
 
-async def members(connection: Connection, delivery: PendingDelivery) -> Sequence[Said]:
-    """Return what the members of a group say, oldest first."""
-    return await queries.rows(connection, Said, MEMBERS, id=delivery.id)
+async def members(
+    connection: Connection, delivery: PendingDelivery
+) -> Sequence[NotificationContent]:
+    """Return the content of each member of a group, oldest first."""
+    return await queries.rows(connection, NotificationContent, MEMBERS, id=delivery.id)
 
 
 async def mark_sent(
@@ -155,7 +160,7 @@ async def mark_sent(
     receipt: Receipt,
     duration_s: float,
 ) -> None:
-    """Note that the provider took a delivery, and with it the members of a group."""
+    """Store that the provider accepted a delivery, and with it the members of its group."""
     await queries.run(
         connection, SENT, id=delivery.id, now=now, status=receipt.status,
         answer=receipt.answer, reference=receipt.reference, duration_s=duration_s,
@@ -170,7 +175,7 @@ async def postpone(
     next_at: datetime,
     duration_s: float | None,
 ) -> None:
-    """Note a failed try; the next one is not before `next_at`."""
+    """Store a failed try. The next try is not before `next_at`."""
     await queries.run(
         connection, POSTPONE, id=delivery.id, now=now, next_at=next_at, status=error.status,
         answer=error.answer, error=str(error), duration_s=duration_s,
@@ -184,7 +189,7 @@ async def fail(
     error: DeliveryError,
     duration_s: float | None,
 ) -> None:
-    """Note that a delivery has failed for good, and with it the members of a group."""
+    """Store that a delivery has failed for good, and with it the members of its group."""
     await queries.run(
         connection, FAIL, id=delivery.id, now=now, status=error.status, answer=error.answer,
         error=str(error), duration_s=duration_s,

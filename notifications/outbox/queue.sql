@@ -1,6 +1,7 @@
 -- name: claim
--- Addresses that something waits for, whoever waited longest first. A lease keeps others from them, so that each
--- address is served by one process at a time and in order; SKIP LOCKED keeps two claims from waiting for each other.
+-- Leases addresses that have due deliveries, the least recently served first. The lease makes sure that one process at
+-- a time serves an address, in order. SKIP LOCKED prevents two simultaneous claims from waiting for each other, and
+-- from taking the same rows.
 WITH free AS (
     SELECT a.channel_id, a.address
     FROM delivery_addresses a
@@ -23,11 +24,11 @@ WHERE a.channel_id = free.channel_id AND a.address = free.address
 RETURNING a.channel_id, a.address, a.failures
 
 -- name: release_all
--- What the process of the same data directory still held when it died.
+-- Leases that the previous process of the same data directory held when it died.
 UPDATE delivery_addresses SET lease = NULL, lease_until = '-infinity' WHERE lease = %(lease)s
 
 -- name: renew
--- Not while notifications are paused: whoever serves an address then stops.
+-- Fails while notifications are paused, so that whoever serves an address stops before the next message.
 UPDATE delivery_addresses
 SET lease_until = %(lease_until)s
 WHERE channel_id = %(channel_id)s AND address = %(address)s AND lease = %(lease)s AND lease_until > %(now)s
@@ -52,10 +53,11 @@ ORDER BY attempted_at DESC
 LIMIT %(at_most)s
 
 -- name: next
--- What is sent next, with the reference of the first message about the same alert to this address. What failed before
--- waits for what was never tried, so that one message that a provider refuses again and again holds up no other; but
--- what is said of one alert, or of one group of a route, keeps its order. Events of the bus keep theirs, all of them:
--- the first is next even when it was tried a moment ago, and `retry_at` of the address says when that is.
+-- The delivery to send next, with the provider's id of the first message about the same alert to this address.
+-- Deliveries that failed before come after those that were never tried, so that a message that the provider keeps
+-- refusing does not block the others. The two NOT EXISTS keep the order within one alert and within one group of a
+-- route. Events of the bus keep their order completely: the first one is next even if it failed a moment ago, and
+-- `retry_at` of the address says when to try it again.
 SELECT d.id, d.key, d.notification_id, d.step, d.person, d.attempts, d.created_at, n.kind, n.event, n.time, n.payload,
        n.alert_id,
        coalesce((
@@ -93,7 +95,7 @@ ORDER BY d.attempts > 0, d.priority, d.id
 LIMIT 1
 
 -- name: form_group
--- One delivery that carries the next ones; they are its members from here on, whatever becomes of it.
+-- Creates one delivery that carries the next ones. They stay its members, whether it succeeds or fails.
 WITH member AS (
     SELECT d.id, d.channel, d.person
     FROM deliveries d
@@ -102,20 +104,21 @@ WITH member AS (
       AND d.group_id IS NULL
     ORDER BY d.priority, d.id
     LIMIT %(at_most)s
-), said AS (
+), inserted AS (
     INSERT INTO notifications (kind, event, time, payload)
     SELECT 'alert', 'group', %(now)s, '{}' FROM member LIMIT 1
     RETURNING id
 ), carrier AS (
     INSERT INTO deliveries (key, notification_id, channel_id, channel, address, person, priority, created_at, next_at)
-    SELECT 'group-' || %(token)s::text, said.id, %(channel_id)s, min(member.channel), %(address)s, min(member.person),
+    SELECT 'group-' || %(token)s::text, inserted.id, %(channel_id)s, min(member.channel), %(address)s,
+           min(member.person),
            0,
            %(now)s, %(now)s
-    FROM said, member
-    GROUP BY said.id
+    FROM inserted, member
+    GROUP BY inserted.id
     RETURNING id
 ), joined AS (
-    -- With what they carry themselves, as messages of groups do.
+    -- Members may be carriers themselves, such as messages of route groups. Their members move to the new carrier.
     UPDATE deliveries d
     SET state = 'grouped', group_id = carrier.id
     FROM carrier
@@ -124,8 +127,9 @@ WITH member AS (
 SELECT id FROM carrier
 
 -- name: members
--- What the message of a group lists: each alert once, as it was when the newest of what is said of it was written. A
--- group of a route names alerts that have not changed as well.
+-- The alerts that the message of a group lists: each once, in the state of the newest notification about it. A group of
+-- a route also lists alerts that have not changed; their ids are in the payload, and the newest notification that is
+-- not newer than the message has their state.
 WITH whole AS (
     SELECT n.id, n.alert_id, n.payload
     FROM deliveries d
@@ -148,7 +152,8 @@ JOIN notifications n ON n.id = l.id
 ORDER BY n.id
 
 -- name: sent
--- Of a delivery whose address is still leased to this process; the members of a group with it.
+-- Also marks the members of a group. Only the member that was sent itself counts as a try toward the rate limit, so the
+-- others get no attempted_at.
 UPDATE deliveries d
 SET state = 'sent', attempts = d.attempts + 1, attempted_at = CASE WHEN d.id = %(id)s THEN %(now)s::timestamptz END,
     duration_s = CASE WHEN d.id = %(id)s THEN %(duration_s)s::double precision END, sent_at = %(now)s,
@@ -162,7 +167,7 @@ SET attempts = attempts + 1, attempted_at = %(now)s, next_at = %(next_at)s, stat
 WHERE id = %(id)s AND state = 'pending'
 
 -- name: fail
--- For good; the members of a group with it.
+-- Final. Also marks the members of a group.
 UPDATE deliveries d
 SET state = 'failed', attempts = d.attempts + 1, attempted_at = CASE WHEN d.id = %(id)s THEN %(now)s::timestamptz END,
     duration_s = CASE WHEN d.id = %(id)s THEN %(duration_s)s::double precision END, status = %(status)s,

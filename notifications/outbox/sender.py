@@ -1,4 +1,4 @@
-"""Serves one address: sends what waits for it in order, within its limit, and notes the outcome."""
+"""Serves one address: sends its deliveries in order, within its limit, and stores the results."""
 
 import random
 import time
@@ -22,21 +22,23 @@ from notifications.delivery import (
 from notifications.message import Event, Message
 from notifications.outbox import gone, pacing, queue
 from notifications.outbox.pool_share import PoolShare
-from notifications.outbox.queue import LeasedAddress, PendingDelivery, Said
+from notifications.outbox.queue import LeasedAddress, NotificationContent, PendingDelivery
 from notifications.registry import type_of
 from runtime.network.egress import Egress
 
 log = structlog.get_logger()
 
 LEASE = timedelta(seconds=45)
-"""Longer than any try: when a process died, another one takes over its addresses after this."""
+"""Longer than any try. If a process dies, others take over its addresses after this time."""
 SERVED_TOGETHER_MAX = timedelta(seconds=20)
-"""After this an address is given back, so that others that wait come to their turn."""
+"""After this time the address is released, so that other waiting addresses are served too."""
 
-Compose = Callable[[Channel, PendingDelivery, Sequence[Said], datetime], Awaitable[Message]]
-"""Makes the message of a delivery, or of the members of a group, in its reader's language."""
+Compose = Callable[
+    [Channel, PendingDelivery, Sequence[NotificationContent], datetime], Awaitable[Message]
+]
+"""Composes the message of a delivery, or of the members of a group, in its reader's language."""
 FindChannel = Callable[[int, str], Awaitable[Channel]]
-"""Returns a channel with its secrets, as it is for one address. Raises NotFoundError."""
+"""Returns a channel with its secrets, set to one address. Raises NotFoundError."""
 
 
 class Sender(Struct, kw_only=True, frozen=True):
@@ -50,34 +52,34 @@ class Sender(Struct, kw_only=True, frozen=True):
     lease: UUID = field(default_factory=uuid4)
     chance: random.Random = field(default_factory=random.Random)
     reach: Callable[[str], None] = lambda _: None
-    """Called at named points; a test ends the process there."""
+    """Called at named points. A test ends the process there."""
 
     async def serve(self, address: LeasedAddress) -> None:
-        """Send until nothing waits, a try fails or the limit is used up; then release the lease."""
+        """Send until nothing is due, a try fails or the limit is used up; release the lease."""
         failures, retry_at = address.failures, self.now()
         try:
-            failures, retry_at = await self._send_or_say_why(address)
+            failures, retry_at = await self._send_or_note_why(address)
         except Exception:
-            # A defect of ours, or the database is away. Either way the address waits like one that
-            # fails, and everybody else's messages go on.
+            # Either Vigia has a defect or the database is unavailable. In both cases this address
+            # waits as after a failed try, and other addresses are served.
             failures += 1
             retry_at = self._retry_at(failures, None)
             log.exception("address_not_served", channel_id=address.channel_id)
         finally:
             await self._release(address, failures, retry_at)
 
-    async def _send_or_say_why(self, address: LeasedAddress) -> tuple[int, datetime]:
-        """Send what waits; a channel that cannot be used says so in the delivery log."""
+    async def _send_or_note_why(self, address: LeasedAddress) -> tuple[int, datetime]:
+        """Send what is due. If the channel is unusable, write the reason to the delivery log."""
         try:
             return await self._send_all(address)
         except DomainError as error:
-            # Such as a secret that no key decrypts any more.
+            # For example, no key decrypts the channel's secret any longer.
             await self._note_obstacle(address, TemporaryError(str(error)))
             failures = address.failures + 1
             return failures, self._retry_at(failures, None)
 
     async def _note_obstacle(self, address: LeasedAddress, error: DeliveryError) -> None:
-        """Note at what waits first why its channel cannot be used."""
+        """Store on the first waiting delivery why its channel is unusable."""
         log.warning("channel_unusable", channel_id=address.channel_id, reason=str(error))
         async with self.pool.connection() as connection:
             delivery = await queue.following(connection, address, self.now())
@@ -89,11 +91,11 @@ class Sender(Struct, kw_only=True, frozen=True):
             async with self.pool.connection() as connection:
                 await queue.release(connection, address, self.lease, failures, retry_at)
         except FAILURES as error:
-            # The lease runs out by itself.
+            # The lease expires by itself.
             log.warning("lease_not_released", reason=str(error))
 
     async def _send_all(self, address: LeasedAddress) -> tuple[int, datetime]:
-        """Return how many failures there are in a row now, and when to serve the address again."""
+        """Send, and return the failures in a row and the time to serve the address again."""
         until = self.now() + SERVED_TOGETHER_MAX
         channel = await self.find_channel(address.channel_id, address.address)
         failures = address.failures
@@ -123,11 +125,12 @@ class Sender(Struct, kw_only=True, frozen=True):
     async def _next(
         self, address: LeasedAddress, plan: pacing.Plan, now: datetime
     ) -> PendingDelivery | None:
-        """Return what is sent next: one delivery, or the carrier of a group that is formed now."""
+        """Return the delivery to send next: a single one, or the carrier of a new group."""
         if not plan.singles and not plan.grouped:
             return None
         async with self.pool.connection() as connection:
-            # Before each try: a process that stalled for longer than its lease sends nothing more.
+            # Renew the lease before each try: a process that stalled for longer than its lease must
+            # not send anything that another process may be sending.
             if not await queue.renew(connection, address, now, self.lease, now + LEASE):
                 return None
             if plan.grouped:
@@ -137,7 +140,7 @@ class Sender(Struct, kw_only=True, frozen=True):
     async def _try(
         self, channel: Channel, address: str, delivery: PendingDelivery, failures: int
     ) -> datetime | None:
-        """Send one delivery; return when to try it again, or None when it is done with."""
+        """Send one delivery. Return when to try it again, or None if it is finished."""
         now, started = self.now(), time.monotonic()
         try:
             message = await self._message(channel, delivery, now)
@@ -150,10 +153,11 @@ class Sender(Struct, kw_only=True, frozen=True):
         except DeliveryError as error:
             return await self._note_failure(delivery, error, failures, started)
         except (psycopg.Error, TimeoutError, DomainError):
-            # The database is away, or the channel cannot be read: no fault of this message.
+            # The database is unavailable, or the channel cannot be read. The message is not the
+            # cause.
             raise
         except Exception as error:
-            # A defect of ours in this message must not keep those behind it from being sent.
+            # A defect in composing this message must not block the messages behind it.
             log.exception("message_not_made", key=delivery.key)
             reason = f"Vigia could not make this message ({type(error).__name__}); its log says why"
             return await self._note_failure(delivery, PermanentError(reason), failures)
@@ -165,7 +169,7 @@ class Sender(Struct, kw_only=True, frozen=True):
         return None
 
     async def _message(self, channel: Channel, delivery: PendingDelivery, now: datetime) -> Message:
-        members: Sequence[Said] = ()
+        members: Sequence[NotificationContent] = ()
         if delivery.event == Event.GROUP:
             async with self.pool.connection() as connection:
                 members = await queue.members(connection, delivery)
@@ -182,9 +186,9 @@ class Sender(Struct, kw_only=True, frozen=True):
         failures: int,
         started: float | None = None,
     ) -> datetime | None:
-        """Note a failed try; return when the next one is due, or None when there is none.
+        """Store a failed try. Return when the next try is due, or None if there is none.
 
-        Without `started`, on the monotonic clock, nothing was sent.
+        `started` is a time of the monotonic clock. None: nothing was sent.
         """
         now = self.now()
         duration_s = None if started is None else time.monotonic() - started

@@ -1,1 +1,1 @@
-"""What routes and policies would do: with an alert from now on, and with those of the past."""
+"""Previews of routing and escalation: for one alert from now on, and for past alerts of a range."""

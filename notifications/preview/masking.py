@@ -1,11 +1,14 @@
-"""Addresses of people as they may be shown: enough to know them, not enough to use them."""
+"""Masks addresses, so that people recognize their own address but nobody can use it."""
 
 SHOWN_CHARS = 2
 HIDDEN = "…"
 
 
 def masked(address: str) -> str:
-    """Return an address with its middle left out: `a…@example.org`, `+5…89`."""
+    """Return an address without its middle: `a…@example.org`, `+5…89`.
+
+    Short addresses become `…`.
+    """
     name, at, host = address.rpartition("@")
     if at and name and not address.startswith("{"):
         return f"{name[0]}{HIDDEN}@{host}"

@@ -1,4 +1,4 @@
-"""What a preview of routes answers."""
+"""The answer of a preview of routes."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -10,22 +10,22 @@ from notifications.oncall.escalation import Reason
 
 
 class PreviewedMessage(Struct, frozen=True, kw_only=True):
-    """A message to one address. `step` and `round` are those of the policy; null: of a group."""
+    """A message to one address. `step` and `round` are null for a message of a group."""
 
     at: datetime
     route: str | None
-    """Null: there are no routes."""
+    """Null: no routes are enabled."""
     policy: str | None = None
     step: int | None = None
     round: int | None = None
     channel: str
     person: str | None = None
     address: str = ""
-    """Masked; empty: the channel's own."""
+    """Masked. Empty: the channel's own address."""
 
 
 class TakenStep(Struct, frozen=True, kw_only=True):
-    """A step of a policy, when it is taken unless somebody acknowledges, and how many it tells."""
+    """A step of a policy, which runs at `at` unless somebody acknowledges the alert before."""
 
     at: datetime
     route: str
@@ -34,11 +34,11 @@ class TakenStep(Struct, frozen=True, kw_only=True):
     round: int
     reason: Reason
     messages: int
-    """0: it reaches nobody, and the next step of its round follows at once."""
+    """0: the step notifies nobody, and the next step of its round follows at once."""
     unreached: Sequence[str]
-    """People who would be told, but are muted or have no address."""
+    """People of the step who are muted or have no address."""
     nobody_on_call: Sequence[str]
-    """Schedules by which nobody is on call then."""
+    """Schedules of the step that have nobody on call at that time."""
 
 
 class TakenRoute(Struct, frozen=True, kw_only=True):
@@ -48,31 +48,34 @@ class TakenRoute(Struct, frozen=True, kw_only=True):
     position: int
     channels: Sequence[str]
     disabled: Sequence[str]
-    """Channels of the route that are off: they get nothing."""
+    """Channels of the route that are disabled. They get no messages."""
     group: dict[str, str] | None
-    """What the alerts of its group have in common; null: the route has no channels."""
+    """The values that all alerts of the group share. Null: the route has no channels."""
     is_group_open: bool
-    """Whether there is such a group already. Then the alert waits for the group's next time."""
+    """Whether the group exists already. If so, the alert waits for the group's next message."""
     sent_at: datetime | None
-    """When the group is sent, or sent the next time; null: the route has no channels."""
+    """The time of the group's next message. Null: the route has no channels."""
     repeated_after: str
-    """How long until it is sent again if nothing changes; `0s`: never."""
+    """The time until the group is sent again if nothing changes. `0s`: never."""
     policy: str | None
     quiet_until: datetime | None
-    """The end of the route's quiet hours, if it is in them now; messages wait for it."""
+    """The end of the route's quiet hours, if they apply now. Messages wait until then."""
 
 
 class Preview(Struct, frozen=True, kw_only=True):
-    """Which routes an alert takes, and which messages go to whom, when, if nothing changes."""
+    """The routes that an alert takes and the messages that follow, if nothing changes."""
 
     at: datetime
     until: datetime
-    """Steps after this moment are left out."""
+    """Steps after this time are left out."""
     level: Level
     suppressed_by: Sequence[str]
-    """Causes that suppress an alert by number now: while there are any, nothing is sent."""
+    """The suppressions of the alert, if it is previewed by number.
+
+    If there are any, nothing is sent.
+    """
     has_routes: bool
-    """False: no route is enabled, so every channel is told at once whose level the alert has."""
+    """False: no route is enabled, so every channel that takes the level gets the alert at once."""
     routes: Sequence[TakenRoute]
     steps: Sequence[TakenStep]
     messages: Sequence[PreviewedMessage]

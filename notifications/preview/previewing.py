@@ -1,7 +1,7 @@
-"""Previews an alert: which routes it takes, and which messages go to whom, when.
+"""Previews an alert: the routes that it takes and the messages that follow.
 
-It reads what is stored and writes nothing. It uses the functions that route, group and escalate
-alerts, so it says what would happen.
+It only reads. It calls the same functions as routing, grouping and escalation, so its result is
+what would happen.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ from notifications.routing.route_store import StoredRoute
 _QUERIES = queries.load(__file__)
 GROUPS = _QUERIES["groups"]
 AHEAD = timedelta(days=1)
-"""Of this time the steps of policies are told."""
+"""Steps of policies are listed for this time ahead."""
 LISTED_MAX = 1000
 
 
@@ -96,7 +96,7 @@ def _answer(
 async def _unrouted(
     connection: Connection, alert: RoutedAlert, now: datetime
 ) -> list[PreviewedMessage]:
-    """Return the messages without routes: to each enabled channel whose lowest level it has."""
+    """Return the messages without routes: one to each enabled channel that takes the level."""
     return [
         PreviewedMessage(at=now, route=None, channel=channel.name)
         for channel in reversed(await channel_store.read_all(connection))
@@ -140,7 +140,7 @@ async def _taken(
 def _sent_at(
     route: StoredRoute, group: _Group | None, opened_at: datetime, now: datetime
 ) -> datetime | None:
-    """Return when a route sends its message: when its group's time comes that is not quiet."""
+    """Return when a route sends the alert: the next time of its group outside the quiet hours."""
     if not route.channels:
         return None
     timing = timing_of(route)
@@ -153,7 +153,10 @@ def _sent_at(
 
 
 def _grouped(taken: Sequence[TakenRoute]) -> list[PreviewedMessage]:
-    """Return the messages of groups: a channel of two routes hears of the alert once."""
+    """Return the messages of groups.
+
+    A channel of two routes gets the alert once, at the earlier time.
+    """
     messages: dict[str, PreviewedMessage] = {}
     timed = [(route.sent_at, route) for route in taken if route.sent_at is not None]
     for at, route in sorted(timed, key=lambda one: one[0]):
@@ -172,7 +175,10 @@ async def _escalated(
     alert: RoutedAlert,
     now: datetime,
 ) -> list[Escalated]:
-    """Return what the policies do. An alert goes through each policy once, by its first route."""
+    """Return the steps of the policies.
+
+    An alert runs each policy once, for the first route with it.
+    """
     stored = {one.name: one.policy() for one in await policy_store.read_all(connection)}
     begun: dict[str, tuple[str, Policy, datetime]] = {}
     for route, taken in zip(routes, shown, strict=True):

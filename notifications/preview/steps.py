@@ -1,4 +1,4 @@
-"""The steps of a policy for an alert that nobody acknowledges, and their messages. Pure."""
+"""Computes the steps of a policy and their messages for an alert that nobody acknowledges. Pure."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -14,7 +14,7 @@ from notifications.routing.reach import Reach, StepAddress
 
 
 class Escalated(Struct, frozen=True):
-    """What a policy does; `goes_on` says whether it has steps later."""
+    """The steps and messages of a policy. `goes_on` says whether more steps follow later."""
 
     steps: list[TakenStep]
     messages: list[PreviewedMessage]
@@ -24,7 +24,7 @@ class Escalated(Struct, frozen=True):
 def escalate(
     route: str, policy: Policy, level: Level, begins_at: datetime, until: datetime, reach: Reach
 ) -> Escalated:
-    """Return what a policy does for an alert of a level until a moment."""
+    """Return the steps and messages of a policy from `begins_at` to `until`."""
     found = progress(
         policy, opened_at=begins_at, until=until, reaches=partial(reach.reaches, level)
     )
@@ -32,16 +32,16 @@ def escalate(
     messages: list[PreviewedMessage] = []
     for due in found.due:
         meant = reach.recipients(policy.steps[due.number - 1], due.at)
-        told = reach.addresses(meant, level, due.at)
-        steps.append(_step(route, policy, due, meant, told))
-        messages += (_message(route, policy, due, one) for one in told)
+        destinations = reach.addresses(meant, level, due.at)
+        steps.append(_step(route, policy, due, meant, destinations))
+        messages += (_message(route, policy, due, one) for one in destinations)
     return Escalated(steps, messages, goes_on=found.next_at is not None)
 
 
 def _step(
-    route: str, policy: Policy, due: DueStep, meant: Recipients, told: Sequence[StepAddress]
+    route: str, policy: Policy, due: DueStep, meant: Recipients, destinations: Sequence[StepAddress]
 ) -> TakenStep:
-    heard = {one.person for one in told}
+    notified = {one.person for one in destinations}
     return TakenStep(
         at=due.at,
         route=route,
@@ -49,8 +49,8 @@ def _step(
         step=due.number,
         round=due.round,
         reason=due.reason,
-        messages=len(told),
-        unreached=[person for person in meant.people if person not in heard],
+        messages=len(destinations),
+        unreached=[person for person in meant.people if person not in notified],
         nobody_on_call=meant.nobody_on_call,
     )
 

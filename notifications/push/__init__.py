@@ -1,1 +1,1 @@
-"""What web push needs: messages that only one browser can read, from a sender it can check."""
+"""Web push: messages that only one browser can decrypt, from a sender that it can verify."""

@@ -1,4 +1,4 @@
-"""Browsers that subscribed: each is a channel of its own, which its endpoint names."""
+"""Subscribed browsers. Each is a channel of its own, named after its endpoint."""
 
 import hashlib
 from datetime import datetime
@@ -24,11 +24,11 @@ from runtime.encryption.secret_keys import SecretKeys
 TYPE = "webpush"
 NAME_CHARS = 12
 BROWSERS_MAX = 200
-"""So many browsers one installation tells: each is sent every message by itself."""
+"""The most browsers of one installation: each message is sent to each of them separately."""
 
 
 class BrowserTerms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A browser that is to be notified."""
+    """The settings of a browser that subscribes."""
 
     subscription: PushSubscription
     server_key: Annotated[
@@ -41,20 +41,20 @@ class BrowserTerms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 def id_of(endpoint: str) -> str:
-    """Return the id of a browser: only who knows its endpoint can tell it."""
+    """Return the id of a browser. Only those who know its endpoint can compute it."""
     return hashlib.sha256(endpoint.encode()).hexdigest()
 
 
 def name_of(browser_id: str) -> str:
-    """Return the name of a browser's channel, which everybody may see."""
+    """Return the name of a browser's channel, which every user may see."""
     return f"browser-{browser_id[:NAME_CHARS]}"
 
 
 def subject_of(url: str) -> str:
-    """Return where a push service writes when something is wrong, by the service's address."""
+    """Return the contact address for push services, derived from the address of Vigia."""
     if url.startswith("https://"):
         return url
-    # Push services refuse an http address, and those of browsers on localhost hardly write there.
+    # Push services refuse `http` addresses, so an http installation names a mail address.
     return f"mailto:vigia@{urlsplit(url).hostname or 'localhost'}"
 
 
@@ -66,18 +66,21 @@ async def subscribe(
     now: datetime,
     actor: str,
 ) -> Stored:
-    """Store a browser, or what changed of one. Raises InvalidError or ConflictError."""
+    """Store a browser, or update one that is stored. Raises InvalidError or ConflictError."""
     pair = service_key_pair(keys)
     if wanted.server_key != pair.public:
         raise ConflictError(
-            "the browser subscribed to another key than the service's: end its subscription, and "
-            "subscribe again with the key of GET /push/key"
+            "the browser subscribed with a key that is not this service's; end its subscription, "
+            "then subscribe again with the key of GET /push/key"
         )
     endpoint, given = wanted.subscription.endpoint, wanted.subscription.keys
     try:
         subscription_of(given.p256dh, given.auth)
     except ValueError:
-        raise InvalidError("subscription: p256dh and auth are not those of a browser") from None
+        raise InvalidError(
+            "subscription: the keys p256dh and auth are invalid; send the ones of the browser's "
+            "PushSubscription"
+        ) from None
     terms = Terms(
         name=name_of(id_of(endpoint)),
         type=TYPE,
@@ -102,7 +105,7 @@ async def _check_room(connection: Connection) -> None:
     found = await channel_store.read_all(connection)
     if sum(one.type == TYPE for one in found) >= BROWSERS_MAX:
         raise ConflictError(
-            f"{BROWSERS_MAX} browsers are notified already; remove one that is not used any more"
+            f"{BROWSERS_MAX} browsers are notified already; remove one that is no longer used"
         )
 
 
@@ -111,22 +114,23 @@ async def find(connection: Connection, keys: SecretKeys, browser_id: str) -> Sto
     found = await channel_store.read_named(connection, name_of(browser_id))
     if found is None or found.type != TYPE:
         raise NotFoundError("this browser is not notified")
-    # The name has only the beginning of the id, which everybody may see.
+    # The name contains only the beginning of the id, and every user can see it. Compare the whole
+    # id, so that only those who know the endpoint get further.
     if id_of(channel_store.opened_by(keys, found).url) != browser_id:
         raise NotFoundError("this browser is not notified")
     return found
 
 
 async def unsubscribe(connection: Connection, keys: SecretKeys, browser_id: str) -> str:
-    """Remove a browser, also from its contacts, and return the name of its channel.
+    """Remove a browser, also from all contacts, and return the name of its channel.
 
-    Raises NotFoundError, or ConflictError while a route or a policy needs it.
+    Raises NotFoundError, or ConflictError if a route or a policy names it.
     """
     found = await find(connection, keys, browser_id)
     if policies := await policy_store.naming(connection, "channel", found.name):
         raise ConflictError(
-            f"the policies {', '.join(policies)} tell this browser; take {found.name} out of them "
-            "first"
+            f"the policies {', '.join(policies)} notify this browser; remove {found.name} from "
+            "them first"
         )
     await gone.drop_addresses(connection, found.id)
     await channel_store.delete(connection, found.id)

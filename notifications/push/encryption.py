@@ -1,4 +1,4 @@
-"""Encrypts a push message for one subscription: RFC 8291, in one record of RFC 8188."""
+"""Encrypts a push message for one subscription (RFC 8291), as one record of RFC 8188."""
 
 import os
 
@@ -18,12 +18,12 @@ from msgspec import Struct
 from notifications.push.base64url import decoded
 
 PAYLOAD_BYTES_MAX = 3993
-"""What is left of the 4,096 bytes that push services take, after head, tag and delimiter."""
+"""What remains of the 4,096 bytes that push services accept, without header, tag and delimiter."""
 RECORD_BYTES = 4096
 SALT_BYTES = 16
 AUTH_BYTES = 16
 LAST_RECORD = b"\x02"
-"""Delimiter before the padding, of which there is none."""
+"""The delimiter after the plain text of the last record. There is no padding."""
 
 
 class Subscription(Struct, frozen=True):
@@ -34,16 +34,19 @@ class Subscription(Struct, frozen=True):
 
 
 def subscription_of(p256dh: str, auth: str) -> Subscription:
-    """Read the keys, which are base64url. Raises ValueError for what no browser makes."""
+    """Decode the keys, which are base64url. Raises ValueError if they are not keys of a browser."""
     secret = decoded(auth)
     if len(secret) != AUTH_BYTES:
-        raise ValueError(f"auth has {AUTH_BYTES} bytes")
+        raise ValueError(f"auth must have {AUTH_BYTES} bytes")
     key = EllipticCurvePublicKey.from_encoded_point(SECP256R1(), decoded(p256dh))
     return Subscription(key, secret)
 
 
 def encrypt(payload: bytes, to: Subscription) -> bytes:
-    """Return the body of a message of at most `PAYLOAD_BYTES_MAX`, by a key for it alone."""
+    """Encrypt at most `PAYLOAD_BYTES_MAX` bytes and return the body of the request.
+
+    Each message has its own key pair and salt.
+    """
     return _encrypted(payload, to, generate_private_key(SECP256R1()), os.urandom(SALT_BYTES))
 
 
@@ -58,7 +61,7 @@ def _encrypted(
     4. Encrypt one record, whose head holds what the browser needs to do the same.
     """
     if len(payload) > PAYLOAD_BYTES_MAX:
-        raise ValueError(f"a push message has at most {PAYLOAD_BYTES_MAX} bytes")
+        raise ValueError(f"a push message may have at most {PAYLOAD_BYTES_MAX} bytes")
     own, theirs = point_of(key.public_key()), point_of(to.public_key)
     agreed = key.exchange(ECDH(), to.public_key)
     secret = _derive(agreed, to.auth, b"WebPush: info\0" + theirs + own, 32)
@@ -69,7 +72,7 @@ def _encrypted(
 
 
 def point_of(key: EllipticCurvePublicKey) -> bytes:
-    """Return a public key as 65 bytes."""
+    """Return a public key as an uncompressed point of 65 bytes."""
     return key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
 
 

@@ -1,4 +1,7 @@
-"""Says to a push service who sends: VAPID, RFC 8292. Each browser subscribes to one key pair."""
+"""Identifies the sender to push services (VAPID, RFC 8292).
+
+A browser subscribes to one key pair.
+"""
 
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -20,31 +23,35 @@ from notifications.push.encryption import point_of
 from runtime.encryption.secret_keys import SecretKeys
 
 GOOD_FOR = timedelta(hours=12)
-"""RFC 8292 allows 24 hours; half of it leaves room for clocks that differ."""
+"""The life of a token. RFC 8292 allows 24 hours; half of that tolerates clocks that differ."""
 NUMBER_BYTES = 32
 PURPOSES = ("web push 1", "web push 2")
-"""Of the bytes of the secret key that the service's own pair is made of."""
+"""The purposes from which the service's own key pair is derived.
+
+One purpose alone gives too few bytes.
+"""
 
 
 class KeyPair(NamedTuple):
-    """Both keys in base64url; browsers are given the public one as `applicationServerKey`."""
+    """A key pair in base64url. Browsers get the public key as `applicationServerKey`."""
 
     private: str
     public: str
 
 
 def make_key_pair() -> KeyPair:
-    """Make a pair by chance."""
+    """Create a random key pair."""
     return _pair_of(generate_private_key(SECP256R1()))
 
 
 def service_key_pair(keys: SecretKeys) -> KeyPair:
-    """Return the pair that browsers subscribe to: of the first secret key, so alike on replicas.
+    """Return the key pair that browsers subscribe to.
 
-    After another secret key there is another pair. Subscriptions outlive it, because each channel
-    keeps the private key that its browser subscribed to.
+    It is derived from the first secret key, so all replicas have the same one. A new secret key
+    leads to a new pair. Existing subscriptions stay valid, because each channel stores the private
+    key that its browser subscribed to.
     """
-    # FIPS 186-5, A.2.1: bits beyond those of the order, so that no number is likelier than others.
+    # FIPS 186-5, A.2.1: take more bits than the order has, so that all numbers are equally likely.
     seed = b"".join(keys.derive(purpose)[0] for purpose in PURPOSES)
     curve = SECP256R1()
     number = int.from_bytes(seed, "big") % (curve.group_order - 1) + 1
@@ -57,22 +64,22 @@ def _pair_of(key: EllipticCurvePrivateKey) -> KeyPair:
 
 
 def private_key_of(text: str) -> EllipticCurvePrivateKey:
-    """Read a private key: 32 bytes in base64url. Raises ValueError."""
+    """Decode a private key: 32 bytes in base64url. Raises ValueError."""
     raw = decoded(text)
     if len(raw) != NUMBER_BYTES:
-        raise ValueError(f"a private key has {NUMBER_BYTES} bytes")
+        raise ValueError(f"a private key must have {NUMBER_BYTES} bytes")
     return derive_private_key(int.from_bytes(raw, "big"), SECP256R1())
 
 
 def public_key_of(key: EllipticCurvePrivateKey) -> str:
-    """Return the public key of a private one."""
+    """Return the public key of a private key, in base64url."""
     return encoded(point_of(key.public_key()))
 
 
 def authorization(key: EllipticCurvePrivateKey, endpoint: str, subject: str, now: datetime) -> str:
-    """Return the header `Authorization` for an endpoint: a signed token, and the public key.
+    """Return the header `Authorization` for an endpoint: a signed token and the public key.
 
-    `subject` is `mailto:` or `https:`; a push service writes there when something is wrong.
+    `subject` is a `mailto:` or `https:` address where a push service can report problems.
     """
     parts = urlsplit(endpoint)
     claims = {
@@ -82,7 +89,8 @@ def authorization(key: EllipticCurvePrivateKey, endpoint: str, subject: str, now
     }
     head = encoded(msgspec.json.encode({"typ": "JWT", "alg": "ES256"}))
     signed = f"{head}.{encoded(msgspec.json.encode(claims))}"
-    # A token holds the two numbers of a signature side by side (RFC 7518, section 3.4).
+    # A token contains the two numbers of the signature side by side (RFC 7518, section 3.4), while
+    # the library returns them in DER.
     numbers = decode_dss_signature(key.sign(signed.encode(), ECDSA(SHA256())))
     signature = b"".join(number.to_bytes(NUMBER_BYTES, "big") for number in numbers)
     return f"vapid t={signed}.{encoded(signature)}, k={public_key_of(key)}"

@@ -1,1 +1,1 @@
-"""What several channels make of a message: text of a limited length, buttons, a mail."""
+"""Renderings that several channels share: plain text for SMS, buttons, and mail."""

@@ -1,4 +1,4 @@
-"""How a message looks at a glance: a sign and a colour for its level, or for the end of it."""
+"""The sign and the colour of a message, which show its level, or that the alert is resolved."""
 
 from msgspec import Struct
 
@@ -7,7 +7,7 @@ from notifications.message import Message
 
 
 class Appearance(Struct, frozen=True):
-    """A sign before the title, and a colour on which white text can be read."""
+    """A sign before the title, and a colour with enough contrast for white text."""
 
     sign: str
     color: int
@@ -15,7 +15,7 @@ class Appearance(Struct, frozen=True):
 
     @property
     def css(self) -> str:
-        """Return the colour as HTML writes it."""
+        """Return the colour in CSS notation."""
         return f"#{self.color:06x}"
 
 
@@ -30,7 +30,7 @@ BY_LEVEL = {
 
 
 def appearance(message: Message) -> Appearance:
-    """Return what shows at a glance how bad it is."""
+    """Return the sign and the colour of a message."""
     if message.is_resolved:
         return RESOLVED
     return BY_LEVEL[message.level] if message.level else NEUTRAL

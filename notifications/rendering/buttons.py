@@ -1,4 +1,4 @@
-"""The links of a message as buttons, named in the reader's language."""
+"""The links of a message as buttons with labels in the reader's language."""
 
 from collections.abc import Iterator
 from urllib.parse import quote
@@ -10,25 +10,25 @@ from notifications.message import Message
 
 URL_CHARS_MAX = 2000
 URL_CHARACTERS = ":/?#[]@!$&'()*+,;=%~"
-"""What RFC 3986 lets stand in an address, beside letters, digits and `-._`."""
+"""The characters of a URL besides letters, digits and `-._` (RFC 3986, section 2)."""
 
 ORDER = ("acknowledge", "alert", "runbook", "chart", "resolve")
-"""What is needed first in the night; channels that show few buttons show the first."""
+"""The order of importance. Channels that show only a few buttons show the first ones."""
 LABEL_OF = {"alert": "open"}
 
 
 class Button(Struct, frozen=True):
-    """One link."""
+    """A link with its label."""
 
     name: str
     """The field of `Links`."""
     label: str
     url: str
-    """An HTTP address without quotes, angle brackets, bars or white space."""
+    """An HTTP URL without quotes, angle brackets, bars or white space."""
 
 
 def buttons(message: Message) -> Iterator[Button]:
-    """Yield a button for each link that is an HTTP address."""
+    """Yield a button for each link that is an HTTP URL."""
     labels = LABELS[message.language]
     for name in ORDER:
         url = web_address(getattr(message.links, name))
@@ -37,9 +37,9 @@ def buttons(message: Message) -> Iterator[Button]:
 
 
 def web_address(text: str) -> str:
-    """Return an address that ends no link of a markup; "" for what is none, or is too long.
+    """Return a URL that is safe in markup, or "" if the text is not a URL or is too long.
 
-    The address of a runbook is a text that someone wrote into a rule.
+    The link to a runbook is a text that a user wrote into a rule, so it may contain anything.
     """
     url = quote(text.strip(), safe=URL_CHARACTERS)
     is_web = url.startswith(("https://", "http://"))

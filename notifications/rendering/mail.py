@@ -1,6 +1,6 @@
-"""A message as a mail: plain text and HTML, the picture inside, and what keeps a thread together.
+"""Renders a message as mail: plain text, HTML, the picture, and the headers of its thread.
 
-No text of a message becomes a header, but for the subject, which is made one line first.
+The subject is the only header that contains a text of the message. It is reduced to one line first.
 """
 
 import hashlib
@@ -21,19 +21,22 @@ from notifications.rendering.buttons import buttons
 SENDER_NAME = "Vigia"
 SUBJECT_CHARS_MAX = 250
 TEXT_CHARS_MAX = 100_000
-"""Servers limit the whole mail, to some megabytes."""
+"""Mail servers limit the size of a mail to some megabytes."""
 ID_WORD = re.compile(r"[A-Za-z0-9._-]{1,32}")
 ID_DOMAIN_CHARS_MAX = 30
-"""An id and the name of its header fill one line: folded, mail programs do not find it."""
+"""With a shorter domain, an id and its header name fit on one line.
+
+Mail programs do not recognize ids that are folded.
+"""
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 POLICY = SMTP.clone(cte_type="7bit")
-"""7 bits pass through every server."""
+"""Every server accepts 7 bits."""
 UNFOLDED = POLICY.clone(max_line_length=998)
-"""Lines as long as any may be (RFC 5322, 2.1.1)."""
+"""The longest lines that are allowed (RFC 5322, section 2.1.1)."""
 URGENT = {Level.CRITICAL, Level.EMERGENCY}
 PICTURE_ID = "chart@vigia.invalid"
 BOUNDARIES = ("=_text-or-page", "=_page-and-picture")
-"""Neither quoted-printable nor base64 can hold `=_`."""
+"""Neither quoted-printable nor base64 can contain `=_`, so no part can contain a boundary."""
 
 BODY_STYLE = (
     "margin:0;padding:16px;font-size:15px;line-height:1.5;"
@@ -45,18 +48,18 @@ LINK_STYLE = (
     "border:1px solid;text-decoration:none;font-weight:600"
 )
 LABEL_STYLE = "text-align:left;padding:2px 16px 2px 0;font-weight:600"
-"""Styles stand at each element: mail programs drop sheets."""
+"""Inline styles, because mail programs drop style sheets."""
 
 
 def mail_of(message: Message, *, sender: str, to: tuple[str, ...], now: datetime) -> EmailMessage:
-    """Return the mail. The addresses have to be checked before."""
+    """Return the mail. The caller must have checked the addresses."""
     mail = EmailMessage(policy=POLICY)
     mail["Subject"] = cut(one_line(message.title), SUBJECT_CHARS_MAX)
     mail["From"] = Address(SENDER_NAME, addr_spec=sender)
     mail["To"] = [Address(addr_spec=one) for one in to]
     mail["Date"] = now
     _add_ids(mail, message, sender.rpartition("@")[2])
-    # Nothing answers these by itself: no holiday notice, no loop of two robots.
+    # Prevents automatic answers, such as holiday notices or loops between two programs.
     mail["Auto-Submitted"] = "auto-generated"
     mail["X-Auto-Response-Suppress"] = "All"
     if message.level in URGENT and not message.is_resolved:
@@ -66,10 +69,11 @@ def mail_of(message: Message, *, sender: str, to: tuple[str, ...], now: datetime
 
 
 def bytes_of(mail: EmailMessage) -> bytes:
-    """Return the mail as it is sent.
+    """Return the mail as bytes to send.
 
-    Python folds a subject of ASCII so that its first line may be empty, which filters take for
-    spam. One of other characters is in words of at most 75 bytes, and has to be folded.
+    Python may fold an ASCII subject so that its first line is empty, which filters treat as spam.
+    So only other subjects are folded: they are encoded in words of at most 75 bytes, which must be
+    folded.
     """
     return mail.as_bytes(policy=UNFOLDED if str(mail["Subject"]).isascii() else POLICY)
 
@@ -80,7 +84,11 @@ def one_line(text: str) -> str:
 
 
 def _add_ids(mail: EmailMessage, message: Message, domain: str) -> None:
-    """Name the mail, and the thread: a mail that nobody got, which all of the thread answer to."""
+    """Set the Message-ID and the ids of the thread.
+
+    The root of a thread is an id that no mail has. All mails of the thread refer to it, so that
+    programs group them even if the first one is missing.
+    """
     mail["Message-ID"] = _id(message.key, domain)
     if message.thread:
         thread = _id(message.thread, domain)

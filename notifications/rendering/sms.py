@@ -1,7 +1,7 @@
-"""Text for an SMS: no control characters, and none that makes every other one cost twice as much.
+"""Text for an SMS, in the cheap alphabet if possible and without control characters.
 
-An SMS has 160 characters of the GSM alphabet (GSM 03.38), or 70 of any other. One typographic quote
-is enough for the second, so that what has a plain form is written plainly.
+An SMS contains 160 characters of the GSM alphabet (GSM 03.38), or 70 characters if any is outside
+of it. A single typographic quote doubles the price, so it is replaced by a plain one.
 """
 
 import re
@@ -10,10 +10,10 @@ import unicodedata
 from notifications.cutting import cut, utf16_length
 
 LENGTH_MAX = 1600
-"""What Twilio takes, in UTF-16 code units."""
+"""The limit of Twilio, in UTF-16 code units."""
 JOINER = "\u200d"
 NO_CHARACTERS = "\ufffe\uffff"
-"""Not even XML may hold these."""
+"""These are not allowed even in XML."""
 LINE_ENDS = re.compile("\r\n|[\r\v\f\x1c\x1d\x1e\x85\u2028\u2029]")
 PLAIN = str.maketrans(
     {
@@ -45,24 +45,24 @@ PLAIN = str.maketrans(
 
 
 def plain(text: str) -> str:
-    """Return the text without control characters, and in the GSM alphabet where it can be.
+    """Return the text without control characters, with GSM characters where there are equivalents.
 
-    ESC, which begins an extended character in that alphabet, is one of them, and so are marks that
-    turn the direction of writing. Line breaks stay.
+    Removed are also ESC, which starts an extended GSM character, and marks that change the
+    direction of writing. Line breaks stay.
     """
     lines = LINE_ENDS.sub("\n", text).translate(PLAIN)
     return "".join(letter for letter in lines if _is_written(letter))
 
 
 def fitting(text: str, ending: str) -> str:
-    """Return a plain text with its ending, of which the text alone is cut."""
+    """Return a plain text with an ending. If they are too long, only the text is cut."""
     ending = plain(ending)
     room = LENGTH_MAX - utf16_length(ending)
     return plain(cut(plain(text), room, _length)) + ending
 
 
 def _length(text: str) -> int:
-    """Return the length that a plain text will have: the ellipsis of a cut one becomes dots."""
+    """Return the length of the resulting plain text. It counts an ellipsis as three dots."""
     return utf16_length(text.translate(PLAIN))
 
 

@@ -1,1 +1,1 @@
-"""What people answer to a message, without opening Vigia: a button, or a word."""
+"""Replies to messages without opening Vigia: a button, a link or a text."""

@@ -1,4 +1,4 @@
-"""Does what people answer to messages: by a link, a button, or a text."""
+"""Acts on replies to messages: by a link, a button or a text."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -14,7 +14,7 @@ from db import queries
 from db.queries import Connection
 from model.errors import ConflictError, InvalidError, UnavailableError
 from notifications import link_store, links
-from notifications.link_store import Found
+from notifications.link_store import StoredLink
 from notifications.links import Token
 from notifications.outbox.pool_share import PoolShare
 from notifications.replies.reply import Action, Reply
@@ -23,7 +23,7 @@ from runtime.encryption.secret_keys import SecretKeys
 log = structlog.get_logger()
 
 _QUERIES = queries.load(__file__)
-TOLD_OF = _QUERIES["told_of"]
+FIRING = _QUERIES["firing"]
 
 COMMENT = "by an answer to a message"
 ACT_OF: dict[Action, Act] = {
@@ -34,7 +34,7 @@ ACT_OF: dict[Action, Act] = {
 
 
 class Acting(Struct, frozen=True, kw_only=True):
-    """Acts on replies of one channel, in the name of whoever sent each."""
+    """Acts on the replies to one channel, in the name of the sender of each."""
 
     pool: PoolShare
     keys: SecretKeys
@@ -44,16 +44,16 @@ class Acting(Struct, frozen=True, kw_only=True):
     now: Callable[[], datetime]
 
     async def on_reply(self, reply: Reply) -> str:
-        """Do what a reply asks for and return what to answer. Raises DomainError."""
+        """Do what a reply asks for and return the text to send back. Raises DomainError."""
         if reply.action not in ACT_OF:
-            # Providers keep the list of who wants no messages themselves.
+            # STOP and START: the provider itself stores who wants no messages.
             return ""
         try:
             async with self.pool.connection() as connection, connection.transaction():
                 words = await self._act(connection, reply)
         except (psycopg.Error, TimeoutError) as error:
             log.warning("reply_failed", reason=str(error))
-            raise UnavailableError("Vigia cannot reach its database; answer again soon") from error
+            raise UnavailableError("Vigia cannot reach its database; reply again soon") from error
         self.announce()
         return words
 
@@ -71,7 +71,7 @@ class Acting(Struct, frozen=True, kw_only=True):
         return f"Alert {reply.alert_id} is {act.transition}."
 
     async def _follow(self, connection: Connection, reply: Reply) -> str:
-        """Use up the link of a button, in the name of whoever pressed it."""
+        """Use the link of a button, in the name of the person who pressed it."""
         now = self.now()
         token = links.read(self.keys.derive(links.PURPOSE), reply.token, now)
         found = await link_store.find(connection, token)
@@ -80,27 +80,32 @@ class Acting(Struct, frozen=True, kw_only=True):
 
     async def _acknowledge_all(self, connection: Connection, sender: str) -> str:
         await lock(connection)
-        cursor = await connection.execute(TOLD_OF, {"channel_id": self.channel_id})
+        cursor = await connection.execute(FIRING, {"channel_id": self.channel_id})
         ids = [alert_id for (alert_id,) in await cursor.fetchall()]
         for alert_id in ids:
             await take(
                 connection, ACKNOWLEDGE, alert_id, self.now(), sender, self.on_transitions, COMMENT
             )
-        return f"{len(ids)} acknowledged." if ids else "Nothing fires that you were told of."
+        return f"{len(ids)} acknowledged." if ids else "No alert of this channel is firing."
 
 
 async def follow(
     connection: Connection,
     token: Token,
-    found: Found,
+    found: StoredLink,
     now: datetime,
     on_transitions: Sequence[OnTransitions],
     sender: str = "",
 ) -> None:
-    """Use a link up and act on its alert. Raises ConflictError; the transaction is undone then."""
+    """Use a link and act on its alert.
+
+    The lock of the alerts comes first, in the same order as everywhere else. Raises ConflictError
+    if the link was used before. The exception rolls the transaction back, so a failed action does
+    not use up the link.
+    """
     await lock(connection)
     if not await link_store.use(connection, token, now):
-        raise ConflictError("this link was used before")
+        raise ConflictError("this link was already used")
     act = ACTS[found.action]
     actor = sender or found.person
     await take(connection, act, found.alert_id, now, actor, on_transitions, COMMENT)

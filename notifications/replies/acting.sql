@@ -1,5 +1,5 @@
--- name: told_of
--- The alerts that still fire and that a channel was told of.
+-- name: firing
+-- The firing alerts about which the channel has a delivery.
 SELECT DISTINCT a.id
 FROM system_alerts a
 JOIN deliveries d ON d.alert_id = a.id AND d.channel_id = %(channel_id)s

@@ -1,4 +1,4 @@
-"""Listens to the bots of Telegram channels for as long as these are there and enabled."""
+"""Listens for replies to the bots of all enabled Telegram channels."""
 
 import asyncio
 from collections.abc import Callable
@@ -22,7 +22,7 @@ LOOK_EVERY_S = 10.0
 
 
 class Listeners(Struct, frozen=True, kw_only=True):
-    """One task for each bot. Telegram lets one process at a time ask; the others wait."""
+    """One task for each bot. Telegram allows one polling process per bot; the others wait."""
 
     pool: PoolShare
     egress: Egress
@@ -38,7 +38,7 @@ class Listeners(Struct, frozen=True, kw_only=True):
                 try:
                     wanted = {(one.id, one.updated_at): one for one in await self._channels()}
                 except FAILURES as error:
-                    # Who is listened to goes on to be: only changes wait for the database.
+                    # Running tasks continue. Only changes of channels wait for the database.
                     log.warning("channels_not_read", reason=str(error))
                 else:
                     for key in tasks.keys() - wanted.keys():

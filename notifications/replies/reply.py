@@ -1,4 +1,4 @@
-"""A reply to a message: what someone asks for, about which alert, and who it is."""
+"""A reply to a message: the requested action, the alert and the sender."""
 
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
@@ -9,40 +9,41 @@ from notifications.message import Message
 
 
 class Action(StrEnum):
-    """What a reply asks for."""
+    """The action that a reply asks for."""
 
     ACKNOWLEDGE = "acknowledge"
     ACKNOWLEDGE_ALL = "acknowledge_all"
-    """Every alert that the sender was told of."""
+    """Acknowledge every firing alert of the channel."""
     RESOLVE = "resolve"
     STOP = "stop"
-    """Send me nothing more."""
+    """Stop sending messages to the sender."""
     START = "start"
-    """Send me messages again."""
+    """Start sending messages to the sender again."""
 
 
 class Reply(Struct, frozen=True, kw_only=True):
-    """One reply; it names an alert by its id, or by the token of a link, or not at all."""
+    """One reply. It names an alert by its number or by the token of a link, or names none."""
 
     action: Action
     sender: str
-    """Who it is, as the provider says: a name, an id, a phone number."""
+    """The sender as the provider identifies it: a name, an id or a phone number."""
     alert_id: int | None = None
     token: str = ""
-    """Of `/l/{token}`: good for one use, and for this action alone."""
+    """The token of `/l/{token}`, valid for one use and for this action only."""
 
 
 OnReply = Callable[[Reply], Awaitable[str]]
-"""Does what a reply asks for, and returns what to answer: one or two sentences.
+"""Does what a reply asks for and returns one or two sentences to send back.
 
-A DomainError is answered with its own words. Nothing else may be raised. A reply may come twice.
+If it raises a DomainError, the text of the error is sent back. It must not raise anything else. It
+may get the same reply twice.
 """
 
 
 def button_data(action: Action, link: str, message: Message) -> str:
-    """Return what a button carries: the token of its link, or the id of the only alert.
+    """Return the data of a button: the token of its link, or the number of the only alert.
 
-    It is at most 64 bytes long, which is what Telegram takes; "" means that there is no button.
+    Telegram allows 64 bytes. "": the message cannot have the button.
     """
     initial = action.value[0]
     token = link.rpartition("/l/")[2] if "/l/" in link else ""
@@ -56,7 +57,7 @@ INITIALS = {action.value[0]: action for action in (Action.ACKNOWLEDGE, Action.RE
 
 
 def pressed(data: str, sender: str) -> Reply | None:
-    """Return what a button asks for; None if it is no button of ours."""
+    """Return the reply of a pressed button. None: the button is not from Vigia."""
     action, kind, rest = INITIALS.get(data[:1]), data[1:2], data[2:]
     if action is None or not rest:
         return None
@@ -67,4 +68,4 @@ def pressed(data: str, sender: str) -> Reply | None:
 
 
 ID_DIGITS_MAX = 18
-"""More digits are no bigint."""
+"""A number with more digits does not fit into a bigint."""

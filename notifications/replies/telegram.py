@@ -1,7 +1,7 @@
-"""Replies from Telegram: buttons that were pressed, and texts such as `/ack 41`.
+"""Receives replies from Telegram: pressed buttons, and texts such as `/ack 41`.
 
-Vigia asks for them by long polling, so that it needs no public address. One process at a time may
-ask for a bot's updates.
+Vigia polls with long requests, so that it needs no public address. Telegram allows one polling
+process per bot.
 """
 
 import asyncio
@@ -26,12 +26,12 @@ from runtime.network.egress import Egress
 log = structlog.get_logger()
 
 POLL_S = 25
-"""How long Telegram keeps a question open while there is nothing to say."""
+"""How long Telegram keeps a request open if there are no updates."""
 ANSWER_S = 10.0
-"""How much longer an answer may take."""
+"""How much longer an answer may take than the open request."""
 UPDATES_MAX = 10
 UPDATES_BYTES_MAX = 2 * 1024 * 1024
-"""Ten updates, each with a message that answers another: far more than they can have."""
+"""Far more than ten updates can have, each with the message that it replies to."""
 TOAST_LENGTH_MAX = 200
 SENDER_LENGTH_MAX = 100
 PAUSE_S_MAX = 60.0
@@ -94,7 +94,10 @@ async def listen(
     *,
     language: Language = Language.ENGLISH,
 ) -> None:
-    """Poll until cancelled. What Telegram was not told to forget comes again after a restart."""
+    """Poll until cancelled.
+
+    After a restart, Telegram repeats the updates that were not confirmed by a later poll.
+    """
     offset, failures = 0, 0
     while True:
         try:
@@ -119,10 +122,11 @@ async def poll(
     poll_s: int = POLL_S,
     language: Language = Language.ENGLISH,
 ) -> int:
-    """Wait for updates, act on those of the configured chat, and return the offset of the next.
+    """Wait for updates, act on those of the configured chat, and return the next offset.
 
-    Asking with that offset tells Telegram to forget what came before; 0 asks for everything that it
-    still has. Raises DeliveryError.
+    A poll with that offset confirms all earlier updates, and Telegram deletes them. With offset 0,
+    Telegram returns all updates that it still has. So an update is confirmed only after Vigia has
+    acted on it. Raises DeliveryError.
     """
     question = {
         "offset": offset,
@@ -150,7 +154,7 @@ async def poll(
 
 
 class Replies(Struct, frozen=True):
-    """Acts on updates, and tells each sender what came of it."""
+    """Acts on updates and sends the result to each sender."""
 
     egress: Egress
     channel: Channel
@@ -159,7 +163,7 @@ class Replies(Struct, frozen=True):
     words: ReplyWords
 
     async def to(self, raw: Raw) -> None:
-        """Act on one update; one that is not understood, or of another chat, is passed over."""
+        """Act on one update. Ignore it if it is malformed or from another chat."""
         try:
             update = msgspec.json.decode(raw, type=Update)
         except (msgspec.MsgspecError, ValueError):
@@ -197,14 +201,17 @@ class Replies(Struct, frozen=True):
             return str(error)
 
     async def _reply(self, method: str, fields: dict[str, Any]) -> None:
-        """Say something back. What was asked for is done; nobody has to hear of it."""
+        """Send an answer. A failure is only logged, because the action itself has succeeded."""
         try:
             await call(self.egress, self.channel, method, _json(fields), self.now)
         except DeliveryError as error:
             log.info("reply_unanswered", channel=self.channel.name, reason=str(error))
 
     def _is_ours(self, chat: Chat) -> bool:
-        """Return whether a chat may act: anybody can write to a bot."""
+        """Return whether a chat may act.
+
+        Anybody can write to a bot, so all other chats are ignored.
+        """
         ours = str(settings_of(self.channel, TelegramSettings).chat_id)
         if ours.startswith("@"):
             return ours.lower() == f"@{chat.username}".lower()
@@ -212,7 +219,7 @@ class Replies(Struct, frozen=True):
 
 
 def _name(user: User) -> str:
-    """Return a name with the id, because everybody chooses their own name."""
+    """Return a user's name with the id, because users choose their names freely."""
     chosen = user.username or f"{user.first_name} {user.last_name}"
     printable = "".join(letter for letter in chosen if letter.isprintable()).strip()
     return f"{cut(printable, SENDER_LENGTH_MAX)} (Telegram {user.id})".strip()

@@ -1,7 +1,7 @@
-"""Replies by SMS: Twilio posts them to Vigia, signed, and is answered in TwiML.
+"""Receives replies by SMS: Twilio posts them to Vigia, signed, and gets TwiML as the answer.
 
-`41a` acknowledges alert 41, `41r` resolves it, `41aa` acknowledges every alert of the sender, and
-STOP and START end and resume messages, which Twilio itself answers.
+`41a` acknowledges alert 41, `41r` resolves it, and `41aa` acknowledges all firing alerts of the
+channel. STOP and START end and resume messages; Twilio itself answers them.
 """
 
 import base64
@@ -40,16 +40,19 @@ Fields = Sequence[tuple[str, str]]
 
 
 class UnsignedError(Exception):
-    """The request is not Twilio's, or its address is not `VIGIA_PUBLIC_URL`: answer 403."""
+    """The signature is wrong: the request is not from Twilio, or VIGIA_PUBLIC_URL is wrong."""
 
 
 class HelpLimit(Struct):
-    """Helps each sender once an hour: two programs that answer each other would never end."""
+    """Sends help to each sender at most once an hour.
+
+    Otherwise two programs could answer each other endlessly.
+    """
 
     helped_at: dict[str, datetime] = field(default_factory=dict)
 
     def allows(self, sender: str, now: datetime) -> bool:
-        """Return whether to help now, and remember it."""
+        """Return whether to send help now. If so, remember the time."""
         self.helped_at = {one: at for one, at in self.helped_at.items() if now - at < HELP_PERIOD}
         if sender in self.helped_at or len(self.helped_at) >= HELP_SENDERS_MAX:
             return False
@@ -58,20 +61,23 @@ class HelpLimit(Struct):
 
 
 class Inbox(Struct, frozen=True, kw_only=True):
-    """Takes what Twilio posts for one channel."""
+    """Handles the requests that Twilio posts for one channel."""
 
     token: str
-    """The account's auth token, which signs."""
+    """The account's auth token, which is the key of the signatures."""
     url: str
-    """The public address that Twilio was given, with its query."""
+    """The public URL that was configured at Twilio, with its query."""
     numbers: Collection[str]
-    """Who may act, such as +5511912345678. A number can be forged: give nobody else the number."""
+    """The phone numbers that may act, such as +5511912345678.
+
+    A sender number can be forged, so do not publish the receiving number.
+    """
     on_reply: OnReply
     help_limit: HelpLimit
     language: Language = Language.ENGLISH
 
     async def receive(self, body: bytes, signature: str, now: datetime) -> str:
-        """Act on one message, and return the answer as TwiML. Raises UnsignedError."""
+        """Act on one message and return the answer as TwiML. Raises UnsignedError."""
         fields = _fields_of(body)
         if not hmac.compare_digest(signature_of(self.token, self.url, fields), signature.encode()):
             raise UnsignedError
@@ -110,7 +116,7 @@ def _fields_of(body: bytes) -> Fields:
 def signature_of(token: str, url: str, fields: Fields) -> bytes:
     """Return the header `X-Twilio-Signature` of a request.
 
-    Twilio signs the whole address with every name and value, in the order of the names.
+    Twilio signs the full URL followed by all names and values, sorted by name.
     """
     signed = url + "".join(name + value for name, value in sorted(set(fields)))
     digest = hmac.new(token.encode(), signed.encode(), hashlib.sha1)
@@ -118,7 +124,7 @@ def signature_of(token: str, url: str, fields: Fields) -> bytes:
 
 
 def twiml(text: str) -> str:
-    """Return an answer with one message, or with none where the text is empty."""
+    """Return TwiML with one message, or without a message if the text is empty."""
     if not text:
         return SILENCE
     words = escape(fitting(text, ""))

@@ -1,4 +1,4 @@
-"""What is said to people who answer messages, in each language of messages."""
+"""Answers to people who reply to messages, in each language of messages."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from notifications.message import Language
 
 
 class ReplyWords(Struct, frozen=True, kw_only=True):
-    """Short sentences; `{number}` stands for the number of an alert."""
+    """Short sentences. `{number}` stands for the number of an alert."""
 
     chat_help: str
     old_button: str
@@ -22,13 +22,13 @@ class ReplyWords(Struct, frozen=True, kw_only=True):
 WORDS: Mapping[Language, ReplyWords] = {
     Language.ENGLISH: ReplyWords(
         chat_help="Write /ack 41 to acknowledge alert 41, or /resolve 41 to resolve it.",
-        old_button="This button does nothing any more.",
+        old_button="This button no longer works.",
         acknowledged="Acknowledged.",
         not_acknowledged="Not acknowledged: open the alert and try again.",
-        sms_alert="Answer {number}a to acknowledge, {number}r to resolve.",
-        sms_group="Answer {number}aa to acknowledge all.",
+        sms_alert="Reply {number}a to acknowledge, {number}r to resolve.",
+        sms_group="Reply {number}aa to acknowledge all.",
         sms_help=(
-            "Vigia: answer 41a to acknowledge alert 41, 41r to resolve it, 41aa to acknowledge all "
+            "Vigia: reply 41a to acknowledge alert 41, 41r to resolve it, 41aa to acknowledge all "
             "alerts, STOP to get no more messages."
         ),
     ),

@@ -1,1 +1,1 @@
-"""Which alerts go where: routes, groups of alerts, and escalations that are under way."""
+"""Routes, groups of alerts, and running escalations."""

@@ -1,4 +1,4 @@
-"""Sends transitions of alerts on their way: by routes, or without any to every channel."""
+"""Routes transitions of alerts to groups and escalations, or to every channel without routes."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -17,11 +17,11 @@ from notifications.routing.matching import RoutedAlert, group_labels, quiet_unti
 from notifications.routing.route_store import StoredRoute
 
 ROUTED = frozenset({"opened", "reopened", "unsuppressed", "escalated"})
-"""Transitions at which an alert is routed: somebody new may have to hear of it."""
+"""Transitions after which an alert is routed, because it may have new recipients."""
 
 
 class _Taken(Struct, frozen=True):
-    """A route that an alert takes because of a transition, and the group that it comes into."""
+    """A route that an alert takes because of a transition, and the group that the alert joins."""
 
     announced: Announced
     route: StoredRoute
@@ -30,17 +30,18 @@ class _Taken(Struct, frozen=True):
 
 
 async def enqueue(connection: Connection, now: datetime, transition_ids: Sequence[int]) -> int:
-    """Write what transitions of alerts lead to; return how many deliveries there are at once.
+    """Write the notifications that transitions of alerts cause; return the deliveries due at once.
 
-    Runs in the transaction that announces the transitions, so that neither is there without the
-    other. A transition that was enqueued before is an error: each is announced once.
+    It runs in the transaction of the transitions, so that either both are stored or neither is.
+    A transition is announced once. Enqueuing it again raises an error.
 
-    1. Each transition that people hear of becomes one notification.
-    2. Where routes are enabled, alerts come into the groups and begin the escalations of those that
-       they take. The planner sends both when their time comes.
-    3. Escalations hear of acknowledgements and ends.
-    4. Whoever was told of an alert, and is in none of its groups, is told at once of what follows.
-       Without routes, so is every channel whose lowest level the alert reaches.
+    1. Each transition that people are notified of becomes one notification.
+    2. Acknowledgements are stored with running escalations. Escalations of resolved and
+       suppressed alerts stop.
+    3. If routes are enabled, alerts join the groups of the routes that they take, and start their
+       policies. The planner sends both when they are due.
+    4. Addresses that already have a delivery about an alert, but no group with it, get the
+       transition at once. Without routes, so does every channel that takes the alert's level.
     """
     if not transition_ids:
         return 0
@@ -51,7 +52,7 @@ async def enqueue(connection: Connection, now: datetime, transition_ids: Sequenc
         taken = _taken(announced, routes, now)
         await _group(connection, announced, taken, {route.id: route for route in routes}, now)
         await _escalate(connection, taken, now)
-    return await outbox.tell(connection, transition_ids, now, is_routed=bool(routes))
+    return await outbox.deliver(connection, transition_ids, now, is_routed=bool(routes))
 
 
 def _taken(
@@ -81,7 +82,7 @@ async def _group(
     routes: dict[int, StoredRoute],
     now: datetime,
 ) -> None:
-    """Let alerts come into groups, and wake the groups in which something has changed."""
+    """Add alerts to groups, and schedule the groups in which something has changed."""
     joining = [one for one in taken if one.route.channels]
     alert_ids = sorted({one.alert_id for one in announced})
     locked = await group_store.lock(connection, alert_ids, [one.place for one in joining])
@@ -99,7 +100,10 @@ async def _group(
 
 
 def _begun(joining: Sequence[_Taken], now: datetime) -> list[NewGroup]:
-    """Return the groups that begin; one goes as early as any of its alerts wants."""
+    """Return the groups to create.
+
+    A group is first sent at the earliest time of any of its alerts.
+    """
     begun: dict[Place, NewGroup] = {}
     for one in joining:
         first_at = first_flush(timing_of(one.route), one.announced.opened_at, now)
@@ -120,7 +124,7 @@ def _times(
 
 
 async def _escalate(connection: Connection, taken: Sequence[_Taken], now: datetime) -> None:
-    """Begin the escalations of policies; quiet hours of the route delay them."""
+    """Start the escalations of policies. Quiet hours of a route delay the start."""
     wanted = [one for one in taken if one.route.policy is not None]
     if not wanted:
         return

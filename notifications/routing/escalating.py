@@ -1,4 +1,4 @@
-"""Takes the steps of escalations that are due, and ends acknowledgements that have expired."""
+"""Runs the escalation steps that are due, and ends expired acknowledgements."""
 
 import asyncio
 from collections.abc import Sequence
@@ -27,10 +27,10 @@ ESCALATIONS_TOGETHER = 100
 async def expire_due(
     connection: Connection, now: datetime, *, on_transitions: Sequence[OnTransitions]
 ) -> int:
-    """End some acknowledgements that have expired; return how many there were.
+    """End a batch of expired acknowledgements and return how many there were.
 
-    In a transaction of its own. The evaluation clock is locked only when there is one to end,
-    because an evaluation may hold it for a while.
+    It opens its own transaction. It locks the evaluation clock only if an acknowledgement has
+    expired, because an evaluation may hold that lock for some time.
     """
     if not await escalation_store.expired(connection, now, ESCALATIONS_TOGETHER):
         return 0
@@ -44,7 +44,7 @@ async def expire_due(
 
 
 class ReachedStep(Struct, frozen=True):
-    """A step that is due now, whom it means, and which addresses it reaches."""
+    """A due step, the people and channels that it names, and the addresses that it notifies."""
 
     step: DueStep
     meant: Recipients
@@ -52,7 +52,7 @@ class ReachedStep(Struct, frozen=True):
 
 
 class Taken(Struct, frozen=True):
-    """Steps of an escalation that are due now, oldest first, and the next one's time."""
+    """The due steps of an escalation, oldest first, and the time of the next step."""
 
     escalation: DueEscalation
     steps: Sequence[ReachedStep]
@@ -60,10 +60,10 @@ class Taken(Struct, frozen=True):
 
 
 async def escalate_due(connection: Connection, now: datetime) -> int:
-    """Take the due steps of some escalations; return how many escalations there were.
+    """Run the due steps of a batch of escalations and return the number of escalations.
 
-    In a transaction of its own. Row locks keep other replicas from taking the same steps. Who is
-    reached is found beside the event loop: a schedule may take milliseconds for each step.
+    It opens its own transaction. Row locks prevent other replicas from running the same steps. The
+    recipients are computed in a thread, because a schedule may take milliseconds for each step.
     """
     async with connection.transaction():
         due = await escalation_store.due(connection, now, ESCALATIONS_TOGETHER)
@@ -75,7 +75,7 @@ async def escalate_due(connection: Connection, now: datetime) -> int:
 
 
 def take_steps(due: Sequence[DueEscalation], reach: Reach, now: datetime) -> list[Taken]:
-    """Return the steps that escalations take now."""
+    """Return the due steps of escalations."""
     return [_taken(one, reach, now) for one in due]
 
 
@@ -91,7 +91,8 @@ def _taken(escalation: DueEscalation, reach: Reach, now: datetime) -> Taken:
     steps = []
     for step in found.due:
         if step.key not in escalation.taken:
-            # Whoever was on call when it was due is told, as quiet hours are now.
+            # The person who was on call when the step was due is notified. Mute and quiet hours
+            # count as of now.
             meant = reach.recipients(policy.steps[step.number - 1], step.at)
             steps.append(ReachedStep(step, meant, reach.addresses(meant, level, now)))
     return Taken(escalation, steps, found.next_at)
@@ -100,13 +101,17 @@ def _taken(escalation: DueEscalation, reach: Reach, now: datetime) -> Taken:
 async def _write(connection: Connection, taken: Sequence[Taken], now: datetime) -> None:
     deliveries = [each for one in taken for each in deliveries_of(one)]
     wanted = {each.step_key for each in deliveries}
-    said = [
-        (_key(one.escalation, each.step), one.escalation.alert_id, _said(one.escalation, each.step))
+    contents = [
+        (
+            _key(one.escalation, each.step),
+            one.escalation.alert_id,
+            _step_data(one.escalation, each.step),
+        )
         for one in taken
         for each in one.steps
     ]
     notifications = await escalation_store.announce(
-        connection, now, [each for each in said if each[0] in wanted]
+        connection, now, [each for each in contents if each[0] in wanted]
     )
     await escalation_store.deliver(connection, notifications, deliveries)
     await escalation_store.take(
@@ -120,7 +125,8 @@ async def _write(connection: Connection, taken: Sequence[Taken], now: datetime) 
 def deliveries_of(taken: Taken) -> list[StepDelivery]:
     """Return the messages of steps that are due together, as after an outage.
 
-    Each address gets one, about the newest step that reaches it: older ones tell it nothing more.
+    Each address gets one message, about the newest step that notifies it. Earlier steps would add
+    nothing.
     """
     found: dict[tuple[int, str], StepDelivery] = {}
     for each in reversed(taken.steps):
@@ -145,7 +151,7 @@ def _delivery(escalation: DueEscalation, step: DueStep, to: StepAddress) -> Step
 
 
 def _report(taken: Taken) -> None:
-    """Log each step that reaches nobody; its policy needs a change."""
+    """Log each step that notifies nobody, because its policy needs a change."""
     for each in taken.steps:
         if not each.addresses:
             log.warning(
@@ -158,20 +164,20 @@ def _report(taken: Taken) -> None:
 
 
 def _key(escalation: DueEscalation, step: DueStep) -> str:
-    """Return what the keys of a step's messages begin with: alert, transition and step.
+    """Return the beginning of the keys of a step's messages: alert, transition and step.
 
-    The escalation's number keeps apart two policies that an alert goes through.
+    It contains the number of the escalation, because an alert may run two policies.
     """
     parts = (escalation.alert_id, escalation.transition_id, f"{escalation.id}.{step.key}")
     return "-".join(("alert", *map(str, parts)))
 
 
-def _said(escalation: DueEscalation, step: DueStep) -> dict[str, object]:
-    """Return what a message says of its step."""
-    said: dict[str, object] = {"number": step.number, "of": len(escalation.policy.steps)}
+def _step_data(escalation: DueEscalation, step: DueStep) -> dict[str, object]:
+    """Return the data about a step that its message contains."""
+    contents: dict[str, object] = {"number": step.number, "of": len(escalation.policy.steps)}
     if step.reason == "acknowledgement_expired":
-        said["expired"] = {
+        contents["expired"] = {
             "person": escalation.acknowledged_by,
             "after_s": whole_seconds(escalation.policy.acknowledgement_expires),
         }
-    return said
+    return contents

@@ -1,4 +1,4 @@
-"""Escalations under way in the database: each timer is a row, so a restart loses none."""
+"""Stores running escalations. Each timer is a column of a row, so a restart loses none."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -23,11 +23,11 @@ TAKE = _QUERIES["take"]
 CHANNELS = _QUERIES["channels"]
 
 ON_CALL = 1
-"""The priority of deliveries to whoever is on call."""
+"""The priority of deliveries to people on call."""
 
 
 class NewEscalation(Struct, frozen=True, kw_only=True):
-    """An alert that is to go through a policy, and when the first step is due."""
+    """An escalation to start: an alert, a policy, and the time of the first step."""
 
     alert_id: int
     transition_id: int
@@ -37,19 +37,19 @@ class NewEscalation(Struct, frozen=True, kw_only=True):
 
 
 class DueEscalation(NewEscalation, frozen=True, kw_only=True):
-    """One whose time has come, kept from others until the transaction ends."""
+    """An escalation with a due step. Its row is locked until the transaction ends."""
 
     id: int
     acknowledged_at: Sequence[datetime]
     acknowledged_by: str
-    """Who acknowledged the alert last; empty: nobody."""
+    """The person who acknowledged the alert last. Empty: nobody did."""
     taken: Sequence[str]
-    """The keys of the steps that were taken."""
+    """The keys of the steps that have run."""
     level: Level
 
 
 class ExpiredAcknowledgement(Struct, frozen=True):
-    """The acknowledgement of an alert that is over by a policy that the alert goes through."""
+    """An acknowledgement that expired according to a policy of its alert."""
 
     alert_id: int
     policy: str
@@ -57,7 +57,7 @@ class ExpiredAcknowledgement(Struct, frozen=True):
 
 
 class StepDelivery(Struct, frozen=True, kw_only=True):
-    """A message to one address about a step; `place` is the end of its key."""
+    """A message to one address about a step. `place` is the end of its idempotency key."""
 
     step_key: str
     alert_id: int
@@ -71,12 +71,15 @@ class StepDelivery(Struct, frozen=True, kw_only=True):
 
 
 async def follow(connection: Connection, transition_ids: Sequence[int], now: datetime) -> None:
-    """Let escalations hear of acknowledgements and ends, in the transaction that announces them."""
+    """Store acknowledgements with running escalations, and stop those of ended alerts.
+
+    It runs in the transaction that announces the transitions.
+    """
     await queries.run(connection, FOLLOW, ids=list(transition_ids), now=now)
 
 
 async def begin(connection: Connection, wanted: Sequence[NewEscalation]) -> None:
-    """Begin escalations, but for alerts that are over or go through the same policy already."""
+    """Start escalations, except for alerts that ended or that already run the same policy."""
     await queries.run(
         connection,
         BEGIN,
@@ -90,23 +93,23 @@ async def begin(connection: Connection, wanted: Sequence[NewEscalation]) -> None
 
 
 async def due(connection: Connection, now: datetime, limit: int) -> list[DueEscalation]:
-    """Return escalations whose next step is due, the longest overdue first."""
+    """Lock and return escalations whose next step is due, the longest overdue first."""
     return await queries.rows(connection, DueEscalation, DUE, now=now, limit=limit)
 
 
 async def expired(
     connection: Connection, now: datetime, limit: int
 ) -> list[ExpiredAcknowledgement]:
-    """Return acknowledgements that are over."""
+    """Return acknowledgements that have expired."""
     return await queries.rows(connection, ExpiredAcknowledgement, EXPIRED, now=now, limit=limit)
 
 
 async def announce(
     connection: Connection, now: datetime, steps: Sequence[tuple[str, int, Mapping[str, object]]]
 ) -> dict[str, int]:
-    """Write a notification for each step; return their numbers.
+    """Write one notification for each step and return the numbers by key.
 
-    A step is given as its key, its alert, and what is said of it.
+    A step is given as its key, the number of its alert, and its content.
     """
     cursor = await connection.execute(
         ANNOUNCE,
@@ -123,7 +126,7 @@ async def announce(
 async def deliver(
     connection: Connection, notifications: Mapping[str, int], deliveries: Sequence[StepDelivery]
 ) -> None:
-    """Write the deliveries of steps, whose notifications are given by key."""
+    """Write the deliveries of steps. `notifications` maps the key of a step to its notification."""
     await queries.run(
         connection,
         DELIVER,
@@ -143,7 +146,7 @@ async def deliver(
 async def take(
     connection: Connection, taken: Sequence[tuple[int, Sequence[str], datetime | None]]
 ) -> None:
-    """Note the keys of steps that escalations have taken, and when the next one is due."""
+    """Store the keys of the steps that have run, and the time of the next step."""
     await queries.run(
         connection,
         TAKE,
@@ -154,6 +157,6 @@ async def take(
 
 
 async def channels(connection: Connection, names: Sequence[str]) -> dict[str, int]:
-    """Return the numbers of enabled channels by their names."""
+    """Return the numbers of enabled channels by name."""
     cursor = await connection.execute(CHANNELS, {"names": list(names)})
     return {name: number for number, name in await cursor.fetchall()}

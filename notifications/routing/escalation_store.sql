@@ -1,6 +1,7 @@
 -- name: follow
--- What transitions mean for the escalations of their alerts: an acknowledgement is noted, and the planner looks when it
--- expires. One whose alert is resolved or suppressed stops; another begins with the first step when that is over.
+-- Applies transitions to the running escalations of their alerts. An acknowledgement is stored, and next_at is set to
+-- now, so that the planner computes when the acknowledgement expires. An escalation stops if its alert is resolved or
+-- suppressed. After a suppression, another one starts with the first step.
 UPDATE escalations x
 SET acknowledged_at = x.acknowledged_at || h.acknowledged_at,
     next_at = CASE WHEN cardinality(h.acknowledged_at) > 0 THEN %(now)s ELSE x.next_at END,
@@ -16,7 +17,7 @@ FROM (
 WHERE x.alert_id = h.alert_id AND x.stopped_at IS NULL AND (h.is_over OR cardinality(h.acknowledged_at) > 0)
 
 -- name: begin
--- One of each policy for an alert that is open. An acknowledgement from before still holds.
+-- Starts escalations, at most one for each open alert and policy. An acknowledgement from before stays valid.
 INSERT INTO escalations (
     alert_id, transition_id, route, policy, acknowledgement_expires_s, started_at, acknowledged_at, next_at)
 SELECT DISTINCT ON (a.id, w.policy ->> 'name')
@@ -34,7 +35,7 @@ WHERE NOT EXISTS (
 ORDER BY a.id, w.policy ->> 'name', w.place
 
 -- name: due
--- Escalations whose next step is due; SKIP LOCKED leaves out those that another planner has.
+-- Escalations whose next step is due. SKIP LOCKED leaves out those that another planner has locked.
 SELECT x.id, x.alert_id, x.transition_id, x.route, x.policy, x.started_at, x.acknowledged_at, x.taken, a.level,
        coalesce((
            SELECT e.actor
@@ -51,7 +52,7 @@ LIMIT %(limit)s
 FOR UPDATE OF x SKIP LOCKED
 
 -- name: expired
--- Alerts whose acknowledgement is over, by a policy that they go through.
+-- Alerts whose acknowledgement has expired. If they run several policies, the shortest expiry counts.
 SELECT DISTINCT ON (a.id) a.id AS alert_id, x.policy ->> 'name' AS policy, x.acknowledgement_expires_s AS expires_s
 FROM escalations x
 JOIN system_alerts a ON a.id = x.alert_id AND a.state = 'acknowledged'
@@ -61,7 +62,7 @@ ORDER BY a.id, x.acknowledgement_expires_s
 LIMIT %(limit)s
 
 -- name: announce
--- What steps say. Each is one notification: the alert as it is now, and the step.
+-- Writes one notification for each step: the present state of the alert, and the step.
 INSERT INTO notifications (kind, event, time, alert_id, payload)
 SELECT 'alert', 'opened', %(now)s, a.id,
        jsonb_build_object('alert', alert_document(a), 'step', w.step, 'key', w.key)

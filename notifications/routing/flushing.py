@@ -1,4 +1,4 @@
-"""Sends the groups whose time has come: in small transactions, each of many groups."""
+"""Sends groups that are due, many groups in each small transaction."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -17,11 +17,11 @@ from notifications.routing.route_store import StoredRoute
 
 GROUPS_TOGETHER = 100
 FIRST, OTHER = 2, 3
-"""Priorities of deliveries: what is new to its reader goes before what is not."""
+"""Priorities of deliveries. Alerts that are new to their recipients are sent before others."""
 
 
 class _Outcome(Struct):
-    """What is to be written of some groups."""
+    """The rows to write for a batch of groups, collected so that each kind needs one statement."""
 
     messages: list[GroupMessage] = field(default_factory=list)
     changes: list[tuple[int, StoredMember]] = field(default_factory=list)
@@ -33,10 +33,10 @@ class _Outcome(Struct):
 
 
 async def flush_due(connection: Connection, now: datetime) -> int:
-    """Send some groups whose time has come; return how many there were.
+    """Send a batch of due groups and return how many there were.
 
-    In a transaction of its own. What it writes is written by a fixed number of statements, however
-    many groups and alerts there are.
+    It opens its own transaction. The number of statements is constant, however many groups and
+    alerts there are.
     """
     async with connection.transaction():
         due = await group_store.due(connection, now, GROUPS_TOGETHER)
@@ -47,10 +47,10 @@ async def flush_due(connection: Connection, now: datetime) -> int:
 
 
 async def flush_route(connection: Connection, route: str, now: datetime) -> None:
-    """Send what the groups of a route still wait to send, and end them.
+    """Send the waiting messages of a route's groups at once, then delete the groups.
 
-    In the transaction that disables or deletes it. Whoever was told of an alert hears of its end
-    without a group too.
+    It runs in the transaction that disables or deletes the route. Channels that were notified of an
+    alert are still notified that it resolved, because that needs no group.
     """
     groups = await group_store.of_route(connection, route)
     if groups:
@@ -116,9 +116,9 @@ def _decide(
 def _messages(
     outcome: _Outcome, group: DueGroup, decided: Flush, known: Mapping[int, StoredMember]
 ) -> list[GroupMessage]:
-    """Return the messages of a group: one, unless it is too large for a receiver.
+    """Return the messages of a group: one, unless it exceeds GROUP_ALERTS_MAX alerts.
 
-    What has changed comes first; what fires besides fills the last message.
+    Changed alerts come first. Other firing alerts only fill the last message.
     """
     listed = [*decided.changed, *decided.firing]
     if decided.changed:

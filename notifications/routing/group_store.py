@@ -1,4 +1,4 @@
-"""Groups of alerts in the database: each timer is a row, so a restart loses none."""
+"""Stores groups of alerts. Each timer is a column of a row, so a restart loses none."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -32,14 +32,14 @@ KEY_CHARS = 32
 
 
 class Place(Struct, frozen=True):
-    """Which group of which route: `key` is a hash of its labels."""
+    """The identity of a group: its route, and `key`, a hash of its labels."""
 
     route_id: int
     key: str
 
 
 class OpenGroup(Struct, frozen=True, kw_only=True):
-    """A group that alerts are in, and when it is looked at."""
+    """An existing group, and when it is due."""
 
     id: int
     route_id: int
@@ -53,7 +53,7 @@ class OpenGroup(Struct, frozen=True, kw_only=True):
 
 
 class NewGroup(Struct, frozen=True, kw_only=True):
-    """A group that begins."""
+    """A group to create."""
 
     place: Place
     labels: Mapping[str, str]
@@ -61,7 +61,7 @@ class NewGroup(Struct, frozen=True, kw_only=True):
 
 
 class DueGroup(Struct, frozen=True, kw_only=True):
-    """A group whose time has come, kept from others until the transaction ends."""
+    """A group that is due. Its row is locked until the transaction ends."""
 
     id: int
     route_id: int
@@ -71,7 +71,7 @@ class DueGroup(Struct, frozen=True, kw_only=True):
 
 
 class StoredMember(Member, frozen=True, kw_only=True):
-    """An alert of a group, with the notifications of its transitions that wait."""
+    """An alert of a group, with the transitions that the group has not sent."""
 
     group_id: int
     level: Level
@@ -80,7 +80,10 @@ class StoredMember(Member, frozen=True, kw_only=True):
 
 
 class GroupMessage(Struct, frozen=True, kw_only=True):
-    """A message of a group. Without an event it is that of the one alert's newest transition."""
+    """A message of a group.
+
+    Without `event`, the newest transition of its only alert is the message.
+    """
 
     group_id: int
     number: int
@@ -92,7 +95,7 @@ class GroupMessage(Struct, frozen=True, kw_only=True):
 
 
 class Times(Struct, frozen=True, kw_only=True):
-    """When a group was sent last and is looked at next, and how many messages it has had."""
+    """The last and next time at which a group is sent, and the number of its messages so far."""
 
     group_id: int
     next_at: datetime | None
@@ -101,7 +104,7 @@ class Times(Struct, frozen=True, kw_only=True):
 
 
 def key_of(labels: Mapping[str, str]) -> str:
-    """Return a short name of what the alerts of a group have in common."""
+    """Return a hash of the labels that the alerts of a group share."""
     text = msgspec.json.encode(dict(labels), order="deterministic")
     return hashlib.sha256(text).hexdigest()[:KEY_CHARS]
 
@@ -109,7 +112,10 @@ def key_of(labels: Mapping[str, str]) -> str:
 async def lock(
     connection: Connection, alert_ids: Sequence[int], places: Sequence[Place]
 ) -> list[OpenGroup]:
-    """Keep the groups that alerts are in or come into from others, and return them."""
+    """Lock and return the groups that alerts are in or will join.
+
+    All callers lock in the same order, so that two transactions cannot deadlock.
+    """
     return await queries.rows(
         connection,
         OpenGroup,
@@ -121,7 +127,7 @@ async def lock(
 
 
 async def begin(connection: Connection, groups: Sequence[NewGroup]) -> list[OpenGroup]:
-    """Begin groups, which are sent first at their `first_at`."""
+    """Create groups, which are first due at their `first_at`."""
     return await queries.rows(
         connection,
         OpenGroup,
@@ -134,7 +140,7 @@ async def begin(connection: Connection, groups: Sequence[NewGroup]) -> list[Open
 
 
 async def join(connection: Connection, joining: Sequence[tuple[int, int, int]]) -> None:
-    """Let alerts come into groups: number of the group, of the alert, of the notification."""
+    """Add alerts to groups. Each item is the number of a group, an alert and a notification."""
     await queries.run(
         connection,
         JOIN,
@@ -145,17 +151,17 @@ async def join(connection: Connection, joining: Sequence[tuple[int, int, int]]) 
 
 
 async def wake(connection: Connection, times: Mapping[int, datetime]) -> None:
-    """Set when groups are looked at next."""
+    """Set when groups are due."""
     await queries.run(connection, WAKE, group_ids=list(times), times=list(times.values()))
 
 
 async def due(connection: Connection, now: datetime, limit: int) -> list[DueGroup]:
-    """Return groups whose time has come, the longest overdue first."""
+    """Lock and return groups that are due, the longest overdue first."""
     return await queries.rows(connection, DueGroup, DUE, now=now, limit=limit)
 
 
 async def of_route(connection: Connection, route: str) -> list[DueGroup]:
-    """Return all groups of a route, whether their time has come or not."""
+    """Lock and return all groups of a route, due or not."""
     return await queries.rows(connection, DueGroup, OF_ROUTE, route=route)
 
 
@@ -170,9 +176,10 @@ async def send(
     messages: Sequence[GroupMessage],
     changes: Sequence[tuple[int, StoredMember]],
 ) -> int:
-    """Write the deliveries of messages, each with the transitions of its number; return how many.
+    """Write the deliveries of messages and return their number.
 
-    Transitions that went to a channel before are left out.
+    `changes` are the transitions of each message, by its number. A channel does not get a
+    transition twice.
     """
     written: int = await queries.value(
         connection,
@@ -187,7 +194,7 @@ async def send(
 async def mark(
     connection: Connection, sent: Sequence[StoredMember], passed: Sequence[StoredMember]
 ) -> None:
-    """Note that transitions of alerts were sent, or passed over."""
+    """Store that transitions were sent, or that they need no message."""
     both = [*sent, *passed]
     await queries.run(
         connection,
@@ -199,12 +206,12 @@ async def mark(
 
 
 async def leave(connection: Connection, left: Sequence[StoredMember]) -> None:
-    """Let alerts leave their groups."""
+    """Remove alerts from their groups."""
     await queries.run(connection, LEAVE, **_pairs(left))
 
 
 async def set_times(connection: Connection, times: Sequence[Times]) -> None:
-    """Set when groups are looked at next."""
+    """Set when groups were sent, and when they are due."""
     await queries.run(
         connection,
         SET_TIMES,
@@ -216,7 +223,7 @@ async def set_times(connection: Connection, times: Sequence[Times]) -> None:
 
 
 async def end(connection: Connection, group_ids: Sequence[int]) -> None:
-    """End groups that have no alerts any more."""
+    """Delete groups without alerts."""
     await queries.run(connection, END, group_ids=list(group_ids))
 
 

@@ -1,6 +1,6 @@
 -- name: lock
--- The groups that some alerts are in or come into, kept from the planner until the transaction ends. In one order, so
--- that two transactions never wait for each other.
+-- Locks the groups that some alerts are in or will join, so that the planner does not send them before the transaction
+-- ends. The order of the ids prevents deadlocks between two transactions.
 SELECT g.id, g.route_id, g.key, g.first_at, g.next_at
 FROM notification_groups g
 WHERE g.id IN (SELECT m.group_id FROM notification_group_members m WHERE m.alert_id = ANY (%(alert_ids)s::bigint[]))
@@ -20,7 +20,8 @@ FROM unnest(%(route_ids)s::bigint[], %(keys)s::text[], %(labels)s::jsonb[], %(ti
 RETURNING id, route_id, key, first_at, next_at
 
 -- name: join
--- Of an alert that is in the group already nothing changes.
+-- An alert that is already in the group stays unchanged. `sent_to` is just before its first notification, so that the
+-- group sends all of them.
 INSERT INTO notification_group_members (group_id, alert_id, sent_to)
 SELECT w.group_id, w.alert_id, min(w.notification_id) - 1
 FROM unnest(%(group_ids)s::bigint[], %(alert_ids)s::bigint[], %(notification_ids)s::bigint[])
@@ -35,7 +36,7 @@ FROM unnest(%(group_ids)s::bigint[], %(times)s::timestamptz[]) AS w (group_id, n
 WHERE g.id = w.group_id
 
 -- name: due
--- Groups whose time has come; SKIP LOCKED leaves out those that another planner has, or that an evaluation changes.
+-- Groups that are due. SKIP LOCKED leaves out those that another planner is sending or an evaluation is changing.
 SELECT g.id, g.route_id, g.first_at, g.sent_at, g.messages
 FROM notification_groups g
 WHERE g.next_at <= %(now)s
@@ -52,7 +53,7 @@ ORDER BY g.id
 FOR UPDATE OF g
 
 -- name: members
--- The alerts of groups as they are now, with the transitions that their group has not dealt with.
+-- The present state of the alerts of groups, with the transitions that the group has not sent.
 SELECT m.group_id, m.alert_id, m.is_sent, m.sent_to, a.level, a.state = 'resolved' AS is_resolved,
        a.state = 'acknowledged' AS is_acknowledged, a.suppressed_by <> '{}' AS is_suppressed,
        coalesce(w.types, '{}') AS waiting, coalesce(w.newest, m.sent_to) AS newest
@@ -68,11 +69,13 @@ WHERE m.group_id = ANY (%(group_ids)s::bigint[])
 ORDER BY m.group_id, m.alert_id
 
 -- name: send
--- Messages of groups, each to every enabled channel of its route.
---   1. Each transition that waits becomes a delivery of its own, with a key that is the same whoever writes it. So it
---      reaches an address once, also when the alert is in two groups.
---   2. Of a message about one alert its newest transition carries the others. Of several, the message itself does.
---   3. A channel to which every transition went before gets no message. A repetition has no transitions.
+-- Writes the messages of groups, one to each enabled channel of the route.
+--   1. Each waiting transition becomes a delivery. Its key does not depend on the group, so that an address gets it
+--      once, even if the alert is in two groups.
+--   2. In a message about one alert, the delivery of the newest transition carries the others. In a message about
+--      several, a delivery of its own carries all.
+--   3. A channel that already has all of the transitions gets no message. A repetition has no transitions and is
+--      always sent.
 WITH message AS (
     SELECT *
     FROM jsonb_to_recordset(%(messages)s) AS m (
@@ -98,7 +101,7 @@ WITH message AS (
     JOIN change c ON c.group_id = t.group_id AND c.number = t.number
     CROSS JOIN LATERAL (SELECT format('alert-%%s-%%s-0-%%s', c.alert_id, c.transition_id, t.channel_id) AS key) k
     WHERE NOT EXISTS (SELECT FROM deliveries d WHERE d.key = k.key)
-), said AS (
+), inserted AS (
     INSERT INTO notifications (kind, event, time, alert_id, payload)
     SELECT 'alert', m.event, %(now)s, CASE WHEN m.event = 'reminder' THEN m.alert_ids[1] END,
            jsonb_build_object('group_id', m.group_id, 'number', m.number, 'alert_ids', m.alert_ids)
@@ -115,7 +118,7 @@ WITH message AS (
            t.channel,
            t.priority, %(now)s::timestamptz, %(now)s::timestamptz
     FROM target t
-    JOIN said s ON (s.payload ->> 'group_id')::bigint = t.group_id AND (s.payload ->> 'number')::integer = t.number
+    JOIN inserted s ON (s.payload ->> 'group_id')::bigint = t.group_id AND (s.payload ->> 'number')::integer = t.number
     WHERE t.is_repeated
        OR EXISTS (
            SELECT FROM unsent u WHERE u.group_id = t.group_id AND u.number = t.number AND u.channel_id = t.channel_id)

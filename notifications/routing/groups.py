@@ -1,11 +1,13 @@
-"""When a group of alerts is sent, and what its message lists: Alertmanager's dispatching. Pure.
+"""Decides when a group of alerts is sent and what its message lists. Pure.
 
-1. The first message of a group waits `group_wait` for other alerts; for an alert that has been open
-   for longer than that, it goes at once.
-2. From then on the group may be sent at each multiple of `group_interval`: what changes meanwhile
-   waits for the next.
-3. While nothing changes, what fires is sent again after `repeat`, at such a multiple as well.
-4. An alert whose end was sent leaves its group. A group without alerts ends.
+The rules are those of Alertmanager:
+
+1. The first message of a group waits `group_wait` for other alerts. If an alert has been open for
+   longer than that, the message is sent at once.
+2. After that, the group may be sent at each multiple of `group_interval`. Changes wait for the
+   next multiple.
+3. If nothing changes, firing alerts are sent again at the first multiple after `repeat`.
+4. An alert leaves its group after the message that it resolved. A group without alerts ends.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,12 +20,12 @@ from notifications.routing.model import Route
 
 MICROSECOND = timedelta(microseconds=1)
 UNSUPPRESSED = "unsuppressed"
-UNHEARD = frozenset({UNSUPPRESSED})
-"""Of an alert that was sent before, these change nothing that anybody was told."""
+NOT_ANNOUNCED = frozenset({UNSUPPRESSED})
+"""Transitions that need no message if the group has already sent the alert."""
 
 
 class Timing(Struct, frozen=True):
-    """How long a group waits."""
+    """The intervals of a group. `repeat` is None if the group is not repeated."""
 
     wait: timedelta
     interval: timedelta
@@ -31,23 +33,24 @@ class Timing(Struct, frozen=True):
 
 
 class Member(Struct, frozen=True, kw_only=True):
-    """An alert of a group; `waiting` are the types of its transitions that were not sent yet."""
+    """An alert of a group. `waiting` has the types of its transitions that were not sent."""
 
     alert_id: int
     is_sent: bool
-    """Whether a message of the group had it."""
+    """Whether the group has sent the alert before."""
     is_resolved: bool
     is_acknowledged: bool
     is_suppressed: bool
-    """Of a resolved one, whether it was when it ended."""
+    """For a resolved alert: whether it was suppressed when it resolved."""
     waiting: Sequence[str] = ()
 
 
 class Flush(Struct, frozen=True, kw_only=True):
-    """What happens to a group when its time has come.
+    """The decisions about a group that is due.
 
-    `changed` have transitions to send, `firing` are listed with them, or alone as a reminder.
-    `passed` have transitions that nobody needs to hear of, and `left` leave the group.
+    `changed` alerts have transitions to send. `firing` alerts are listed with them, or by
+    themselves as a reminder. `passed` alerts have only transitions that need no message. `left`
+    alerts leave the group.
     """
 
     changed: tuple[int, ...] = ()
@@ -61,7 +64,7 @@ class Flush(Struct, frozen=True, kw_only=True):
 
 
 def timing_of(route: Route) -> Timing:
-    """Return how long the groups of a route wait."""
+    """Return the intervals of a route's groups."""
     repeat_s = whole_seconds(route.repeat)
     return Timing(
         wait=timedelta(seconds=whole_seconds(route.group_wait)),
@@ -71,26 +74,26 @@ def timing_of(route: Route) -> Timing:
 
 
 def first_flush(timing: Timing, opened_at: datetime, now: datetime) -> datetime:
-    """Return when a group that an alert begins now is sent for the first time."""
+    """Return when a group that starts now with an alert is first sent."""
     return now if opened_at + timing.wait <= now else now + timing.wait
 
 
 def tick(timing: Timing, first_at: datetime, at: datetime) -> datetime:
-    """Return the first moment not before `at` at which a group may be sent."""
+    """Return the first time at or after `at` at which a group may be sent."""
     if at <= first_at:
         return first_at
     return first_at - (first_at - at) // timing.interval * timing.interval
 
 
 def following_tick(timing: Timing, first_at: datetime, now: datetime) -> datetime:
-    """Return the first moment after now at which a group may be sent."""
+    """Return the first time after `now` at which a group may be sent."""
     return tick(timing, first_at, now + MICROSECOND)
 
 
 def flush(
     members: Sequence[Member], timing: Timing, sent_at: datetime | None, now: datetime
 ) -> Flush:
-    """Return what is sent of a group now, last sent at `sent_at`."""
+    """Return what to send of a group now. `sent_at` is the time of its last message."""
     changed = [one for one in members if _is_changed(one)]
     firing = [one for one in members if _is_firing(one) and not _is_changed(one)]
     if not changed:
@@ -107,9 +110,9 @@ def flush(
 def next_flush(
     timing: Timing, first_at: datetime, sent_at: datetime | None, now: datetime
 ) -> datetime | None:
-    """Return when a group is to be sent again if nothing changes; None: never.
+    """Return when a group is due if nothing changes. None: never.
 
-    A group of which there was nothing to send now is looked at again after `repeat`.
+    If a repetition was due but had nothing to send, the group is due again after `repeat`.
     """
     if timing.repeat is None or sent_at is None:
         return None
@@ -122,16 +125,17 @@ def _ids(members: Iterable[Member]) -> tuple[int, ...]:
 
 
 def _is_changed(one: Member) -> bool:
-    """Return whether a message has to say something new of an alert.
+    """Return whether the message must include news about an alert.
 
-    Whoever was told of an alert hears of its end, also while it is suppressed. One that began and
-    ended between two messages is sent whole, unless it was suppressed in the end.
+    If the group has sent an alert, it also sends that it resolved, even during a suppression. An
+    alert that opened and resolved between two messages is sent, unless it was suppressed when it
+    resolved.
     """
     if one.is_resolved:
         return bool(one.waiting) and (one.is_sent or not one.is_suppressed)
     if one.is_suppressed:
         return False
-    return bool(set(one.waiting) - UNHEARD if one.is_sent else one.waiting)
+    return bool(set(one.waiting) - NOT_ANNOUNCED if one.is_sent else one.waiting)
 
 
 def _is_firing(one: Member) -> bool:
@@ -139,4 +143,9 @@ def _is_firing(one: Member) -> bool:
 
 
 def _is_passed(one: Member) -> bool:
-    return one.is_sent and bool(one.waiting) and UNHEARD.issuperset(one.waiting) and _is_firing(one)
+    return (
+        one.is_sent
+        and bool(one.waiting)
+        and NOT_ANNOUNCED.issuperset(one.waiting)
+        and _is_firing(one)
+    )

@@ -1,4 +1,4 @@
-"""Which routes an alert takes, and with which other alerts it is grouped. Pure."""
+"""Decides which routes an alert takes and which group it joins. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -18,11 +18,11 @@ LEVELS = tuple(Level)
 AnyRoute = TypeVar("AnyRoute", bound=Route)
 OWN_FIELDS = ("rule", "component", "category")
 QUIET_MAX = timedelta(days=15)
-"""Longer than any quiet hours last, because some time of each week is none."""
+"""Longer than any quiet hours: they leave some time of each week."""
 
 
 class RoutedAlert(Struct, frozen=True, kw_only=True):
-    """What routes look at."""
+    """The fields of an alert that routes compare."""
 
     rule: str
     level: Level
@@ -32,7 +32,7 @@ class RoutedAlert(Struct, frozen=True, kw_only=True):
 
 
 def routes_of(routes: Iterable[AnyRoute], alert: RoutedAlert, at: datetime) -> list[AnyRoute]:
-    """Return the routes that an alert takes, of enabled ones in their order."""
+    """Return the routes that an alert takes. `routes` are the enabled routes in order."""
     found: list[AnyRoute] = []
     for route in routes:
         if matches(route.matcher, alert, at, zone_of(route.tz)):
@@ -43,7 +43,7 @@ def routes_of(routes: Iterable[AnyRoute], alert: RoutedAlert, at: datetime) -> l
 
 
 def matches(matcher: RouteMatcher, alert: RoutedAlert, at: datetime, zone: ZoneInfo) -> bool:
-    """Return whether an alert has everything that is given, and the moment is within the hours."""
+    """Return whether an alert meets all conditions of a matcher at a time."""
     return (
         _is_one(matcher.rule, alert.rule)
         and _is_one(matcher.component, alert.component)
@@ -56,14 +56,14 @@ def matches(matcher: RouteMatcher, alert: RoutedAlert, at: datetime, zone: ZoneI
 
 
 def is_at_least(level: Level, lowest: Level) -> bool:
-    """Return whether a level is as severe as another, or more."""
+    """Return whether a level is at least as severe as another."""
     return LEVELS.index(level) >= LEVELS.index(lowest)
 
 
 def group_labels(route: Route, alert: RoutedAlert) -> dict[str, str]:
-    """Return what the alerts of a group have in common; what an alert lacks is left out."""
+    """Return the labels that all alerts of a group share, without those that the alert lacks."""
     fields = {name: str(getattr(alert, name)) for name in OWN_FIELDS}
-    # A field of the alert comes before a label of the same name.
+    # A field of the alert takes precedence over a label of the same name.
     known = {**alert.labels, **fields}
     if EACH in route.group_by:
         return known
@@ -71,7 +71,7 @@ def group_labels(route: Route, alert: RoutedAlert) -> dict[str, str]:
 
 
 def quiet_until(hours: Hours, at: datetime, zone: ZoneInfo) -> datetime | None:
-    """Return when quiet hours end that a moment lies in; None when it lies in none."""
+    """Return the end of the quiet hours at a time. None: there are none at that time."""
     return active_until(hours, at, zone, QUIET_MAX)
 
 

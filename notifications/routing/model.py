@@ -1,4 +1,4 @@
-"""Routes: which alerts go to which channels or policy, together with which others, and when."""
+"""Routes: which alerts are sent to which channels or policy, how they are grouped, and when."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -22,16 +22,17 @@ GROUP_WAIT_S = range(HOUR_S + 1)
 GROUP_INTERVAL_S = range(10, DAY_S + 1)
 REPEAT_S = range(MINUTE_S, 7 * DAY_S + 1)
 EACH = "..."
-"""In `group_by`: each alert alone."""
+"""In `group_by`: each alert is a group of its own."""
 LEVEL = "level"
 
 Hours = Annotated[Sequence[ActiveHours], Meta(max_length=HOURS_MAX)]
 
 
 class RouteMatcher(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which alerts take a route: those that have everything that is given.
+    """The conditions of a route. An alert must meet all that are given.
 
-    Of a list they have one value, as in a silence; and there are a lowest level and times of day.
+    A list matches if it contains the alert's value, as in a silence. `min_level` and `hours` are
+    further conditions.
     """
 
     rule: Value | Annotated[list[Value], Several] | None = None
@@ -41,19 +42,19 @@ class RouteMatcher(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     labels: TextLabels = field(default_factory=dict)
     min_level: Level | None = None
     hours: Hours = ()
-    """By the clock of the route's zone, when the alert is routed. Without any, always."""
+    """In the time zone of the route, when the alert is routed. Empty: always."""
 
     def __post_init__(self) -> None:
-        """Refuse what acts on a terminal, and keep the hours so that the struct cannot change."""
+        """Refuse control characters, and freeze the hours so that the struct is immutable."""
         msgspec.structs.force_setattr(self, "hours", tuple(self.hours))
         check_values(self, "rule", "component")
 
 
 class Route(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where alerts go that match: to channels in groups, to an escalation policy, or to both.
+    """Where matching alerts are sent: to channels in groups, to an escalation policy, or to both.
 
-    An alert takes the first enabled route that matches, and the following one too where that route
-    says `continue`.
+    An alert takes the first enabled route that matches. If that route has `continue`, the alert
+    also takes the next one that matches.
     """
 
     name: Name
@@ -63,21 +64,23 @@ class Route(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     channels: Annotated[Sequence[Name], Meta(max_length=CHANNELS_MAX)] = ()
     policy: Name | None = None
     group_by: Annotated[Sequence[NonEmptyText], Meta(max_length=GROUP_BY_MAX)] = ()
-    """`rule`, `component`, `category` and names of labels. Without any, all alerts of the route are
-    one group; with `...`, each alert is alone."""
+    """`rule`, `component`, `category` and names of labels.
+
+    Empty: all alerts of the route are one group. `...`: each alert is a group of its own.
+    """
     group_wait: WholeDuration = "30s"
     """How long the first message of a group waits for other alerts."""
     group_interval: WholeDuration = "5m"
-    """How long a group waits at least between two messages."""
+    """The shortest time between two messages of a group."""
     repeat: WholeDuration = "4h"
-    """After how long a group in which nothing changes is sent again; 0: never."""
+    """The time after which an unchanged group is sent again. 0: never."""
     quiet_hours: Hours = ()
-    """By the clock of the route's zone: messages wait until they are over."""
+    """In the time zone of the route. Messages wait until the quiet hours end."""
     tz: ZoneName = "UTC"
     enabled: bool = True
 
     def __post_init__(self) -> None:
-        """Refuse a route that leads nowhere, and times that cannot work."""
+        """Refuse a route without a destination, and impossible times."""
         for name in ("channels", "group_by", "quiet_hours"):
             msgspec.structs.force_setattr(self, name, tuple(getattr(self, name)))
         if not self.channels and self.policy is None:
@@ -91,7 +94,7 @@ class Route(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         _check_times(self)
         zone_of(self.tz)
         if self.quiet_hours and leave_no_time(self.quiet_hours):
-            raise ValueError("quiet_hours must leave some time in which messages go")
+            raise ValueError("quiet_hours must leave some time in which messages are sent")
 
 
 def _check_unique(field_name: str, names: Sequence[str]) -> None:

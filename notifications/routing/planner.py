@@ -1,7 +1,8 @@
-"""The planner: each second it sends groups and takes steps of escalations that are due.
+"""The planner: every second, it sends groups and runs escalation steps that are due.
 
-It remembers nothing. Every timer is a row, so another replica or the process after a restart goes
-on where this one stopped, and row locks keep two of them from sending the same.
+It keeps no state in memory. Every timer is a column of a row, so another replica, or the process
+after a restart, continues where this one stopped. Row locks prevent two planners from sending the
+same.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -20,10 +21,10 @@ _QUERIES = queries.load(__file__)
 DUE = _QUERIES["due"]
 
 BATCHES_MAX = 100
-"""In one run; what is left then is due in the next."""
+"""The most batches of one run. The rest is due in the next run."""
 
 Batch = Callable[[Connection, datetime], Awaitable[int]]
-"""Does some of what is due in a transaction of its own; returns how much."""
+"""Handles some of what is due in a transaction of its own, and returns how many items."""
 
 
 class _Due(Struct, frozen=True):
@@ -33,9 +34,10 @@ class _Due(Struct, frozen=True):
 
 
 class Planner(Struct, frozen=True, kw_only=True):
-    """Sends what is due. `announce` is called after it has written anything to send.
+    """Sends what is due. `announce` is called after every batch that wrote something.
 
-    `on_transitions` follow the end of an acknowledgement, which is a transition of its alert.
+    `on_transitions` receive the expiry of an acknowledgement, because it is a transition of the
+    alert.
     """
 
     pool: Pool
@@ -43,14 +45,15 @@ class Planner(Struct, frozen=True, kw_only=True):
     announce: Callable[[], None]
 
     async def run(self, now: datetime) -> None:
-        """Send everything that is due at a moment; what is due during a pause waits.
+        """Send everything that is due at `now`. During a pause nothing is sent.
 
-        Acknowledgements end first: the message of the step that follows shows a firing alert. They
-        end during a pause too, so that nobody takes the alert for one that is seen to.
+        Acknowledgements expire first, so that the message of the next escalation step shows a
+        firing alert. They expire during a pause too, so that an alert does not look as if somebody
+        worked on it.
         """
         waiting: Sequence[tuple[Batch, int]] | None = None
         for _ in range(BATCHES_MAX):
-            # The connection goes back between batches, so that others are served.
+            # Return the connection to the pool between batches, so that requests are not blocked.
             async with self.pool.connection() as connection:
                 if waiting is None:
                     waiting = await self._due(connection, now)
@@ -62,7 +65,7 @@ class Planner(Struct, frozen=True, kw_only=True):
                 return
 
     async def _due(self, connection: Connection, now: datetime) -> Sequence[tuple[Batch, int]]:
-        """Return what there is to do, and how much of each a transaction does at most."""
+        """Return the batches with due items, each with the maximum of items in one transaction."""
         [due] = await queries.rows(connection, _Due, DUE, now=now)
         expire = partial(expire_due, on_transitions=self.on_transitions)
         batches: Sequence[tuple[bool, Batch, int]] = (

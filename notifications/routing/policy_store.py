@@ -1,4 +1,4 @@
-"""Escalation policies in the database."""
+"""Stores escalation policies."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -27,7 +27,7 @@ MISSING = _QUERIES["missing"]
 
 POLICIES_MAX = 200
 PREVIEW = "preview"
-"""The last part of the addresses of previews, which stand beside those of routes and policies."""
+"""Reserved as a name, because the paths of previews end with it beside routes and policies."""
 SHOWN_MAX = 10
 NOUNS = {"person": "contact", "schedule": "schedule", "channel": "channel"}
 
@@ -40,7 +40,7 @@ class StoredPolicy(Policy, frozen=True, kw_only=True):
     updated_by: str
 
     def policy(self) -> Policy:
-        """Return the policy alone."""
+        """Return the policy without its metadata."""
         return Policy(**{name: getattr(self, name) for name in Policy.__struct_fields__})
 
 
@@ -66,17 +66,23 @@ class _Target(Struct, frozen=True):
 
 
 def check_name(name: str) -> None:
-    """Refuse a name that no route or policy can have. Raises InvalidError."""
+    """Refuse a name that no route or policy may have. Raises InvalidError."""
     if name == PREVIEW:
-        raise InvalidError(f"name: {PREVIEW!r} is the address of previews; choose another name")
+        raise InvalidError(
+            f"name: {PREVIEW!r} is reserved for the path of previews; choose another name"
+        )
 
 
 async def insert(connection: Connection, policy: Policy, now: datetime, actor: str) -> None:
-    """Store a new policy. Raises InvalidError for its name or a target, and ConflictError."""
+    """Store a new policy.
+
+    Raises InvalidError if its name is reserved or a target does not exist, and ConflictError if the
+    name is taken or there are too many policies.
+    """
     check_name(policy.name)
     await _check(connection, policy)
     if len(await names(connection)) >= POLICIES_MAX:
-        raise ConflictError(f"there may be {POLICIES_MAX} policies; delete one first")
+        raise ConflictError(f"there are already {POLICIES_MAX} policies; delete one first")
     try:
         await queries.run(connection, INSERT, **_parameters(policy), now=now, actor=actor)
     except psycopg.errors.UniqueViolation:
@@ -86,16 +92,16 @@ async def insert(connection: Connection, policy: Policy, now: datetime, actor: s
 
 
 async def update(connection: Connection, policy: Policy, now: datetime, actor: str) -> None:
-    """Replace the policy of this name. Raises InvalidError for an unknown target.
+    """Replace the policy with this name. Raises InvalidError if a target does not exist.
 
-    Escalations that are under way keep the policy that they began with.
+    Running escalations keep the policy that they started with.
     """
     await _check(connection, policy)
     await queries.run(connection, UPDATE, **_parameters(policy), now=now, actor=actor)
 
 
 async def delete(connection: Connection, name: str) -> None:
-    """Delete a policy. Raises ConflictError while a route leads to it."""
+    """Delete a policy. Raises ConflictError if a route uses it."""
     try:
         await queries.run(connection, DELETE, name=name)
     except psycopg.errors.ForeignKeyViolation:
@@ -107,19 +113,19 @@ async def delete(connection: Connection, name: str) -> None:
 async def read_all(
     connection: Connection, after: int = 0, limit: int | None = None
 ) -> list[StoredPolicy]:
-    """Return policies in the order in which they were made, those after a number."""
+    """Return policies in the order of their creation, from after a number."""
     found = await queries.rows(connection, _Row, READ, name=None, after=after, limit=limit)
     return [row.stored() for row in found]
 
 
 async def read(connection: Connection, name: str) -> StoredPolicy | None:
-    """Return one policy."""
+    """Return the policy with a name, or None."""
     found = await queries.first(connection, _Row, READ, name=name, after=0, limit=1)
     return found.stored() if found else None
 
 
 async def names(connection: Connection) -> list[str]:
-    """Return the name of every policy."""
+    """Return the names of all policies."""
     cursor = await connection.execute(NAMES)
     return [name for (name,) in await cursor.fetchall()]
 
@@ -127,30 +133,35 @@ async def names(connection: Connection) -> list[str]:
 async def naming(
     connection: Connection, kind: Literal["person", "schedule", "channel"], target: str
 ) -> list[str]:
-    """Return the policies that name a person, a schedule or a channel."""
+    """Return the names of the policies that have a person, schedule or channel as a target."""
     cursor = await connection.execute(NAMING, {"kind": kind, "target": target})
     return [name for (name,) in await cursor.fetchall()]
 
 
 async def keep(connection: Connection) -> None:
-    """Let nobody else change policies before the transaction ends; reading goes on."""
+    """Lock the table of policies against changes until the transaction ends.
+
+    Reads are not blocked.
+    """
     await queries.run(connection, LOCK_TABLE)
 
 
 async def check_unnamed(
     connection: Connection, kind: Literal["person", "schedule", "channel"], target: str
 ) -> None:
-    """Raise ConflictError while a policy names a person, a schedule or a channel.
+    """Raise ConflictError if a policy has a person, schedule or channel as a target.
 
-    No policy changes before the transaction ends, so none can name it meanwhile.
+    The lock lasts until the transaction ends, so no policy can add the target between this check
+    and its deletion.
     """
     await keep(connection)
     if found := await naming(connection, kind, target):
         shown = ", ".join(found[:SHOWN_MAX])
-        raise ConflictError(f"{target} is in the policy {shown}; take it out of it first")
+        raise ConflictError(f"{target} is a target of the policy {shown}; remove it there first")
 
 
 async def _check(connection: Connection, policy: Policy) -> None:
+    # Lock first: a target that exists now must not be deleted before the policy is stored.
     await keep(connection)
     targets = [target for step in policy.steps for target in step.targets]
     missing = await queries.rows(

@@ -1,5 +1,5 @@
 -- name: lock_table
--- Nobody else changes policies or what they name before the transaction ends; reading goes on.
+-- Blocks other changes of policies, and deletions of their targets, until the transaction ends. Reads are not blocked.
 LOCK TABLE policies IN SHARE ROW EXCLUSIVE MODE
 
 -- name: insert

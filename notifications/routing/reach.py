@@ -1,4 +1,4 @@
-"""Whom the steps of policies reach, and at which addresses."""
+"""Finds the people and addresses that the steps of policies notify."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -17,7 +17,7 @@ from notifications.routing import escalation_store
 
 
 class StepAddress(Struct, frozen=True, kw_only=True):
-    """An address that a step reaches, and when its message may go; `place` names it in keys."""
+    """An address that a step notifies, and when to send. `place` identifies it in keys."""
 
     channel_id: int
     channel: str
@@ -28,30 +28,30 @@ class StepAddress(Struct, frozen=True, kw_only=True):
 
 
 class Reach(Struct, frozen=True, kw_only=True):
-    """Everybody whom steps may reach, as of one moment.
+    """Everybody whom steps may notify, as of one moment.
 
-    To say who is on call at a moment takes time: call the methods beside the event loop.
+    It takes time to compute who is on call, so call the methods in a thread.
     """
 
     schedules: dict[str, Schedule]
     destinations: dict[str, list[Destination]]
-    """Where each person is reached."""
+    """The addresses of each person."""
     channels: dict[str, int]
     """The numbers of enabled channels by name."""
 
     def recipients(self, step: Step, at: datetime) -> Recipients:
-        """Return whom a step means that is due at a moment."""
+        """Return the recipients of a step that is due at a time."""
         return recipients(step, at, self.schedules)
 
     def addresses(self, meant: Recipients, level: Level, now: datetime) -> list[StepAddress]:
-        """Return each address of recipients once; those of people who are muted are left out."""
+        """Return the addresses of recipients, each once, without those of muted people."""
         found: dict[tuple[int, str], StepAddress] = {}
         for one in (*self._of_people(meant, level, now), *self._of_channels(meant, now)):
             found.setdefault((one.channel_id, one.address), one)
         return list(found.values())
 
     def reaches(self, level: Level, step: Step, at: datetime) -> bool:
-        """Return whether a step reaches anybody at a moment: a channel, or a person who listens."""
+        """Return whether a step notifies anybody at a time."""
         return bool(self.addresses(self.recipients(step, at), level, at))
 
     def _of_people(self, meant: Recipients, level: Level, now: datetime) -> Iterator[StepAddress]:
@@ -77,7 +77,7 @@ class Reach(Struct, frozen=True, kw_only=True):
 async def read_reach(
     connection: Connection, policies: Sequence[Policy], start: datetime, end: datetime
 ) -> Reach:
-    """Read whom policies may reach from one moment to another."""
+    """Load everybody whom policies may notify from one time to another."""
     targets = [target for one in policies for step in one.steps for target in step.targets]
     found = {s.name: s for _, s in await schedule_store.load_all(connection, start, end)}
     schedules = {t.name: found[t.name] for t in targets if t.kind == "schedule" and t.name in found}

@@ -1,4 +1,4 @@
-"""Routes in the database, in their order."""
+"""Stores routes and their order."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -34,7 +34,7 @@ class StoredRoute(Route, frozen=True, kw_only=True):
 
     id: int
     position: int
-    """Its place among the routes, from 1."""
+    """The position among all routes, from 1."""
     updated_at: datetime
     updated_by: str
 
@@ -68,14 +68,15 @@ class _Row(Struct, frozen=True, kw_only=True):
 async def insert(
     connection: Connection, route: Route, position: int | None, now: datetime, actor: str
 ) -> None:
-    """Store a new route at a position; None: behind the others.
+    """Store a new route at a position. None: after all others.
 
-    Raises InvalidError for its name, an unknown channel or policy, and ConflictError.
+    Raises InvalidError if its name is reserved or a channel or policy does not exist, and
+    ConflictError if the name is taken or there are too many routes.
     """
     policy_store.check_name(route.name)
     await _check(connection, route)
     if len(await _rows(connection)) >= ROUTES_MAX:
-        raise ConflictError(f"there may be {ROUTES_MAX} routes; delete one first")
+        raise ConflictError(f"there are already {ROUTES_MAX} routes; delete one first")
     try:
         await queries.run(connection, INSERT, **_parameters(route), now=now, actor=actor)
     except psycopg.errors.UniqueViolation:
@@ -88,9 +89,9 @@ async def insert(
 async def update(
     connection: Connection, route: Route, position: int | None, now: datetime, actor: str
 ) -> None:
-    """Replace the route of this name; without a position it stays where it is.
+    """Replace the route with this name. Without `position` it keeps its position.
 
-    Raises InvalidError for an unknown channel or policy.
+    Raises InvalidError if a channel or policy does not exist.
     """
     await _check(connection, route)
     await queries.run(connection, UPDATE, **_parameters(route), now=now, actor=actor)
@@ -98,7 +99,7 @@ async def update(
 
 
 async def delete(connection: Connection, name: str) -> None:
-    """Delete a route with its groups."""
+    """Delete a route and its groups."""
     await queries.run(connection, DELETE, name=name)
     await queries.run(connection, PLACE, name=None, position=None)
 
@@ -106,23 +107,23 @@ async def delete(connection: Connection, name: str) -> None:
 async def read_all(
     connection: Connection, after: int = 0, limit: int | None = None
 ) -> list[StoredRoute]:
-    """Return routes in their order, those after a position."""
+    """Return routes in their order, from after a position."""
     return await _rows(connection, after=after, limit=limit)
 
 
 async def read(connection: Connection, name: str) -> StoredRoute | None:
-    """Return one route."""
+    """Return the route with a name, or None."""
     found = await _rows(connection, name=name)
     return found[0] if found else None
 
 
 async def read_enabled(connection: Connection) -> list[StoredRoute]:
-    """Return the routes that alerts take, in their order."""
+    """Return the enabled routes in their order."""
     return await _rows(connection, enabled=True)
 
 
 async def routes_of_channel(connection: Connection, channel_id: int) -> list[str]:
-    """Return the names of the routes that send to a channel."""
+    """Return the names of the routes that use a channel."""
     cursor = await connection.execute(ROUTES_OF_CHANNEL, {"channel_id": channel_id})
     return [name for (name,) in await cursor.fetchall()]
 

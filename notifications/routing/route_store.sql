@@ -33,7 +33,7 @@ SELECT route_id, channel_id, position FROM wanted
 ON CONFLICT (route_id, channel_id) DO UPDATE SET position = excluded.position
 
 -- name: place
--- Puts a route at its position among the others, and leaves no gaps.
+-- Moves a route to its position and renumbers all routes without gaps. The half step puts it between its neighbours.
 WITH other AS (
     SELECT id, row_number() OVER (ORDER BY position, id)::double precision AS place
     FROM routes

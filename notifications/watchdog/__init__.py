@@ -1,1 +1,4 @@
-"""Calls an address for as long as Vigia works: a canary goes the whole way before each call."""
+"""The watchdog: calls a URL regularly while Vigia works.
+
+A canary passes all stages before a call.
+"""

@@ -1,7 +1,7 @@
-"""The canary: a sample that is followed from the writer to the outbox.
+"""The canary: a sample that passes every stage from the writer to the outbox.
 
-It is written at whole minutes, and its value is its time. So what comes out of the 1m tier is known
-to be what was put in. Nobody sees it among alerts: it is no alert, and no channel has it.
+It is written at whole minutes, and its value is its own time. So the value in the 1m tier proves
+that the stored sample is the written one. It opens no alert, and no channel gets it.
 """
 
 from datetime import datetime, timedelta
@@ -21,15 +21,18 @@ MARK_SENT = _QUERIES["mark_sent"]
 SERIES = Series(metric="service_canary", component="server", category=Category.SYSTEM)
 EVALUATED_WITHIN = timedelta(minutes=3)
 SENT_WITHIN = timedelta(minutes=4)
-"""Below the shortest interval, so that a canary is never taken for the next one."""
+"""Shorter than the shortest interval, so that an old canary is never taken for the next one."""
 TRY_AGAIN_AFTER = timedelta(seconds=15)
 ROLLED_UP_AFTER = timedelta(minutes=19)
-"""The maintenance runs every five minutes and leaves out the newest ten. A few more are for a run
-that takes long; so a freeze shows within ten minutes, two of the shortest intervals."""
+"""The maintenance runs every five minutes and leaves out the newest ten minutes.
+
+A few more minutes allow for a slow run. So a stopped maintenance shows within ten minutes, which is
+two of the shortest intervals.
+"""
 
 
 class Canary(Struct, frozen=True):
-    """A canary that is to be sent, and when it was written."""
+    """A canary for which the watchdog is to be called, and the time at which it was written."""
 
     id: int
     time: datetime
@@ -41,9 +44,9 @@ def sample_of(at: datetime) -> Sample:
 
 
 async def confirm(connection: Connection, at: datetime, now: datetime) -> bool:
-    """After the evaluation of a minute: put the canary that came through into the outbox.
+    """Write the newest canary that passed all stages to the outbox; return whether there was one.
 
-    True if there was one that was not there before.
+    Call it after the evaluation of a minute. It returns False if the canary was already there.
     """
     clock = await read_clock(connection)
     if clock.evaluated_at is None or clock.evaluated_at < at:
@@ -64,7 +67,7 @@ async def confirm(connection: Connection, at: datetime, now: datetime) -> bool:
 
 
 async def claim(connection: Connection, now: datetime) -> Canary | None:
-    """Return a canary that is to be sent now; for a while nobody else gets it."""
+    """Claim and return a due canary. For TRY_AGAIN_AFTER no other process gets it."""
     return await queries.first(
         connection,
         Canary,
@@ -76,5 +79,5 @@ async def claim(connection: Connection, now: datetime) -> Canary | None:
 
 
 async def mark_sent(connection: Connection, canary: Canary, now: datetime, status: int) -> None:
-    """Note that the address took the call."""
+    """Store that the watchdog accepted the call."""
     await queries.run(connection, MARK_SENT, id=canary.id, now=now, status=status)

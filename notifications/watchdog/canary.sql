@@ -1,8 +1,7 @@
 -- name: enqueue
--- The newest canary that came through, once:
---   1. Its sample came out of the 1m tier as it was written.
---   2. The maintenance has rolled up what is due, if there were canaries at that time.
--- With it go the rows of earlier ones.
+-- Writes the newest canary that passed all stages, once, and deletes earlier ones. The stages:
+--   1. Its sample in the 1m tier has the value that was written.
+--   2. The maintenance has rolled up everything that is due. This applies only if there were canaries at that time.
 WITH own AS (
     SELECT id FROM series WHERE metric = %(metric)s AND component = %(component)s
 ), canary AS (
@@ -24,7 +23,7 @@ WITH own AS (
     DELETE FROM notifications n
     USING canary c
     WHERE n.kind = 'canary' AND n.time < c.time AND n.time > c.time - interval '1 day'
-), said AS (
+), inserted AS (
     INSERT INTO notifications (kind, event, time, payload)
     SELECT 'canary', 'canary', c.time, '{}'
     FROM canary c
@@ -32,12 +31,12 @@ WITH own AS (
     RETURNING id, time
 )
 INSERT INTO deliveries (key, notification_id, channel, priority, created_at, next_at)
-SELECT 'canary-' || extract(epoch FROM said.time)::bigint, said.id, 'watchdog', 3, %(now)s, '-infinity'
-FROM said
+SELECT 'canary-' || extract(epoch FROM inserted.time)::bigint, inserted.id, 'watchdog', 3, %(now)s, '-infinity'
+FROM inserted
 ON CONFLICT (key) DO NOTHING
 
 -- name: claim
--- Another dispatcher that comes at the same time waits for this one, and finds it claimed.
+-- A second dispatcher waits for the row lock of the first one, and then finds a later next_at.
 UPDATE deliveries d
 SET attempts = d.attempts + 1, attempted_at = %(now)s, next_at = %(again_at)s
 FROM notifications n

@@ -1,4 +1,4 @@
-"""Calls the watchdog's address when the dispatcher has a canary in its hands."""
+"""Calls the URL of the watchdog when the dispatcher has claimed a canary."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -21,14 +21,14 @@ TIMEOUT_S = 10.0
 
 
 class _RefusedError(Exception):
-    """The address answered, and did not take the call."""
+    """The watchdog answered, but with an error status."""
 
 
 NOT_CALLED: tuple[type[Exception], ...] = (EgressError, _RefusedError, *FAILURES)
 
 
 class Watchdog(Struct, kw_only=True):
-    """The address, and how the newest calls went."""
+    """The URL of the watchdog, and the result of the newest calls."""
 
     pool: PoolShare
     egress: Egress
@@ -38,11 +38,11 @@ class Watchdog(Struct, kw_only=True):
     last_error: str = ""
 
     async def claim(self, connection: Connection) -> Canary | None:
-        """Return the canary to call for, if there is one."""
+        """Claim a canary to call for. None: there is none."""
         return await canaries.claim(connection, self.now())
 
     async def call(self, canary: Canary) -> None:
-        """Call the address; what fails is tried again until the canary's deadline."""
+        """Call the URL. A failed call is tried again until the canary is too old."""
         trace = Trace()
         try:
             await self.egress.ask(self.url.reveal(), trace, timeout_s=TIMEOUT_S)
@@ -56,7 +56,7 @@ class Watchdog(Struct, kw_only=True):
         self.called_at, self.last_error = self.now(), ""
 
     def status(self) -> dict[str, object]:
-        """Return when the address was called last, and why the newest call failed."""
+        """Return the time of the last successful call, and the error of the newest call."""
         return {"called_at": self.called_at, "last_error": self.last_error}
 
     def _check(self, status: int) -> None:

@@ -1,1 +1,1 @@
-"""What a message says: title, lines, numbers, times and the picture, in the reader's language."""
+"""The texts of messages: titles, lines, numbers, times and charts, in the reader's language."""

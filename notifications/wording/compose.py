@@ -1,4 +1,4 @@
-"""Makes the message about what happened, in the words of the person who reads it."""
+"""Composes the message about an event in the reader's language."""
 
 from msgspec import structs
 
@@ -29,15 +29,15 @@ def compose(
     picture: bytes | None = None,
     earlier: str = "",
 ) -> Message:
-    """Return the message. With a picture of the last hour there is no row of blocks.
+    """Return the message. With a picture of the last hour, the text has no row of blocks.
 
-    Nothing in it is escaped, and nothing that others wrote is interpreted: what would act on a
-    terminal or begin a line is a space, and what is too long ends with an ellipsis.
+    The message is not escaped, and nothing that others wrote is interpreted. In such texts, control
+    characters and line breaks become spaces, and a text that is too long ends with an ellipsis.
     """
     if picture is not None:
         reader = structs.replace(reader, has_text_chart=False)
     own = words(reader.language)
-    title, text, level, table, thread = _said(situation, reader, own)
+    title, text, level, table, thread = _text_parts(situation, reader, own)
     return Message(
         key=situation.key,
         kind=Kind.TEST if situation.event is Event.TEST else Kind.ALERT,
@@ -57,11 +57,11 @@ def compose(
     )
 
 
-Said = tuple[str, list[str], Level | None, tuple[tuple[str, str], ...], str]
+TextParts = tuple[str, list[str], Level | None, tuple[tuple[str, str], ...], str]
 """Title, lines, level, facts and thread."""
 
 
-def _said(situation: Situation, reader: Reader, own: Words) -> Said:
+def _text_parts(situation: Situation, reader: Reader, own: Words) -> TextParts:
     if not situation.alerts:
         return own("title.test_channel"), [own("line.test")], None, (), ""
     if situation.event is Event.GROUP:
@@ -94,6 +94,6 @@ def _title(situation: Situation, alert: ShownAlert, own: Words) -> str:
 
 
 def _with_runbook(links: Links, runbook: str) -> Links:
-    """Return the links with that of the procedure, where it is an address."""
+    """Return the links with the link to the runbook, if the runbook is a URL."""
     address = "" if links.runbook else web_address(runbook)
     return structs.replace(links, runbook=address) if address else links

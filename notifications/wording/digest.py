@@ -1,4 +1,4 @@
-"""One message about many alerts: how many of each level, and the first few of them."""
+"""One message about many alerts: the number of alerts of each level, and the first few alerts."""
 
 import heapq
 from collections import Counter
@@ -26,7 +26,10 @@ RANK: Mapping[str, int] = {level: rank for rank, level in enumerate(Level)}
 
 
 class Digest(Struct, frozen=True):
-    """A title, lines, and the level of the most severe alert that fires; else of any."""
+    """A title, lines, and the level of the most severe alert.
+
+    Resolved alerts count only if none is firing.
+    """
 
     title: str
     lines: Sequence[str]
@@ -34,7 +37,7 @@ class Digest(Struct, frozen=True):
 
 
 def digest(situation: Situation, reader: Reader, words: Words) -> Digest:
-    """Return what to say of a group; it is as short for 10,000 alerts as for 10."""
+    """Return the text about a group. Its length does not grow with the number of alerts."""
     firing = [alert for alert in situation.alerts if alert["resolved_at"] is None]
     counted = firing or situation.alerts
     resolved = len(situation.alerts) - len(firing)
@@ -53,7 +56,7 @@ def digest(situation: Situation, reader: Reader, words: Words) -> Digest:
 
 
 def _most_severe_first(alert: WholeAlert) -> tuple[int, str, int]:
-    """Of the same level the one that opened first, which may have caused the others."""
+    """Return the sort key: the most severe first, then the oldest, which may be the cause."""
     return -RANK[alert["level"]], str(alert["opened_at"]), alert["id"]
 
 

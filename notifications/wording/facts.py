@@ -23,7 +23,7 @@ LABELS_MAX = 10
 def facts(
     situation: Situation, alert: ShownAlert, reader: Reader, words: Words
 ) -> tuple[tuple[str, str], ...]:
-    """Return what is known of one alert, each as short as a cell of a table."""
+    """Return the facts about one alert, each short enough for a cell of a table."""
     pairs = [*_where(alert, words), *_measured(situation, alert, words)]
     pairs += [*_when(situation, alert, reader, words), (words("fact.rule"), alert.rule)]
     pairs += [(words("fact.acknowledged_by"), alert.acknowledged_by or "")]

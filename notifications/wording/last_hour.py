@@ -1,4 +1,4 @@
-"""The last hour of a series, and how it looks as one line of text."""
+"""The last hour of a series, and its chart as one line of text."""
 
 import math
 from collections.abc import Sequence
@@ -10,11 +10,11 @@ from msgspec import Struct
 BLOCKS = "▁▂▃▄▅▆▇█"
 GAP = " "
 BLOCKS_MAX = 30
-"""So many fit into a line of a phone."""
+"""As many as fit on one line of a phone."""
 
 
 class LastHour(Struct, frozen=True, kw_only=True):
-    """The newest values of a series, one for each step; None where nothing was measured."""
+    """The newest values of a series, one for each step. None: the step has no samples."""
 
     start: datetime
     step_s: float
@@ -22,19 +22,19 @@ class LastHour(Struct, frozen=True, kw_only=True):
 
     @property
     def known(self) -> list[float]:
-        """The values that there are."""
+        """The values without gaps."""
         return [value for value in self.values if is_known(value)]
 
 
 def is_known(value: float | None) -> TypeGuard[float]:
-    """Return whether there is a value that can be drawn."""
+    """Return whether a value exists and is finite."""
     return value is not None and math.isfinite(value)
 
 
 def text_chart(hour: LastHour) -> str:
-    """Return the values as blocks of different height, without ends that are not known.
+    """Return the values as blocks of different heights, without unknown values at both ends.
 
-    A block stands for the largest of its values, so that a short peak is seen.
+    A block shows the largest of its values, so that a short peak stays visible.
     """
     values, known = hour.values, hour.known
     if not known:
@@ -49,6 +49,6 @@ def _block(group: Sequence[float | None], lowest: float, highest: float) -> str:
     known = [value for value in group if is_known(value)]
     if not known:
         return GAP
-    # Halves, because the difference of two large numbers may be infinite.
+    # Halve first, because the difference of two very large numbers may be infinite.
     height = (max(known) / 2 - lowest / 2) / ((highest / 2 - lowest / 2) or 1)
     return BLOCKS[round(height * (len(BLOCKS) - 1))]

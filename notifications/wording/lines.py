@@ -22,11 +22,11 @@ from notifications.wording.values import AUTO, what_text
 CHANGES_MAX = 5
 CHANGE_LENGTH_MAX = 200
 SAID_ELSEWHERE = frozenset({"no data", "the rule cannot be evaluated", "nobody acknowledged it"})
-"""Reasons that stand in place of the value, or behind the change of the level."""
+"""Reasons that the text already contains, in place of the value or after the change of level."""
 
 
 def lines(situation: Situation, alert: ShownAlert, reader: Reader, words: Words) -> Iterator[str]:
-    """Yield what there is to say about one alert, the most important first."""
+    """Yield the lines about one alert, the most important first."""
     yield from _happened(situation, alert, words)
     if what := what_text(situation, alert, words):
         yield what
@@ -41,13 +41,13 @@ def lines(situation: Situation, alert: ShownAlert, reader: Reader, words: Words)
 
 
 def open_for_s(alert: ShownAlert, situation: Situation) -> float:
-    """Return for how many seconds the alert has been open, or was."""
+    """Return for how many seconds the alert is or was open."""
     end = alert.resolved_at or situation.now
     return max((end - alert.opened_at).total_seconds(), 0)
 
 
 def _happened(situation: Situation, alert: ShownAlert, words: Words) -> Iterator[str]:
-    """Yield what brought the message about, where that is more than the value."""
+    """Yield the lines about the event that caused the message, if the value does not say it."""
     match situation.event:
         case Event.ESCALATED | Event.LOWERED if situation.previous_level:
             yield _level_change(situation, alert, words)
@@ -89,7 +89,7 @@ def _acknowledged_after(alert: ShownAlert, words: Words) -> str:
 
 
 def _comment(alert: ShownAlert, kind: str, words: Words) -> Iterator[str]:
-    """Yield what the person wrote who did the newest step of a kind."""
+    """Yield the comment of the person who did the newest transition of a type."""
     row = alert.last(kind)
     if row.comment and row.comment not in REASONS:
         person = one_line(row.actor, NAME_LENGTH_MAX)

@@ -1,4 +1,4 @@
-"""Times of day in the reader's zone."""
+"""Times of day in the reader's time zone."""
 
 import re
 from datetime import datetime
@@ -8,12 +8,15 @@ from notifications.wording.templates import Words
 
 
 def moment_text(time: datetime, now: datetime, zone: ZoneInfo, words: Words) -> str:
-    """Return such as "03:00 CET"; with its day where that is not today, and its year likewise."""
+    """Return a time such as "03:00 CET".
+
+    It includes the day and the year if they differ from today's.
+    """
     return f"{clock_text(time, now, zone, words)} {zone_text(time, zone)}"
 
 
 def clock_text(time: datetime, now: datetime, zone: ZoneInfo, words: Words) -> str:
-    """Return the same without the zone, for the first of two times."""
+    """Return a time without the zone, for the first of two times."""
     local, today = time.astimezone(zone), now.astimezone(zone)
     clock = f"{local:%H:%M}"
     if local.date() == today.date():
@@ -24,7 +27,7 @@ def clock_text(time: datetime, now: datetime, zone: ZoneInfo, words: Words) -> s
 
 
 def zone_text(time: datetime, zone: ZoneInfo) -> str:
-    """Return the zone's abbreviation at a time; "UTC-3" where it has none, as in Brazil."""
+    """Return the abbreviation of the zone at a time, or "UTC-3" if it has none, as in Brazil."""
     name = time.astimezone(zone).tzname() or "UTC"
     match = re.fullmatch(r"([+-])(\d\d):?(\d\d)?", name)
     if match is None:

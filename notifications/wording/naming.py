@@ -1,4 +1,4 @@
-"""How metrics, components and labels are called in a sentence."""
+"""Names of metrics, components and labels for use in sentences."""
 
 import re
 from collections.abc import Mapping
@@ -19,13 +19,13 @@ LABELS_MAX = 5
 
 
 def metric_text(measure: Measure, component: str, words: Words) -> str:
-    """Return the name of the metric that a rule looks at."""
+    """Return the name of the metric that a rule compares."""
     own = words.get(f"metric.{measure.metric}", "")
     return own or title_of(measure.metric, component, measure.category, measure.unit)
 
 
 def title_of(metric: str, component: str, category: str, unit: str) -> str:
-    """Return a metric's name without what its component and unit say, as on the pages."""
+    """Return a metric's name without words that its component or unit repeat, as on the pages."""
     words = [word for word in metric.split("_") if word not in {"", unit}]
     if len(words) > 1 and words[0] in {component, category}:
         words = words[1:]
@@ -36,7 +36,7 @@ def title_of(metric: str, component: str, category: str, unit: str) -> str:
 
 
 def where_text(alert: ShownAlert) -> str:
-    """Return the component and the labels that tell the series apart; else the rule."""
+    """Return the component and the labels that identify the series, or else the rule."""
     labels = [f"{name} {value}" for name, value in sorted(alert.labels.items())]
     rest = ["…"] if len(labels) > LABELS_MAX else []
     parts = [alert.component, *labels[:LABELS_MAX]]

@@ -1,7 +1,7 @@
-"""Numbers with their units, as people of each language write them.
+"""Numbers with units, in the notation of each language.
 
-They read as on the pages: a test compares them with `web/src/format.ts`. Here spaces and the minus
-are plain, because a character outside of its alphabet halves what fits into a short message.
+A test compares them with the pages, `web/src/format.ts`. In messages, spaces and the minus sign are
+plain characters, because any character outside of the GSM alphabet halves the capacity of an SMS.
 """
 
 import math
@@ -16,15 +16,15 @@ from notifications.message import Language
 THOUSAND = 1000
 BYTE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 PLAIN_MAX, PLAIN_MIN = 1e12, 1e-4
-"""Numbers without a unit are written with an exponent beyond these."""
+"""Numbers without a unit have an exponent outside of this range."""
 WRITTEN_OUT_MAX = 1e15
-"""All others are from here on: hundreds of digits fit nowhere."""
+"""All other numbers have an exponent from here on, because hundreds of digits fit nowhere."""
 EXACT = Context(prec=40)
-"""Holds every double below that with all the decimals that anybody asks for."""
+"""Enough digits for every smaller double with all decimals that callers request."""
 
 
 class Marks(Struct, frozen=True):
-    """What stands before decimals, and between thousands."""
+    """The decimal mark and the thousands separator."""
 
     decimal: str
     group: str
@@ -38,29 +38,30 @@ DAYS: Mapping[Language, tuple[str, str]] = {
     Language.ENGLISH: ("day", "days"),
     Language.BRAZILIAN_PORTUGUESE: ("dia", "dias"),
 }
-"""One, and any other number of them."""
+"""Singular and plural."""
 
 
 def number(value: float, decimals: int, language: Language) -> str:
-    """Return a number with at most so many decimals; half is rounded away from zero."""
+    """Return a number with at most `decimals` decimals. Half is rounded away from zero."""
     if not abs(value) < WRITTEN_OUT_MAX:
         return _scientific(value, language)
-    # By the shortest text of the double: 1.005 is meant, not 1.00499999999999989.
+    # Round the shortest text of the double: 1.005 rounds to 1.01, although the double is
+    # 1.00499999999999989.
     step = Decimal(1).scaleb(-decimals)
     rounded = Decimal(repr(value)).quantize(step, ROUND_HALF_UP, EXACT)
-    # Adding zero takes the minus from it.
+    # Adding zero turns -0 into 0.
     whole, _, rest = f"{rounded + 0 if rounded else Decimal():,f}".partition(".")
     marks, rest = MARKS[language], rest.rstrip("0")
     return whole.replace(",", marks.group) + (f"{marks.decimal}{rest}" if rest else "")
 
 
 def count_text(count: int, language: Language) -> str:
-    """Return how many there are of something."""
+    """Return a count as text."""
     return number(count, 0, language)
 
 
 def value_text(value: float, unit: str, language: Language, finer: int = 0) -> str:
-    """Return a value with its unit, short; `finer` asks for so many decimals more."""
+    """Return a value with its unit, shortened. `finer` adds decimals."""
     if unit in WRITERS:
         return WRITERS[unit](value, language, finer)
     return f"{_plain(value, language, finer)} {unit}".rstrip()
@@ -70,7 +71,10 @@ FINER_MAX = 4
 
 
 def pair_text(value: float, limit: float, unit: str, language: Language) -> tuple[str, str]:
-    """Return a value and its limit so that they differ in the text when they differ at all."""
+    """Return a value and its limit as text.
+
+    If they differ but their texts do not, the value gets up to FINER_MAX more decimals.
+    """
     shown, against = value_text(value, unit, language), value_text(limit, unit, language)
     for finer in range(1, FINER_MAX + 1):
         if shown != against or value == limit:
@@ -80,7 +84,7 @@ def pair_text(value: float, limit: float, unit: str, language: Language) -> tupl
 
 
 def duration_text(seconds: float, language: Language) -> str:
-    """Return the two largest parts of a duration, such as "1 h 5 min"."""
+    """Return the two largest units of a duration, such as "1 h 5 min"."""
     length, sign = abs(seconds), "-" if seconds < 0 else ""
     if not length < WRITTEN_OUT_MAX:
         return f"{_scientific(seconds, language)} s"
@@ -136,14 +140,14 @@ def _plain(value: float, language: Language, finer: int = 0) -> str:
 
 
 def _scientific(value: float, language: Language, finer: int = 0) -> str:
-    """Return such as "1.23e+12"; "inf" and "nan" as they are."""
+    """Return a text such as "1.23e+12", or "inf" or "nan"."""
     mantissa, _, power = f"{value:.{2 + finer}e}".partition("e")
     places = f"e{power[0]}{power[1:].lstrip('0')}" if power else ""
     return mantissa.replace(".", MARKS[language].decimal) + places
 
 
 def _digits(value: float, language: Language, finer: int = 0) -> str:
-    """Three digits, fewer where they are zeros."""
+    """Return a number with about three digits, without trailing zeros."""
     size = abs(value)
     decimals = 3 if size < 1 else 2 if size < 10 else 1 if size < 100 else 0  # noqa: PLR2004
     return number(value, decimals + finer, language)

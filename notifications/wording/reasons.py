@@ -1,4 +1,4 @@
-"""Why the evaluation did something, in the reader's language."""
+"""The reasons for actions of the evaluation, in the reader's language."""
 
 from collections.abc import Mapping
 
@@ -17,9 +17,9 @@ REASONS: Mapping[str, str] = {
     "the rule was deleted": "rule_deleted",
     "the host was removed": "host_removed",
 }
-"""Comments that Vigia itself writes into the audit, and the template of each."""
+"""The comments that Vigia writes into the audit, each with its template."""
 WITHOUT_VALUE = frozenset({"no data", "the rule cannot be evaluated"})
-"""With these the value of the alert is an old one."""
+"""With these reasons, the value of the alert is outdated."""
 TYPES: Mapping[Event, tuple[str, ...]] = {
     Event.OPENED: ("opened",),
     Event.ESCALATED: ("escalated",),
@@ -28,26 +28,26 @@ TYPES: Mapping[Event, tuple[str, ...]] = {
     Event.REMINDER: ("opened", "escalated", "lowered"),
     Event.ACKNOWLEDGED: ("opened", "escalated", "lowered"),
 }
-"""The rows of the audit that say why it is as it is."""
+"""For each event, the types of audit rows that contain its reason."""
 
 
 def comment_of(situation: Situation, alert: ShownAlert) -> str:
-    """Return what Vigia wrote about the newest step; "" where the value says it all."""
+    """Return Vigia's comment on the newest transition, or "" if the value explains it."""
     comment = alert.last(*TYPES.get(situation.event, ())).comment
     return comment if comment in REASONS else ""
 
 
 def reason_text(situation: Situation, alert: ShownAlert, words: Words) -> str:
-    """Return why, to be put behind a colon; "" where the value says it all."""
+    """Return the reason as text to follow a colon, or "" if the value explains the transition."""
     comment = comment_of(situation, alert)
     if not comment:
         return ""
     measure = situation.measure
-    # Without a measure the alert's own message names what has no data.
+    # Without a measure, the title of the alert names what has no data.
     metric = metric_text(measure, alert.component, words) if measure else one_line(alert.title)
     return words(f"reason.{REASONS[comment]}", metric=metric)
 
 
 def sentence(text: str) -> str:
-    """Return a text with its first letter large."""
+    """Return a text with a capital first letter."""
     return text[:1].upper() + text[1:]

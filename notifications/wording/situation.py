@@ -1,4 +1,4 @@
-"""What a message is about, and who reads it."""
+"""The event that a message is about, and the person who reads it."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -19,58 +19,61 @@ TITLE_LENGTH_MAX = 160
 ITEM_LENGTH_MAX = 80
 LINE_LENGTH_MAX = 300
 WholeAlert = dict[str, Any]
-"""As `GET /alerts/{id}` shows it: its level and times are text, or what the text stands for."""
+"""An alert as `GET /alerts/{id}` shows it.
+
+Its level and times are texts or the values themselves.
+"""
 NAME_LENGTH_MAX = 60
 UNIT_LENGTH_MAX = 20
 OTHER_THAN_VALUES = frozenset({"sum", "count", "stddev", "rate"})
-"""Aggregates that are not of the size of the values they are made of."""
+"""Aggregates whose results are of another magnitude than the values."""
 
 
 class StepReached(Struct, frozen=True):
-    """Where an escalation has come to."""
+    """The escalation step that sends the message."""
 
     number: int
-    """From 1 on."""
+    """From 1."""
     of: int
 
 
 class Expired(Struct, frozen=True):
-    """An acknowledgement that nobody followed up."""
+    """An acknowledgement that expired before the alert was resolved."""
 
     person: str
     after_s: float
 
 
 class Measure(Struct, frozen=True, kw_only=True):
-    """What the rule of an alert compares with its levels, and the unit of the series."""
+    """The measure that a rule compares with its limits, and the unit of the series."""
 
     metric: str
     unit: str = ""
     category: str = ""
     kind: str = "threshold"
-    """A kind of rule."""
+    """The kind of the rule."""
     agg: str = "avg"
     window_s: float = 60
     over: str = ""
-    """The other metric of a ratio."""
+    """The second metric of a ratio."""
     is_relative: bool = False
     """Whether a change is in percent."""
 
     @property
     def value_unit(self) -> str:
-        """The unit of what is compared, which need not be that of the series."""
+        """The unit of the compared value, which may differ from that of the series."""
         if self.kind in {"ratio", "burn"} or self.agg == "count":
             return ""
         return "percent" if self.is_relative else self.own_unit
 
     @property
     def is_of_series(self) -> bool:
-        """Whether the limit is one of the values of the series, and may stand beside them."""
+        """Whether the limit is comparable to the values, so that a chart can show both."""
         return self.kind == "threshold" and self.agg not in OTHER_THAN_VALUES
 
     @property
     def own_unit(self) -> str:
-        """The unit of the series, which anybody may have sent, as part of a line."""
+        """The unit of the series, made safe for a line, because any sender can set it."""
         return one_line(self.unit, UNIT_LENGTH_MAX)
 
 
@@ -83,7 +86,7 @@ class Logged(Struct, frozen=True, kw_only=True):
 
 
 class ShownAlert(Struct, frozen=True, kw_only=True):
-    """What a message needs of an alert as `GET /alerts/{id}` shows it."""
+    """The fields of an alert, as `GET /alerts/{id}` shows it, that messages use."""
 
     id: int
     level: Level
@@ -102,45 +105,48 @@ class ShownAlert(Struct, frozen=True, kw_only=True):
     events: list[Logged] = []
 
     def last(self, *types: str) -> Logged:
-        """Return the newest row of the audit of one of some types."""
+        """Return the newest audit row of any of these types."""
         empty = Logged(type="")
         return next((row for row in reversed(self.events) if row.type in types), empty)
 
 
 class Situation(Struct, frozen=True, kw_only=True):
-    """What happened, to which alerts, and all that is known about it."""
+    """An event, its alerts, and everything that is known about them."""
 
     event: Event
     key: str
     now: datetime
     alerts: Sequence[WholeAlert] = ()
-    """One, as `GET /alerts/{id}` shows it; those of a group; none for the test of a channel."""
+    """One alert as `GET /alerts/{id}` shows it, or those of a group.
+
+    Empty for the test of a channel.
+    """
     previous_level: Level | None = None
     measure: Measure | None = None
-    """None where nothing was measured: a composite, a test, an alert of another service."""
+    """None: nothing is measured, as for a composite, a test or an alert of another service."""
     last_hour: LastHour | None = None
     what_changed: Sequence[str] = ()
-    """Lines of others about what changed before it began, the likeliest cause first."""
+    """Lines about what changed before the alert opened, the most likely cause first."""
     runbook: str = ""
-    """An address, or a text that says where the procedure is."""
+    """A URL, or a text that says where the procedure is."""
     step: StepReached | None = None
     expired: Expired | None = None
 
 
 class Reader(Struct, frozen=True, kw_only=True):
-    """Who reads the message, and on what."""
+    """The reader of a message, and the abilities of the channel."""
 
     language: Language = Language.ENGLISH
     zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
     has_text_chart: bool = True
-    """Whether a row of blocks can be shown; in a short message it would double the price."""
+    """Whether to include a row of blocks. In an SMS it would double the price."""
 
 
 def shown(alert: WholeAlert) -> ShownAlert:
-    """Return what a message needs of an alert, with times as text or as they are."""
+    """Return the fields that messages use."""
     return msgspec.convert(alert, ShownAlert)
 
 
 def one_line(text: str, length: int = LINE_LENGTH_MAX) -> str:
-    """Return a text of others as part of a line: nothing in it acts, and it is not too long."""
+    """Return a text of others made safe for a line: no control characters, and not too long."""
     return cut(" ".join(clean(text).split()), length)

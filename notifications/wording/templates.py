@@ -1,7 +1,7 @@
-"""Templates: text in which `{name}` stands for a value. There is no other syntax, and no engine.
+"""Templates: texts in which `{name}` stands for a value. There is no other syntax and no engine.
 
-A template is filled in one pass, and what was put in is never looked at again: whatever an alert's
-title holds, such as `{title}`, `{{7*7}}`, `${HOME}` or `%s`, is shown as it is.
+A template is filled in one pass, and inserted values are not interpreted. So a title such as
+`{title}`, `{{7*7}}`, `${HOME}` or `%s` appears unchanged.
 """
 
 import re
@@ -18,7 +18,7 @@ from notifications.message import Language
 PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 SHOWN_CHARS_MAX = 40
 NAMES: Mapping[str, str] = {
-    "aggregate": "how the value was put together, such as `average of 1 min`",
+    "aggregate": "how the value was aggregated, such as `average of 1 min`",
     "chart": "the last hour as a row of blocks",
     "code": "the code that proves that a person reads an address",
     "comment": "what a person wrote",
@@ -47,20 +47,20 @@ NAMES: Mapping[str, str] = {
     "until": "when it ends",
     "value": "the value that was measured",
     "where": "the component and its labels",
-    "window": "over how long the value was put together",
+    "window": "the period over which the value was aggregated",
 }
-"""Every name that a template may hold, and what it stands for."""
+"""All names that a template may use, with their meanings."""
 
 
 class Template(Struct, frozen=True):
-    """A text whose names are all known."""
+    """A text in which all names are valid."""
 
     text: str
     names: frozenset[str]
 
 
 def parse(text: str) -> Template:
-    """Return a text as a template. Raises InvalidError for a name that there is not."""
+    """Parse a template. Raises InvalidError if it uses an unknown name."""
     names = frozenset(PLACEHOLDER.findall(text))
     for name in sorted(names - NAMES.keys()):
         raise InvalidError(
@@ -70,29 +70,32 @@ def parse(text: str) -> Template:
 
 
 def fill(template: Template, values: Mapping[str, str]) -> str:
-    """Return the text with the value of each name. Raises KeyError where one has none."""
+    """Return the text with all values inserted. Raises KeyError if a value is missing."""
     return PLACEHOLDER.sub(lambda match: values[match[1]], template.text)
 
 
 class Words:
-    """The templates of one language; called with a template's name and values, it fills it."""
+    """The templates of one language.
+
+    A call with a template's name and values fills the template.
+    """
 
     def __init__(self, language: Language, templates: Mapping[str, Template]) -> None:
         self.language = language
         self.templates = templates
 
     def __call__(self, name: str, **values: str) -> str:
-        """Return a filled template. Raises KeyError for a name or value that there is not."""
+        """Return a filled template. Raises KeyError if the template or a value does not exist."""
         return fill(self.templates[name], values)
 
     def get(self, name: str, default: str) -> str:
-        """Return a template that needs no value, or another text where there is none."""
+        """Return a template without values, or `default` if it does not exist."""
         return self.templates[name].text if name in self.templates else default
 
 
 @cache
 def words(language: Language) -> Words:
-    """Return the templates of a language, read once from its file."""
+    """Return the templates of a language. The file is read once."""
     file = Path(__file__).with_name(f"{language}.toml")
     tables = tomllib.loads(file.read_text(encoding="utf-8"))
     return Words(

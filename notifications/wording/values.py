@@ -1,4 +1,4 @@
-"""What was measured, against its limit."""
+"""The measured value and its limit as text."""
 
 from model.series import COMPONENT_UP, HOST_SILENT_SECONDS
 from notifications.message import Event
@@ -9,13 +9,13 @@ from notifications.wording.situation import Measure, ShownAlert, Situation, one_
 from notifications.wording.templates import Words
 
 AUTO = "auto"
-"""The actor of what the evaluation does."""
+"""The actor of transitions by the evaluation."""
 OWN_TEMPLATES = frozenset({"change", "ratio", "burn"})
 WITHOUT_AGGREGATE = frozenset({"burn", "sql"})
 
 
 def values(measure: Measure, alert: ShownAlert, words: Words) -> dict[str, str]:
-    """Return the value and its limit, each where there is one, as text."""
+    """Return the value and the limit as text, without those that are missing."""
     if alert.value is None:
         return {}
     unit = measure.value_unit
@@ -26,7 +26,7 @@ def values(measure: Measure, alert: ShownAlert, words: Words) -> dict[str, str]:
 
 
 def what_text(situation: Situation, alert: ShownAlert, words: Words) -> str:
-    """Return the value against its limit; without one, what the alert itself says."""
+    """Return the value with its limit. Without a value, return the alert's own message."""
     measure, comment = situation.measure, comment_of(situation, alert)
     if measure is None:
         return one_line(alert.message)

@@ -78,7 +78,7 @@ async def test_an_answer_that_is_not_the_providers_is_no_receipt(
     egress: Egress, provider: Provider, body: bytes
 ) -> None:
     provider.body = body
-    with pytest.raises(TemporaryError, match="answered 200, but not as it documents"):
+    with pytest.raises(TemporaryError, match="answered 200, but not as documented"):
         await post(egress, provider.url, b"", headers=HEADERS, now=NOW, read=reference_of)
 
 

@@ -82,5 +82,5 @@ async def test_the_token_is_nowhere_in_the_database_or_the_audit(people: Any) ->
         rows = await (await connection.execute("SELECT f::text FROM calendar_feeds f")).fetchall()
     found = await audited(people, "schedule_changed")
 
-    assert found[-1] == ("admin", "schedule ops: calendar made")
+    assert found[-1] == ("admin", "schedule ops: calendar created")
     assert token not in f"{rows}{found}"

@@ -99,11 +99,11 @@ async def test_a_test_of_mail_shows_the_mail(service: Any) -> None:
     ("terms", "words"),
     [
         ({"type": "pigeon"}, "is not one of apprise, discord"),
-        ({"url": ""}, "a Webhook channel needs one, such as https://"),
+        ({"url": ""}, "Webhook channels need one, such as https://"),
         ({"tz": "Mars/Base"}, "Europe/Lisbon"),
-        ({"settings": {"room": 1}}, "those of a Webhook channel are: none"),
+        ({"settings": {"room": 1}}, "the settings of Webhook channels are: none"),
         ({"type": "email", "settings": MAIL | {"cc": "x"}}, "are: to, from, plain"),
-        ({"type": "email", "settings": MAIL | {"to": ["ana"]}}, "'ana' is no mail address"),
+        ({"type": "email", "settings": MAIL | {"to": ["ana"]}}, "'ana' is not a mail address"),
         ({"type": "email", "settings": MAIL}, "the url must be smtp:// or smtps://"),
         ({"type": "email", "settings": MAIL, "url": "smtp://a@b.example"}, "set secret"),
         ({"type": "ntfy", "url": "https://ntfy.sh/"}, "the url must be that of the server"),
@@ -169,7 +169,7 @@ async def test_each_change_is_in_the_audit(service: Any) -> None:
     events = (await service.get("/security/events", Role.ADMIN)).body["items"]
 
     details = [one["detail"] for one in events if one["type"] == "channel_changed"]
-    assert details == ["channel ops deleted", "channel ops made, of type webhook"]
+    assert details == ["channel ops deleted", "channel ops created, of type webhook"]
 
 
 async def test_the_list_says_what_came_of_the_newest_try(service: Any, provider: Provider) -> None:

@@ -68,7 +68,7 @@ async def test_a_list_goes_on_where_it_ended(service: Any) -> None:
         ({"mute_until": "tomorrow"}, "'tomorrow' is not a time"),
         ({"quiet_hours": [{"start": "25:00"}]}, "start"),
         ({"addresses": [{"channel": "sms"}]}, "no channel 'sms'; the channels are: hook, mail"),
-        ({"addresses": [{"channel": "mail", "address": "ana"}]}, "'ana' is no mail address"),
+        ({"addresses": [{"channel": "mail", "address": "ana"}]}, "'ana' is not a mail address"),
         ({"addresses": [{"channel": "hook", "address": "x"}]}, "sends to one place only"),
         ({"addresses": [{"channel": "hook"}, {"channel": "hook"}]}, "is there twice"),
     ],
@@ -91,7 +91,7 @@ async def test_names_are_unique_and_stay(service: Any) -> None:
 
     assert (again.status, renamed.status) == (409, 400)
     assert again.detail == "a contact named 'ana' already exists; choose another name"
-    assert renamed.detail == "name: must be 'ana', as in the address"
+    assert renamed.detail == "name: must be 'ana', as in the path"
 
 
 async def test_a_channel_by_which_people_are_reached_is_kept_and_keeps_its_type(
@@ -117,7 +117,7 @@ async def test_a_person_whom_a_schedule_names_stays_until_it_does_not(service: A
     made = await make_schedule(service, "ana")
     refused = await delete(service, "/contacts/ana")
     assert (refused.status, refused.detail) == (
-        409, "ana is in the schedule ops; take them out of it first",
+        409, "ana is in the schedule ops; remove them there first",
     )  # fmt: skip
     assert (await service.get("/contacts/ana", Role.OPERATOR)).status == 200
 
@@ -131,7 +131,7 @@ async def test_each_change_is_in_the_audit(service: Any) -> None:
     await delete(service, "/contacts/ana")
 
     assert await audited(service, "contact_changed") == [
-        ("admin", "contact ana made"),
+        ("admin", "contact ana created"),
         ("admin", "contact ana changed"),
         ("admin", "contact ana deleted"),
     ]

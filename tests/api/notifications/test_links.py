@@ -53,7 +53,7 @@ async def test_a_link_acts_once_in_the_name_of_its_reader(
 
     assert (done.status, again.status, shown.status) == (200, 409, 200)
     assert await state_of(service, alert_id) == expected
-    assert "This link was used." in shown.body
+    assert "This link was already used." in shown.body
     steps = (await service.get(f"/alerts/{alert_id}")).body["events"]
     assert [(step["type"], step["actor"]) for step in steps][1:] == [(expected[0], "ann")]
 

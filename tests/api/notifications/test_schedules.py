@@ -216,7 +216,7 @@ async def test_each_change_is_in_the_audit(people: Any) -> None:
     details = [detail for _, detail in found]
     assert details[2].startswith("schedule ops: override 1, bo instead of everyone from 20")
     assert [details[0], details[1], *details[3:]] == [
-        "schedule ops made",
+        "schedule ops created",
         "schedule ops changed",
         "schedule ops: override 1 canceled",
         "schedule ops deleted",

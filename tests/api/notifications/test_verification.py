@@ -35,7 +35,7 @@ async def test_an_address_is_verified_by_the_code_that_was_sent_there(contact: A
     [delivery] = (await contact.get("/deliveries", Role.OPERATOR)).body["items"]
     assert (delivery["kind"], delivery["event"], delivery["person"]) == ("account", "code", "ana")
     assert await audited(contact, "contact_changed") == [
-        ("admin", "contact ana made"),
+        ("admin", "contact ana created"),
         ("admin", "contact ana: code sent by hook"),
         ("admin", "contact ana: address of hook verified"),
     ]
@@ -49,7 +49,7 @@ async def test_wrong_codes_are_refused_and_counted(contact: Any) -> None:
     for _ in range(5):
         refused = await contact.post("/contacts/ana/confirm", {"code": wrong})
         assert refused.status == 400
-        assert refused.detail.startswith("code: it is wrong or no longer good")
+        assert refused.detail.startswith("code: it is wrong or has expired")
     assert (await contact.post("/contacts/ana/confirm", {"code": code})).status == 400
     assert (await contact.post("/contacts/ana/confirm", {"code": "12345"})).status == 400
 

@@ -87,7 +87,7 @@ async def test_an_expired_subscription_is_removed_with_its_contacts(
     assert (await service.get("/contacts/ana", Role.OPERATOR)).body["addresses"] == []
     assert (await service.get(one(push_service), Role.OPERATOR)).status == 404
     actor, detail = (await audited(service, "channel_changed"))[-1]
-    assert (actor, detail.endswith("its address does not exist any more")) == ("vigia", True)
+    assert (actor, detail.endswith("its address no longer exists")) == ("vigia", True)
 
 
 async def test_a_browser_is_removed_by_who_knows_its_endpoint_alone(

@@ -73,7 +73,7 @@ async def test_a_policy_keeps_its_name(people: Any) -> None:
     made = await make_policy(people)
     answer = await put(people, "/policies/wake", made | {"name": "other"})
 
-    assert (answer.status, answer.detail) == (400, "name: must be 'wake', as in the address")
+    assert (answer.status, answer.detail) == (400, "name: must be 'wake', as in the path")
 
 
 async def test_what_a_policy_names_is_not_deleted(people: Any) -> None:
@@ -86,9 +86,11 @@ async def test_what_a_policy_names_is_not_deleted(people: Any) -> None:
 
     for path in ("/contacts/bo", "/schedules/ops", f"/channels/{channel['id']}"):
         answer = await delete(people, path)
-        assert (answer.status, "is in the policy wake" in answer.detail) == (409, True), path
+        assert (answer.status, "is a target of the policy wake" in answer.detail) == (409, True), (
+            path
+        )
     renamed = await put(people, f"/channels/{channel['id']}", channel | {"name": "other"})
-    assert (renamed.status, "is in the policy wake" in renamed.detail) == (409, True)
+    assert (renamed.status, "is a target of the policy wake" in renamed.detail) == (409, True)
 
     await delete(people, "/policies/wake")
     for path in ("/contacts/bo", "/schedules/ops", f"/channels/{channel['id']}"):
@@ -110,7 +112,7 @@ async def test_each_change_of_a_policy_is_in_the_audit(people: Any) -> None:
     await delete(people, "/policies/wake")
 
     assert await audited(people, "policy_changed") == [
-        ("admin", "policy wake made"),
+        ("admin", "policy wake created"),
         ("admin", "policy wake changed"),
         ("admin", "policy wake deleted"),
     ]

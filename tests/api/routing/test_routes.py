@@ -87,7 +87,7 @@ async def test_a_channel_of_a_route_is_not_deleted(people: Any) -> None:
     await make_route(people, channels=["other"])
     refused = await delete(people, f"/channels/{other['id']}")
     assert refused.status == 409
-    assert refused.detail == "other is in the route all; remove it from it first"
+    assert refused.detail == "other is in the route all; remove it there first"
 
     await delete(people, "/routes/all")
     assert (await delete(people, f"/channels/{other['id']}")).status == 204
@@ -125,7 +125,7 @@ async def test_each_change_of_a_route_is_in_the_audit(people: Any) -> None:
     await delete(people, "/routes/all")
 
     assert await audited(people, "route_changed") == [
-        ("admin", "route all made"),
+        ("admin", "route all created"),
         ("admin", "route all changed"),
         ("admin", "route all deleted"),
     ]

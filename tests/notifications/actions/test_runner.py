@@ -167,7 +167,7 @@ async def test_an_action_that_was_removed_is_skipped(pool: Pool) -> None:
     runner.actions = tuple
     await runner.run(utc_now())
 
-    assert (await state_of(pool))[::2] == ("skipped", "the action is not there any more")
+    assert (await state_of(pool))[::2] == ("skipped", "the action no longer exists")
 
 
 async def test_what_a_dead_process_was_at_is_done_again_after_its_restart(pool: Pool) -> None:

@@ -220,13 +220,13 @@ def test_the_hosts_of_a_url_are_those_it_names(url: str, hosts: list[tuple[str, 
 async def test_a_url_that_the_library_does_not_know_is_not_tried_again(
     egress: Egress, url: str
 ) -> None:
-    with pytest.raises(PermanentError, match="apprise knows no such url"):
+    with pytest.raises(PermanentError, match="apprise does not know this url"):
         await apprise.send(egress, channel(url), message(), NOW)
 
 
 @pytest.mark.parametrize("url", ["", "json", "https:/x", "json://a b", "://x"])
 def test_what_is_no_url_is_not_stored(url: str) -> None:
-    with pytest.raises(InvalidError, match="url: write one of Apprise's, such as gotify://"):
+    with pytest.raises(InvalidError, match="url: write a URL of Apprise, such as gotify://"):
         check(channel(url))
 
 

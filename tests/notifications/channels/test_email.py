@@ -250,8 +250,11 @@ MISBEHAVING: dict[str, tuple[Act, str]] = {
     "drips": (dripping, "no answer within 0.3 s"),
     "hangs up": (close_at_once, "the mail server closed the connection"),
     "is busy": (saying_in_turn(b"421 busy\r\n"), "the mail server refused the session: 421"),
-    "speaks HTTP": (saying_in_turn(b"HTTP/1.1 400 Bad Request\r\n"), "the server speaks no SMTP"),
-    "says too much": (saying_in_turn(b"220 " + b"x" * 100_000), "the server speaks no SMTP"),
+    "speaks HTTP": (
+        saying_in_turn(b"HTTP/1.1 400 Bad Request\r\n"),
+        "the server does not speak SMTP",
+    ),
+    "says too much": (saying_in_turn(b"220 " + b"x" * 100_000), "the server does not speak SMTP"),
     "hangs up in the middle": (
         saying_in_turn(
             GREETING, EHLO, b"250 sender\r\n", b"250 to\r\n", b"250 to\r\n", b"354 go\r\n"
@@ -333,7 +336,7 @@ async def test_no_text_changes_who_gets_the_mail_or_how_it_is_read(
         ("smtp://mail.example.org:587/x", "", "the url must be smtp:// or smtps://"),
         ("smtp://mail.example.org?x=y", "", "the url must be smtp:// or smtps://"),
         ("smtp://[::1", "", "the url must be smtp:// or smtps://"),
-        ("smtp://user:word@mail.example.org", "", "must not hold a password: set secret to it"),
+        ("smtp://user:word@mail.example.org", "", "must not hold a password; put it into secret"),
         ("smtp://user@mail.example.org", "", "set secret to the user's password"),
         ("smtp://mail.example.org", "word", "names no user; write it like smtp://user@mail"),
     ],

@@ -99,7 +99,7 @@ async def test_a_200_that_is_not_the_providers_is_no_receipt(
     provider.body = body
     error = await failure_of(egress, name, provider.url)
     assert isinstance(error, TemporaryError)
-    assert str(error) == "the provider answered 200, but not as it documents"
+    assert str(error) == "the provider answered 200, but not as documented"
 
 
 @every_channel

@@ -91,7 +91,7 @@ async def test_an_alert_is_the_documented_example(egress: Egress, provider: Prov
 async def test_the_page_of_a_proxy_is_no_receipt(egress: Egress, provider: Provider) -> None:
     provider.body = b"\r\n<html>Sign in to this network</html>"
     channel = Channel(id=1, name="ops", type="teams", url=provider.url)
-    with pytest.raises(TemporaryError, match="but not as it documents"):
+    with pytest.raises(TemporaryError, match="but not as documented"):
         await teams.send(egress, channel, message(), NOW)
 
 

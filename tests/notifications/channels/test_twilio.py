@@ -99,8 +99,8 @@ async def test_a_messaging_service_chooses_the_sender(
 @pytest.mark.parametrize(
     ("event", "replies", "ending"),
     [
-        (Event.OPENED, True, "\nAnswer 41a to acknowledge, 41r to resolve."),
-        (Event.REMINDER, True, "\nAnswer 41a to acknowledge, 41r to resolve."),
+        (Event.OPENED, True, "\nReply 41a to acknowledge, 41r to resolve."),
+        (Event.REMINDER, True, "\nReply 41a to acknowledge, 41r to resolve."),
         (Event.OPENED, False, "\nhttps://vigia.example/l/abc"),
         (Event.ACKNOWLEDGED, True, "\nhttps://vigia.example/alerts/41"),
         (Event.RESOLVED, False, "\nhttps://vigia.example/alerts/41"),
@@ -114,7 +114,7 @@ def test_the_end_says_how_to_act_while_there_is_something_to_do(
 
 def test_a_group_is_acknowledged_with_one_answer() -> None:
     group = {"event": Event.GROUP, "alerts": ({**ALERT, "id": 7}, ALERT), "links": Links()}
-    assert text(replies=True, **group).endswith("\nAnswer 7aa to acknowledge all.")
+    assert text(replies=True, **group).endswith("\nReply 7aa to acknowledge all.")
     assert text(**group).endswith("Since 03:00 UTC")
 
 
@@ -182,8 +182,8 @@ def test_good_settings_are_stored(settings: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"account_sid": "SK" + "0" * 32}, "account_sid is AC and 32 hex digits"),
-        ({"account_sid": SID + "/../x"}, "account_sid is AC"),
+        ({"account_sid": "SK" + "0" * 32}, "account_sid must be AC and 32 hex digits"),
+        ({"account_sid": SID + "/../x"}, "account_sid must be AC"),
         ({"to": "11912345678"}, "with its country, such as"),
         ({"to": "+5511912345678\n"}, "with its country, such as"),
         ({"from": "Vigia Operations"}, "a name of up to 11 letters"),

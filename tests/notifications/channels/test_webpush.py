@@ -173,10 +173,10 @@ async def test_another_key_than_the_browser_knows_is_refused(
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"secret": "no key"}, "no private VAPID key"),
+        ({"secret": "no key"}, "must be a private VAPID key"),
         ({"p256dh": "BAAA"}, "p256dh and auth"),
         ({"auth": "AAAA"}, "p256dh and auth"),
-        ({"subject": "ops@example.org"}, "subject is mailto: with an address"),
+        ({"subject": "ops@example.org"}, "subject must be mailto: with an address"),
     ],
 )
 async def test_wrong_keys_are_named_and_never_shown(

@@ -116,7 +116,11 @@ async def test_routes_have_the_order_of_the_file(pool: Pool) -> None:
     ("text", "error", "words"),
     [
         ('[[channel]]\nname = "x"\ntype = "webhook"\n', InvalidError, "channel x: url"),
-        ('[[channel]]\nname = "hook"\ntype = "slack"\n', InvalidError, "make a channel of another"),
+        (
+            '[[channel]]\nname = "hook"\ntype = "slack"\n',
+            InvalidError,
+            "create a channel with another",
+        ),
         (
             '[[policy]]\nname = "p"\nsteps = [{ targets = [{ kind = "person", name = "x" }] }]\n',
             InvalidError,

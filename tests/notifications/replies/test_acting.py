@@ -23,5 +23,5 @@ async def test_without_its_database_it_says_to_answer_again_and_goes_on(
         now=utc_now,
     )
 
-    with pytest.raises(UnavailableError, match="answer again soon"):
+    with pytest.raises(UnavailableError, match="reply again soon"):
         await acting.on_reply(Reply(action=Action.ACKNOWLEDGE, sender="ann", alert_id=1))

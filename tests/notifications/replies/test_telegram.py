@@ -171,7 +171,7 @@ async def test_an_old_button_says_that_it_does_nothing(
 ) -> None:
     chat.press("z:what")
     await ask()
-    assert (desk.replies, chat.toasts) == ([], [("q0", "This button does nothing any more.")])
+    assert (desk.replies, chat.toasts) == ([], [("q0", "This button no longer works.")])
 
 
 async def test_names_are_printable_and_the_number_tells_who_it_is(

@@ -179,7 +179,7 @@ TIMELINES: dict[str, Timeline] = {
         4.5,
         [(4, "group", all_of(FIRING, "a", "b"))],
     ),
-    "an alert ends while it is silenced": Timeline(
+    "an alert resolves while it is silenced": Timeline(
         {"group_wait": "1m", "group_interval": "1m"},
         [
             opens(1, "a", "b"),

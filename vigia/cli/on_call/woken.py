@@ -1,4 +1,4 @@
-"""`vigia oncall woken`: whom the alerts of the past would have woken under a policy."""
+"""`vigia oncall woken`: lists the people whom past alerts would have notified under a policy."""
 
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ from vigia.cli.on_call.policies import PATH
 def woken_command(
     caller: Caller, policy: str, file: Path | None, schedules: tuple[Path, ...], **given: Any
 ) -> None:
-    """Say whom the alerts of the past would have woken under POLICY, and how often at night."""
+    """List the people whom past alerts would have notified under POLICY, and how often at night."""
     first, _, last = given.pop("night").partition("-")
     body = {name: value for name, value in given.items() if value is not None}
     body["night"] = {"start": first, "end": last}
