@@ -126,6 +126,7 @@ async def test_the_status_is_that_of_the_services_and_the_maintenance(
 
 
 async def test_the_map_leads_to_what_there_is(service: Any) -> None:
+    await service.declare("m")
     for path in (BASE, BASE + "/"):
         body = (await service.ask(path)).body
         assert body["name"] == "vigia"
