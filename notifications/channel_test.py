@@ -13,10 +13,9 @@ from notifications import channel_store
 from notifications.channel_store import Stored
 from notifications.delivery import Channel, DeliveryError, GoneError, Receipt
 from notifications.message import Event, Message
-from notifications.outbox import gone
+from notifications.outbox import gone, outcomes
 from notifications.outbox.pool_share import PoolShare
 from notifications.posting import recording
-from notifications.registry import type_of
 from notifications.wording.compose import compose
 from notifications.wording.situation import Reader, Situation
 from runtime.encryption.secret_keys import SecretKeys
@@ -26,7 +25,6 @@ _QUERIES = queries.load(__file__)
 RECORD = _QUERIES["record"]
 
 SENT_CHARS_MAX = 10_000
-HIDDEN = "[secret]"
 
 
 class ChannelTestResult(Struct, frozen=True, kw_only=True):
@@ -74,7 +72,7 @@ async def _try(
     outcome: Receipt | DeliveryError
     with recording() as bodies:
         try:
-            outcome = await type_of(channel.type).send(egress, channel, message, now)
+            outcome = await outcomes.send(egress, channel, message, now)
         except DeliveryError as error:
             outcome = error
     is_sent = isinstance(outcome, Receipt)
@@ -83,21 +81,11 @@ async def _try(
         key=message.key,
         channel=channel.name,
         state="sent" if is_sent else "failed",
-        sent=_hide("\n".join(texts), channel)[:SENT_CHARS_MAX],
+        sent=outcomes.shown("\n".join(texts), channel)[:SENT_CHARS_MAX],
         status=outcome.status,
-        answer=_hide(outcome.answer, channel),
-        error="" if is_sent else _hide(str(outcome), channel),
+        answer=outcome.answer,
+        error="" if is_sent else str(outcome),
     )
-
-
-def _hide(text: str, channel: Channel) -> str:
-    """Return a text without the channel's secret and address.
-
-    Some providers want the secret in the body, and some errors quote it.
-    """
-    for secret in (channel.secret, channel.url):
-        text = text.replace(secret, HIDDEN) if secret else text
-    return text
 
 
 async def _record(

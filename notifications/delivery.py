@@ -13,7 +13,9 @@ from runtime.network.egress import Egress
 
 TIMEOUT_S = 10.0
 """The deadline of one try, from the connection to the end of the answer."""
-ANSWER_CHARS_MAX = 500
+ANSWER_CHARS_MAX = 8000
+"""How many characters of an answer are read. Secrets are removed before the answer is cut."""
+LOGGED_CHARS_MAX = 500
 """How many characters of an answer the delivery log keeps."""
 
 Url = Annotated[str, Meta(max_length=2000)]

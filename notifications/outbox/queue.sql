@@ -55,9 +55,9 @@ LIMIT %(at_most)s
 -- name: next
 -- The delivery to send next, with the provider's id of the first message about the same alert to this address.
 -- Deliveries that failed before come after those that were never tried, so that a message that the provider keeps
--- refusing does not block the others. The two NOT EXISTS keep the order within one alert and within one group of a
--- route. Events of the bus keep their order completely: the first one is next even if it failed a moment ago, and
--- `retry_at` of the address says when to try it again.
+-- refusing does not block the others. The last three NOT EXISTS keep the order within one alert, within one group of a
+-- route, and between a group and what follows of its alerts. Events of the bus keep their order completely: the first
+-- one is next even if it failed a moment ago, and `retry_at` of the address says when to try it again.
 SELECT d.id, d.key, d.notification_id, d.step, d.person, d.attempts, d.created_at, n.kind, n.event, n.time, n.payload,
        n.alert_id,
        coalesce((
@@ -90,6 +90,13 @@ WHERE d.channel_id = %(channel_id)s AND d.address = %(address)s AND d.state = 'p
       FROM deliveries sooner
       WHERE sooner.channel_id = d.channel_id AND sooner.address = d.address
         AND sooner.notification_group_id = d.notification_group_id AND sooner.id < d.id AND sooner.state = 'pending'
+  )
+  AND NOT EXISTS (
+      SELECT
+      FROM deliveries carrier
+      JOIN deliveries sooner ON sooner.group_id = carrier.id AND sooner.state = 'grouped'
+      WHERE carrier.channel_id = d.channel_id AND carrier.address = d.address AND carrier.alert_id IS NULL
+        AND carrier.state = 'pending' AND sooner.alert_id = d.alert_id AND sooner.id < d.id
   )
 ORDER BY d.attempts > 0, d.priority, d.id
 LIMIT 1

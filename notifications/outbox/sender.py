@@ -20,7 +20,7 @@ from notifications.delivery import (
     TemporaryError,
 )
 from notifications.message import Event, Message
-from notifications.outbox import gone, pacing, queue
+from notifications.outbox import gone, outcomes, pacing, queue
 from notifications.outbox.pool_share import PoolShare
 from notifications.outbox.queue import LeasedAddress, NotificationContent, PendingDelivery
 from notifications.registry import type_of
@@ -145,7 +145,7 @@ class Sender(Struct, kw_only=True, frozen=True):
         try:
             message = await self._message(channel, delivery, now)
             self.reach("before_send")
-            receipt = await type_of(channel.type).send(self.egress, channel, message, now)
+            receipt = await outcomes.send(self.egress, channel, message, now)
         except GoneError as error:
             retry_at = await self._note_failure(delivery, error, failures, started)
             await self._remove(channel, address)

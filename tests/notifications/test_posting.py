@@ -9,7 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from notifications.delivery import GoneError, PermanentError, TemporaryError
+from notifications.delivery import (
+    ANSWER_CHARS_MAX,
+    GoneError,
+    PermanentError,
+    TemporaryError,
+)
 from notifications.posting import form_of, post, post_json, retry_after_s
 from runtime.network.egress import Egress, open_egress
 from tests.notifications.forms import read_form
@@ -66,9 +71,9 @@ def reference_of(answer: bytes) -> str:
 async def test_the_reference_is_read_from_the_whole_answer(
     egress: Egress, provider: Provider
 ) -> None:
-    provider.body = b'{"echo": "%s", "id": 7}' % (b"x" * 2000)
+    provider.body = b'{"echo": "%s", "id": 7}' % (b"x" * 10_000)
     receipt = await post(egress, provider.url, b"", headers=HEADERS, now=NOW, read=reference_of)
-    assert (receipt.reference, len(receipt.answer)) == ("7", 500)
+    assert (receipt.reference, len(receipt.answer)) == ("7", ANSWER_CHARS_MAX)
 
 
 @pytest.mark.parametrize(

@@ -166,6 +166,31 @@ async def test_above_ten_messages_a_minute_the_rest_go_as_one_group(telling: Tel
     assert sorted([body["alert"]["id"] for body in singles] + listed) == ids
 
 
+async def test_what_follows_of_an_alert_waits_for_the_group_that_tells_of_it(
+    telling: Telling,
+) -> None:
+    async def refuse_groups(request: web.Request) -> web.StreamResponse:
+        return web.Response(status=503 if (await request.json())["event"] == "group" else 200)
+
+    await telling.channel()
+    telling.provider.handler = refuse_groups
+    ids = await telling.open(*[CRITICAL] * 25)
+    telling.later = timedelta(seconds=6)
+    telling.start()
+    await telling.until(sent=9, grouped=16, pending=1)
+    async with asyncio.timeout(10):
+        while len(telling.provider.requests) < 10:
+            await asyncio.sleep(0.02)
+    await telling.stop()
+    telling.provider.handler = None
+    telling.later = timedelta(minutes=10)
+    await telling.resolve(ids[-1])
+    telling.start()
+    await telling.until(sent=27)
+
+    assert [body["event"] for body in telling.received()][-2:] == ["group", "resolved"]
+
+
 async def test_an_alert_that_opens_and_ends_before_it_was_announced_is_told_whole(
     telling: Telling,
 ) -> None:
