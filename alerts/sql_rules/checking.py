@@ -12,9 +12,11 @@ from db import queries
 from db.queries import Connection
 from model.errors import InvalidError
 
+_QUERIES = queries.load(__file__)
+IS_EMBEDDED = _QUERIES["is_embedded"]
+
 SEVERAL = "multiple commands"
 ONE_ONLY = "it has several statements; write exactly one, without a semicolon at its end"
-IS_EMBEDDED = queries.load(__file__)["is_embedded"]
 
 
 async def refuse(connection: Connection, wanted: Sequence[Rule]) -> None:

@@ -20,11 +20,9 @@ async def connection(pool: Pool, engine: Engine) -> AsyncIterator[Connection]:
     if engine.embedded:
         pytest.skip("the embedded engine runs no SQL rules")
     async with pool.connection() as opened:
-        await opened.set_autocommit(True)
         yield opened
         role = await query.queries.value(opened, query.ROLE)
         await opened.execute(f"DROP ROLE IF EXISTS {role}".encode())
-        await opened.set_autocommit(False)
 
 
 def rule(sql: str, name: str = "stuck") -> Rule:
