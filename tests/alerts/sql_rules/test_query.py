@@ -146,7 +146,10 @@ async def test_neither_rows_nor_errors_are_too_large(dsn: str) -> None:
             'invalid input syntax for type integer: "xxx',
         ),
         ("SELECT repeat('x', 30000000) AS label_x FROM generate_series(1, 9)", "than 10,000 char"),
-        ("SELECT 1 AS value, repeat('x', 9000) AS label_x FROM generate_series(1, 1000)", "together"),
+        (
+            "SELECT 1 AS value, repeat('x', 9000) AS label_x FROM generate_series(1, 1000)",
+            "together",
+        ),
         ("SELECT set_config('search_path', repeat('x', 30000000), false)", ""),
     ):
         with pytest.raises(SqlRuleError) as caught:
