@@ -1,9 +1,9 @@
 """From an event of the bus to a receiver: each once, in order, whatever fails in between."""
 
 import asyncio
-import json
 import hashlib
 import hmac
+import json
 from datetime import timedelta
 from typing import Any
 
