@@ -23,6 +23,7 @@ from runtime.encryption.secret_keys import SecretKeys
 
 _QUERIES = queries.load(__file__)
 NEW_ID = _QUERIES["new_id"]
+COUNT = _QUERIES["count"]
 INSERT = _QUERIES["insert"]
 UPDATE = _QUERIES["update"]
 DELETE = _QUERIES["delete"]
@@ -31,6 +32,8 @@ READ_NAMED = _QUERIES["read_named"]
 FOLLOWING_BUS = _QUERIES["following_bus"]
 
 ID_MAX = 2**63 - 1
+CHANNELS_MAX = 1000
+"""Without routes, each alert goes to each channel, in the transaction that opens the alert."""
 URL_CHARS_MAX = 2000
 SECRET_CHARS_MAX = 4000
 
@@ -98,6 +101,8 @@ async def insert(
 
     The number is taken from the sequence first, because the ciphertexts are bound to it.
     """
+    if await queries.value(connection, COUNT) >= CHANNELS_MAX:
+        raise ConflictError(f"there are already {CHANNELS_MAX} channels; delete one first")
     channel_id: int = await queries.value(connection, NEW_ID)
     url, secret = terms.url or "", terms.secret or ""
     _check(channel_id, terms, url, secret)

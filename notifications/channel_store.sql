@@ -1,3 +1,6 @@
+-- name: count
+SELECT count(*) FROM channels
+
 -- name: new_id
 SELECT nextval(pg_get_serial_sequence('channels', 'id'))
 

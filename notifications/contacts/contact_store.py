@@ -18,6 +18,7 @@ from notifications.registry import channel_to
 from runtime.encryption.secret_keys import SecretKeys
 
 _QUERIES = queries.load(__file__)
+COUNT = _QUERIES["count"]
 INSERT = _QUERIES["insert"]
 UPDATE = _QUERIES["update"]
 WRITE_ADDRESSES = _QUERIES["write_addresses"]
@@ -26,6 +27,8 @@ DROP_WAITING = _QUERIES["drop_waiting"]
 READ = _QUERIES["read"]
 LOCK = _QUERIES["lock"]
 PEOPLE_OF_CHANNEL = _QUERIES["people_of_channel"]
+
+CONTACTS_MAX = 2000
 
 
 class KnownAddress(Address, frozen=True, kw_only=True):
@@ -50,8 +53,11 @@ async def insert(
 ) -> None:
     """Store a new contact.
 
-    Raises InvalidError if an address is wrong, and ConflictError if the name is taken.
+    Raises InvalidError if an address is wrong, and ConflictError if the name is taken or there are
+    too many contacts.
     """
+    if await queries.value(connection, COUNT) >= CONTACTS_MAX:
+        raise ConflictError(f"there are already {CONTACTS_MAX} contacts; delete one first")
     channel_ids = await _channel_ids(connection, keys, contact.addresses)
     try:
         await queries.run(connection, INSERT, **_row(contact, now, actor))

@@ -1,3 +1,6 @@
+-- name: count
+SELECT count(*) FROM contacts
+
 -- name: insert
 INSERT INTO contacts (name, title, tz, language, mute_until, quiet_hours, quiet_min_level, updated_at, updated_by)
 VALUES (%(name)s, %(title)s, %(tz)s, %(language)s, %(mute_until)s, %(quiet_hours)s, %(quiet_min_level)s, %(now)s,

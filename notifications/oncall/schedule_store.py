@@ -25,6 +25,7 @@ from notifications.oncall.schedule import (
 from notifications.oncall.wall_clock import ZoneName, zone_of
 
 _QUERIES = queries.load(__file__)
+COUNT = _QUERIES["count"]
 INSERT = _QUERIES["insert"]
 UPDATE = _QUERIES["update"]
 DELETE = _QUERIES["delete"]
@@ -37,6 +38,8 @@ ADD_OVERRIDE = _QUERIES["add_override"]
 DELETE_OVERRIDE = _QUERIES["delete_override"]
 
 ID_MAX = 2**63 - 1
+SCHEDULES_MAX = 500
+"""Each minute the shifts of all schedules are recorded."""
 TEMPORARY_MAX = 50
 OVERRIDES_MAX = 500
 """The most overrides of one schedule that have not ended."""
@@ -93,8 +96,11 @@ class _Row(StoredSchedule, frozen=True, kw_only=True):
 async def insert(connection: Connection, terms: ScheduleTerms, now: datetime, actor: str) -> None:
     """Store a new schedule.
 
-    Raises InvalidError if a person does not exist, and ConflictError if the name is taken.
+    Raises InvalidError if a person does not exist, and ConflictError if the name is taken or there
+    are too many schedules.
     """
+    if await queries.value(connection, COUNT) >= SCHEDULES_MAX:
+        raise ConflictError(f"there are already {SCHEDULES_MAX} schedules; delete one first")
     await _require_people(connection, terms, now)
     try:
         await queries.run(connection, INSERT, **_parameters(terms), now=now, actor=actor)

@@ -1,3 +1,6 @@
+-- name: count
+SELECT count(*) FROM schedules
+
 -- name: insert
 -- Recording starts now, because nothing is known about the time before.
 INSERT INTO schedules (name, title, tz, layers, temporary, recorded_until, updated_at, updated_by)

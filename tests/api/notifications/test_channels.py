@@ -234,3 +234,19 @@ async def test_what_is_about_alerts_cannot_name_a_channel_of_events(service: Any
     assert [answer.status for answer in answers] == [400] * 5
     assert all("'feed' sends events of the bus" in answer.detail for answer in answers[:3])
     assert all("make another channel" in answer.detail for answer in answers[3:])
+
+
+async def test_there_is_a_limit_of_channels(service: Any) -> None:
+    async with service.context.pool.connection() as connection:
+        await connection.execute(
+            "INSERT INTO channels (name, type, url, secret, updated_at, updated_by) "
+            "SELECT 'x' || n, 'webhook', '', '', now(), 'test' FROM generate_series(1, 1000) n"
+        )
+    answer = await service.post(
+        "/channels", {"name": "one-more", "type": "webhook", "url": "http://127.0.0.1:9/x"}
+    )
+
+    assert (answer.status, answer.body["detail"]) == (
+        409,
+        "there are already 1000 channels; delete one first",
+    )

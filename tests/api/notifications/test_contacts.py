@@ -135,3 +135,17 @@ async def test_each_change_is_in_the_audit(service: Any) -> None:
         ("admin", "contact ana changed"),
         ("admin", "contact ana deleted"),
     ]
+
+
+async def test_there_is_a_limit_of_contacts(service: Any) -> None:
+    async with service.context.pool.connection() as connection:
+        await connection.execute(
+            "INSERT INTO contacts (name, updated_at, updated_by) "
+            "SELECT 'x' || n, now(), 'test' FROM generate_series(1, 2000) n"
+        )
+    answer = await service.post("/contacts", {"name": "one-more"})
+
+    assert (answer.status, answer.body["detail"]) == (
+        409,
+        "there are already 2000 contacts; delete one first",
+    )

@@ -221,3 +221,17 @@ async def test_each_change_is_in_the_audit(people: Any) -> None:
         "schedule ops: override 1 canceled",
         "schedule ops deleted",
     ]
+
+
+async def test_there_is_a_limit_of_schedules(service: Any) -> None:
+    async with service.context.pool.connection() as connection:
+        await connection.execute(
+            "INSERT INTO schedules (name, tz, recorded_until, updated_at, updated_by) "
+            "SELECT 'x' || n, 'UTC', now(), now(), 'test' FROM generate_series(1, 500) n"
+        )
+    answer = await service.post("/schedules", {"name": "one-more", "tz": "UTC", "layers": []})
+
+    assert (answer.status, answer.body["detail"]) == (
+        409,
+        "there are already 500 schedules; delete one first",
+    )
