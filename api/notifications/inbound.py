@@ -11,8 +11,9 @@ from api.http.context import AppContext
 from db.queries import Connection
 from model.times import utc_now
 from notifications import channel_store
-from notifications.channel_store import ID_MAX, Stored
+from notifications.channel_store import Stored
 from notifications.channels import twilio
+from notifications.contacts import contact_store
 from notifications.delivery import settings_of
 from notifications.replies.acting import Acting
 from notifications.replies.twilio import Inbox, UnsignedError
@@ -31,10 +32,11 @@ async def receive(
     """
     async with context.connect() as connection:
         stored = await _find(connection, channel)
+        contacts = await contact_store.verified(connection, stored.id) if stored else set()
     if stored is None:
         return _refused()
     try:
-        answer = await _inbox(context, stored).receive(
+        answer = await _inbox(context, stored, contacts).receive(
             await request.body(), request.headers.get("X-Twilio-Signature", ""), utc_now()
         )
     except UnsignedError:
@@ -42,7 +44,7 @@ async def receive(
     return Response(answer, media_type="text/xml")
 
 
-def _inbox(context: AppContext, stored: Stored) -> Inbox:
+def _inbox(context: AppContext, stored: Stored, contacts: set[str]) -> Inbox:
     channel = channel_store.opened_by(context.secret_keys, stored)
     acting = Acting(
         pool=context.few_connections,
@@ -56,7 +58,7 @@ def _inbox(context: AppContext, stored: Stored) -> Inbox:
     return Inbox(
         token=channel.secret,
         url=f"{context.settings.url}/in/{stored.name}",
-        numbers={settings.to},
+        numbers={settings.to} | contacts,
         on_reply=acting.on_reply,
         help_limit=context.help_limit,
         language=stored.language,
@@ -64,8 +66,8 @@ def _inbox(context: AppContext, stored: Stored) -> Inbox:
 
 
 async def _find(connection: Connection, name: str) -> Stored | None:
-    found = await channel_store.read_all(connection, ID_MAX)
-    return next((one for one in found if (one.name, one.type) == (name, "twilio")), None)
+    stored = await channel_store.read_named(connection, name)
+    return stored if stored is not None and stored.type == twilio.TYPE.name else None
 
 
 def _refused() -> Response[str]:

@@ -26,6 +26,7 @@ DELETE = _QUERIES["delete"]
 DROP_WAITING = _QUERIES["drop_waiting"]
 READ = _QUERIES["read"]
 LOCK = _QUERIES["lock"]
+VERIFIED = _QUERIES["verified"]
 PEOPLE_OF_CHANNEL = _QUERIES["people_of_channel"]
 
 CONTACTS_MAX = 2000
@@ -111,6 +112,12 @@ async def require(connection: Connection, names: Collection[str]) -> None:
         raise InvalidError(
             f"there is no contact {', '.join(map(repr, missing))}; create it with POST /contacts"
         )
+
+
+async def verified(connection: Connection, channel_id: int) -> set[str]:
+    """Return the verified addresses that contacts have in a channel."""
+    cursor = await connection.execute(VERIFIED, {"channel_id": channel_id})
+    return {address for (address,) in await cursor.fetchall()}
 
 
 async def people_of_channel(connection: Connection, channel_id: int) -> list[str]:

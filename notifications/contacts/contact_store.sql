@@ -64,6 +64,9 @@ LIMIT %(limit)s
 -- Locks contacts against deletion until the transaction ends. Other changes of a contact are not blocked.
 SELECT name FROM contacts WHERE name = ANY (%(names)s) ORDER BY id FOR KEY SHARE
 
+-- name: verified
+SELECT address FROM contact_addresses WHERE channel_id = %(channel_id)s AND verified_at IS NOT NULL
+
 -- name: people_of_channel
 SELECT DISTINCT c.name
 FROM contact_addresses a

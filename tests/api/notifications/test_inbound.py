@@ -84,3 +84,18 @@ async def test_whoever_is_not_twilio_or_not_the_reader_changes_nothing(service: 
     assert forged.body == unknown.body
     assert "acknowledged" not in unauthenticated.body
     assert (await service.get(f"/alerts/{alert_id}")).body["state"] == "firing"
+
+
+async def test_a_contact_answers_from_a_verified_number_only(service: Any) -> None:
+    await make_channel(service)
+    address = {"channel": "sms", "address": MALLORY}
+    await service.post("/contacts", {"name": "ana", "addresses": [address]})
+    alert_id = await raise_alert(service)
+    await text(service, f"{alert_id}a", sender=MALLORY)
+    assert (await service.get(f"/alerts/{alert_id}")).body["state"] == "firing"
+
+    async with service.context.pool.connection() as connection:
+        await connection.execute("UPDATE contact_addresses SET verified_at = now()")
+    await text(service, f"{alert_id}a", sender=MALLORY)
+    alert = (await service.get(f"/alerts/{alert_id}")).body
+    assert (alert["state"], alert["acknowledged_by"]) == ("acknowledged", MALLORY)
