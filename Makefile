@@ -2,7 +2,8 @@
 
 PYTHON ?= python3
 # Tests of one file stay together: each worker has a database of its own, and resets it before each test.
-WORKERS ?= 2
+# Workers wait for engines, sockets and browsers for a third of their time: one more than two cores.
+WORKERS ?= 3
 BIN := .venv/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # Node and npm come from a wheel, so that Python's installer is all a machine needs. The wheel's own

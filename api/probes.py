@@ -6,10 +6,9 @@ from msgspec import Struct
 
 from api.http.context import AppContext
 from api.http.limits import CONCURRENCY, Concurrency
+from api.paths import BASE
 from model.errors import UnavailableError
 from runtime.version import __version__
-
-BASE = "/api/v1/monitoring"
 
 
 class Map(Struct, frozen=True):

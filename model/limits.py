@@ -52,3 +52,6 @@ REQUEST_SAMPLES_MAX = 50_000
 REQUEST_SERIES_MAX = 10_000
 NEW_SERIES_A_MINUTE_MAX = 5000
 """How many series that were not known before one key may create."""
+
+PAGE_ITEMS, PAGE_ITEMS_MAX = 100, 1000
+"""Items in one page of a list: the default, and the most that a client may ask for."""

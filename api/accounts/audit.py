@@ -10,7 +10,7 @@ from alerts.store import ID_MAX
 from api.http.access import ROLE
 from api.http.context import AppContext
 from api.http.pagination import LIMIT, Cursor, Limit, Page, page, position
-from api.probes import BASE
+from api.paths import BASE
 from audit import log as audit_log
 from model.principal import Role
 from model.times import parse_time, utc_now

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from accounts import keys, sessions, tokens
 from api.accounts.believed import Believed
 from api.accounts.lookups import Lookups
+from api.accounts.origins import cookie_name_of, origin_of
 from api.accounts.throttle import Throttle
 from audit.refusals import Refusals
 from db.pool import DEADLINE_S, DatabasePool
@@ -288,21 +289,6 @@ def is_private_name(name: str) -> bool:
         return True
     is_own = name == socket.gethostname().lower()
     return "." not in name or is_own or name.endswith(PRIVATE_DOMAINS)
-
-
-def cookie_name_of(url: str) -> str:
-    """Return the name of the session cookie for a public address."""
-    # Browsers accept a cookie with this prefix only over https and from the very host.
-    return "__Host-vigia" if url.startswith("https:") else "vigia"
-
-
-def origin_of(url: str) -> str:
-    """Return the origin of a URL as browsers write it: without path and default port."""
-    parts = urlsplit(url)
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    default = {"http": 80, "https": 443}[parts.scheme]
-    port = f":{parts.port}" if parts.port not in (None, default) else ""
-    return f"{parts.scheme}://{host}{port}"
 
 
 def _host_of(origin: str) -> str | None:

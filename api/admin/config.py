@@ -14,7 +14,7 @@ from api.http.access import ROLE
 from api.http.context import AppContext, KnownRequest
 from api.http.errors import documented
 from api.http.pagination import LIMIT, Cursor, Limit, Page, page, position
-from api.probes import BASE
+from api.paths import BASE
 from config import store as config
 from model.principal import Role
 from model.text import host_of

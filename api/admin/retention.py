@@ -9,7 +9,7 @@ from api.admin.config import Wanted
 from api.http.access import ROLE
 from api.http.context import AppContext
 from api.http.limits import CONCURRENCY, Concurrency
-from api.probes import BASE
+from api.paths import BASE
 from config.model import Config
 from config.store import with_value
 from db.pool import LONG_DEADLINE_S

@@ -10,7 +10,7 @@ from alerts.clock import lock
 from alerts.suppression import suppress
 from api.http.access import ROLE
 from api.http.context import AppContext, KnownRequest
-from api.probes import BASE
+from api.paths import BASE
 from model.principal import Role
 from model.series import Category
 from model.severity import Level

@@ -16,7 +16,7 @@ from api.alerts.alerts import AlertWithEvents, read, with_events
 from api.http.access import ROLE
 from api.http.context import AppContext, KnownRequest
 from api.http.errors import documented
-from api.probes import BASE
+from api.paths import BASE
 from model.principal import Role
 from model.text import Lines
 from model.times import utc_now

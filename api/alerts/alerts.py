@@ -12,7 +12,7 @@ from alerts import store as alerts
 from api.http.context import AppContext
 from api.http.limits import CONCURRENCY, Concurrency
 from api.http.pagination import LIMIT, Cursor, Limit, Page, page, position
-from api.probes import BASE
+from api.paths import BASE
 from db.queries import Connection
 from model.errors import NotFoundError
 from model.series import Category

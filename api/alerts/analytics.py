@@ -12,7 +12,7 @@ from alerts import analytics
 from alerts.analytics import By, Summary
 from api.http.context import AppContext
 from api.http.limits import CONCURRENCY, Concurrency
-from api.probes import BASE
+from api.paths import BASE
 from db.pool import LONG_DEADLINE_S
 from history.query import zone_named
 from model.times import parse_time, utc_now

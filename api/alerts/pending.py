@@ -7,7 +7,7 @@ from alerts import pending
 from alerts.pending import Pending
 from api.http.context import AppContext
 from api.http.pagination import LIMIT, Cursor, Limit, Page, page, position
-from api.probes import BASE
+from api.paths import BASE
 
 
 @get(

@@ -22,7 +22,7 @@ from api.http.errors import documented
 from api.http.limits import CONCURRENCY, Concurrency
 from api.http.pagination import LIMIT, Cursor, Limit, Page, page, position
 from api.http.resource import ReadOnly
-from api.probes import BASE
+from api.paths import BASE
 from db.pool import LONG_DEADLINE_S
 from db.queries import Connection
 from model.errors import ConflictError, InvalidError, NotFoundError

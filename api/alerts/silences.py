@@ -18,7 +18,7 @@ from api.http.context import AppContext
 from api.http.errors import documented
 from api.http.pagination import LIMIT, Cursor, Limit, Page, page, position
 from api.http.resource import Change, ReadOnly, Resource
-from api.probes import BASE
+from api.paths import BASE
 from db.queries import Connection
 from model.errors import ConflictError, InvalidError
 from model.principal import Role

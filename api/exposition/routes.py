@@ -16,7 +16,7 @@ from api.exposition.self_metrics import own
 from api.exposition.text import OPENMETRICS, TEXT, Exposition, Form, labels_text
 from api.http.context import AppContext, KnownRequest
 from api.http.limits import CONCURRENCY, Concurrency
-from api.probes import BASE
+from api.paths import BASE
 from model.series import Kind
 from model.times import utc_now
 from samples import newest as exposition

@@ -11,7 +11,7 @@ from api.health.health import At
 from api.http.context import AppContext, KnownRequest
 from api.http.documents import NOT_MODIFIED, answer
 from api.http.limits import CONCURRENCY, Concurrency
-from api.probes import BASE
+from api.paths import BASE
 from health import status as health
 from model.errors import InvalidError
 from samples import current

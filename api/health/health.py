@@ -9,7 +9,7 @@ from litestar.params import QueryParameter
 from api.http.context import AppContext, KnownRequest
 from api.http.documents import NOT_MODIFIED, answer
 from api.http.limits import CONCURRENCY, Concurrency
-from api.probes import BASE
+from api.paths import BASE
 from health import status as health
 from model.errors import InvalidError
 from model.principal import holder_of

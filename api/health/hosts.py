@@ -13,7 +13,7 @@ from api.http.access import ROLE
 from api.http.context import AppContext, KnownRequest
 from api.http.errors import documented
 from api.http.pagination import LIMIT, Cursor, Limit, Page
-from api.probes import BASE
+from api.paths import BASE
 from audit import log as audit_log
 from db.pool import LONG_DEADLINE_S
 from hosts import store

@@ -9,14 +9,15 @@ from msgspec import Struct
 
 from alerts.store import ID_MAX
 from model.errors import InvalidError
+from model.limits import PAGE_ITEMS, PAGE_ITEMS_MAX
 
-LIMIT = 100
-LIMIT_MAX = 1000
+LIMIT = PAGE_ITEMS
 
 Item = TypeVar("Item")
 
 Limit = Annotated[
-    int, QueryParameter(ge=1, le=LIMIT_MAX, description="Maximum number of items in the response.")
+    int,
+    QueryParameter(ge=1, le=PAGE_ITEMS_MAX, description="Maximum number of items in the response."),
 ]
 Cursor = Annotated[
     str | None,

@@ -25,7 +25,7 @@ from api.ingest.admission.parsed_write import ParsedWrite
 from api.ingest.admission.store import accepted_times, hold_up, operation_with_body, store_now
 from api.ingest.formats import otlp, otlp_json, otlp_protobuf
 from api.ingest.formats.protobuf_wire import Body
-from api.probes import BASE
+from api.paths import BASE
 from model.principal import Principal, Role, holder_of
 from model.series import Column
 from samples.write_batch import Stored

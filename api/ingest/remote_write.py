@@ -14,7 +14,7 @@ from api.ingest.admission.parsed_write import ParsedWrite
 from api.ingest.admission.store import accepted_times, operation_with_body, store
 from api.ingest.formats import remote_write as prometheus
 from api.ingest.formats.protobuf_wire import Body
-from api.probes import BASE
+from api.paths import BASE
 from model.errors import InvalidError
 from model.principal import Role
 

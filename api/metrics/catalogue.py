@@ -19,7 +19,7 @@ from api.ingest.admission.parsed_write import ParsedWrite, Reason
 from api.ingest.admission.store import accepted_times, operation_with_body, store
 from api.ingest.formats import native
 from api.ingest.formats.protobuf_wire import Body
-from api.probes import BASE
+from api.paths import BASE
 from model.errors import InvalidError
 from model.principal import Role
 from samples import current, series

@@ -11,7 +11,7 @@ from api.http.context import AppContext, KnownRequest
 from api.http.errors import documented
 from api.http.limits import CONCURRENCY, Concurrency
 from api.metrics.export import Export
-from api.probes import BASE
+from api.paths import BASE
 from db.queries import Connection
 from history import grid, observations, planner
 from history import query as history_query

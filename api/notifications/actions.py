@@ -6,7 +6,7 @@ from litestar.di import NamedDependency
 from api.http.access import ROLE
 from api.http.context import AppContext
 from api.http.pagination import LIMIT, Cursor, Limit, Page, page, position
-from api.probes import BASE
+from api.paths import BASE
 from model.principal import Role
 from notifications.actions import run_store
 from notifications.actions.run_store import ID_MAX, ActionRun

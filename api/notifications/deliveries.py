@@ -10,7 +10,7 @@ from api.http.access import ROLE
 from api.http.context import AppContext
 from api.http.errors import documented
 from api.http.pagination import LIMIT, Cursor, Limit, Page, page, position
-from api.probes import BASE
+from api.paths import BASE
 from model.principal import Role
 from model.times import utc_now
 from notifications.outbox import deliveries

@@ -14,7 +14,7 @@ from api.http.access import ROLE
 from api.http.context import AppContext
 from api.http.pagination import LIMIT, Cursor, Limit, Page, page, position
 from api.notifications.schedules import SCHEDULES, TAG
-from api.probes import BASE
+from api.paths import BASE
 from model.errors import InvalidError, NotFoundError
 from model.principal import Role
 from model.times import parse_time, utc_now

@@ -11,7 +11,7 @@ from litestar.types import Empty
 from api.exposition.text import OPENMETRICS, TEXT
 from api.http.errors import MEDIA_TYPE
 from api.ingest.formats.native import Batch
-from api.probes import BASE
+from api.paths import BASE
 from history.export.formats import MEDIA_TYPES
 from history.query import FILLS, FORMATS
 from history.reader import AGGREGATES

@@ -17,7 +17,7 @@ from api.http.access import ROLE
 from api.http.context import AppContext, KnownRequest
 from api.http.errors import documented
 from api.http.limits import CONCURRENCY, Concurrency
-from api.probes import BASE
+from api.paths import BASE
 from audit import log as audit_log
 from db.queries import Connection
 from model.principal import Role

@@ -13,7 +13,7 @@ from api.http.access import ROLE
 from api.http.context import AppContext
 from api.http.errors import documented
 from api.http.limits import CONCURRENCY, Concurrency
-from api.probes import BASE
+from api.paths import BASE
 from db.queries import Connection
 from model.errors import NotFoundError
 from model.principal import Role

@@ -13,7 +13,7 @@ from api.http.access import ROLE
 from api.http.context import AppContext
 from api.http.errors import documented
 from api.http.limits import CONCURRENCY, Concurrency
-from api.probes import BASE
+from api.paths import BASE
 from api.routing.policies import TAG, PolicyBody, policy_of
 from db.pool import LONG_DEADLINE_S
 from model.errors import InvalidError

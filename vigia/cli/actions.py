@@ -2,8 +2,8 @@
 
 import click
 
-from api.http.pagination import LIMIT, LIMIT_MAX
-from api.probes import BASE
+from api.paths import BASE
+from model.limits import PAGE_ITEMS, PAGE_ITEMS_MAX
 from model.principal import Role
 from vigia.cli import terminal
 from vigia.cli.asking import Answer, Caller, asks
@@ -16,7 +16,7 @@ def actions_group() -> None:
 
 @actions_group.command("list")
 @asks
-@click.option("--limit", type=click.IntRange(1, LIMIT_MAX), default=LIMIT)
+@click.option("--limit", type=click.IntRange(1, PAGE_ITEMS_MAX), default=PAGE_ITEMS)
 def list_runs(caller: Caller, limit: int) -> None:
     """List runs of actions, newest first."""
     query = [("limit", str(limit))]

@@ -13,7 +13,7 @@ import msgspec
 from aiohttp import ClientResponse, ClientSession, ClientTimeout
 
 from accounts import sessions as keys
-from api.accounts.authenticator import cookie_name_of, origin_of
+from api.accounts.origins import cookie_name_of, origin_of
 from model.errors import DomainError, UnavailableError
 from model.principal import Principal, Role
 from model.times import utc_now

@@ -4,8 +4,8 @@ from urllib.parse import quote
 
 import click
 
-from api.http.pagination import LIMIT, LIMIT_MAX
-from api.probes import BASE
+from api.paths import BASE
+from model.limits import PAGE_ITEMS, PAGE_ITEMS_MAX
 from vigia.cli import terminal
 from vigia.cli.asking import Answer, Caller, asks
 
@@ -20,7 +20,7 @@ def hosts_group() -> None:
 @hosts_group.command("list")
 @asks
 @click.option("--silent", is_flag=True, help="Only hosts that have stopped sending.")
-@click.option("--limit", type=click.IntRange(1, LIMIT_MAX), default=LIMIT)
+@click.option("--limit", type=click.IntRange(1, PAGE_ITEMS_MAX), default=PAGE_ITEMS)
 def list_hosts(caller: Caller, limit: int, *, silent: bool) -> None:
     """List the hosts and when each was last seen, by name."""
     query = [("limit", str(limit)), *([("silent", "true")] if silent else [])]

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from audit import log as audit_log
+from audit import counting
 from model.series import Sample, Series
 from runtime import log
 from vigia.service import Service
@@ -49,5 +49,5 @@ async def measure(service: Service, at: datetime) -> None:
 async def count_security(service: Service, at: datetime) -> None:
     """Store and publish counts of new audit entries, for rules, clients and subscribers."""
     async with service.pool.connection() as connection:
-        samples = await audit_log.count(connection, at)
+        samples = await counting.count(connection, at)
     service.live.publish(samples)

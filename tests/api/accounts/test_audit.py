@@ -12,8 +12,8 @@ from accounts import keys
 from alerts import store as alerts
 from alerts.evaluation.evaluator import add_built_in_rules, evaluate
 from alerts.store import Alert, Filter
+from audit import counting, refusals
 from audit import log as audit_log
-from audit import refusals
 from audit.log import Event, Type
 from audit.refusals import Refusals
 from config.model import Retention
@@ -94,7 +94,7 @@ async def pass_minute(service: Any, number: int) -> list[Alert]:
     """Do what the service does in a minute, then return the open alerts."""
     await service.context.auth.refusals.flush(service.context.pool)
     async with service.context.pool.connection() as connection:
-        await audit_log.count(connection, minute(number - 0.5))
+        await counting.count(connection, minute(number - 0.5))
         await evaluate(connection, minute(number), {}, on_transitions=[])
         return await alerts.active(connection, Filter(), 100)
 
@@ -105,7 +105,7 @@ async def quiet(service: Any) -> Any:
     service.context.auth.refusals = Refusals()
     async with service.context.pool.connection() as connection:
         await add_built_in_rules(connection)
-        await audit_log.count(connection, minute(-60))
+        await counting.count(connection, minute(-60))
     assert await pass_minute(service, 1) == []
     return service
 
@@ -247,7 +247,7 @@ async def test_a_flood_is_counted_whole_and_costs_a_few_rows(pool: Pool) -> None
 
     async with pool.connection() as connection:
         rows = await audit_log.past(connection, None, START, minute(1), 2**31, 1000)
-        samples = await audit_log.count(connection, minute(1))
+        samples = await counting.count(connection, minute(1))
     of_keys = [row for row in rows if row.type is Type.KEY_REFUSED]
     assert len(of_keys) <= refusals.ROWS_MAX + 1
     assert sum(row.count for row in of_keys) == flood

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from accounts import keys, sessions
-from api.accounts.authenticator import COOKIE_CHARS_MAX, Authenticator, origin_of
+from api.accounts.authenticator import COOKIE_CHARS_MAX, Authenticator
+from api.accounts.origins import origin_of
 from api.app import create_app
 from api.server import server
 from api.server.connections import Connections

@@ -9,6 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
+from audit import counting
 from audit import log as audit_log
 from events import bus
 from model.severity import Level
@@ -298,7 +299,7 @@ async def test_what_the_audit_records_reaches_a_channel_that_wants_it(telling: T
         for kind in (audit_log.Type.RULE_CHANGED, audit_log.Type.FORBIDDEN):
             event = audit_log.Event(telling.now(), kind, "ana", "192.0.2.7", "why", 3)
             await audit_log.log(connection, event)
-        await audit_log.count(connection, telling.now())
+        await counting.count(connection, telling.now())
     await happen(telling, 1)
     telling.start()
     await telling.until(sent=1)

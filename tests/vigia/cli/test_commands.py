@@ -32,6 +32,21 @@ def test_the_agent_imports_neither_the_web_nor_the_database() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "module",
+    ["actions", "hosts", "groups.alerts", "groups.config", "groups.deliveries", "on_call.routes"],
+)
+def test_a_command_that_asks_the_service_does_not_import_its_parts(module: str) -> None:
+    """They would take most of the time in which the command starts."""
+    code = f"import sys, vigia.cli.{module}; print(*sys.modules)"
+    printed = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
+
+    assert set(printed.split()).isdisjoint({"litestar", "uvicorn", "numpy", "pyarrow"})
+    assert len(printed.split()) < 800
+
+
 def test_every_command_is_where_the_table_says_under_its_name() -> None:
     runner = CliRunner()
     listed = runner.invoke(main, ["--help"]).output

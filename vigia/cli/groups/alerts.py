@@ -7,8 +7,8 @@ import click
 import msgspec
 
 from alerts.analytics import By
-from api.http.pagination import LIMIT, LIMIT_MAX
-from api.probes import BASE
+from api.paths import BASE
+from model.limits import PAGE_ITEMS, PAGE_ITEMS_MAX
 from model.series import Category
 from model.severity import Level
 from vigia.cli import terminal
@@ -21,7 +21,7 @@ PATH = f"{BASE}/alerts"
 def filters(command: Command) -> Command:
     """Add the filters of a list of alerts, named as in the API."""
     for option in (
-        click.option("--limit", type=click.IntRange(1, LIMIT_MAX), default=LIMIT),
+        click.option("--limit", type=click.IntRange(1, PAGE_ITEMS_MAX), default=PAGE_ITEMS),
         click.option(
             "--suppressed/--not-suppressed", default=None, help="Only suppressed alerts, or others."
         ),

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from api.probes import BASE
+from api.paths import BASE
 from model.principal import Role
 from model.severity import Level
 from notifications.registry import TYPES

@@ -2,8 +2,8 @@
 
 import click
 
-from api.http.pagination import LIMIT, LIMIT_MAX
-from api.probes import BASE
+from api.paths import BASE
+from model.limits import PAGE_ITEMS, PAGE_ITEMS_MAX
 from model.principal import Role
 from notifications.outbox.deliveries import State
 from vigia.cli import terminal
@@ -22,7 +22,7 @@ def deliveries_group() -> None:
 @click.option("--state", type=click.Choice([one.value for one in State]), help="Only this state.")
 @click.option("--channel", help="Only deliveries to this channel.")
 @click.option("--alert", type=int, help="Only deliveries about this alert.")
-@click.option("--limit", type=click.IntRange(1, LIMIT_MAX), default=LIMIT)
+@click.option("--limit", type=click.IntRange(1, PAGE_ITEMS_MAX), default=PAGE_ITEMS)
 def list_deliveries(caller: Caller, **given: object) -> None:
     """List deliveries, newest first."""
     query = [(name, str(value)) for name, value in given.items() if value is not None]

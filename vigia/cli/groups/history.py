@@ -13,7 +13,7 @@ from msgspec import Struct
 from rich.table import Table
 
 from api.metrics.export import ROWS_ESTIMATE
-from api.probes import BASE
+from api.paths import BASE
 from history.export.formats import MEDIA_TYPES
 from history.reader import AGGREGATES
 from model.principal import Role

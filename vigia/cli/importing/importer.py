@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct, field
 
 from api.ingest.formats.native import Batch, Column
-from api.probes import BASE
+from api.paths import BASE
 from model.errors import ConflictError
 from model.limits import LATE_MARGIN, REQUEST_SERIES_MAX
 from model.times import DAY_S

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from api.probes import BASE
+from api.paths import BASE
 from model.principal import Role
 from vigia.cli import terminal
 from vigia.cli.asking import Answer, Caller, asks

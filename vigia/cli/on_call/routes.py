@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from api.probes import BASE
+from api.paths import BASE
 from model.principal import Role
 from model.series import Category
 from model.severity import Level

@@ -286,7 +286,7 @@ async def test_a_database_without_the_role_says_so(
             await server.execute(f"DROP ROLE {name}".encode())
 
     assert code == 1
-    assert 'permission denied to set role "vigia_reader"; an administrator has to' in err
+    assert 'permission denied to set role "vigia_reader"; an administrator must' in err
 
 
 async def until_it_runs(pool: Pool) -> None:

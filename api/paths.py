@@ -1,0 +1,3 @@
+"""The path under which the API answers."""
+
+BASE = "/api/v1/monitoring"
