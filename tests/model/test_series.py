@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.series import COMPONENT_UP, SQL_RULE_ROWS, Series, labels_of
+from model.series import COMPONENT_UP, HOST_SILENT_SECONDS, SQL_RULE_ROWS, Series, labels_of
 
 ROOT = Path(__file__).parents[2]
 NAMED_IN_SQL = re.compile(r"metric (?:=|<>) (?:CASE [\w.]+ WHEN '\w+' THEN )?'(\w+)'")
@@ -89,4 +89,4 @@ def test_sql_knows_by_name_only_metrics_that_the_service_itself_measures() -> No
         for name in NAMED_IN_SQL.findall(path.read_text())
     }
 
-    assert named == {COMPONENT_UP, SQL_RULE_ROWS}
+    assert named == {COMPONENT_UP, HOST_SILENT_SECONDS, SQL_RULE_ROWS}
