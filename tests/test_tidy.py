@@ -2,6 +2,7 @@
 
 import ast
 import re
+import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -293,3 +294,19 @@ def test_each_composed_statement_stands_in_its_file() -> None:
 
 def test_the_composition_root_stays_readable() -> None:
     assert len((ROOT / "vigia" / "main.py").read_text().splitlines()) <= MAIN_LINES_MAX
+
+
+def test_every_list_of_packages_names_each_of_them() -> None:
+    """One that is missing is not checked, not measured, or not in the wheel."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+    product = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"bench"}
+
+    shipped = project["setuptools"]["packages"]["find"]["include"]
+    assert shipped == [f"{name}*" for name in sorted(product)]
+    assert project["coverage"]["run"]["source_pkgs"] == sorted(product)
+    for listed in (
+        project["ruff"]["lint"]["isort"]["known-first-party"],
+        project["mypy"]["packages"],
+    ):
+        assert product <= set(listed)
+    assert set().union(*ORDER) >= product
