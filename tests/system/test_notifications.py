@@ -2,8 +2,12 @@
 
 import asyncio
 import json
+import random
 import signal
+from collections import defaultdict
 from typing import Any
+
+import pytest
 
 from tests.notifications.provider import Provider, open_provider
 from tests.system.conftest import Program, run
@@ -77,6 +81,37 @@ async def test_a_kill_loses_no_message_and_changes_no_key(program: Program) -> N
 
     keys = {body["key"]: body["alert"]["id"] for body in bodies}
     assert sorted(keys.values()) == sorted(alert["id"] for alert in alerts)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+async def test_fifty_kills_at_any_moment_lose_no_message(program: Program) -> None:
+    chance = random.Random(7)
+    acknowledged = set()
+    async with open_provider() as provider:
+        await make_channel(program, provider.url)
+        for _ in range(50):
+            alert = await program.send("/dev/test-alert", {"level": "critical"})
+            acknowledged.add(alert["id"])
+            # The moment is the subject: before, while and after the message is sent.
+            await asyncio.sleep(chance.uniform(0, 1))
+            await program.end(signal.SIGKILL)
+            await program.start()
+        async with asyncio.timeout(180):
+            while (await program.get("/deliveries?state=pending"))["items"]:
+                await asyncio.sleep(0.2)
+        bodies = [json.loads(request.body) for request in provider.requests]
+
+    assert acknowledged <= {number for body in bodies for number in alerts_of(body)}
+    said = defaultdict(set)
+    for body in bodies:
+        said[body["key"]].add(alerts_of(body))
+    assert all(len(alerts) == 1 for alerts in said.values())
+
+
+def alerts_of(body: dict[str, Any]) -> tuple[int, ...]:
+    """Return the numbers of the alerts that a message, or a group of them, is about."""
+    return tuple(alert["id"] for alert in body.get("alerts") or [body["alert"]])
 
 
 async def deliveries(program: Program) -> list[Any]:
