@@ -58,47 +58,59 @@ LIMIT %(at_most)s
 -- refusing does not block the others. The last three NOT EXISTS keep the order within one alert, within one group of a
 -- route, and between a group and what follows of its alerts. Events of the bus keep their order completely: the first
 -- one is next even if it failed a moment ago, and `retry_at` of the address says when to try it again.
-SELECT d.id, d.key, d.notification_id, d.step, d.person, d.attempts, d.created_at, n.kind, n.event, n.time, n.payload,
-       n.alert_id,
-       coalesce((
+-- OFFSET 0 keeps each NOT EXISTS a look into an index. As joins they compare each waiting delivery with each other one,
+-- because in a storm the statistics still say that none waits. LATERAL ends the search at the first delivery.
+SELECT found.*, coalesce((
            SELECT first.reference
            FROM notifications earlier
            JOIN deliveries first ON first.notification_id = earlier.id
-           WHERE earlier.alert_id = n.alert_id AND first.channel_id = d.channel_id AND first.address = d.address
+           WHERE earlier.alert_id = found.alert_id AND first.channel_id = %(channel_id)s AND first.address = %(address)s
              AND first.state = 'sent' AND first.reference <> ''
            ORDER BY first.id
            LIMIT 1
        ), '') AS earlier
-FROM deliveries d
-JOIN notifications n ON n.id = d.notification_id
-WHERE d.channel_id = %(channel_id)s AND d.address = %(address)s AND d.state = 'pending'
-  AND (d.next_at <= %(now)s OR n.kind = 'events')
-  AND NOT (n.kind = 'events' AND EXISTS (
-      SELECT
-      FROM deliveries sooner
-      WHERE sooner.channel_id = d.channel_id AND sooner.address = d.address AND sooner.priority = d.priority
-        AND sooner.id < d.id AND sooner.state = 'pending'
-  ))
-  AND NOT EXISTS (
-      SELECT
-      FROM deliveries sooner
-      WHERE sooner.channel_id = d.channel_id AND sooner.address = d.address AND sooner.alert_id = d.alert_id
-        AND sooner.id < d.id AND sooner.state = 'pending'
-  )
-  AND NOT EXISTS (
-      SELECT
-      FROM deliveries sooner
-      WHERE sooner.channel_id = d.channel_id AND sooner.address = d.address
-        AND sooner.notification_group_id = d.notification_group_id AND sooner.id < d.id AND sooner.state = 'pending'
-  )
-  AND NOT EXISTS (
-      SELECT
-      FROM deliveries carrier
-      JOIN deliveries sooner ON sooner.group_id = carrier.id AND sooner.state = 'grouped'
-      WHERE carrier.channel_id = d.channel_id AND carrier.address = d.address AND carrier.alert_id IS NULL
-        AND carrier.state = 'pending' AND sooner.alert_id = d.alert_id AND sooner.id < d.id
-  )
-ORDER BY d.attempts > 0, d.priority, d.id
+FROM (VALUES (false), (true)) AS tried (before)
+CROSS JOIN LATERAL (
+    SELECT d.id, d.key, d.notification_id, d.step, d.person, d.attempts, d.created_at, n.kind, n.event, n.time,
+           n.payload, n.alert_id
+    FROM deliveries d
+    JOIN notifications n ON n.id = d.notification_id
+    WHERE d.channel_id = %(channel_id)s AND d.address = %(address)s AND d.state = 'pending'
+      AND (d.attempts > 0) = tried.before
+      AND (d.next_at <= %(now)s OR n.kind = 'events')
+      AND NOT (n.kind = 'events' AND EXISTS (
+          SELECT
+          FROM deliveries sooner
+          WHERE sooner.channel_id = d.channel_id AND sooner.address = d.address AND sooner.priority = d.priority
+            AND sooner.id < d.id AND sooner.state = 'pending'
+          OFFSET 0
+      ))
+      AND NOT EXISTS (
+          SELECT
+          FROM deliveries sooner
+          WHERE sooner.channel_id = d.channel_id AND sooner.address = d.address AND sooner.alert_id = d.alert_id
+            AND sooner.id < d.id AND sooner.state = 'pending'
+          OFFSET 0
+      )
+      AND NOT EXISTS (
+          SELECT
+          FROM deliveries sooner
+          WHERE sooner.channel_id = d.channel_id AND sooner.address = d.address
+            AND sooner.notification_group_id = d.notification_group_id AND sooner.id < d.id AND sooner.state = 'pending'
+          OFFSET 0
+      )
+      AND NOT EXISTS (
+          SELECT
+          FROM deliveries carrier
+          JOIN deliveries sooner ON sooner.group_id = carrier.id AND sooner.state = 'grouped'
+          WHERE carrier.channel_id = d.channel_id AND carrier.address = d.address AND carrier.alert_id IS NULL
+            AND carrier.state = 'pending' AND sooner.alert_id = d.alert_id AND sooner.id < d.id
+          OFFSET 0
+      )
+    ORDER BY d.priority, d.id
+    LIMIT 1
+) found
+ORDER BY tried.before
 LIMIT 1
 
 -- name: form_group
