@@ -162,9 +162,9 @@ class Telling:
     async def states(self) -> Counter[str]:
         return Counter(delivery.state.value for delivery in await self.deliveries())
 
-    async def until(self, **states: int) -> None:
+    async def until(self, within_s: float = WAIT_S, **states: int) -> None:
         """Wait until the deliveries are in these states."""
-        async with asyncio.timeout(WAIT_S):
+        async with asyncio.timeout(within_s):
             while await self.states() != Counter(states):
                 await asyncio.sleep(0.02)
 

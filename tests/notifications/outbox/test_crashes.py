@@ -11,7 +11,7 @@ from alerts.clock import lock
 from db.queries import Connection
 from model.severity import Level
 from notifications.routing.enqueue import enqueue
-from tests.notifications.outbox.telling import Telling
+from tests.notifications.outbox.telling import WAIT_S, Telling
 
 POINTS = ("before_commit", "after_commit", "before_send", "after_send", "after_mark")
 
@@ -69,7 +69,7 @@ async def crash_many(telling: Telling, crashes: int, seed: int) -> None:
         if point != "after_commit":
             await serve_until(telling, point)
     telling.start()
-    await telling.until(sent=committed)
+    await telling.until(within_s=WAIT_S + crashes, sent=committed)
 
     bodies = defaultdict(set)
     for request in telling.provider.requests:
