@@ -36,7 +36,10 @@ ORDER BY s.id
 --   4. If an alert is reopened, addresses that only an escalation step notified get nothing here: the new escalation
 --      notifies them again, in the order of its steps.
 WITH announced AS (
-    SELECT n.id, n.event, n.alert_id, n.transition_id, e.type, e.level, a.suppressed_by <> '{}' AS is_suppressed
+    SELECT n.id, n.event, n.alert_id, n.transition_id, e.type, e.level, a.suppressed_by <> '{}' AS is_suppressed,
+           -- The highest level of earlier transitions of this statement: their deliveries do not exist yet.
+           max(array_position(alert_levels(), e.level)) FILTER (WHERE n.event IN ('opened', 'escalated'))
+               OVER (PARTITION BY n.alert_id ORDER BY n.id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS risen_to
     FROM notifications n
     JOIN system_alert_events e ON e.id = n.transition_id
     JOIN system_alerts a ON a.id = n.alert_id
@@ -62,14 +65,8 @@ WITH announced AS (
     )
     UNION ALL
     SELECT s.*, c.id, c.name, '', NULL,
-           -- Earlier transitions of this statement: their deliveries do not exist yet.
-           EXISTS (
-               SELECT
-               FROM announced before
-               WHERE before.alert_id = s.alert_id AND before.id < s.id AND NOT s.is_suppressed
-                 AND before.event IN ('opened', 'escalated') AND array_position(alert_levels(), before.level)
-                     >= array_position(alert_levels(), c.min_level)
-           ),
+           NOT s.is_suppressed
+           AND coalesce(s.risen_to >= array_position(alert_levels(), c.min_level), false),
            false, array_position(alert_levels(), s.level) >= array_position(alert_levels(), c.min_level)
     FROM announced s
     JOIN channels c ON c.enabled AND c.type <> 'events' AND NOT %(is_routed)s
