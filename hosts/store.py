@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from db import queries
 from db.queries import Connection
-from hosts.heard import HeardHost, Key
+from hosts.seen import Key, SeenHost
 from model.times import time_of
 
 _QUERIES = queries.load(__file__)
@@ -24,11 +24,11 @@ SILENT_MIN_S = 120.0
 INTERVALS = 3.0
 """A host is silent after this many of its usual intervals, but not before SILENT_MIN_S."""
 SAMPLES_MIN = 10
-"""How many live samples make a host known. Who sent less was a trial, and raises no alert."""
+"""A host that has sent fewer live samples raises no alert: somebody may have tried a command."""
 GAP = timedelta(seconds=60)
 """If nobody judged for longer, the service was off or the database away: silence counts anew."""
-TOLD_BACK = timedelta(minutes=5)
-"""For how long a return is told, so that the minute of its evaluation may be missed."""
+RETURN_REPORTED_FOR = timedelta(minutes=5)
+"""How long a 0 is written after a return, so that an evaluation may be missed."""
 REMEMBERED = timedelta(days=9)
 """How long removals are remembered: longer than any window of a rule."""
 
@@ -59,18 +59,18 @@ class _Removed(Struct, frozen=True):
     kind: Kind
 
 
-async def record(connection: Connection, heard: Mapping[Key, HeardHost]) -> None:
-    """Store what was heard of hosts since the last call."""
-    if heard:
+async def record(connection: Connection, seen: Mapping[Key, SeenHost]) -> None:
+    """Store which hosts were seen since the last call."""
+    if seen:
         await queries.run(
             connection,
             RECORD,
-            names=[name for name, _ in heard],
-            kinds=[kind for _, kind in heard],
-            components=[host.component for host in heard.values()],
-            firsts=[time_of(host.first_us) for host in heard.values()],
-            lasts=[time_of(host.last_us) for host in heard.values()],
-            samples=[host.samples for host in heard.values()],
+            names=[name for name, _ in seen],
+            kinds=[kind for _, kind in seen],
+            components=[host.component for host in seen.values()],
+            firsts=[time_of(host.first_us) for host in seen.values()],
+            lasts=[time_of(host.last_us) for host in seen.values()],
+            samples=[host.samples for host in seen.values()],
             silent_min_s=SILENT_MIN_S,
             intervals=INTERVALS,
         )
@@ -88,7 +88,7 @@ async def judge(connection: Connection, at: datetime, started: datetime) -> list
         at=at,
         started=started,
         gap=GAP,
-        told_back=TOLD_BACK,
+        return_reported_for=RETURN_REPORTED_FOR,
         samples_min=SAMPLES_MIN,
         silent_min_s=SILENT_MIN_S,
         intervals=INTERVALS,

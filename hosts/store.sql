@@ -3,9 +3,9 @@
 make_interval(secs => greatest(%(silent_min_s)s, %(intervals)s * coalesce(h.usual_interval_s, 0)))
 
 -- name: record
--- Writes what was heard of hosts. The usual interval is a mean in which each of the newest five or so intervals
+-- Writes which hosts were seen. The usual interval is a mean in which each of the newest five or so intervals
 -- counts a fifth. One long silence is taken for no more than the limit, or a single outage would make the host's
--- next one go unnoticed. Time in which Vigia did not listen teaches nothing. A last_seen far ahead of a live sample
+-- next one go unnoticed. Time in which Vigia received nothing does not count. A last_seen far ahead of a live sample
 -- comes from a clock that was wrong.
 INSERT INTO host_state AS h (name, kind, component, last_seen, live_samples, usual_interval_s)
 SELECT name, kind, component, last_seen, samples,
@@ -58,7 +58,7 @@ UNION ALL
 SELECT h.name, h.kind, h.component, h.last_seen, h.usual_interval_s, h.silent_since
 FROM host_state h
 WHERE h.removed_at IS NULL
-  AND (h.silent_since IS NOT NULL OR h.returned_at > %(at)s::timestamptz - %(told_back)s::interval)
+  AND (h.silent_since IS NOT NULL OR h.returned_at > %(at)s::timestamptz - %(return_reported_for)s::interval)
   AND NOT EXISTS (SELECT FROM turned t WHERE t.name = h.name AND t.kind = h.kind)
 ORDER BY name, kind
 

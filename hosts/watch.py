@@ -1,4 +1,4 @@
-"""Writes what was heard of hosts, and turns silence into samples that rules evaluate."""
+"""Writes which hosts were seen, and turns silence into samples that rules evaluate."""
 
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
@@ -7,7 +7,7 @@ from msgspec import Struct, field
 
 from db.queries import Pool
 from hosts import store
-from hosts.heard import Heard
+from hosts.seen import SeenHosts
 from hosts.store import Host
 from model.series import HOST_SILENT_SECONDS, Labels, Sample, Series, labels_of
 from model.times import utc_now
@@ -19,9 +19,9 @@ class HostWatch(Struct, kw_only=True):
 
     pool: Pool
     put: Callable[[Sequence[Sample]], None]
-    heard: Heard = field(default_factory=Heard)
+    seen: SeenHosts = field(default_factory=SeenHosts)
     started: datetime = field(default_factory=utc_now)
-    """Silence before this time does not count: nobody listened."""
+    """Silence before this time does not count: nobody could receive samples."""
 
     async def note(
         self, batch: WriteBatch, refused: WriteBatch, now: datetime, measured: Collection[str]
@@ -32,16 +32,16 @@ class HostWatch(Struct, kw_only=True):
             columns = [one for one in batch.columns if _identity(one.series) not in lost]
             histograms = [one for one in batch.histograms if _identity(one.series) not in lost]
             batch = WriteBatch(columns, histograms)
-        await self.heard.note(batch, now, measured)
+        await self.seen.note(batch, now, measured)
 
     async def write(self, now: datetime) -> None:
-        """Write what was heard. What cannot be written waits for the next time."""
-        taken = self.heard.take(now)
+        """Write which hosts were seen. What cannot be written waits for the next time."""
+        taken = self.seen.take(now)
         try:
             async with self.pool.connection() as connection, connection.transaction():
                 await store.record(connection, taken)
         except BaseException:
-            self.heard.put_back(taken)
+            self.seen.put_back(taken)
             raise
 
     async def judge(self, at: datetime) -> None:

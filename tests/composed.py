@@ -100,7 +100,7 @@ OF_ONE_HOST = {
     "intervals": "3",
     "started": f"({MINUTE} - interval '1 hour')",
     "gap": "interval '1 minute'",
-    "told_back": "interval '5 minutes'",
+    "return_reported_for": "interval '5 minutes'",
 }
 OWN_VALUES = {
     "hosts.store": OF_ONE_HOST,

@@ -38,9 +38,9 @@ RECORD_EVERY_S = 60.0
 JOBS_EVERY_S, JOBS_AFTER_S, JOBS_DEADLINE_S = 15.0, 8.0, 600.0
 ACT_EVERY_S, ACT_DEADLINE_S = 5.0, 6 * 3600.0
 """Actions that alerts have started: a backup may take hours."""
-HEAR_EVERY_S, HEAR_AFTER_S = 15.0, 12.0
-JUDGE_AFTER_S = HEAR_AFTER_S + 1.0
-"""Silent hosts are found just before rules are evaluated, and after what was heard is written."""
+HOSTS_EVERY_S, HOSTS_AFTER_S = 15.0, 12.0
+JUDGE_AFTER_S = HOSTS_AFTER_S + 1.0
+"""Silence is judged after the seen hosts are written, and just before rules are evaluated."""
 PLAN_EVERY_S, PLAN_DEADLINE_S = 1.0, 60.0
 CONFIG_EVERY_S = 10.0
 RENEW_EVERY_S = 10.0
@@ -66,11 +66,11 @@ def everyones(service: Service) -> Services:
             lambda _: service.incarnations.renew(service.pool),
             service.counted("incarnation"),
         ),
-        "hosts heard": every(
-            lambda: HEAR_EVERY_S,
+        "hosts seen": every(
+            lambda: HOSTS_EVERY_S,
             service.hosts.write,
-            service.counted("hosts heard"),
-            offset_s=HEAR_AFTER_S,
+            service.counted("hosts seen"),
+            offset_s=HOSTS_AFTER_S,
         ),
         "config": every(lambda: CONFIG_EVERY_S, service.config.follow, service.counted("config")),
     }
@@ -158,7 +158,7 @@ def evaluators(service: Service) -> Services:
             offset_s=CHECK_AFTER_S,
         ),
         "hosts": every(
-            lambda: HEAR_EVERY_S,
+            lambda: HOSTS_EVERY_S,
             lambda at: service.hosts.judge(at + timedelta(seconds=JUDGE_AFTER_S)),
             service.counted("hosts"),
             offset_s=JUDGE_AFTER_S,

@@ -17,7 +17,7 @@ from api.paths import BASE
 from audit import log as audit_log
 from db.pool import LONG_DEADLINE_S
 from hosts import store
-from hosts.heard import Key
+from hosts.seen import Key
 from hosts.store import Host
 from model.errors import InvalidError, NotFoundError
 from model.principal import Role

@@ -27,7 +27,7 @@ def series_of(host: str, component: str = "server") -> Series:
 
 
 class HostsStory:
-    """Time that passes in slots, in each of which what was heard is written and judged."""
+    """Time that passes in slots, in each of which seen hosts are written, and all are judged."""
 
     def __init__(self, pool: Pool) -> None:
         self.pool = pool

@@ -8,7 +8,7 @@ import pytest
 from alerts.evaluation.evaluator import add_built_in_rules, evaluate
 from db.queries import Pool
 from hosts import store
-from hosts.heard import HeardHost
+from hosts.seen import SeenHost
 from hosts.watch import sample_of
 from model.principal import Role
 from model.series import Sample, Series
@@ -20,8 +20,8 @@ BASE = "/api/v1/monitoring"
 LOAD = Series(metric="load", component="server", labels=(("host", "web2"),))
 
 
-def heard(last: datetime, samples: int = 20) -> HeardHost:
-    return HeardHost("server", micros_of(last) - 285_000_000, micros_of(last), samples)
+def seen(last: datetime, samples: int = 20) -> SeenHost:
+    return SeenHost("server", micros_of(last) - 285_000_000, micros_of(last), samples)
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ async def now(pool: Pool) -> datetime:
             at = silent + timedelta(minutes=number, seconds=-1)
             await store.record(
                 connection,
-                {("web1", "host"): heard(at), ("web2", "host"): heard(silent)},
+                {("web1", "host"): seen(at), ("web2", "host"): seen(silent)},
             )
             found = await store.judge(connection, at, silent)
         samples = [sample_of(host, now - timedelta(seconds=1)) for host in found]

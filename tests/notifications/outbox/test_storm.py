@@ -16,7 +16,7 @@ SOON_S = 10.0
 """The contract: each alert within so many seconds of its commit."""
 
 
-def told(telling: Telling) -> Counter[int]:
+def messages_of_each(telling: Telling) -> Counter[int]:
     """Return how many messages are about each alert."""
     bodies = telling.received()
     return Counter(
@@ -37,10 +37,10 @@ async def test_ten_thousand_alerts_are_ten_messages_a_minute_and_each_is_in_one(
         while not telling.provider.requests:
             await asyncio.sleep(0.02)
     async with asyncio.timeout(50):
-        while sum(told(telling).values()) < COUNT:
+        while sum(messages_of_each(telling).values()) < COUNT:
             await asyncio.sleep(0.2)
 
-    assert told(telling) == dict.fromkeys(opened, 1)
+    assert messages_of_each(telling) == dict.fromkeys(opened, 1)
     assert len(telling.provider.requests) <= 10
     async with asyncio.timeout(SOON_S):
         while not (await telling.states()).keys() <= {"sent", "grouped"}:

@@ -29,7 +29,9 @@ def reach(*found: Destination) -> Reach:
     return Reach(schedules={}, destinations=destinations, channels={"channel-1": 1})
 
 
-def told(reached: Reach, *people: str, level: Level = Level.WARNING) -> list[tuple[Any, ...]]:
+def addresses_of(
+    reached: Reach, *people: str, level: Level = Level.WARNING
+) -> list[tuple[Any, ...]]:
     meant = Recipients(people=people, channels=("channel-1", "off"), nobody_on_call=())
     found = reached.addresses(meant, level, NOW)
     return [(one.person, one.channel, one.address, one.time - NOW) for one in found]
@@ -38,7 +40,7 @@ def told(reached: Reach, *people: str, level: Level = Level.WARNING) -> list[tup
 def test_each_person_and_each_enabled_channel_is_told() -> None:
     known = reach(destination("ana", "+1"), destination("ana", "a@b.example", 2))
 
-    assert told(known, "ana", "nobody") == [
+    assert addresses_of(known, "ana", "nobody") == [
         ("ana", "channel-1", "+1", timedelta()),
         ("ana", "channel-2", "a@b.example", timedelta()),
         (None, "channel-1", "", timedelta()),
@@ -48,7 +50,7 @@ def test_each_person_and_each_enabled_channel_is_told() -> None:
 def test_an_address_that_two_people_share_is_told_once() -> None:
     known = reach(destination("ana", "+1"), destination("bo", "+1"), destination("bo", ""))
 
-    assert [one[:3] for one in told(known, "ana", "bo")] == [
+    assert [one[:3] for one in addresses_of(known, "ana", "bo")] == [
         ("ana", "channel-1", "+1"),
         ("bo", "channel-1", ""),
     ]
@@ -58,7 +60,7 @@ def test_an_address_that_two_people_share_is_told_once() -> None:
 def test_quiet_hours_delay_what_is_not_urgent(level: Level, hours: int) -> None:
     known = reach(destination("ana", "+1", quiet_hours=NIGHT))
 
-    assert told(known, "ana", level=level)[0][3] == timedelta(hours=hours)
+    assert addresses_of(known, "ana", level=level)[0][3] == timedelta(hours=hours)
 
 
 def test_a_step_that_means_only_people_who_are_muted_reaches_nobody() -> None:

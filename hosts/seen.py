@@ -28,8 +28,8 @@ Key = tuple[str, str]
 """The name and the kind of what sends."""
 
 
-class HeardHost(Struct, gc=False):
-    """What was heard of one host since the last writing. Times are microseconds since 1970.
+class SeenHost(Struct, gc=False):
+    """The live samples of one host since the last writing. Times are microseconds since 1970.
 
     `samples` counts live samples at different times, so ten metrics at one time count once.
     """
@@ -40,11 +40,11 @@ class HeardHost(Struct, gc=False):
     samples: int
 
 
-class Heard:
-    """The hosts that were heard of since the last writing."""
+class SeenHosts:
+    """The hosts that were seen since the last writing."""
 
     def __init__(self) -> None:
-        self._hosts: dict[Key, HeardHost] = {}
+        self._hosts: dict[Key, SeenHost] = {}
         self._newest_us: dict[Key, int] = {}
 
     async def note(self, batch: WriteBatch, now: datetime, measured: Collection[str] = ()) -> None:
@@ -53,7 +53,7 @@ class Heard:
         Series of `measured` components without a label `host` are Vigia's own and do not count.
         """
         now_us = micros_of(now)
-        found: dict[Key, HeardHost] = {}
+        found: dict[Key, SeenHost] = {}
         given = [(column.series, column.times) for column in batch.columns]
         given += [(one.series, np.array([one.time], np.int64)) for one in batch.histograms]
         for start in range(0, len(given), SLICE_SERIES):
@@ -66,7 +66,7 @@ class Heard:
 
     def _note(
         self,
-        found: dict[Key, HeardHost],
+        found: dict[Key, SeenHost],
         series: Series,
         times: Times,
         now_us: int,
@@ -86,7 +86,7 @@ class Heard:
         before = found.get(key)
         found[key] = one if before is None else _together(before, one)
 
-    def _add(self, key: Key, host: HeardHost) -> None:
+    def _add(self, key: Key, host: SeenHost) -> None:
         before = self._hosts.get(key)
         if before is not None:
             before.last_us = max(before.last_us, host.last_us)
@@ -95,7 +95,7 @@ class Heard:
             self._hosts[key] = host
         self._newest_us[key] = host.last_us
 
-    def take(self, now: datetime) -> dict[Key, HeardHost]:
+    def take(self, now: datetime) -> dict[Key, SeenHost]:
         """Return what is not written yet, and forget it."""
         taken, self._hosts = self._hosts, {}
         # Older times cannot be those of another live sample.
@@ -103,7 +103,7 @@ class Heard:
         self._newest_us = {key: at for key, at in self._newest_us.items() if at >= oldest_us}
         return taken
 
-    def put_back(self, hosts: dict[Key, HeardHost]) -> None:
+    def put_back(self, hosts: dict[Key, SeenHost]) -> None:
         """Keep what could not be written, for the next time."""
         later, self._hosts = self._hosts, hosts
         for key, host in later.items():
@@ -117,18 +117,18 @@ def _key(series: Series, measured: Collection[str]) -> Key | None:
     return None if series.component in measured else (series.component, "component")
 
 
-def _host_of(component: str, times: Times, after_us: int, now_us: int) -> HeardHost | None:
+def _host_of(component: str, times: Times, after_us: int, now_us: int) -> SeenHost | None:
     """Return what one series says: its times after `after_us`, none later than now."""
     if len(times) == 1:
         only_us = min(int(times[0]), now_us)
-        return HeardHost(component, only_us, only_us, 1) if only_us > after_us else None
+        return SeenHost(component, only_us, only_us, 1) if only_us > after_us else None
     fresh = np.unique(np.minimum(times[times > after_us], now_us))
-    return HeardHost(component, int(fresh[0]), int(fresh[-1]), len(fresh)) if len(fresh) else None
+    return SeenHost(component, int(fresh[0]), int(fresh[-1]), len(fresh)) if len(fresh) else None
 
 
-def _together(before: HeardHost, one: HeardHost) -> HeardHost:
+def _together(before: SeenHost, one: SeenHost) -> SeenHost:
     """Return what two series of one batch say: most of their times are the same."""
-    return HeardHost(
+    return SeenHost(
         before.component,
         min(before.first_us, one.first_us),
         max(before.last_us, one.last_us),
